@@ -16,10 +16,12 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
+from src.errors import UserError
+
 T = TypeVar("T")
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A mistake in a config file or an override, told in one line."""
 
 
@@ -120,6 +122,22 @@ def to_dict(config: Any) -> dict[str, Any]:
 def to_yaml(config: Any) -> str:
     """The resolved config as YAML; loading it again gives the same config."""
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
+
+
+def read_flat(path: Path) -> dict[str, Any]:
+    """One snapshot file as a flat dict of dotted keys to plain values."""
+    return _flatten(OmegaConf.to_container(OmegaConf.load(path)), "")
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """A config as a flat dict of dotted keys to plain values."""
+    return _flatten(to_dict(config), "")
+
+
+def _flatten(tree: Any, prefix: str) -> dict[str, Any]:
+    if not isinstance(tree, dict) or not tree:
+        return {prefix[:-1]: tree}
+    return {k: v for name, part in tree.items() for k, v in _flatten(part, f"{prefix}{name}.").items()}
 
 
 def help_text(schema: type) -> str:

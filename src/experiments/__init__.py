@@ -1,0 +1,28 @@
+"""Kinds of run. Each module holds a `Config` dataclass and `run(config)`: the places where everything meets."""
+
+import difflib
+import importlib
+from types import ModuleType
+
+from src.config import ConfigError
+
+EXPERIMENTS = {
+    "recipe": "an ordered chain of stages",
+    "tae": "train a temporal autoencoder",
+    "latents": "encode a prepared data set once",
+    "video": "train the flow-matching video transformer (one stage)",
+    "average": "average the weights of several runs",
+}
+
+
+def experiment(name: str) -> ModuleType:
+    """The module of one kind of run, imported only when it is asked for.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    if name not in EXPERIMENTS:
+        near = difflib.get_close_matches(name, EXPERIMENTS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(EXPERIMENTS)}"
+        raise ConfigError(f"experiment: {name!r} is not a kind of run; {hint}")
+    return importlib.import_module(f"src.experiments.{name}")
