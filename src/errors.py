@@ -1,4 +1,4 @@
-"""The one base class for mistakes that a user can mend: entry points show its text in one line, exit code 2."""
+"""Mistakes that a user can mend: entry points show the text in one line and end with exit code 2."""
 
 
 class UserError(ValueError):

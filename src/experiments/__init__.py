@@ -1,4 +1,4 @@
-"""Kinds of run. Each module holds a `Config` dataclass and `run(config)`: the places where everything meets."""
+"""Kinds of run. Each module holds a `Config` dataclass and `run(config)`: here everything meets."""
 
 import difflib
 import importlib

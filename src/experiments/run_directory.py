@@ -31,8 +31,11 @@ def is_first_rank() -> bool:
 
 
 @contextmanager
-def opened(run_dir: Path, config: Any) -> Iterator[Path]:
+def opened(run_dir: Path, config: Any, compare: bool = True) -> Iterator[Path]:
     """Lock a run directory, check that it belongs to this config, and record provenance.
+
+    Args:
+        compare: refuse a directory that holds a run with other settings.
 
     Raises:
         UserError: another process uses it, or it holds a run with other settings.
@@ -47,11 +50,13 @@ def opened(run_dir: Path, config: Any) -> Iterator[Path]:
     except Timeout as error:
         owner = (run_dir / ".owner").read_text().strip() if (run_dir / ".owner").is_file() else "unknown"
         raise UserError(
-            f"run_dir {run_dir} is in use by another process (pid {owner}); wait for it or give another run_dir=..."
+            f"run_dir {run_dir} is in use by another process (pid {owner}); "
+            "wait for it or give another run_dir=..."
         ) from error
     try:
         (run_dir / ".owner").write_text(str(os.getpid()))
-        _refuse_other_settings(run_dir, config)
+        if compare:
+            _refuse_other_settings(run_dir, config)
         provenance.write(run_dir, configs.to_yaml(config))
         yield run_dir
     finally:
