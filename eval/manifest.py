@@ -1,0 +1,168 @@
+"""The manifest: one JSON object per line, one line per sample. The only interface to generation.
+
+Ids name samples, prompts never do (they may hold slashes, or more bytes than a file name may have).
+Media paths are relative to the manifest's own folder and may not leave it, so that a folder with its
+manifest can be moved, archived and scored elsewhere.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+MEDIA_KEYS = ("video", "audio", "image", "reference", "source")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One generated (or real) item.
+
+    `video`, `audio`, `image`: what is judged; `reference`: ground truth or the pictured individual;
+    `source`: what was edited or sounded. `facts`: the world's ground truth as plain JSON (see
+    `data.worlds`), used only for judging. `tags`: the slices that tables are cut by.
+    """
+
+    id: str
+    prompt: str
+    system: str = ""
+    seed: int | None = None
+    video: str | None = None
+    audio: str | None = None
+    image: str | None = None
+    reference: str | None = None
+    source: str | None = None
+    facts: dict[str, Any] | None = None
+    tags: tuple[str, ...] = ()
+
+
+_KEYS = {field.name for field in fields(Sample)}
+
+
+def iter_manifest(path: str | Path, *, check_files: bool = True) -> Iterator[Sample]:
+    """Read a manifest line by line, in constant memory except for the set of ids.
+
+    Args:
+        path: a JSONL file. Empty lines are passed over.
+        check_files: also require that every named media file exists.
+
+    Raises:
+        ValueError: `PATH:LINE: what is wrong`, for a line that is not a JSON object, an unknown key,
+            a wrong type, a repeated (system, id), a path that climbs out of the folder or is missing.
+            Also when the file holds no sample at all.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"manifest: no such file: {path}")
+    root = path.resolve().parent
+    seen: set[tuple[str, str]] = set()
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                sample = _parse(line)
+                if (sample.system, sample.id) in seen:
+                    raise ValueError(f"duplicate id {sample.id!r} (system {sample.system!r})")
+                for key in MEDIA_KEYS:
+                    if (relative := getattr(sample, key)) is not None:
+                        resolve_media(root, relative, key, must_exist=check_files)
+            except ValueError as error:
+                raise ValueError(f"{path}:{number}: {error}") from None
+            seen.add((sample.system, sample.id))
+            yield sample
+    if not seen:
+        raise ValueError(f"{path}: the manifest is empty")
+
+
+def read_manifest(path: str | Path, *, check_files: bool = True) -> list[Sample]:
+    """All samples of a manifest; see `iter_manifest` for the errors."""
+    return list(iter_manifest(path, check_files=check_files))
+
+
+def write_manifest(path: str | Path, samples: Iterable[Sample]) -> int:
+    """Write a manifest atomically (a half-written file never takes the name) and return its length.
+
+    Media paths must already be relative to the manifest's folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    root = path.resolve().parent
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    count = 0
+    seen: set[tuple[str, str]] = set()
+    try:
+        with partial.open("w", encoding="utf-8") as out:
+            for sample in samples:
+                if (sample.system, sample.id) in seen:
+                    raise ValueError(f"duplicate id {sample.id!r} (system {sample.system!r})")
+                for key in MEDIA_KEYS:
+                    if (relative := getattr(sample, key)) is not None:
+                        resolve_media(root, relative, key, must_exist=False)
+                seen.add((sample.system, sample.id))
+                out.write(json.dumps(_plain(sample), ensure_ascii=False) + "\n")
+                count += 1
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def resolve_media(root: Path, relative: str, key: str, *, must_exist: bool = True) -> Path:
+    """The absolute path of a sample's file; `root` is the manifest's resolved folder.
+
+    Raises:
+        ValueError: for an absolute path, one that climbs out of `root` (symbolic links included,
+            once they are resolved), or a missing file.
+    """
+    if not relative:
+        raise ValueError(f"{key}: the path is empty")
+    if Path(relative).is_absolute():
+        raise ValueError(f"{key}: must be relative to the manifest's folder, got {relative!r}")
+    if "\0" in relative:
+        raise ValueError(f"{key}: the path holds a NUL byte")
+    full = (root / relative).resolve()
+    if not full.is_relative_to(root):
+        raise ValueError(f"{key}: {relative!r} climbs out of the manifest's folder")
+    if must_exist and not full.is_file():
+        raise ValueError(f"{key}: no such file: {relative!r}")
+    return full
+
+
+def _parse(line: bytes) -> Sample:
+    try:
+        record = json.loads(line)
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"expected a JSON object, got {type(record).__name__}")
+    if unknown := sorted(set(record) - _KEYS):
+        raise ValueError(f"unknown key {unknown[0]!r}; known: {', '.join(sorted(_KEYS))}")
+    for key in ("id", "prompt"):
+        if not isinstance(record.get(key), str):
+            raise ValueError(f"{key}: expected a string, got {record.get(key)!r}")
+    if not record["id"]:
+        raise ValueError("id: must not be empty")
+    for key in MEDIA_KEYS:
+        if not isinstance(record.get(key), str | None):
+            raise ValueError(f"{key}: expected a path or null, got {record[key]!r}")
+    if not isinstance(record.get("system", ""), str):
+        raise ValueError(f"system: expected a string, got {record['system']!r}")
+    if not isinstance(record.get("seed"), int | None):
+        raise ValueError(f"seed: expected an integer or null, got {record['seed']!r}")
+    if not isinstance(record.get("facts"), dict | None):
+        raise ValueError(f"facts: expected an object or null, got {record['facts']!r}")
+    tags = record.pop("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise ValueError(f"tags: expected a list of strings, got {tags!r}")
+    return Sample(**record, tags=tuple(tags))
+
+
+def _plain(sample: Sample) -> dict[str, Any]:
+    """The sample as JSON, without what is absent."""
+    record = asdict(sample)
+    record["tags"] = list(sample.tags)
+    return {k: v for k, v in record.items() if k in ("id", "prompt") or v not in (None, "", [])}

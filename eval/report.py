@@ -1,0 +1,71 @@
+"""Tables of results: Markdown, CSV and JSON files, and the same table for the terminal."""
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from eval.results import Row
+from eval.statistics import Interval
+
+
+def columns(rows: list[Row]) -> list[str]:
+    """Names of the values in order of first appearance."""
+    return list(dict.fromkeys(name for row in rows for name in row.intervals))
+
+
+def percent(interval: Interval | None) -> str:
+    """`97.5 % [95.0, 99.0]`, or a dash where nothing was measured. Values are shares in [0, 1]."""
+    if interval is None:
+        return "–"
+    return f"{100 * interval.mean:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def markdown(rows: list[Row]) -> str:
+    """A Markdown table with 95 % intervals in brackets."""
+    names = columns(rows)
+    head = ["system", "slice", "n used / asked", *names]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        cells = [row.system or "–", row.slice, f"{row.used} / {row.asked}"]
+        cells += [percent(row.intervals.get(name)) for name in names]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def terminal(rows: list[Row], title: str) -> Table:
+    """The table for rich's console."""
+    names = columns(rows)
+    table = Table(title=title, caption="95 % intervals in brackets", title_style="bold")
+    for head in ("system", "slice", "used/asked"):
+        table.add_column(head, justify="right" if head == "used/asked" else "left")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        short = "red" if row.used < row.asked else ""
+        count = f"[{short}]{row.used}/{row.asked}[/]" if short else f"{row.used}/{row.asked}"
+        cells = [percent(row.intervals.get(name)) for name in names]
+        style = "bold" if row.slice == "all" else ""
+        table.add_row(row.system or "–", row.slice, count, *cells, style=style)
+    return table
+
+
+def write_tables(folder: Path, rows: list[Row], summary: dict[str, Any]) -> None:
+    """Write table.md, table.csv (one line per number) and summary.json into `folder`."""
+    (folder / "table.md").write_text(markdown(rows), encoding="utf-8")
+    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(
+            ["system", "metric", "slice", "score", "mean", "low", "high", "used", "asked", "interval"]
+        )
+        for row in rows:
+            for name, x in row.intervals.items():
+                bounds = [f"{value:.6f}" for value in (x.mean, x.low, x.high)]
+                key = [row.system, row.metric, row.slice, name]
+                writer.writerow([*key, *bounds, row.used, row.asked, x.method])
+    content = {**summary, "rows": [asdict(row) for row in rows]}
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")

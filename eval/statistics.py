@@ -1,0 +1,94 @@
+"""Intervals for means: bootstrap over samples or over groups of samples, and Wilson's for proportions."""
+
+import hashlib
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+NUM_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval, in the values' own unit.
+
+    `num` values in `num_groups` groups; `method` says how the interval was made.
+    """
+
+    mean: float
+    low: float
+    high: float
+    num: int
+    num_groups: int
+    method: str
+
+
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray,
+    groups: Sequence[Hashable] | None = None,
+    *,
+    level: float = 0.95,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap of the mean.
+
+    Whole groups (say the samples of one prompt) are drawn together when `groups` is given, since
+    treating them as independent makes intervals too short. The order of the values does not matter
+    beyond rounding, and the draw depends on `seed` and the number of groups only.
+
+    Where all values are the same 0 or 1, resampling has nothing to vary and would claim certainty;
+    Wilson's interval is given then and `method` says so.
+
+    Raises:
+        ValueError: for no values, or values that are not finite.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if not len(data):
+        raise ValueError("values: an interval needs at least one value")
+    if not np.isfinite(data).all():
+        raise ValueError(f"values: {int((~np.isfinite(data)).sum())} of {len(data)} are not finite")
+    sums, sizes = _by_group(data, groups)
+    mean = float(data.mean())
+    if np.ptp(data) == 0 and mean in (0.0, 1.0):
+        low, high = wilson_bounds(round(mean * len(sums)), len(sums), level=level)
+        return Interval(mean, low, high, len(data), len(sums), "wilson")
+    rng = np.random.Generator(np.random.Philox(_key(seed, len(sums))))
+    means = np.empty(num_resamples)
+    block = max(1, 4_000_000 // len(sums))  # bounds the memory of the index matrix
+    for start in range(0, num_resamples, block):
+        stop = min(start + block, num_resamples)
+        picks = rng.integers(len(sums), size=(stop - start, len(sums)))
+        means[start:stop] = sums[picks].sum(1) / sizes[picks].sum(1)
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(mean, float(low), float(high), len(data), len(sums), f"bootstrap x{num_resamples}")
+
+
+def wilson_bounds(successes: int, num: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson 1927), both bounds within [0, 1]."""
+    if num <= 0 or not 0 <= successes <= num:
+        raise ValueError(f"successes, num: expected 0 <= successes <= num > 0, got {successes}, {num}")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    share = successes / num
+    centre = (share + z * z / (2 * num)) / (1 + z * z / num)
+    half = z / (1 + z * z / num) * math.sqrt(share * (1 - share) / num + z * z / (4 * num * num))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _by_group(data: np.ndarray, groups: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:
+    if groups is None:
+        return data, np.ones(len(data))
+    if len(groups) != len(data):
+        raise ValueError(f"groups: {len(groups)} labels for {len(data)} values")
+    codes: dict[Hashable, int] = {}
+    index = np.array([codes.setdefault(group, len(codes)) for group in groups])
+    return np.bincount(index, weights=data), np.bincount(index).astype(np.float64)
+
+
+def _key(seed: int, num: int) -> int:
+    digest = hashlib.blake2b(f"bootstrap:{seed}:{num}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
