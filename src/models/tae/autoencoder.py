@@ -1,0 +1,102 @@
+"""The temporal autoencoder: films and pictures to latents and back (spec section 1).
+
+Legend: B batch, C channels, T frames, H height, W width.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from src.models.tae.config import TAEConfig
+from src.models.tae.decoder import Decoder
+from src.models.tae.encoder import Encoder
+from src.models.tae.layers import to_batch_first, to_time_first
+from src.models.tae.posterior import Posterior
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What one pass gives: the film again, the latent it was decoded from, and its posterior."""
+
+    video_BCTHW: Tensor
+    latent_BCTHW: Tensor
+    posterior: Posterior
+
+
+class TAE(nn.Module):
+    """Temporal autoencoder. Keeps no state between calls; a picture is a film of one frame.
+
+    Shapes, with the paper's factors (8, 8, 8): video [B, 3, T', H', W'] in [-1, 1], any T' >= 1, H' and W'
+    multiples of 8; latent [B, 16, ceil(T' / 8), H' / 8, W' / 8].
+    """
+
+    def __init__(self, config: TAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    def encode(self, video_BCTHW: Tensor) -> Posterior:
+        """The posterior of a film's latent.
+
+        Raises:
+            ValueError: wrong number of dimensions or channels, no frames, or a size that does not divide.
+        """
+        self._check_video(video_BCTHW)
+        return Posterior.from_moments(to_batch_first(self.encoder(to_time_first(video_BCTHW))))
+
+    def decode(self, latent_BCTHW: Tensor, num_frames: int | None = None) -> Tensor:
+        """A film in about [-1, 1] of `num_frames` frames; surplus frames at the end are dropped.
+
+        Raises:
+            ValueError: `num_frames` is not a number of frames that this latent stands for.
+        """
+        whole = latent_BCTHW.shape[2] * self.config.temporal_factor
+        num_frames = whole if num_frames is None else num_frames
+        if self.config.latent_frames(num_frames) != latent_BCTHW.shape[2] or num_frames < 1:
+            first = whole - self.config.temporal_factor + 1
+            raise ValueError(
+                f"num_frames: {num_frames} does not fit a latent of {latent_BCTHW.shape[2]} frames, "
+                f"which stands for {first} to {whole}"
+            )
+        if latent_BCTHW.shape[1] != self.config.latent_channels:
+            raise ValueError(
+                f"latent has {latent_BCTHW.shape[1]} channels, latent_channels is {self.config.latent_channels}"
+            )
+        return to_batch_first(self.decoder(to_time_first(latent_BCTHW))[:num_frames])
+
+    def forward(self, video_BCTHW: Tensor, noise_BCTHW: Tensor | None = None) -> Reconstruction:
+        """Encode, draw with the given noise (without it: take the mean), decode."""
+        posterior = self.encode(video_BCTHW)
+        latent = posterior.mode() if noise_BCTHW is None else posterior.sample(noise_BCTHW)
+        return Reconstruction(self.decode(latent, video_BCTHW.shape[2]), latent, posterior)
+
+    def latent_shape(self, num_frames: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """(C, T, H, W) of the latent of such a film."""
+        factor = self.config.spatial_factor
+        return (
+            self.config.latent_channels,
+            self.config.latent_frames(num_frames),
+            height // factor,
+            width // factor,
+        )
+
+    def shard_groups(self) -> list[nn.Module]:
+        """Modules to shard one by one, inner ones first; the caller shards the model itself last."""
+        groups: list[nn.Module] = []
+        for half in (self.encoder, self.decoder):
+            groups += [*half.levels, half.middle, half]
+        return groups
+
+    def _check_video(self, video_BCTHW: Tensor) -> None:
+        if video_BCTHW.dim() != 5 or video_BCTHW.shape[1] != self.config.in_channels:
+            raise ValueError(
+                f"video: shape {tuple(video_BCTHW.shape)} is not [batch, {self.config.in_channels}, frames, H, W]"
+            )
+        if 0 in video_BCTHW.shape:
+            raise ValueError(f"video: shape {tuple(video_BCTHW.shape)} holds nothing")
+        height, width = video_BCTHW.shape[3:]
+        f = self.config.spatial_factor
+        if height % f or width % f:
+            fits = f"{max(height // f, 1) * f}x{max(width // f, 1) * f} or {-(-height // f) * f}x{-(-width // f) * f}"
+            raise ValueError(f"video: {height}x{width} is not divisible by {f}; {fits} works")

@@ -1,0 +1,170 @@
+"""Blocks of the temporal autoencoder: residual, attention, down- and upsampling.
+
+Legend: T frames, B batch, C channels, H height, W width, S = H * W positions, D head width.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from src.models.tae.config import TAEConfig
+from src.models.tae.layers import (
+    Conv2d,
+    Conv3d,
+    TemporalConv,
+    UpConv2d,
+    build_norm,
+    replicate_time,
+)
+
+
+def conv(
+    config: TAEConfig,
+    inputs: int,
+    outputs: int,
+    *,
+    stride: tuple[int, int] = (1, 1),
+    up: tuple[int, int] = (1, 1),
+    zero: bool = False,
+    temporal: bool = True,
+) -> nn.Module:
+    """A 3x3 convolution of the structure that `config` names.
+
+    Args:
+        stride, up: (time, space) factors of 1 or 2. Doubling is by nearest neighbour before the convolution.
+        temporal: whether a temporal convolution may follow where no factor demands one.
+    """
+    taps = config.temporal_kernel
+    if config.structure == "3d":
+        return Conv3d(inputs, outputs, temporal_kernel=taps, stride=stride, up=up, zero=zero)
+    spatial: nn.Module = (
+        UpConv2d(inputs, outputs) if up[1] > 1 else Conv2d(inputs, outputs, 3, stride=stride[1], zero=zero)
+    )
+    # Convolving the frames before they are doubled gives the same as after, at half the price.
+    if config.structure == "2.5d" and (temporal or stride[0] > 1 or up[0] > 1):
+        return nn.Sequential(spatial, TemporalConv(outputs, taps, stride=stride[0], up=up[0] > 1))
+    return spatial
+
+
+class ResBlock(nn.Module):
+    """Norm, SiLU, convolution, twice, beside a shortcut; x_TBCHW in and out."""
+
+    def __init__(self, config: TAEConfig, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.norm1 = build_norm(inputs, config.norm, config.norm_groups)
+        self.conv1 = conv(config, inputs, outputs, temporal=config.temporal_every == "conv")
+        self.norm2 = build_norm(outputs, config.norm, config.norm_groups)
+        self.conv2 = conv(config, outputs, outputs, zero=config.zero_residual)
+        self.shortcut = Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        h_TBCHW = self.conv1(F.silu(self.norm1(x_TBCHW)))
+        return self.shortcut(x_TBCHW) + self.conv2(F.silu(self.norm2(h_TBCHW)))
+
+
+class Linear(nn.Linear):
+    """A linear layer that may start at nothing."""
+
+    def __init__(self, inputs: int, outputs: int, *, zero: bool = False) -> None:
+        self.zero = zero
+        super().__init__(inputs, outputs)
+
+    def reset_parameters(self) -> None:
+        if self.zero:
+            nn.init.zeros_(self.weight)
+            nn.init.zeros_(self.bias)
+        else:
+            super().reset_parameters()
+
+
+class Attention(nn.Module):
+    """Self-attention over one axis of x_TBCHW: the positions of a frame, or the frames of a position.
+
+    The temporal one starts as the identity (its output projection is zero).
+    """
+
+    def __init__(self, config: TAEConfig, channels: int, *, over_time: bool) -> None:
+        super().__init__()
+        self.heads, self.over_time = config.attention_heads, over_time
+        self.norm = build_norm(channels, config.norm, config.norm_groups)
+        self.qkv = Linear(channels, 3 * channels)
+        self.out = Linear(channels, channels, zero=over_time)
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        T, B, C, H, W = x_TBCHW.shape
+        h_TBSC = self.norm(x_TBCHW).permute(0, 1, 3, 4, 2).reshape(T, B, H * W, C)
+        h_bLC = h_TBSC.permute(1, 2, 0, 3).flatten(0, 1) if self.over_time else h_TBSC.flatten(0, 1)
+        q, k, v = self.qkv(h_bLC).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        o_bLC = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        o_TBSC = (
+            o_bLC.view(B, H * W, T, C).permute(2, 0, 1, 3) if self.over_time else o_bLC.view(T, B, H * W, C)
+        )
+        return x_TBCHW + o_TBSC.reshape(T, B, H, W, C).permute(0, 1, 4, 2, 3)
+
+
+class Middle(nn.Module):
+    """The coarsest level: residual block, spatial then temporal attention, residual block."""
+
+    def __init__(self, config: TAEConfig, channels: int) -> None:
+        super().__init__()
+        self.block1 = ResBlock(config, channels, channels)
+        self.over_space: nn.Module = nn.Identity()
+        self.over_time: nn.Module = nn.Identity()
+        if config.attention:
+            self.over_space = Attention(config, channels, over_time=False)
+        if config.attention and config.structure != "frame":
+            self.over_time = Attention(config, channels, over_time=True)
+        self.block2 = ResBlock(config, channels, channels)
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return self.block2(self.over_time(self.over_space(self.block1(x_TBCHW))))
+
+
+class Down(nn.Module):
+    """Strided convolutions in space and time: T to ceil(T / time), H and W divided by `space`."""
+
+    def __init__(self, config: TAEConfig, inputs: int, outputs: int, *, time: int, space: int) -> None:
+        super().__init__()
+        self.time, self.space, self.outputs = time, space, outputs
+        self.shortcut = config.shortcuts
+        self.conv = conv(config, inputs, outputs, stride=(time, space))
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        y_TBCHW = self.conv(x_TBCHW)
+        if not self.shortcut:
+            return y_TBCHW
+        x_TBCHW = replicate_time(x_TBCHW, 0, -len(x_TBCHW) % self.time)
+        return y_TBCHW + fold_channels(x_TBCHW, self.time, self.space, self.outputs)
+
+
+class Up(nn.Module):
+    """Nearest neighbour and convolution in space and time: T times `time`, H and W times `space`."""
+
+    def __init__(self, config: TAEConfig, inputs: int, outputs: int, *, time: int, space: int) -> None:
+        super().__init__()
+        self.time, self.space, self.outputs = time, space, outputs
+        self.shortcut = config.shortcuts
+        self.conv = conv(config, inputs, outputs, up=(time, space))
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        y_TBCHW = self.conv(x_TBCHW)
+        return (
+            y_TBCHW + unfold_channels(x_TBCHW, self.time, self.space, self.outputs)
+            if self.shortcut
+            else y_TBCHW
+        )
+
+
+def fold_channels(x_TBCHW: Tensor, time: int, space: int, outputs: int) -> Tensor:
+    """Move space and time into channels, then average groups of neighbours down to `outputs` channels."""
+    T, B, C, H, W = x_TBCHW.shape
+    x = x_TBCHW.permute(0, 1, 3, 4, 2).reshape(T // time, time, B, H // space, space, W // space, space, C)
+    x = x.permute(0, 2, 3, 5, 7, 1, 4, 6).reshape(T // time, B, H // space, W // space, outputs, -1).mean(-1)
+    return x.permute(0, 1, 4, 2, 3)
+
+
+def unfold_channels(x_TBCHW: Tensor, time: int, space: int, outputs: int) -> Tensor:
+    """Repeat channels, then move them into space and time: the mirror image of `fold_channels`."""
+    T, B, C, H, W = x_TBCHW.shape
+    x = x_TBCHW.permute(0, 1, 3, 4, 2).repeat_interleave(outputs * time * space**2 // C, -1)
+    x = x.view(T, B, H, W, outputs, time, space, space).permute(0, 5, 1, 2, 6, 3, 7, 4)
+    return x.reshape(T * time, B, H * space, W * space, outputs).permute(0, 1, 4, 2, 3)

@@ -1,0 +1,54 @@
+"""The decoder: latents to pixels.
+
+Legend: T frames, B batch, C channels, H height, W width.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from src.models.tae.blocks import Middle, ResBlock, Up, conv
+from src.models.tae.config import TAEConfig
+from src.models.tae.layers import build_norm, fold_time, unfold_time
+
+
+class Decoder(nn.Module):
+    """x_TBCHW latent to x_TBCHW pixels; always `temporal_factor` frames for one latent frame."""
+
+    def __init__(self, config: TAEConfig) -> None:
+        super().__init__()
+        self.patch, self.checkpoint = config.patch, config.checkpoint
+        widths, last = config.widths_decoder, len(config.widths) - 1
+        self.conv_in = conv(config, config.latent_channels, widths[last])
+        self.middle = Middle(config, widths[last])
+        self.levels = nn.ModuleList()
+        inputs = widths[last]
+        for i in reversed(range(len(widths))):
+            width, num_blocks = widths[i], config.blocks_decoder
+            blocks: list[nn.Module] = [
+                ResBlock(config, inputs if j == 0 else width, width) for j in range(num_blocks)
+            ]
+            inputs = width
+            if i:
+                time, space = config.temporal_down[i - 1], config.spatial_down[i - 1]
+                inputs = widths[i - 1] if config.shortcuts else width
+                blocks.append(Up(config, width, inputs, time=time, space=space))
+            self.levels.append(nn.Sequential(*blocks))
+        self.norm_out = build_norm(widths[0], config.norm, config.norm_groups)
+        self.conv_out = conv(config, widths[0], config.in_channels * config.patch**2)
+
+    def forward(self, z_TBCHW: Tensor) -> Tensor:
+        h_TBCHW = self.middle(self.conv_in(z_TBCHW))
+        for level in self.levels:
+            recompute = self.checkpoint and self.training
+            h_TBCHW = checkpoint(level, h_TBCHW, use_reentrant=False) if recompute else level(h_TBCHW)
+        y_TBCHW = self.conv_out(F.silu(self.norm_out(h_TBCHW)))
+        if self.patch > 1:
+            y_TBCHW = unfold_time(F.pixel_shuffle(fold_time(y_TBCHW), self.patch), len(y_TBCHW))
+        return y_TBCHW
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """The last spatial convolution's weight."""
+        weights = [m.weight for m in self.conv_out.modules() if hasattr(m, "weight")]
+        return weights[0]
