@@ -1,0 +1,53 @@
+"""Times at which a solver stops between noise (0) and data (1): float64 [steps + 1], increasing."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Variant = Literal["continuous", "zero_slope"]
+
+
+def linear(num_steps: int) -> Tensor:
+    """Equal steps."""
+    _check(num_steps)
+    return torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
+
+
+def linear_quadratic(
+    num_steps: int = 50, emulated_steps: int = 250, variant: Variant = "continuous"
+) -> Tensor:
+    """The first half of the steps as in a finer linear schedule, the rest growing quadratically.
+
+    Spec, section 2.3: 50 steps follow the first 25 of 250 linear ones, then 25 go the rest of the way.
+
+    Args:
+        num_steps: steps to take (S); S // 2 of them linear.
+        emulated_steps: steps of the linear schedule (N) that the first half follows.
+        variant: "continuous" keeps the step size at the joint; "zero_slope" starts the quadratic half
+            anew from a step size of zero, as some implementations do.
+    """
+    _check(num_steps)
+    num_linear = num_steps // 2
+    num_quadratic = num_steps - num_linear
+    if emulated_steps < num_steps:
+        raise ValueError(f"emulated_steps must be at least num_steps={num_steps}, got {emulated_steps}")
+    h = 1 / emulated_steps
+    joint = num_linear * h
+    start = h * torch.arange(num_linear + 1, dtype=torch.float64)
+    k = torch.arange(1, num_quadratic + 1, dtype=torch.float64)
+    if variant == "continuous":
+        curvature = (1 - joint - num_quadratic * h) / num_quadratic**2
+        rest = joint + h * k + curvature * k**2
+    elif variant == "zero_slope":
+        rest = joint + (1 - joint) * (k / num_quadratic) ** 2
+    else:
+        raise ValueError(f"variant must be continuous or zero_slope, got {variant!r}")
+    times = torch.cat([start, rest])
+    times[-1] = 1.0
+    return times
+
+
+def _check(num_steps: int) -> None:
+    if num_steps < 1:
+        raise ValueError(f"num_steps must be at least 1, got {num_steps}")

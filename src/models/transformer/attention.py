@@ -1,0 +1,66 @@
+"""The one attention function of the project, with a choice of kernels.
+
+Shapes: B batch, L queries, S keys, H heads, D head dimension.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attend(
+    q_BLHD: Tensor,
+    k_BSHD: Tensor,
+    v_BSHD: Tensor,
+    key_mask_BS: Tensor | None = None,
+    *,
+    backend: str = "sdpa",
+) -> Tensor:
+    """Full (bidirectional) scaled dot-product attention.
+
+    Args:
+        key_mask_BS: bool, True where a key may be read; None reads all. Every row needs one True.
+        backend: "sdpa" (any device) or "flash" (CUDA, half precision, package flash-attn).
+
+    Returns:
+        [B, L, H, D]
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"attention must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    return BACKENDS[backend](q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
+
+
+def _sdpa(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
+    mask_B11S = None if key_mask_BS is None else key_mask_BS[:, None, None, :]
+    out_BHLD = F.scaled_dot_product_attention(
+        q_BLHD.transpose(1, 2), k_BSHD.transpose(1, 2), v_BSHD.transpose(1, 2), attn_mask=mask_B11S
+    )
+    return out_BHLD.transpose(1, 2)
+
+
+def _flash(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
+    try:
+        import flash_attn
+    except ImportError as error:
+        raise ValueError("attention=flash needs the package flash-attn (extra `flash`) and a GPU") from error
+    if key_mask_BS is None:
+        return flash_attn.flash_attn_func(q_BLHD, k_BSHD, v_BSHD)
+    # The kernel knows no mask: drop the keys that may not be read and pass where each sample begins.
+    num_samples, num_queries = q_BLHD.shape[:2]
+    lengths_B = key_mask_BS.sum(1, dtype=torch.int32)
+    out = flash_attn.flash_attn_varlen_func(
+        q_BLHD.flatten(0, 1),
+        k_BSHD[key_mask_BS],
+        v_BSHD[key_mask_BS],
+        cu_seqlens_q=num_queries * torch.arange(num_samples + 1, dtype=torch.int32, device=q_BLHD.device),
+        cu_seqlens_k=F.pad(lengths_B.cumsum(0, dtype=torch.int32), (1, 0)),
+        max_seqlen_q=num_queries,
+        max_seqlen_k=k_BSHD.shape[1],
+    )
+    return out.unflatten(0, (num_samples, num_queries))
+
+
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+BACKENDS: dict[str, Kernel] = {"sdpa": _sdpa, "flash": _flash}

@@ -1,0 +1,89 @@
+"""The LLaMa3 block with cross-attention, adaptive norms and full attention (spec, section 3.2).
+
+Shapes: B batch, N media tokens, L text tokens, H heads, D width (or head dimension after H).
+"""
+
+from torch import Tensor, nn
+
+from src.models.transformer.attention import attend
+from src.models.transformer.conditioning import ModulationTable, modulate
+from src.models.transformer.config import TransformerConfig
+from src.models.transformer.layers import Linear, make_ffn, make_norm
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of media tokens among themselves; one matrix product for q, k and v.
+
+    The fused rows are ordered (head, q|k|v, dim): equal cuts hold whole heads (tensor parallelism).
+    """
+
+    def __init__(self, width: int, heads: int, *, bias: bool = False, backend: str = "sdpa") -> None:
+        super().__init__()
+        self.head_dim, self.backend = width // heads, backend
+        self.qkv = Linear(width, 3 * width, bias=bias)
+        self.out = Linear(width, width, bias=bias)
+
+    def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor:
+        q, k, v = self.qkv(x_BND).unflatten(-1, (-1, 3, self.head_dim)).unbind(-2)
+        return self.out(attend(q, k, v, mask_BN, backend=self.backend).flatten(-2))
+
+
+class CrossAttention(nn.Module):
+    """Media tokens read text tokens. Keys and values do not depend on time, so sampling keeps them."""
+
+    def __init__(
+        self, width: int, heads: int, context_dim: int, *, bias: bool = False, backend: str = "sdpa"
+    ) -> None:
+        super().__init__()
+        self.head_dim, self.backend = width // heads, backend
+        self.query = Linear(width, width, bias=bias)
+        self.key_value = Linear(context_dim, 2 * width, bias=bias)
+        self.out = Linear(width, width, bias=bias, zero=True)
+
+    def keys_values(self, context_BLD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, L, H, D] of the text."""
+        k, v = self.key_value(context_BLD).unflatten(-1, (-1, 2, self.head_dim)).unbind(-2)
+        return k, v
+
+    def forward(self, x_BND: Tensor, keys_values: tuple[Tensor, Tensor], mask_BL: Tensor | None) -> Tensor:
+        q = self.query(x_BND).unflatten(-1, (-1, self.head_dim))
+        return self.out(attend(q, *keys_values, mask_BL, backend=self.backend).flatten(-2))
+
+
+class TransformerBlock(nn.Module):
+    """x + positions; gated self-attention; cross-attention (not modulated); gated feed-forward."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width, bias, backend = config.width, config.bias, config.attention
+        self.modulation = ModulationTable(6, width)
+        self.attention_norm = make_norm(config.norm, width)
+        self.attention = SelfAttention(width, config.heads, bias=bias, backend=backend)
+        self.context_norm = make_norm(config.norm, width) if config.context_norm else nn.Identity()
+        self.cross_attention = CrossAttention(
+            width, config.heads, config.context_dim, bias=bias, backend=backend
+        )
+        self.ffn_norm = make_norm(config.norm, width)
+        self.ffn = make_ffn(config.ffn_kind, width, config.ffn, bias=bias)
+
+    def forward(
+        self,
+        x_BND: Tensor,
+        modulation_B6D: Tensor,
+        context: Tensor | tuple[Tensor, Tensor],
+        mask_BL: Tensor | None,
+        positions_ND: Tensor | None,
+    ) -> Tensor:
+        """One block.
+
+        Args:
+            context: text tokens [B, L, context_dim], or this block's keys and values of them.
+            positions_ND: None where positions are not added at this layer's input.
+        """
+        if positions_ND is not None:
+            x_BND = x_BND + positions_ND
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self.modulation(modulation_B6D)
+        x_BND = x_BND + gate_a * self.attention(modulate(self.attention_norm(x_BND), shift_a, scale_a))
+        keys_values = context if isinstance(context, tuple) else self.cross_attention.keys_values(context)
+        x_BND = x_BND + self.cross_attention(self.context_norm(x_BND), keys_values, mask_BL)
+        return x_BND + gate_f * self.ffn(modulate(self.ffn_norm(x_BND), shift_f, scale_f))

@@ -1,0 +1,56 @@
+"""Factorised, learned, absolute positions: one table for each axis, summed (spec, section 3.4).
+
+Shapes: T, H, W positions in tokens along time, height and width; N = T*H*W; D width.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+POSITION_STD = 0.02
+
+
+class FactorisedPositions(nn.Module):
+    """phi_T(t) + phi_H(h) + phi_W(w) for every token of a grid."""
+
+    def __init__(self, sizes: tuple[int, int, int], width: int) -> None:
+        super().__init__()
+        self.time = nn.Parameter(torch.empty(sizes[0], width))
+        self.height = nn.Parameter(torch.empty(sizes[1], width))
+        self.width = nn.Parameter(torch.empty(sizes[2], width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for table in (self.time, self.height, self.width):
+            nn.init.normal_(table, std=POSITION_STD)
+
+    def forward(self, grid: tuple[int, int, int]) -> Tensor:
+        """Positions [N, D] of a grid of (T, H, W) tokens, in float32 where the tables are."""
+        tables = {"T": self.time, "H": self.height, "W": self.width}
+        for (axis, table), size in zip(tables.items(), grid, strict=True):
+            if size > table.shape[0]:
+                raise ValueError(f"max_positions[{axis}] is {table.shape[0]}, the latent needs {size}")
+        time, height, width = (table[:size] for table, size in zip(tables.values(), grid, strict=True))
+        return (time[:, None, None] + height[:, None] + width).flatten(0, 2)
+
+
+def expand_table(table_ND: Tensor, size: int, mode: Literal["interpolate", "pad"] = "interpolate") -> Tensor:
+    """A position table for more positions than it was trained with, between stages.
+
+    Args:
+        mode: "interpolate" stretches the table linearly, so that the first and last positions keep
+            their vectors (for a finer grid over the same picture); "pad" keeps all vectors and fills
+            the new places with the last one (for a longer axis at the same spacing).
+
+    Returns:
+        [size, D], float32 arithmetic in the table's own dtype.
+    """
+    num_old = table_ND.shape[0]
+    if size < num_old:
+        raise ValueError(f"max_positions may only grow between stages, got {size} after {num_old}")
+    if mode == "pad" or num_old == 1:
+        return torch.cat([table_ND, table_ND[-1:].expand(size - num_old, -1)])
+    stretched = F.interpolate(table_ND.float().T[None], size=size, mode="linear", align_corners=True)
+    return stretched[0].T.to(table_ND.dtype)

@@ -1,0 +1,124 @@
+"""Solvers, guidance and sampling against closed forms."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from src.flow import SamplerConfig, sample
+from src.flow.guidance import classifier_free
+from src.flow.schedules import linear, linear_quadratic
+from src.flow.solvers import SOLVERS, euler, midpoint
+from src.rng import generator, randn_slots
+
+
+def test_euler_is_exact_on_straight_paths():
+    x = torch.randn(4, 3, dtype=torch.float64, generator=generator(0, "test.solvers"))
+    direction = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+    for times in (linear(1), linear(50), linear_quadratic(50, 250)):
+        out = euler(lambda x, t: direction.expand_as(x), x, times)
+        torch.testing.assert_close(out, x + direction, rtol=0, atol=1e-13)
+
+
+def _error(solver, num_steps):
+    """dx/dt = x cos t from 1, whose end is exp(sin 1)."""
+    x = torch.ones(2, 1, dtype=torch.float64)
+    end = solver(lambda x, t: x * torch.cos(t)[:, None], x, linear(num_steps))
+    return (end - math.exp(math.sin(1))).abs().max().item()
+
+
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("midpoint", 2)])
+def test_order_of_convergence(name, order):
+    ratio = _error(SOLVERS[name], 40) / _error(SOLVERS[name], 80)
+    assert ratio == pytest.approx(2**order, rel=0.05)
+
+
+def test_midpoint_is_exact_on_linear_fields_in_time():
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    out = midpoint(lambda x, t: 2 * t[:, None].expand_as(x), x, linear(3))
+    torch.testing.assert_close(out, torch.ones_like(x), rtol=0, atol=1e-13)
+
+
+def test_guidance_extrapolates_and_doubles_the_batch():
+    calls = []
+
+    def velocity(x, t):
+        calls.append((x.shape[0], t.shape[0]))
+        half = len(x) // 2
+        assert torch.equal(x[:half], x[half:])
+        return torch.cat([torch.full_like(x[:half], 3.0), torch.full_like(x[half:], 1.0)])
+
+    x = torch.zeros(5, 2)
+    out = classifier_free(velocity, 7.5)(x, torch.zeros(5))
+    torch.testing.assert_close(out, torch.full_like(x, 1 + 7.5 * 2))
+    assert calls == [(10, 10)]
+
+
+def test_guidance_of_one_is_the_condition_and_costs_nothing():
+    sizes = []
+
+    def velocity(x, t):
+        sizes.append(len(x))
+        return torch.ones_like(x)
+
+    out = sample(velocity, torch.zeros(3, 2), SamplerConfig(steps=4, guidance=1.0))
+    torch.testing.assert_close(out, torch.ones(3, 2))
+    assert sizes == [3] * 4
+
+
+def test_sampling_maps_noise_to_a_known_gaussian():
+    """The exact velocity of N(mean, std^2) carries standard normal noise there."""
+    mean, std = 2.0, 0.5
+
+    def velocity(x, t):
+        t = t[:, None]
+        scale = torch.sqrt((t * std) ** 2 + (1 - t) ** 2)
+        return mean + (t * std**2 - (1 - t)) / scale**2 * (x - t * mean)
+
+    noise = torch.randn(4000, 1, generator=generator(0, "test.gauss"))
+    config = SamplerConfig(guidance=1.0, steps=100, emulated_steps=250)
+    out = sample(velocity, noise, config)
+    torch.testing.assert_close(out, mean + std * noise, rtol=0, atol=0.1)
+    assert out.mean().item() == pytest.approx(mean, abs=0.05)
+    assert out.std().item() == pytest.approx(std, abs=0.05)
+
+
+def test_steps_are_reported_and_dtype_is_kept():
+    seen = []
+    half = lambda x, t: torch.ones_like(x, dtype=torch.bfloat16)  # noqa: E731
+    out = euler(half, torch.zeros(2, 2), linear(3), on_step=lambda i, x: seen.append((i, x.mean().item())))
+    assert out.dtype == torch.float32
+    assert [i for i, _ in seen] == [0, 1, 2]
+    assert seen[-1][1] == pytest.approx(1)
+
+
+def test_paper_defaults():
+    config = SamplerConfig()
+    assert (config.solver, config.steps, config.emulated_steps, config.guidance) == ("euler", 50, 250, 7.5)
+    torch.testing.assert_close(config.times(), linear_quadratic(50, 250))
+
+
+@pytest.mark.parametrize("bad", [{"steps": 0}, {"emulated_steps": 10}, {"guidance": -1.0}])
+def test_bad_sampler_config(bad):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))}.*{next(iter(bad.values()))}"):
+        SamplerConfig(**bad)
+
+
+def test_sampling_starts_from_the_standard_normal_noise_it_is_given():
+    noise = randn_slots((16, 2, 4, 4), 7, "sample", 0, list(range(64)))
+    seen = []
+
+    def velocity(x, t):
+        seen.append((x, t))
+        return torch.zeros_like(x)
+
+    out = sample(velocity, noise, SamplerConfig(guidance=1.0, steps=2))
+    assert torch.equal(seen[0][0], noise)
+    assert not seen[0][1].any()
+    assert torch.equal(out, noise)
+    values = noise.flatten().double()
+    assert values.mean().item() == pytest.approx(0, abs=0.02)
+    assert values.std().item() == pytest.approx(1, abs=0.02)
+    assert stats.kurtosis(values.numpy()) == pytest.approx(0, abs=0.1)
+    assert stats.kstest(values.numpy(), "norm").pvalue > 0.01

@@ -1,0 +1,168 @@
+"""Patches, positions, layers and attention against plain formulas."""
+
+import math
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from src.models.transformer.attention import attend
+from src.models.transformer.block import SelfAttention
+from src.models.transformer.conditioning import modulate, time_features
+from src.models.transformer.layers import MLP, Linear, SwiGLU, make_norm
+from src.models.transformer.patches import from_patches, to_patches
+from src.models.transformer.positions import FactorisedPositions, expand_table
+from src.rng import generator
+
+
+def randn(*shape, dtype=torch.float64):
+    return torch.randn(*shape, generator=generator(0, "test.parts", *shape), dtype=dtype)
+
+
+@pytest.mark.parametrize("patch", [(1, 2, 2), (2, 1, 4), (1, 1, 1)])
+def test_patches_are_a_strided_convolution(patch):
+    x, weight = randn(2, 3, 4, 4, 8), randn(5, 3, *patch)
+    convolved = F.conv3d(x, weight, stride=patch).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(to_patches(x, patch) @ weight.flatten(1).T, convolved)
+
+
+def test_patches_there_and_back():
+    x, patch = randn(2, 3, 4, 4, 8), (2, 1, 4)
+    assert torch.equal(from_patches(to_patches(x, patch), (2, 4, 2), patch), x)
+
+
+def test_positions_are_sums_of_three_tables():
+    positions = FactorisedPositions((3, 4, 5), 6)
+    table = positions((2, 3, 4)).unflatten(0, (2, 3, 4))
+    expected = positions.time[1] + positions.height[2] + positions.width[3]
+    torch.testing.assert_close(table[1, 2, 3], expected)
+    assert positions.time.std().item() == pytest.approx(0.02, rel=0.5)
+
+
+def test_expansion_of_positions():
+    table = torch.tensor([[0.0], [1.0], [4.0]])
+    torch.testing.assert_close(expand_table(table, 5).flatten(), torch.tensor([0.0, 0.5, 1.0, 2.5, 4.0]))
+    assert torch.equal(expand_table(table, 5, "pad").flatten(), torch.tensor([0.0, 1.0, 4.0, 4.0, 4.0]))
+    assert torch.equal(expand_table(table, 3), table)
+    assert torch.equal(expand_table(table[:1], 2), torch.zeros(2, 1))
+    with pytest.raises(ValueError, match="2 after 3"):
+        expand_table(table, 2)
+
+
+def test_swiglu_is_its_formula():
+    ffn = SwiGLU(6, 16).double()
+    x = randn(2, 3, 6)
+    rows = ffn.gate_up.weight.unflatten(0, (8, 2, 2))
+    gate, up = x @ rows[:, 0].flatten(0, 1).T, x @ rows[:, 1].flatten(0, 1).T
+    torch.testing.assert_close(ffn(x), (gate * torch.sigmoid(gate) * up) @ ffn.down.weight.T)
+
+
+def test_mlp_activations():
+    x = randn(2, 6)
+    for name, function in (("silu", F.silu), ("gelu", lambda h: F.gelu(h, approximate="tanh"))):
+        mlp = MLP(6, 8, activation=name).double()
+        torch.testing.assert_close(mlp(x), mlp.down(function(mlp.up(x))))
+
+
+def test_norms():
+    x = randn(4, 16)
+    rms = make_norm("rms", 16).double()
+    torch.testing.assert_close(rms(x), x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt())
+    assert isinstance(make_norm("layer", 16), nn.LayerNorm)
+    assert not list(make_norm("layer", 16).parameters())
+
+
+def test_linear_start():
+    torch.manual_seed(0)
+    layer = Linear(400, 300)
+    assert layer.weight.std().item() == pytest.approx(400**-0.5, rel=0.02)
+    assert layer.bias is None
+    assert not Linear(4, 4, zero=True).weight.any()
+
+
+def test_modulation_and_time_features():
+    x, shift, scale = randn(2, 3, 4), randn(2, 1, 4), randn(2, 1, 4)
+    torch.testing.assert_close(modulate(x, shift, scale), x * (1 + scale) + shift)
+    features = time_features(torch.tensor([0.0, 0.5]), 8)
+    assert features[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert features[1, [0, 4]].tolist() == pytest.approx([math.cos(500), math.sin(500)], abs=1e-4)
+
+
+def plain_attention(q, k, v, mask):
+    logits = torch.einsum("blhd,bshd->bhls", q, k) / q.shape[-1] ** 0.5
+    if mask is not None:
+        logits = logits.masked_fill(~mask[:, None, None], float("-inf"))
+    return torch.einsum("bhls,bshd->blhd", logits.softmax(-1), v)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_sdpa_is_the_formula(masked):
+    q, k, v = randn(2, 5, 3, 4), randn(2, 7, 3, 4) + 1, randn(2, 7, 3, 4)
+    mask = torch.arange(7) < torch.tensor([[7], [4]]) if masked else None
+    torch.testing.assert_close(attend(q, k, v, mask), plain_attention(q, k, v, mask))
+
+
+def fake_flash():
+    """The package's two functions by their documented meaning, so that our packing can be checked."""
+
+    def varlen(q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k):
+        assert cu_seqlens_q.dtype == cu_seqlens_k.dtype == torch.int32
+        out = []
+        for i in range(len(cu_seqlens_q) - 1):
+            rows, keys = slice(*cu_seqlens_q[i : i + 2].tolist()), slice(*cu_seqlens_k[i : i + 2].tolist())
+            assert rows.stop - rows.start <= max_seqlen_q
+            assert keys.stop - keys.start <= max_seqlen_k
+            out.append(plain_attention(q[None, rows], k[None, keys], v[None, keys], None)[0])
+        return torch.cat(out)
+
+    return types.SimpleNamespace(
+        flash_attn_func=lambda q, k, v: plain_attention(q, k, v, None), flash_attn_varlen_func=varlen
+    )
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_flash_packs_like_sdpa_masks(monkeypatch, masked):
+    monkeypatch.setitem(sys.modules, "flash_attn", fake_flash())
+    q, k, v = randn(3, 5, 3, 4), randn(3, 7, 3, 4) + 1, randn(3, 7, 3, 4)
+    mask = torch.tensor([[1] * 7, [1] * 2 + [0] * 5, [0, 1, 1, 0, 1, 0, 0]]).bool() if masked else None
+    torch.testing.assert_close(attend(q, k, v, mask, backend="flash"), attend(q, k, v, mask))
+
+
+@pytest.mark.gpu
+def test_flash_equals_sdpa_on_a_gpu():
+    pytest.importorskip("flash_attn")
+    q, k, v = (randn(2, 64, 4, 64, dtype=torch.float32).add(i).cuda().bfloat16() for i in range(3))
+    mask = torch.arange(64, device="cuda") < torch.tensor([[64], [10]], device="cuda")
+    torch.testing.assert_close(
+        attend(q, k, v, mask, backend="flash"), attend(q, k, v, mask), rtol=0, atol=0.02
+    )
+
+
+def test_missing_flash_is_an_error_and_so_is_an_unknown_kernel(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flash_attn", None)
+    q = randn(1, 2, 1, 4)
+    with pytest.raises(ValueError, match="flash-attn"):
+        attend(q, q, q, backend="flash")
+    with pytest.raises(ValueError, match=r"sdpa, flash.*xformers"):
+        attend(q, q, q, backend="xformers")
+
+
+def test_cutting_fused_rows_keeps_heads_whole():
+    """Two halves of qkv and out, as tensor parallelism cuts them, add up to the whole."""
+    whole = SelfAttention(8, 4).double()
+    x, total = randn(2, 3, 8), 0
+    for rank in range(2):
+        half = SelfAttention(8, 4).double()
+        half.qkv.weight = nn.Parameter(whole.qkv.weight.chunk(2)[rank])
+        half.out.weight = nn.Parameter(whole.out.weight.chunk(2, dim=1)[rank])
+        total = total + half(x)
+    torch.testing.assert_close(total, whole(x))
+    ffn, parts = SwiGLU(8, 16).double(), 0
+    for rank in range(2):
+        gate, up = ffn.gate_up.weight.chunk(2)[rank].unflatten(0, (4, 2, 2)).unbind(1)
+        hidden = F.silu(x @ gate.flatten(0, 1).T) * (x @ up.flatten(0, 1).T)
+        parts = parts + hidden @ ffn.down.weight.chunk(2, dim=1)[rank].T
+    torch.testing.assert_close(parts, ffn(x))
