@@ -1,0 +1,114 @@
+"""From records to a batch. Every choice (crop, clip length, caption) is keyed by (seed, step, slot)."""
+
+import torch
+
+from src.rng import key, numpy_generator
+from src.streaming.batches import ClipBatch, LatentBatch
+from src.streaming.plan import Draw
+from src.streaming.schema import Bucket, DataError, LatentRecord, PixelRecord
+
+
+def with_fps(caption: str, fps: float) -> str:
+    """The caption as the video model reads it: the paper controls the frame rate by a prefix (spec, FPS)."""
+    return f"FPS-{round(fps)} {caption}"
+
+
+def choose_caption(captions: tuple[str, ...], seed: int, step: int, slot: int) -> int:
+    """Number of the caption that a sample shows at a step; -1 where it has none."""
+    return key(seed, "data/caption", step, slot) % len(captions) if captions else -1
+
+
+def caption_text(record: PixelRecord | LatentRecord, chosen: int) -> str:
+    """The chosen caption, with its frame rate unless it is a picture; empty where there is none."""
+    if chosen < 0:
+        return ""
+    text = record.captions[chosen]
+    return text if record.bucket.is_image else with_fps(text, record.fps)
+
+
+def clip_length(lengths: tuple[int, ...], bucket: Bucket, seed: int, step: int) -> int:
+    """Frames of a step's clips: one of `lengths` that fits the bucket (all of them when empty)."""
+    fitting = [n for n in lengths if n <= bucket.num_frames]
+    if not lengths or bucket.is_image:
+        return bucket.num_frames
+    if not fitting:
+        raise DataError(f"no length of {list(lengths)} fits bucket {bucket.name}")
+    return fitting[key(seed, "data/length", step) % len(fitting)]
+
+
+def collate_clips(
+    records: list[PixelRecord],
+    draw: Draw,
+    slots: list[int],
+    seed: int,
+    *,
+    crop: int | None = None,
+    lengths: tuple[int, ...] = (),
+) -> ClipBatch:
+    """Cut each clip at a keyed place and stack.
+
+    Args:
+        crop: side of a random square in pixels, the same size for all; None keeps the frame.
+        lengths: clip lengths to draw from, one for the whole batch; empty keeps all frames.
+    """
+    bucket = Bucket.parse(draw.bucket)
+    frames = clip_length(lengths, bucket, seed, draw.step)
+    height, width = min(crop or bucket.height, bucket.height), min(crop or bucket.width, bucket.width)
+    out = torch.empty(len(records), 3, frames, height, width, dtype=torch.uint8)
+    for i, (record, slot) in enumerate(zip(records, slots, strict=True)):
+        dice = numpy_generator(seed, "data/crop", draw.step, slot)
+        t = int(dice.integers(bucket.num_frames - frames + 1))
+        y = int(dice.integers(bucket.height - height + 1))
+        x = int(dice.integers(bucket.width - width + 1))
+        cut = record.video_TCHW[t : t + frames, :, y : y + height, x : x + width]
+        out[i].copy_(cut.transpose(0, 1))
+    chosen = [choose_caption(r.captions, seed, draw.step, s) for r, s in zip(records, slots, strict=True)]
+    return ClipBatch(
+        video_BCTHW=out,
+        fps=[r.fps for r in records],
+        captions=[caption_text(r, c) for r, c in zip(records, chosen, strict=True)],
+        **_common(records, draw, slots),
+    )
+
+
+def collate_latents(records: list[LatentRecord], draw: Draw, slots: list[int], seed: int) -> LatentBatch:
+    """Stack the moments as float32 and pick one caption, with its cached embeddings, for each sample."""
+    moments = torch.stack([r.moments_2CTHW for r in records]).float()
+    mean, std = moments.chunk(2, dim=1)
+    chosen = [choose_caption(r.captions, seed, draw.step, s) for r, s in zip(records, slots, strict=True)]
+    return LatentBatch(
+        mean_BCTHW=mean.contiguous(),
+        std_BCTHW=std.contiguous(),
+        fps=[r.fps for r in records],
+        captions=[caption_text(r, c) for r, c in zip(records, chosen, strict=True)],
+        text=_stack_text(records, chosen),
+        **_common(records, draw, slots),
+    )
+
+
+def _common(records: list, draw: Draw, slots: list[int]) -> dict:
+    return {
+        "ids": [r.id for r in records],
+        "slots": slots,
+        "stream": draw.stream,
+        "bucket": draw.bucket,
+        "step": draw.step,
+        "real_B": torch.tensor([draw.num_real is None or slot < draw.num_real for slot in slots]),
+    }
+
+
+def _stack_text(records: list[LatentRecord], chosen: list[int]) -> dict | None:
+    """Cached embeddings of the chosen captions, padded with zeros to the longest."""
+    if not records[0].text:
+        return None
+    out = {}
+    for name in records[0].text:
+        rows = [(r.text[name][0][c], r.text[name][1][c]) for r, c in zip(records, chosen, strict=True)]
+        longest = max(emb.shape[0] for emb, _ in rows)
+        emb_BLD = torch.zeros(len(rows), longest, rows[0][0].shape[1])
+        mask_BL = torch.zeros(len(rows), longest, dtype=torch.bool)
+        for i, (emb, mask) in enumerate(rows):
+            emb_BLD[i, : emb.shape[0]] = emb.float()
+            mask_BL[i, : mask.shape[0]] = mask.bool()
+        out[name] = (emb_BLD, mask_BL)
+    return out

@@ -1,0 +1,100 @@
+"""A sized loader that starts at any step: step in, batch out, whoever asks."""
+
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from src.streaming.batches import Batch
+from src.streaming.collate import collate_clips, collate_latents
+from src.streaming.plan import BatchPlan, ValidationPlan
+from src.streaming.reader import Dataset
+
+
+@dataclass
+class Source:
+    """One stream's data set and how its clips are cut."""
+
+    dataset: Dataset
+    crop: int | None = None
+    lengths: tuple[int, ...] = field(default=())
+
+
+class StepDataset(TorchDataset):
+    """Batch number `step` of one rank. Holds no state, so workers may ask in any order."""
+
+    def __init__(
+        self,
+        plan: BatchPlan | ValidationPlan,
+        sources: dict[str, Source],
+        seed: int,
+        rank: int,
+        world_size: int,
+    ) -> None:
+        self.plan, self.sources, self.seed = plan, sources, seed
+        self.rank, self.world_size = rank, world_size
+
+    def __getitem__(self, step: int) -> Batch:
+        draw = self.plan.draw(step)
+        source = self.sources[draw.stream]
+        share = len(draw.indices) // self.world_size
+        slots = list(range(self.rank * share, (self.rank + 1) * share))
+        if source.dataset.info.kind == "pixels":
+            clips = [source.dataset.pixels(draw.bucket, draw.indices[s]) for s in slots]
+            return collate_clips(clips, draw, slots, self.seed, crop=source.crop, lengths=source.lengths)
+        latents = [source.dataset.latents(draw.bucket, draw.indices[s]) for s in slots]
+        return collate_latents(latents, draw, slots, self.seed)
+
+
+class StepLoader:
+    """Iterates steps; `len` is one virtual epoch, so Lightning neither prefetches nor loses a batch.
+
+    `state_dict` is {"step": n}: n batches have been handed out. Iterating goes on from there to the
+    end of the virtual epoch; with `restart` (validation) every iteration begins at step 0.
+    """
+
+    def __init__(
+        self,
+        dataset: StepDataset,
+        num_steps: int,
+        *,
+        num_workers: int = 0,
+        restart: bool = False,
+        pin_memory: bool = False,
+    ) -> None:
+        self.dataset, self.num_steps = dataset, num_steps
+        self.num_workers, self.restart, self.pin_memory = num_workers, restart, pin_memory
+        self.step = 0
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.restart:
+            self.step = 0
+        end = (self.step // self.num_steps + 1) * self.num_steps if self.num_steps else 0
+        for batch in self._loader(range(self.step, end)):
+            self.step = batch.step + 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step = int(state["step"])
+
+    def _loader(self, steps: range) -> DataLoader:
+        options: dict[str, Any] = {}
+        if self.num_workers:
+            # fork would hand every worker the threads and files of this process
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["src.streaming.loader"])
+            options = {
+                "num_workers": self.num_workers,
+                "multiprocessing_context": context,
+                "prefetch_factor": 2,
+            }
+        return DataLoader(self.dataset, batch_size=None, sampler=steps, pin_memory=self.pin_memory, **options)

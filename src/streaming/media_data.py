@@ -1,0 +1,192 @@
+"""Data sets, mixture and batch sizes as Lightning sees them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import lightning as L
+import torch
+
+from src.options import opt
+from src.streaming.loader import Source, StepDataset, StepLoader
+from src.streaming.plan import BatchPlan, BucketPlan, StreamPlan, ValidationPlan
+from src.streaming.reader import Dataset
+from src.streaming.schema import Bucket, DataError, check_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """One kind of batches: what it reads, its share of the steps, and its batch size."""
+
+    path: str = opt("", "directory of a prepared data set (the one that holds dataset.json)")
+    frames: Literal["all", "videos", "images"] = opt(
+        "all", "which buckets: more than one frame, one frame, or all"
+    )
+    buckets: tuple[str, ...] = opt(
+        (), "only these buckets, such as 16x32x32; empty means every one that fits"
+    )
+    weight: int = opt(1, "share of the steps: image 1 and video 3 means one image batch for three of videos")
+    batch_size: int = opt(8, "samples in the global batch, over all ranks")
+    crop: int = opt(0, "side of a random square cut from each clip, in pixels; 0 keeps the whole frame")
+    lengths: tuple[int, ...] = opt(
+        (), "clip lengths in frames, one drawn for each step; empty keeps all frames"
+    )
+
+    def __post_init__(self) -> None:
+        for name, least in (("weight", 1), ("batch_size", 1), ("crop", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if any(n < 1 for n in self.lengths):
+            raise ValueError(f"lengths must be at least 1 frame, got {list(self.lengths)}")
+        for name in self.buckets:
+            Bucket.parse(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is trained and validated on."""
+
+    streams: dict[str, StreamConfig] = opt({}, "training streams by name; batches are mixed, never samples")
+    val: dict[str, StreamConfig] = opt(
+        {}, "validation streams by name; order is that of the files, no mixing"
+    )
+    val_batches: int = opt(0, "validation batches of each stream at most; 0 means all")
+    num_workers: int = opt(
+        0, "worker processes that read and collate; the batches are the same for any number"
+    )
+    shuffle_chunks: int = opt(16, "neighbouring chunks (in permuted order) that records are mixed over")
+    verify: bool = opt(True, "compare each chunk with its checksum before its first use")
+
+    def __post_init__(self) -> None:
+        for name, least in (("val_batches", 0), ("num_workers", 0), ("shuffle_chunks", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+
+class MediaData(L.LightningDataModule):
+    """Loaders whose batches are a pure function of (seed, step).
+
+    Args:
+        config: streams and sizes.
+        seed: of order, crops and captions.
+        num_steps: length of the training loader, one virtual epoch.
+        keys: expected data set key by path; any other key is a stale cache.
+        renew: command that renews a stale cache, for the message.
+        rank, world_size: place among the data-parallel ranks; None takes the trainer's.
+
+    Raises:
+        DataError: empty or broken data set, bucket smaller than a batch, batch size that the ranks
+            cannot share equally, stale cache.
+    """
+
+    def __init__(
+        self,
+        config: DataConfig,
+        seed: int,
+        *,
+        num_steps: int,
+        keys: dict[str, str] | None = None,
+        renew: str = "",
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not config.streams:
+            raise DataError(
+                "data.streams is empty: name at least one stream, such as data.streams.video.path=DIR"
+            )
+        self.config, self.seed, self.num_steps = config, seed, num_steps
+        self._keys, self._renew = keys or {}, renew
+        self._rank, self._world_size = rank, world_size
+        self._datasets: dict[str, Dataset] = {}
+
+    def train_dataloader(self) -> StepLoader:
+        """Batches of steps 0, 1, ...; resumes through `load_state_dict({"step": n})`."""
+        plan = self.plan()
+        return self._loader(plan, self.config.streams, self.num_steps, self.seed, self.config.num_workers)
+
+    def val_dataloader(self) -> StepLoader | list:
+        """Every validation record once, with fixed crops and captions; empty list without val streams."""
+        if not self.config.val:
+            return []
+        plan = ValidationPlan(self._streams("val", self.config.val), limit=self.config.val_batches)
+        return self._loader(plan, self.config.val, len(plan), 0, 0, restart=True)
+
+    def plan(self) -> BatchPlan:
+        """The order of training batches."""
+        streams = self._streams("streams", self.config.streams)
+        return BatchPlan(streams, self.seed, shuffle_chunks=self.config.shuffle_chunks)
+
+    def dataset(self, path: str) -> Dataset:
+        """The data set at a path, opened and checked once."""
+        if path not in self._datasets:
+            dataset = Dataset(path, verify=self.config.verify)
+            if path in self._keys:
+                check_key(path, dataset.info.key, self._keys[path], self._renew)
+            self._datasets[path] = dataset
+        return self._datasets[path]
+
+    def report(self) -> str:
+        """A table of streams and buckets: records, batch size, batches in an epoch."""
+        rows = [("stream", "bucket", "records", "batch", "batches/epoch", "share of steps")]
+        total = sum(s.weight for s in self.config.streams.values())
+        for name, stream in self._streams("streams", self.config.streams).items():
+            for bucket, plan in stream.buckets.items():
+                batches = f"{plan.per_epoch / plan.batch_size:.1f}"
+                share = f"{stream.weight}/{total}"
+                rows.append((name, bucket, str(plan.records), str(plan.batch_size), batches, share))
+        widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+        return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows)
+
+    def _streams(self, key: str, configs: dict[str, StreamConfig]) -> dict[str, StreamPlan]:
+        return {name: self._stream(f"data.{key}.{name}", config) for name, config in sorted(configs.items())}
+
+    def _stream(self, key: str, config: StreamConfig) -> StreamPlan:
+        """The buckets that a stream takes from its data set."""
+        if not config.path:
+            raise DataError(f"{key}.path must be given: a directory made by `python -m data.prepare`")
+        if config.batch_size % self.world_size:
+            raise DataError(
+                f"{key}.batch_size={config.batch_size} cannot be shared equally by {self.world_size} ranks"
+            )
+        infos = self.dataset(config.path).info.buckets
+        missing = [b for b in config.buckets if b not in infos]
+        if missing:
+            raise DataError(
+                f"{key}.buckets: {missing[0]} is not in {config.path}, which has {', '.join(infos)}"
+            )
+        wanted = {"all": (True, False), "videos": (False,), "images": (True,)}[config.frames]
+        names = [b for b in config.buckets or sorted(infos) if Bucket.parse(b).is_image in wanted]
+        if not names:
+            raise DataError(
+                f"{key}: {config.path} has no {config.frames}; its buckets are {', '.join(infos)}"
+            )
+        sizes = {b: tuple(c.records for c in infos[b].chunks) for b in names}
+        return StreamPlan(config.weight, {b: BucketPlan(sizes[b], config.batch_size) for b in names})
+
+    def _loader(
+        self,
+        plan: BatchPlan | ValidationPlan,
+        configs: dict[str, StreamConfig],
+        num_steps: int,
+        seed: int,
+        num_workers: int,
+        restart: bool = False,
+    ) -> StepLoader:
+        sources = {
+            n: Source(self.dataset(c.path), c.crop or None, tuple(c.lengths)) for n, c in configs.items()
+        }
+        dataset = StepDataset(plan, sources, seed, self.rank, self.world_size)
+        pin = torch.cuda.is_available()
+        return StepLoader(dataset, num_steps, num_workers=num_workers, restart=restart, pin_memory=pin)
+
+    @property
+    def world_size(self) -> int:
+        if self._world_size is not None:
+            return self._world_size
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    @property
+    def rank(self) -> int:
+        if self._rank is not None:
+            return self._rank
+        return self.trainer.global_rank if self.trainer is not None else 0

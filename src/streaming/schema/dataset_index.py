@@ -1,0 +1,112 @@
+"""dataset.json: the one file that makes a directory a data set."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from src.streaming.schema.records import SCHEMA_VERSION, Bucket, DataError, Kind
+
+FILENAME = "dataset.json"
+PARTS = ".parts"
+
+
+@dataclass(frozen=True)
+class ChunkInfo:
+    """One chunk file of a bucket."""
+
+    filename: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BucketInfo:
+    """One bucket's chunks, in the order that record numbers follow."""
+
+    chunks: tuple[ChunkInfo, ...]
+
+    @property
+    def records(self) -> int:
+        return sum(c.records for c in self.chunks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """What dataset.json says. `key` is what the data set was made for; `content` what it holds."""
+
+    kind: Kind
+    key: str
+    buckets: dict[str, BucketInfo]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA_VERSION
+
+    @property
+    def records(self) -> int:
+        return sum(b.records for b in self.buckets.values())
+
+    @property
+    def content(self) -> str:
+        """Hash of every chunk of every bucket, in order."""
+        rows = [[name, *(c.sha256 for c in self.buckets[name].chunks)] for name in sorted(self.buckets)]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def write(self, root: Path) -> None:
+        write_json(root / FILENAME, asdict(self) | {"records": self.records, "content": self.content})
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that the file is either whole or not there."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False, sort_keys=True, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; DataError naming the file if it is missing, truncated or not UTF-8."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: missing") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: truncated or not JSON ({error})") from error
+
+
+def read_info(root: Path | str) -> DatasetInfo:
+    """Read DIR/dataset.json.
+
+    Raises:
+        DataError: nothing there, an interrupted preparation, a broken file, or another schema version.
+    """
+    root = Path(root)
+    if not (root / FILENAME).is_file():
+        if (root / PARTS).is_dir():
+            raise DataError(f"{root}: preparation was interrupted; run the same command again to finish it")
+        inside = sorted(p.parent.name for p in root.glob(f"*/{FILENAME}"))
+        hint = (
+            f"; did you mean {root / inside[0]}?"
+            if inside
+            else "; make one with: python -m data.prepare CONFIG"
+        )
+        raise DataError(f"{root}: no data set here ({FILENAME} is missing){hint}")
+    raw = read_json(root / FILENAME)
+    try:
+        if raw["schema"] != SCHEMA_VERSION:
+            raise DataError(
+                f"{root}: written with schema {raw['schema']}, this code reads {SCHEMA_VERSION}; "
+                "prepare it anew"
+            )
+        buckets = {
+            b: BucketInfo(tuple(ChunkInfo(**c) for c in v["chunks"])) for b, v in raw["buckets"].items()
+        }
+        for name in buckets:
+            Bucket.parse(name)
+        return DatasetInfo(kind=raw["kind"], key=raw["key"], buckets=buckets, provenance=raw["provenance"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{root / FILENAME}: not a data set's index ({error!r})") from error

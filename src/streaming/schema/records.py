@@ -1,0 +1,182 @@
+"""The two records that chunks hold, and how they become LitData items.
+
+Shape suffixes: T frames, C channels, H height, W width, N captions, L text tokens, D text width.
+
+LitData fixes an item's structure by its first sample, stores 1-D tensors without their dtype, cuts
+lists to the first sample's length and takes a string for a file when one of that name exists. So an
+item is always: one JSON text `meta`, which begins with a brace, and tensors of two or more dimensions.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from src.errors import UserError
+
+SCHEMA_VERSION = 1
+Kind = Literal["pixels", "latents"]
+
+
+class DataError(UserError):
+    """Something is wrong with a data set or a record; the message is one line and names what and where."""
+
+
+@dataclass(frozen=True, order=True)
+class Bucket:
+    """All records of one bucket have the same number of frames and the same size in pixels."""
+
+    num_frames: int
+    height: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.num_frames}x{self.height}x{self.width}"
+
+    @property
+    def is_image(self) -> bool:
+        return self.num_frames == 1
+
+    @staticmethod
+    def parse(name: str) -> "Bucket":
+        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", name)
+        if match is None:
+            raise DataError(f"bucket {name!r} is not of the form <frames>x<height>x<width>, such as 16x32x32")
+        return Bucket(*map(int, match.groups()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelRecord:
+    """A clip or a picture (one frame) as it will be trained on.
+
+    `source` says where it came from (path, start, whether an audio track exists); `facts` is the
+    world's ground truth or empty.
+    """
+
+    id: str
+    video_TCHW: Tensor  # uint8
+    fps: float
+    captions: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
+    content_sha256: str = ""
+
+    @property
+    def bucket(self) -> Bucket:
+        frames, _, height, width = self.video_TCHW.shape
+        return Bucket(frames, height, width)
+
+    def validate(self) -> None:
+        """Raise DataError unless LitData would give this very record back."""
+        _validate_common(self)
+        video = self.video_TCHW
+        if video.dtype != torch.uint8 or video.ndim != 4 or video.shape[1] != 3 or video.numel() == 0:
+            raise DataError(
+                f"record {self.id!r}: video must be uint8 [T, 3, H, W] with no empty axis, "
+                f"got {str(video.dtype).removeprefix('torch.')} {list(video.shape)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentRecord:
+    """The TAE posterior's moments of one clip: the noise is drawn when training, not when encoding.
+
+    `moments_2CTHW` holds the mean in its first C channels and the standard deviation in the others,
+    float16. `bucket` is the pixel bucket that it was encoded from. `text` maps an encoder's name to
+    (embeddings float16 [N, L, D], mask uint8 [N, L]), one row for each caption.
+    """
+
+    id: str
+    moments_2CTHW: Tensor  # float16
+    bucket: Bucket
+    fps: float
+    captions: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
+    content_sha256: str = ""
+    text: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    @property
+    def num_frames(self) -> int:
+        return self.bucket.num_frames
+
+    def validate(self) -> None:
+        """Raise DataError unless LitData would give this very record back."""
+        _validate_common(self)
+        m = self.moments_2CTHW
+        if m.dtype != torch.float16 or m.ndim != 4 or m.shape[0] % 2 or m.numel() == 0:
+            raise DataError(
+                f"record {self.id!r}: moments must be float16 [2C, T, H, W] (bfloat16 cannot be stored), "
+                f"got {str(m.dtype).removeprefix('torch.')} {list(m.shape)}"
+            )
+        if not bool(torch.isfinite(m).all()):
+            raise DataError(f"record {self.id!r}: moments are not finite (beyond 65504 does not fit float16)")
+        if bool((m[m.shape[0] // 2 :] < 0).any()):
+            raise DataError(
+                f"record {self.id!r}: negative standard deviation; the second half must be std, not logvar"
+            )
+        for name, (emb, mask) in self.text.items():
+            good = emb.dtype == torch.float16 and emb.ndim == 3 and mask.dtype == torch.uint8
+            if not good or mask.shape != emb.shape[:2] or emb.shape[0] != len(self.captions):
+                raise DataError(
+                    f"record {self.id!r}: text {name!r} must be float16 [N, L, D] with a uint8 mask [N, L], "
+                    f"N = {len(self.captions)} captions; got {list(emb.shape)}, {list(mask.shape)}"
+                )
+
+
+Record = PixelRecord | LatentRecord
+
+
+def content_sha256(video_TCHW: Tensor) -> str:
+    """Hash of the pixels and their shape: the same clip under another name is the same content."""
+    digest = hashlib.sha256(str(tuple(video_TCHW.shape)).encode())
+    digest.update(video_TCHW.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def item_of(record: Record) -> dict[str, Any]:
+    """A validated record as LitData stores it."""
+    record.validate()
+    meta = {
+        "id": record.id,
+        "fps": record.fps,
+        "captions": list(record.captions),
+        "facts": record.facts,
+        "source": record.source,
+        "content_sha256": record.content_sha256,
+    }
+    if isinstance(record, PixelRecord):
+        tensors = {"video": record.video_TCHW.contiguous()}
+    else:
+        meta["bucket"] = record.bucket.name
+        tensors = {"moments": record.moments_2CTHW.contiguous()}
+        for name, (emb, mask) in sorted(record.text.items()):
+            tensors |= {f"text_{name}": emb.contiguous(), f"mask_{name}": mask.contiguous()}
+    return {"meta": json.dumps(meta, ensure_ascii=False, sort_keys=True, allow_nan=False), **tensors}
+
+
+def record_of(item: dict[str, Any]) -> Record:
+    """The record that an item of a chunk holds; tensors may be read-only views of the chunk."""
+    meta = json.loads(item["meta"])
+    meta["captions"] = tuple(meta["captions"])
+    if "video" in item:
+        return PixelRecord(video_TCHW=item["video"], **meta)
+    meta["bucket"] = Bucket.parse(meta["bucket"])
+    text = {key[5:]: (item[key], item["mask_" + key[5:]]) for key in item if key.startswith("text_")}
+    return LatentRecord(moments_2CTHW=item["moments"], text=text, **meta)
+
+
+def _validate_common(record: Record) -> None:
+    if not record.id:
+        raise DataError("record without an id")
+    if not (0 < record.fps < 1e4):
+        raise DataError(f"record {record.id!r}: fps must be above 0, got {record.fps}")
+    if not all(isinstance(c, str) for c in record.captions):
+        raise DataError(f"record {record.id!r}: captions must be texts, got {record.captions!r}")
+    if not record.content_sha256:
+        raise DataError(f"record {record.id!r}: content_sha256 is missing")

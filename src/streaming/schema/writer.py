@@ -1,0 +1,227 @@
+"""Writing LitData chunks in parts, so that work can be done by many processes and resumed after a kill.
+
+A part is a fixed slice of the inputs. It is written into a temporary directory that is renamed when
+it is whole, so a part is there or not; parts do not depend on each other nor on how many processes
+work. `finish` gathers them in order, and dataset.json comes last.
+"""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from litdata.streaming.writer import BinaryWriter
+
+from src.streaming.schema.dataset_index import (
+    FILENAME,
+    PARTS,
+    BucketInfo,
+    ChunkInfo,
+    DatasetInfo,
+    read_info,
+    read_json,
+    write_json,
+)
+from src.streaming.schema.keys import file_sha256
+from src.streaming.schema.records import DataError, Kind, Record, item_of
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An input that was refused: `reason` is short and countable, `detail` says the rest."""
+
+    source: str
+    reason: str
+    detail: str = ""
+
+
+class PartWriter:
+    """Collects the records of one part; made by `DatasetWriter.part`."""
+
+    def __init__(self, root: Path, chunk_bytes: int) -> None:
+        self._root, self._chunk_bytes = root, chunk_bytes
+        self._writers: dict[str, BinaryWriter] = {}
+        self._counts: dict[str, int] = {}
+        self.rejected: list[Rejection] = []
+
+    def add(self, record: Record) -> None:
+        """Append a record to its bucket. DataError if it would not come back as it is."""
+        name = record.bucket.name
+        if name not in self._writers:
+            (self._root / name).mkdir()
+            self._writers[name] = BinaryWriter(str(self._root / name), chunk_bytes=self._chunk_bytes)
+            self._counts[name] = 0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="An item was larger than the target chunk size")
+            self._writers[name].add_item(self._counts[name], item_of(record))
+        self._counts[name] += 1
+
+    def reject(self, rejection: Rejection) -> None:
+        self.rejected.append(rejection)
+
+    def close(self) -> dict[str, Any]:
+        """Flush the chunks and return what part.json says."""
+        buckets = {}
+        for name, writer in self._writers.items():
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="An item was larger than the target chunk size")
+                writer.done()
+            (index_file,) = (self._root / name).glob("*.index.json")
+            index = read_json(index_file)
+            index_file.unlink()
+            for chunk in index["chunks"]:
+                chunk["sha256"] = file_sha256(self._root / name / chunk["filename"])
+            buckets[name] = index
+        return {"buckets": buckets, "rejected": [asdict(r) for r in self.rejected]}
+
+
+class DatasetWriter:
+    """A data set in the making. Use as a context manager: it holds the directory's lock.
+
+    Args:
+        root: the data set's directory.
+        kind: "pixels" or "latents".
+        key: what it is made for. Unfinished work under another key is thrown away; a finished data
+            set under another key is kept, and refused unless `renew`.
+        chunk_bytes: a chunk is closed when the next record would pass this.
+    """
+
+    def __init__(
+        self, root: Path | str, kind: Kind, key: str, *, chunk_bytes: int = 64 << 20, renew: bool = False
+    ) -> None:
+        self.root, self.kind, self.key, self.renew = Path(root), kind, key, renew
+        self.chunk_bytes = chunk_bytes
+        self._parts = self.root / PARTS
+        self._lock = FileLock(str(self.root) + ".lock")
+
+    def __enter__(self) -> "DatasetWriter":
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(f"{self.root}: in use by another process that is writing it") from None
+        try:
+            self._begin()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _begin(self) -> None:
+        self.complete = False
+        if (self.root / FILENAME).exists():
+            found = read_info(self.root)
+            if (found.key, found.kind) == (self.key, self.kind) and not self.renew:
+                self.complete = True
+                shutil.rmtree(self._parts, ignore_errors=True)
+                return
+            if not self.renew:
+                raise DataError(
+                    f"{self.root}: holds another data set (key {found.key}, wanted {self.key}); "
+                    "give another out=... or renew=true to replace it"
+                )
+            shutil.rmtree(self.root)
+        plan = self._parts / "plan.json"
+        if plan.exists() and read_json(plan)["key"] != self.key:
+            shutil.rmtree(self.root)
+        self._parts.mkdir(parents=True, exist_ok=True)
+        write_json(plan, {"key": self.key})
+        for stale in self._parts.glob("tmp-*"):
+            shutil.rmtree(stale)
+
+    def missing(self, num_parts: int) -> list[int]:
+        """Parts that are not written yet."""
+        return [] if self.complete else [n for n in range(num_parts) if not self._part_dir(n).is_dir()]
+
+    def part(self, number: int) -> Any:
+        """Context manager giving a PartWriter; the part exists only if the block ends without an error."""
+        return write_part(self.root, number, self.chunk_bytes)
+
+    def _part_dir(self, number: int) -> Path:
+        return self._parts / f"{number:06d}"
+
+    def finish(self, num_parts: int, provenance: dict[str, Any] | None = None) -> DatasetInfo:
+        """Gather all parts in order and publish dataset.json. Safe to repeat after an interruption."""
+        if self.complete:
+            return read_info(self.root)
+        assert not self.missing(num_parts), "finish before every part was written"
+        parts = [read_json(self._part_dir(n) / "part.json") for n in range(num_parts)]
+        buckets = {}
+        for name in sorted({b for p in parts for b in p["buckets"]}):
+            buckets[name] = self._gather(name, parts)
+        rejected = [r for p in parts for r in p["rejected"]]
+        lines = "".join(json.dumps(r, ensure_ascii=False, sort_keys=True) + "\n" for r in rejected)
+        (self.root / "rejected.jsonl").write_text(lines, encoding="utf-8")
+        info = DatasetInfo(kind=self.kind, key=self.key, buckets=buckets, provenance=provenance or {})
+        info.write(self.root)
+        shutil.rmtree(self._parts)
+        self.complete = True
+        return info
+
+    def _gather(self, name: str, parts: list[dict[str, Any]]) -> BucketInfo:
+        """Move one bucket's chunks to their place and write LitData's index beside them."""
+        target = self.root / name
+        target.mkdir(exist_ok=True)
+        entries, infos, config = [], [], None
+        for number, part in enumerate(parts):
+            index = part["buckets"].get(name)
+            if index is None:
+                continue
+            config = config or index["config"]
+            for k, chunk in enumerate(index["chunks"]):
+                filename = f"chunk-{number}-{k}.bin"
+                made = self._part_dir(number) / name / chunk["filename"]
+                if made.exists():
+                    os.replace(made, target / filename)
+                infos.append(ChunkInfo(filename, chunk["chunk_size"], chunk["chunk_bytes"], chunk["sha256"]))
+                entries.append({k: v for k, v in chunk.items() if k != "sha256"} | {"filename": filename})
+        # LitData puts the time here; a constant keeps the bytes equal however often it is made
+        write_json(target / "index.json", {"chunks": entries, "config": config, "updated_at": "0"})
+        return BucketInfo(tuple(infos))
+
+
+@contextmanager
+def write_part(root: Path, number: int, chunk_bytes: int) -> Iterator[PartWriter]:
+    """Write part `number` of the data set at `root`; callable from any process of the same run."""
+    final = root / PARTS / f"{number:06d}"
+    temporary = root / PARTS / f"tmp-{number:06d}-{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    writer = PartWriter(temporary, chunk_bytes)
+    try:
+        yield writer
+        write_json(temporary / "part.json", writer.close())
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    os.replace(temporary, final)
+
+
+class PixelWriter(DatasetWriter):
+    """A DatasetWriter of PixelRecord."""
+
+    def __init__(self, root: Path | str, key: str, **options: Any) -> None:
+        super().__init__(root, "pixels", key, **options)
+
+
+class LatentWriter(DatasetWriter):
+    """A DatasetWriter of LatentRecord; `key` from `latent_key`.
+
+    with LatentWriter(out, key) as writer:
+        for number in writer.missing(len(parts)):        # with several ranks: every world-th of them
+            with writer.part(number) as part:
+                part.add(LatentRecord(...))
+        writer.finish(len(parts), provenance)
+    """
+
+    def __init__(self, root: Path | str, key: str, **options: Any) -> None:
+        super().__init__(root, "latents", key, **options)
