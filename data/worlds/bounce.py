@@ -18,6 +18,7 @@ import numpy as np
 
 from data.worlds.backgrounds import draw_floor
 from data.worlds.camera import camera_path
+from data.worlds.captions import captions, with_fps
 from data.worlds.config import WorldConfig
 from data.worlds.dice import Dice
 from data.worlds.facts import FilmFacts, Impact, ObjectFacts
@@ -27,7 +28,17 @@ from data.worlds.scene import draw_scene
 WORLD_VERSION = "bounce-1"
 """Changes whenever any film, sound or caption changes."""
 
-__all__ = ["WORLD_VERSION", "Film", "FilmFacts", "Impact", "ObjectFacts", "WorldConfig", "film"]
+__all__ = [
+    "WORLD_VERSION",
+    "Film",
+    "FilmFacts",
+    "Impact",
+    "ObjectFacts",
+    "WorldConfig",
+    "captions",
+    "film",
+    "with_fps",
+]
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,7 @@ class Body:
 
     def position(self, time: float) -> tuple[float, float]:
         """Centre at a time, from the recorded path."""
-        for t, x, y, vx, vy in reversed(self.path):
-            if t <= time:
-                break
+        t, x, y, vx, vy = next((leg for leg in reversed(self.path) if leg[0] <= time), self.path[0])
         return x + vx * (time - t), y + vy * (time - t)
 
 

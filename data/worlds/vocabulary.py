@@ -30,6 +30,9 @@ SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "star", "ring", "cros
 SIZES: dict[str, float] = {"small": 0.14, "medium": 0.18, "large": 0.23}
 """Radius in room units. Every shape has about the visible size of a disc with this radius."""
 
+CROWD: dict[int, float] = {1: 1.0, 2: 0.86, 3: 0.74}
+"""In company everybody is a little smaller: factor on SIZES by the number of objects in a film."""
+
 _D = math.sqrt(0.5)
 DIRECTIONS: dict[str, tuple[float, float]] = {
     "right": (1.0, 0.0),
