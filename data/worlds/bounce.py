@@ -6,7 +6,7 @@
     clip.video_THWC      # uint8 pixels
     clip.facts           # who, where to, when it hits: `data.worlds.facts.FilmFacts`
     captions(clip.facts) # from short to long, in the paper's style
-    sound(clip)          # 48 kHz, every impact at its sample
+    sound(clip.facts)    # 48 kHz, every impact at its sample
 
 A film is a pure function of (WORLD_VERSION, seed, config, size): the same on every machine and in every
 process. The same seed gives the same scene at any resolution of one aspect ratio.
@@ -24,6 +24,7 @@ from data.worlds.dice import Dice
 from data.worlds.facts import FilmFacts, Impact, ObjectFacts
 from data.worlds.render import render, trace
 from data.worlds.scene import draw_scene
+from data.worlds.sound import sound
 
 WORLD_VERSION = "bounce-1"
 """Changes whenever any film, sound or caption changes."""
@@ -37,6 +38,7 @@ __all__ = [
     "WorldConfig",
     "captions",
     "film",
+    "sound",
     "with_fps",
 ]
 

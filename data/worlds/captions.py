@@ -102,6 +102,7 @@ class _Telling:
 
     def __init__(self, facts: FilmFacts, dice: Dice, detail: int) -> None:
         self.facts, self.dice, self.detail = facts, dice, detail
+        self.mentioned: set[int] = set()
 
     def text(self) -> str:
         sentences = [self._object(i) for i in range(len(self.facts.objects))]
@@ -120,7 +121,7 @@ class _Telling:
 
     def _object(self, index: int) -> str:
         o, dice = self.facts.objects[index], self.dice
-        name = _article(_name(o, dice, self.detail))
+        name = self._mention(index, _name(o, dice, self.detail))
         manner = (
             f" {dice.pick(_SPEED[o.speed])}" if o.speed != STILL and self.detail and dice.chance(0.6) else ""
         )
@@ -145,6 +146,12 @@ class _Telling:
             )
         return f"{name} {_join(parts)}"
 
+    def _mention(self, index: int, name: str) -> str:
+        """'a red star' the first time, 'the red star' from then on."""
+        known = index in self.mentioned
+        self.mentioned.add(index)
+        return f"the {name}" if known else _article(name)
+
     def _bounce(self, index: int) -> str:
         """What its first impact does to the object."""
         o, dice = self.facts.objects[index], self.dice
@@ -156,12 +163,13 @@ class _Telling:
                 dice.pick(("the wall", f"the {self._wall(hit.position)} wall")) if self.detail else "the wall"
             )
             return f" and {dice.pick(('bounces', 'rebounds')) if self.detail else 'bounces'} off {wall}"
-        other = self.facts.objects[hit.objects[0] if hit.objects[1] == index else hit.objects[1]]
+        met = hit.objects[0] if hit.objects[1] == index else hit.objects[1]
+        other = self._mention(met, _short_name(self.facts.objects[met]))
         if o.direction == STILL:
             verb = dice.pick(("hit", "struck")) if self.detail else "hit"
-            return f" until it is {verb} by the {_short_name(other)}"
+            return f" until it is {verb} by {other}"
         verb = dice.pick(("bounces off", "collides with")) if self.detail else "bounces off"
-        return f" and {verb} the {_short_name(other)}"
+        return f" and {verb} {other}"
 
     def _wall(self, position: tuple[float, float]) -> str:
         unit = min(self.facts.height, self.facts.width)
