@@ -7,6 +7,7 @@ Shapes: B batch, L tokens, K bytes in a token (and S = K + 1 symbols), D width.
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ class ByteEncoderConfig:
     heads: int = opt(4, "attention heads")
     ffn: int = opt(512, "hidden dimension of the feed-forward network, a multiple of 8")
     bytes_per_token: int = opt(12, "longest run of letters that is one token; 1: every byte is a token")
+    attention: Literal["sdpa", "flash", "matmul"] = opt("sdpa", "attention kernel, as in the transformer")
     max_tokens: int = opt(96, "tokens that are read; what is beyond is cut off")
 
     def __post_init__(self) -> None:
@@ -50,7 +52,7 @@ class TextBlock(nn.Module):
     def __init__(self, config: ByteEncoderConfig) -> None:
         super().__init__()
         self.attention_norm = nn.RMSNorm(config.width, eps=NORM_EPS)
-        self.attention = SelfAttention(config.width, config.heads)
+        self.attention = SelfAttention(config.width, config.heads, backend=config.attention)
         self.ffn_norm = nn.RMSNorm(config.width, eps=NORM_EPS)
         self.ffn = SwiGLU(config.width, config.ffn)
 
@@ -89,11 +91,13 @@ class ByteEncoder(nn.Module):
         length = max(len(row) for row in rows)
         ids = torch.full((len(rows), length, self.config.bytes_per_token + 1), PADDING)
         mask = torch.zeros(len(rows), length, dtype=torch.bool)
+        places = ids.numpy()
         for i, row in enumerate(rows):
             mask[i, : len(row)] = True
             for j, (piece, glued) in enumerate(row):
-                ids[i, j, : len(piece)] = torch.tensor(piece)
-                ids[i, j, -1] = GLUED if glued else PADDING
+                places[i, j, : len(piece)] = piece
+                if glued:
+                    places[i, j, -1] = GLUED
         return ids, mask
 
     def _pieces(self, text: str) -> list[tuple[list[int], bool]]:

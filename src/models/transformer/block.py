@@ -3,6 +3,7 @@
 Shapes: B batch, N media tokens, L text tokens, H heads, D width (or head dimension after H).
 """
 
+import torch
 from torch import Tensor, nn
 
 from src.models.transformer.attention import attend
@@ -83,7 +84,9 @@ class TransformerBlock(nn.Module):
         if positions_ND is not None:
             x_BND = x_BND + positions_ND
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self.modulation(modulation_B6D)
-        x_BND = x_BND + gate_a * self.attention(modulate(self.attention_norm(x_BND), shift_a, scale_a))
+        attended = self.attention(modulate(self.attention_norm(x_BND), shift_a, scale_a))
+        x_BND = torch.addcmul(x_BND, gate_a, attended.to(x_BND.dtype))
         keys_values = context if isinstance(context, tuple) else self.cross_attention.keys_values(context)
         x_BND = x_BND + self.cross_attention(self.context_norm(x_BND), keys_values, mask_BL)
-        return x_BND + gate_f * self.ffn(modulate(self.ffn_norm(x_BND), shift_f, scale_f))
+        hidden = self.ffn(modulate(self.ffn_norm(x_BND), shift_f, scale_f))
+        return torch.addcmul(x_BND, gate_f, hidden.to(x_BND.dtype))

@@ -28,7 +28,9 @@ class TransformerConfig:
     )
     bias: bool = opt(False, "biases in the linear layers (LLaMa3: none; DiT: yes)")
     time_dim: int = opt(256, "dimension of the sinusoidal time features")
-    attention: Literal["sdpa", "flash"] = opt("sdpa", "attention kernel; flash needs a GPU and its extra")
+    attention: Literal["sdpa", "flash", "matmul"] = opt(
+        "sdpa", "attention kernel; flash needs a GPU and its extra, matmul suits short sequences on a CPU"
+    )
     num_checkpointed_blocks: int = opt(0, "blocks, from the first on, recomputed in the backward pass")
 
     def __post_init__(self) -> None:
