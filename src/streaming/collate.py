@@ -9,8 +9,8 @@ from src.streaming.schema import Bucket, DataError, LatentRecord, PixelRecord
 
 
 def with_fps(caption: str, fps: float) -> str:
-    """The caption as the video model reads it: the paper controls the frame rate by a prefix (spec, FPS)."""
-    return f"FPS-{round(fps)} {caption}"
+    """The caption as the video model reads it: "FPS-16 ..." (the paper's prefix); 29.97 reads 30."""
+    return f"FPS-{round(fps, 1):g} {caption}"
 
 
 def choose_caption(captions: tuple[str, ...], seed: int, step: int, slot: int) -> int:
