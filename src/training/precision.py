@@ -1,0 +1,25 @@
+"""Which number format a run computes in."""
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+Precision = Literal["fp32", "bf16"]
+
+
+def has_bf16(device_type: str) -> bool:
+    """True where the device multiplies bf16 matrices in hardware."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def resolve(wanted: Precision, device_type: str) -> Precision:
+    """`wanted`, or fp32 where the device lacks it."""
+    return "bf16" if wanted == "bf16" and has_bf16(device_type) else "fp32"
+
+
+def autocast(precision: Precision, device_type: str) -> AbstractContextManager:
+    """Matrix products and convolutions in bf16, the rest and all weights in fp32."""
+    return torch.autocast(device_type, dtype=torch.bfloat16, enabled=precision == "bf16")

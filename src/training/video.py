@@ -1,0 +1,237 @@
+"""The flow-matching video transformer in training (paper section 3.1; spec 2, 4).
+
+Legend: B batch, C channels, T frames, H height, W width (of the latent); L text tokens, D width.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src import flow, rng
+from src.flow import SamplerConfig
+from src.models.text import ByteEncoder, ByteEncoderConfig, TextContext, drop_captions, join_batches
+from src.models.transformer import MediaTransformer, TransformerConfig
+from src.options import opt
+from src.streaming.batches import LatentBatch
+from src.training.config import TrainConfig
+from src.training.module import BatchSize, TrainingModule
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowConfig:
+    """How the flow is trained, validated and looked at."""
+
+    caption_drop: float = opt(0.1, "share of captions replaced by the empty one, for guidance")
+    time_mean: float = opt(0.0, "mean of the normal behind the logit-normal flow times")
+    time_std: float = opt(1.0, "standard deviation of the normal behind the logit-normal flow times")
+    sample_posterior: bool = opt(True, "train on draws from the TAE's posterior; false: on its mean")
+    val_times: int = opt(8, "fixed flow times of each validation sample")
+    sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "how sample films are made while training")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.caption_drop <= 1:
+            raise ValueError(f"caption_drop must lie in [0, 1], got {self.caption_drop}")
+        if self.val_times < 1:
+            raise ValueError(f"val_times must be at least 1, got {self.val_times}")
+        if self.time_std <= 0:
+            raise ValueError(f"time_std must be positive, got {self.time_std}")
+
+
+class VideoModule(TrainingModule):
+    """Text encoder and transformer, their averages, and the latent's statistics.
+
+    Every random number is keyed by (seed, kind, step, slot in the global batch): nothing depends on
+    the number of processes or workers, on where a run was interrupted, or on validation.
+
+    Args:
+        latent_mean, latent_std: statistics per latent channel; kept in the checkpoint. They may also be
+            set before step 0 by `set_latent_statistics`.
+    """
+
+    averaged = ("text", "transformer")
+
+    def __init__(
+        self,
+        transformer: TransformerConfig,
+        text: ByteEncoderConfig,
+        flow: FlowConfig,
+        train: TrainConfig,
+    ) -> None:
+        super().__init__(train)
+        if transformer.context_dim != text.width:
+            raise ValueError(f"context_dim must equal text.width={text.width}, got {transformer.context_dim}")
+        self.transformer_config, self.text_config, self.flow_config = transformer, text, flow
+        self.register_buffer("latent_mean_C", torch.zeros(transformer.latent_channels))
+        self.register_buffer("latent_std_C", torch.ones(transformer.latent_channels))
+        # What sample films need; set by whoever has a TAE. Not part of the module's state.
+        self.decoder: Callable[[Tensor, int], Tensor] | None = None
+        self.sample_prompts: list[str] = []
+        self.sample_frames: int = 1
+        self.sample_shape_CTHW: tuple[int, int, int, int] | None = None
+
+    def networks(self) -> dict[str, Callable[[], nn.Module]]:
+        return {
+            "text": lambda: ByteEncoder(self.text_config),
+            "transformer": lambda: MediaTransformer(self.transformer_config),
+        }
+
+    def configure_optimizers(self) -> Any:
+        return self.adamw("text", "transformer")
+
+    def set_latent_statistics(self, mean_C: Tensor, std_C: Tensor) -> None:
+        """Per-channel mean and standard deviation of the latents, from data.
+
+        Raises:
+            ValueError: wrong number of channels, or a deviation that is not positive and finite.
+        """
+        channels = self.transformer_config.latent_channels
+        if mean_C.shape != (channels,) or std_C.shape != (channels,):
+            raise ValueError(f"latent statistics have {len(mean_C)} channels, latent_channels is {channels}")
+        if not bool((torch.isfinite(std_C) & (std_C > 0)).all()):
+            raise ValueError(f"latent statistics: std must be positive and finite, got {std_C.tolist()}")
+        self.latent_mean_C.copy_(mean_C)
+        self.latent_std_C.copy_(std_C)
+
+    def normalise(self, latent_BCTHW: Tensor) -> Tensor:
+        """To zero mean and unit deviation per channel."""
+        return (latent_BCTHW - self._channels(self.latent_mean_C)) / self._channels(self.latent_std_C)
+
+    def denormalise(self, x_BCTHW: Tensor) -> Tensor:
+        """Back to what the TAE decodes."""
+        return x_BCTHW * self._channels(self.latent_std_C) + self._channels(self.latent_mean_C)
+
+    @staticmethod
+    def _channels(value_C: Tensor) -> Tensor:
+        return value_C[None, :, None, None, None]
+
+    def batch_size(self, batch: LatentBatch) -> BatchSize:
+        patch = self.transformer_config.patch
+        tokens = batch.mean_BCTHW[0, 0].numel() // (patch[0] * patch[1] * patch[2])
+        return BatchSize(len(batch.slots), len(batch.slots) * tokens)
+
+    # ---- training
+
+    def training_step(self, batch: LatentBatch, batch_idx: int) -> None:
+        assert batch.step == self.step, f"batch of step {batch.step} at step {self.step}"
+        total = torch.zeros((), device=self.device)
+        for part, weight in self.micro_batches(batch, self.text, self.transformer):
+            loss = self.training_loss(part).mean() * weight
+            self.manual_backward(loss)
+            total += loss.detach()
+        norm = self.apply_gradients(self.optimizers(), total, batch.ids)
+        loss = self.across_processes(total)
+        self.metrics = {"loss": float(loss), "grad_norm": norm, f"loss/{batch.stream}": float(loss)}
+        self.batch_counter += 1
+
+    def training_loss(self, batch: LatentBatch) -> Tensor:
+        """Flow-matching loss of each sample; float32 [B]."""
+        seed, step, slots = self.train_config.seed, batch.step, batch.slots
+        shape = tuple(batch.mean_BCTHW.shape[1:])
+
+        def noise(kind: str, of: tuple[int, ...] = shape) -> Tensor:
+            return rng.randn_slots(of, seed, kind, step, slots).to(self.device)
+
+        c = self.flow_config
+        latent = batch.sample(noise("train/posterior")) if c.sample_posterior else batch.mean_BCTHW
+        t_B = flow.logit_normal(noise("train/time", ()), c.time_mean, c.time_std)
+        uniform_B = rng.rand_slots(seed, "train/caption_drop", step, slots)
+        captions = drop_captions(batch.captions, uniform_B, c.caption_drop)
+        return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, captions)
+
+    def loss_at(
+        self,
+        x_BCTHW: Tensor,
+        noise_BCTHW: Tensor,
+        t_B: Tensor,
+        captions: list[str],
+        *,
+        averaged: bool = False,
+    ) -> Tensor:
+        """Squared velocity error of each sample, given everything random; float32 [B]."""
+        text = self.network("text", averaged=averaged)
+        transformer = self.network("transformer", averaged=averaged)
+        with self.autocast():
+            context = text.encode(captions)
+
+            def velocity(x: Tensor, t: Tensor) -> Tensor:
+                return transformer(x, t, context.tokens_BLD, context.mask_BL)
+
+            return flow.flow_matching_loss(velocity, x_BCTHW, noise_BCTHW, t_B)
+
+    # ---- validation
+
+    def validation_times(self) -> Tensor:
+        """Fixed times: the middles of equally likely parts of the training distribution."""
+        c = self.flow_config
+        quantiles = flow.fixed_times(c.val_times).double()
+        normal = torch.special.ndtri(quantiles)
+        return torch.sigmoid(c.time_mean + c.time_std * normal).float()
+
+    def validation_step(self, batch: LatentBatch, batch_idx: int) -> None:
+        """Loss of the averaged weights on fixed times and noise, keyed by the sample's id alone."""
+        real = batch.real_B.bool()
+        x = self.normalise(batch.mean_BCTHW)
+        losses = []
+        for number, time in enumerate(self.validation_times().tolist()):
+            noise = torch.stack(
+                [
+                    torch.randn(x.shape[1:], generator=rng.generator(0, f"val/noise/{sample}", number))
+                    for sample in batch.ids
+                ]
+            ).to(x)
+            t_B = torch.full((len(x),), time, device=x.device)
+            loss_B = self.loss_at(x, noise, t_B, batch.captions, averaged=True)[real]
+            self.add_val(f"val/loss_t{time:.2f}", loss_B)
+            losses.append(loss_B)
+        mean_B = torch.stack(losses).mean(0)
+        self.add_val("val/loss", mean_B)
+        self.add_val("val/loss_videos" if x.shape[2] > 1 else "val/loss_images", mean_B)
+
+    # ---- sampling
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: list[str],
+        shape_CTHW: tuple[int, int, int, int],
+        seeds: list[int],
+        sampler: SamplerConfig | None = None,
+        *,
+        averaged: bool = True,
+        on_step: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Latents [B, C, T, H, W] for the TAE's decoder, one per prompt; the same for the same seeds.
+
+        Args:
+            prompts: as the model was trained to read them, FPS prefix included.
+            seeds: one per prompt; noise depends on nothing else.
+        """
+        sampler = sampler or self.flow_config.sampler
+        text = self.network("text", averaged=averaged)
+        transformer = self.network("transformer", averaged=averaged)
+        noise = torch.stack(
+            [torch.randn(shape_CTHW, generator=rng.generator(seed, "generate/noise")) for seed in seeds]
+        ).to(self.device)
+        with self.autocast():
+            context: TextContext = text.encode(prompts)
+            if sampler.guidance != 1:
+                context = join_batches(context, text.encode([""] * len(prompts)))
+
+            def velocity(x: Tensor, t: Tensor) -> Tensor:
+                return transformer(x, t, context.tokens_BLD, context.mask_BL).float()
+
+            return self.denormalise(flow.sample(velocity, noise, sampler, on_step))
+
+    @torch.no_grad()
+    def films(self) -> dict[str, Tensor]:
+        """Films to look at, uint8 [T, 3, H, W] by title; empty without prompts or decoder."""
+        if self.decoder is None or self.sample_shape_CTHW is None or not self.sample_prompts:
+            return {}
+        seeds = list(range(len(self.sample_prompts)))
+        latents = self.generate(self.sample_prompts, self.sample_shape_CTHW, seeds)
+        videos = self.decoder(latents, self.sample_frames)
+        pixels = ((videos.clamp(-1, 1) + 1) * 127.5).round().byte().transpose(1, 2).cpu()
+        return dict(zip(self.sample_prompts, pixels, strict=True))
