@@ -25,6 +25,7 @@ from data.worlds.facts import FilmFacts, Impact, ObjectFacts
 from data.worlds.render import render, trace
 from data.worlds.scene import draw_scene
 from data.worlds.sound import sound
+from src.errors import UserError
 
 WORLD_VERSION = "bounce-1"
 """Changes whenever any film, sound or caption changes."""
@@ -64,13 +65,13 @@ def film(seed: int, config: WorldConfig, *, num_frames: int, height: int, width:
         fps: frames per second.
 
     Raises:
-        ValueError: a size out of range, or a config that allows no legible film.
+        UserError (a ValueError): a size out of range, or a config that allows no legible film.
     """
     for name, value, least in (("num_frames", num_frames, 1), ("height", height, 8), ("width", width, 8)):
         if value < least:
-            raise ValueError(f"{name}={value}: a film needs at least {least}")
+            raise UserError(f"{name}={value}: a film needs at least {least}")
     if not fps > 0:
-        raise ValueError(f"fps={fps}: must be positive")
+        raise UserError(f"fps={fps}: must be positive")
     scene = draw_scene(seed, WORLD_VERSION, config, num_frames, height, width, float(fps))
     dice = Dice(seed, WORLD_VERSION + "/look")
     floor = draw_floor(scene.facts.background, dice)

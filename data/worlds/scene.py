@@ -6,8 +6,8 @@ covers a quarter of the room before anything happens to it, its impact is neithe
 nor at the very end and visibly changes its course, and whatever is not meant to touch keeps clear.
 Otherwise the next try is drawn from the same seed.
 
-Films of a second or less show at most a few events. In much longer ones every mover has to bounce
-somewhere; then what happened counts, and the facts are corrected after it.
+Short films show a few events. In long ones every mover has to bounce somewhere, and objects meet by
+chance; there, what happened counts, and the facts are corrected after it.
 """
 
 import math
@@ -21,8 +21,11 @@ from data.worlds.placing import RUN_OUT, apart, hit_window, pace, place
 from data.worlds.plan import draw_objects, draw_outline
 from data.worlds.splits import belongs
 from data.worlds.vocabulary import SPEEDS
+from src.errors import UserError
 
-_TRIES, _TRIES_STRICT, _TRIES_PER_PLAN = 4000, 2000, 8
+LONG_S = 2.0
+"""In films longer than this (seconds) what happens may differ from the plan."""
+_OUTLINES, _TRIES, _TRIES_STRICT_LONG, _TRIES_PER_PLAN = 8, 480, 40, 8
 
 
 @dataclass(frozen=True)
@@ -41,39 +44,30 @@ def draw_scene(
     """The scene of one seed.
 
     Raises:
-        ValueError: the config asks for films that cannot be made: too crowded, or every combination
+        UserError: the config asks for films that cannot be made: too crowded, or every combination
             that it allows is kept from this holdout and split.
     """
-    dice = Dice(seed, version)
-    outline = draw_outline(dice, config, num_frames == 1)
-    unit = min(height, width)
-    room, duration = (width / unit, height / unit), num_frames / fps
-    blank = FilmFacts(
-        version,
-        seed,
-        outline.camera,
-        outline.background,
-        num_frames,
-        height,
-        width,
-        fps,
-        objects=(),
-        impacts=(),
-    )
-    allowed = False
-    for attempt in range(_TRIES):
-        if attempt % _TRIES_PER_PLAN == 0:
-            planned = replace(blank, objects=tuple(draw_objects(dice, config, outline)))
-            planned = planned.as_image() if planned.is_image else planned
-            allowed = belongs(planned, config)
-        if not allowed and attempt < _TRIES_STRICT:
-            continue
-        scene = _try(dice, planned, room, duration, outline.collides, strict=attempt < _TRIES_STRICT)
-        if scene is not None and belongs(scene.facts, config):
-            return scene
-    raise ValueError(
-        f"no film for seed {seed} in {_TRIES} tries: the world config is too crowded, or it allows only "
-        f"combinations that are not in holdout={config.holdout!r}, split={config.split!r}"
+    dice, is_image = Dice(seed, version), num_frames == 1
+    unit, duration = min(height, width), num_frames / fps
+    room = (width / unit, height / unit)
+    tries_strict = _TRIES if duration <= LONG_S else _TRIES_STRICT_LONG
+    for _ in range(_OUTLINES):
+        outline = draw_outline(dice, config, is_image)
+        look = (outline.camera, outline.background)
+        blank = FilmFacts(version, seed, *look, num_frames, height, width, fps, objects=(), impacts=())
+        for attempt in range(_TRIES):
+            strict = attempt < tries_strict
+            if attempt % _TRIES_PER_PLAN == 0:
+                planned = replace(blank, objects=tuple(draw_objects(dice, config, outline)))
+                planned = planned.as_image() if is_image else planned
+            if strict and not belongs(planned, config):
+                continue
+            scene = _try(dice, planned, room, duration, outline.collides, strict)
+            if scene is not None and belongs(scene.facts, config):
+                return scene
+    raise UserError(
+        f"no film for seed {seed} in {_OUTLINES * _TRIES} tries: the world config is too crowded, or it "
+        f"allows only combinations that are not in holdout={config.holdout!r}, split={config.split!r}"
     )
 
 
