@@ -4,6 +4,7 @@ A model exports its sharding plan as data (`shard_groups()`); this module applie
 there is no mesh and everything here is a no-op.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -72,17 +73,21 @@ def compile_groups(net: nn.Module, layout: Layout) -> None:
 def shard(net: nn.Module, layout: Layout) -> None:
     """Apply `fully_shard` to each group and then to the root.
 
-    The root keeps its parameters gathered between forward and backward. With `param_dtype` bf16 the
-    gathered copies are bf16, while gradients are reduced, and weights kept, in fp32. Inputs are not
-    cast: autocast decides per operation, so flow times and positions keep all their bits.
+    All of them drop the gathered parameters after use, the root too: a forward pass without backward
+    (validation, sampling) would otherwise leave whole tensors where averages and checkpoints expect
+    shards. With `param_dtype` bf16 the gathered copies are bf16, while gradients are reduced, and
+    weights kept, in fp32. Inputs are not cast: autocast decides per operation, so flow times keep all
+    their bits.
     """
     assert layout.mesh is not None
+    # Nothing here changes an output in place, so a view is a good output.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     policy = MixedPrecisionPolicy(
         param_dtype=layout.param_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
     for group in shard_groups(net):
         fully_shard(group, mesh=layout.mesh, mp_policy=policy)
-    fully_shard(net, mesh=layout.mesh, mp_policy=policy, reshard_after_forward=False)
+    fully_shard(net, mesh=layout.mesh, mp_policy=policy, reshard_after_forward=True)
     for method in ("encode", "decode"):  # entry points beside `forward` must gather as well
         if hasattr(net, method):
             register_fsdp_forward_method(net, method)

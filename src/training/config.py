@@ -48,8 +48,6 @@ class TrainConfig:
         if not 0 <= self.final_lr <= 1:
             raise ValueError(f"final_lr is a share of lr and must lie in [0, 1], got {self.final_lr}")
         if self.schedule == "one_cycle" and self.warmup_steps >= self.max_steps:
-            raise ValueError(
-                f"warmup_steps must be below max_steps, got {self.warmup_steps}"
-            )
+            raise ValueError(f"warmup_steps must be below max_steps, got {self.warmup_steps}")
         if self.schedule == "plateau" and not self.val_every:
             raise ValueError("schedule=plateau needs validations: val_every must be above 0, got 0")

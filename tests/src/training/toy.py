@@ -50,7 +50,9 @@ class ToyLatents(Dataset):
 class ToyData(L.LightningDataModule):
     """Loaders over `ToyLatents`; rank and world size are the trainer's."""
 
-    def __init__(self, num_steps: int, num_workers: int = 0, poison: int = -1, validation: bool = True) -> None:
+    def __init__(
+        self, num_steps: int, num_workers: int = 0, poison: int = -1, validation: bool = True
+    ) -> None:
         super().__init__()
         self.num_steps, self.num_workers, self.poison = num_steps, num_workers, poison
         self.validation = validation

@@ -1,0 +1,15 @@
+"""Fixtures for tests of several processes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ranks import Ranks
+
+
+@pytest.fixture(scope="session")
+def ranks() -> Iterator[Ranks]:
+    """Two ranks on gloo, shared by all tests of a session."""
+    pool = Ranks()
+    yield pool
+    pool.close()
