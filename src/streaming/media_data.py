@@ -7,7 +7,7 @@ import lightning as L
 import torch
 
 from src.options import opt
-from src.streaming.loader import Source, StepDataset, StepLoader
+from src.streaming.loader import MERGED, Source, StepDataset, StepLoader
 from src.streaming.plan import BatchPlan, BucketPlan, StreamPlan, ValidationPlan
 from src.streaming.reader import Dataset
 from src.streaming.schema import Bucket, DataError, check_key
@@ -23,6 +23,9 @@ class StreamConfig:
     )
     buckets: tuple[str, ...] = opt(
         (), "only these buckets, such as 16x32x32; empty means every one that fits"
+    )
+    merge_buckets: bool = opt(
+        False, "draw each batch from all buckets together; pixels only, needs crop (and lengths for videos)"
     )
     weight: int = opt(1, "share of the steps: image 1 and video 3 means one image batch for three of videos")
     batch_size: int = opt(8, "samples in the global batch, over all ranks")
@@ -101,15 +104,16 @@ class MediaData(L.LightningDataModule):
 
     def train_dataloader(self) -> StepLoader:
         """Batches of steps 0, 1, ...; resumes through `load_state_dict({"step": n})`."""
-        plan = self.plan()
-        return self._loader(plan, self.config.streams, self.num_steps, self.seed, self.config.num_workers)
+        dataset = self._step_dataset("streams", self.config.streams, self.plan(), self.seed)
+        return StepLoader(dataset, self.num_steps, num_workers=self.config.num_workers, pin_memory=_pin())
 
     def val_dataloader(self) -> StepLoader | list:
         """Every validation record once, with fixed crops and captions; empty list without val streams."""
         if not self.config.val:
             return []
         plan = ValidationPlan(self._streams("val", self.config.val), limit=self.config.val_batches)
-        return self._loader(plan, self.config.val, len(plan), 0, 0, restart=True)
+        dataset = self._step_dataset("val", self.config.val, plan, seed=0)
+        return StepLoader(dataset, len(plan), restart=True, pin_memory=_pin())
 
     def plan(self) -> BatchPlan:
         """The order of training batches."""
@@ -138,10 +142,10 @@ class MediaData(L.LightningDataModule):
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows)
 
     def _streams(self, key: str, configs: dict[str, StreamConfig]) -> dict[str, StreamPlan]:
-        return {name: self._stream(f"data.{key}.{name}", config) for name, config in sorted(configs.items())}
+        return {name: self._stream(f"data.{key}.{name}", c)[1] for name, c in sorted(configs.items())}
 
-    def _stream(self, key: str, config: StreamConfig) -> StreamPlan:
-        """The buckets that a stream takes from its data set."""
+    def _stream(self, key: str, config: StreamConfig) -> tuple[list[str], StreamPlan]:
+        """The buckets that a stream takes from its data set, and its share of the order."""
         if not config.path:
             raise DataError(f"{key}.path must be given: a directory made by `python -m data.prepare`")
         if config.batch_size % self.world_size:
@@ -161,23 +165,40 @@ class MediaData(L.LightningDataModule):
                 f"{key}: {config.path} has no {config.frames}; its buckets are {', '.join(infos)}"
             )
         sizes = {b: tuple(c.records for c in infos[b].chunks) for b in names}
-        return StreamPlan(config.weight, {b: BucketPlan(sizes[b], config.batch_size) for b in names})
+        if config.merge_buckets:
+            self._check_merge(key, config, [Bucket.parse(b) for b in names])
+            sizes = {MERGED: tuple(n for b in names for n in sizes[b])}
+        plans = {b: BucketPlan(n, config.batch_size) for b, n in sizes.items()}
+        return names, StreamPlan(config.weight, plans)
 
-    def _loader(
-        self,
-        plan: BatchPlan | ValidationPlan,
-        configs: dict[str, StreamConfig],
-        num_steps: int,
-        seed: int,
-        num_workers: int,
-        restart: bool = False,
-    ) -> StepLoader:
-        sources = {
-            n: Source(self.dataset(c.path), c.crop or None, tuple(c.lengths)) for n, c in configs.items()
-        }
-        dataset = StepDataset(plan, sources, seed, self.rank, self.world_size)
-        pin = torch.cuda.is_available()
-        return StepLoader(dataset, num_steps, num_workers=num_workers, restart=restart, pin_memory=pin)
+    def _check_merge(self, key: str, config: StreamConfig, buckets: list[Bucket]) -> None:
+        """Every bucket must give clips of the same size. DataError names the key and the bucket."""
+        if self.dataset(config.path).info.kind != "pixels":
+            raise DataError(
+                f"{key}.merge_buckets=true: latents cannot be cropped, so their buckets stay apart"
+            )
+        for bucket in buckets:
+            if not 0 < config.crop <= min(bucket.height, bucket.width):
+                raise DataError(
+                    f"{key}.merge_buckets=true needs crop between 1 and the smallest side; "
+                    f"crop={config.crop} does not suit bucket {bucket.name}"
+                )
+        fewest = min(b.num_frames for b in buckets)
+        if len({b.num_frames for b in buckets}) > 1 and not any(n <= fewest for n in config.lengths):
+            raise DataError(
+                f"{key}.merge_buckets=true needs lengths of at most {fewest} frames, "
+                f"got {list(config.lengths)}"
+            )
+
+    def _step_dataset(
+        self, key: str, configs: dict[str, StreamConfig], plan: BatchPlan | ValidationPlan, seed: int
+    ) -> StepDataset:
+        sources = {}
+        for name, config in configs.items():
+            buckets, _ = self._stream(f"data.{key}.{name}", config)
+            cut = (config.crop or None, tuple(config.lengths))
+            sources[name] = Source(self.dataset(config.path), tuple(buckets), *cut)
+        return StepDataset(plan, sources, seed, self.rank, self.world_size)
 
     @property
     def world_size(self) -> int:
@@ -190,3 +211,7 @@ class MediaData(L.LightningDataModule):
         if self._rank is not None:
             return self._rank
         return self.trainer.global_rank if self.trainer is not None else 0
+
+
+def _pin() -> bool:
+    return torch.cuda.is_available()

@@ -42,6 +42,7 @@ class DatasetInfo:
     key: str
     buckets: dict[str, BucketInfo]
     provenance: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, list[float]] | None = None  # latents: {"mean": [C], "std": [C]}
     schema: int = SCHEMA_VERSION
 
     @property
@@ -107,6 +108,12 @@ def read_info(root: Path | str) -> DatasetInfo:
         }
         for name in buckets:
             Bucket.parse(name)
-        return DatasetInfo(kind=raw["kind"], key=raw["key"], buckets=buckets, provenance=raw["provenance"])
+        return DatasetInfo(
+            kind=raw["kind"],
+            key=raw["key"],
+            buckets=buckets,
+            provenance=raw["provenance"],
+            statistics=raw["statistics"],
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{root / FILENAME}: not a data set's index ({error!r})") from error

@@ -19,6 +19,7 @@ from torch import Tensor
 from src.errors import UserError
 
 SCHEMA_VERSION = 1
+_BUCKET = re.compile(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)")
 Kind = Literal["pixels", "latents"]
 
 
@@ -43,8 +44,12 @@ class Bucket:
         return self.num_frames == 1
 
     @staticmethod
+    def matches(name: str) -> bool:
+        return _BUCKET.fullmatch(name) is not None
+
+    @staticmethod
     def parse(name: str) -> "Bucket":
-        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", name)
+        match = _BUCKET.fullmatch(name)
         if match is None:
             raise DataError(f"bucket {name!r} is not of the form <frames>x<height>x<width>, such as 16x32x32")
         return Bucket(*map(int, match.groups()))

@@ -29,7 +29,8 @@ from src.streaming.schema.dataset_index import (
     write_json,
 )
 from src.streaming.schema.keys import file_sha256
-from src.streaming.schema.records import DataError, Kind, Record, item_of
+from src.streaming.schema.records import Bucket, DataError, Kind, LatentRecord, Record, item_of
+from src.streaming.schema.statistics import ChannelStatistics
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class PartWriter:
         self._writers: dict[str, BinaryWriter] = {}
         self._counts: dict[str, int] = {}
         self.rejected: list[Rejection] = []
+        self._statistics: ChannelStatistics | None = None
 
     def add(self, record: Record) -> None:
         """Append a record to its bucket. DataError if it would not come back as it is."""
@@ -61,6 +63,8 @@ class PartWriter:
             warnings.filterwarnings("ignore", message="An item was larger than the target chunk size")
             self._writers[name].add_item(self._counts[name], item_of(record))
         self._counts[name] += 1
+        if isinstance(record, LatentRecord):
+            self._statistics = ChannelStatistics.of(record.moments_2CTHW).plus(self._statistics)
 
     def reject(self, rejection: Rejection) -> None:
         self.rejected.append(rejection)
@@ -78,7 +82,8 @@ class PartWriter:
             for chunk in index["chunks"]:
                 chunk["sha256"] = file_sha256(self._root / name / chunk["filename"])
             buckets[name] = index
-        return {"buckets": buckets, "rejected": [asdict(r) for r in self.rejected]}
+        statistics = self._statistics and asdict(self._statistics)
+        return {"buckets": buckets, "rejected": [asdict(r) for r in self.rejected], "statistics": statistics}
 
 
 class DatasetWriter:
@@ -90,17 +95,30 @@ class DatasetWriter:
         key: what it is made for. Unfinished work under another key is thrown away; a finished data
             set under another key is kept, and refused unless `renew`.
         chunk_bytes: a chunk is closed when the next record would pass this.
+        leader: with several ranks, one leads: it locks, begins and finishes; the others only write
+            parts, after a barrier behind the leader's beginning.
     """
 
     def __init__(
-        self, root: Path | str, kind: Kind, key: str, *, chunk_bytes: int = 64 << 20, renew: bool = False
+        self,
+        root: Path | str,
+        kind: Kind,
+        key: str,
+        *,
+        chunk_bytes: int = 64 << 20,
+        renew: bool = False,
+        leader: bool = True,
     ) -> None:
-        self.root, self.kind, self.key, self.renew = Path(root), kind, key, renew
-        self.chunk_bytes = chunk_bytes
+        self.root, self.kind, self.key = Path(root), kind, key
+        self.chunk_bytes, self.renew, self.leader = chunk_bytes, renew, leader
+        self.complete = False
         self._parts = self.root / PARTS
-        self._lock = FileLock(str(self.root) + ".lock")
+        self._lock = FileLock(str(self.root.parent / f".{self.root.name}.lock"))
 
     def __enter__(self) -> "DatasetWriter":
+        if not self.leader:
+            self.complete = (self.root / FILENAME).exists()
+            return self
         self.root.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
@@ -114,29 +132,39 @@ class DatasetWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self._lock.release(force=True)
 
     def _begin(self) -> None:
-        self.complete = False
         if (self.root / FILENAME).exists():
-            found = read_info(self.root)
-            if (found.key, found.kind) == (self.key, self.kind) and not self.renew:
+            found = None if self.renew else read_info(self.root)
+            if found and (found.key, found.kind) == (self.key, self.kind):
                 self.complete = True
                 shutil.rmtree(self._parts, ignore_errors=True)
                 return
-            if not self.renew:
+            if found:
                 raise DataError(
                     f"{self.root}: holds another data set (key {found.key}, wanted {self.key}); "
-                    "give another out=... or renew=true to replace it"
+                    "give another directory, or renew=true to replace it"
                 )
-            shutil.rmtree(self.root)
+            self._clear()
         plan = self._parts / "plan.json"
-        if plan.exists() and read_json(plan)["key"] != self.key:
-            shutil.rmtree(self.root)
+        if plan.exists():
+            if read_json(plan)["key"] != self.key:
+                self._clear()
+        elif self.root.is_dir() and any(self.root.iterdir()):
+            raise DataError(f"{self.root}: not empty and not a data set; give another directory")
         self._parts.mkdir(parents=True, exist_ok=True)
         write_json(plan, {"key": self.key})
         for stale in self._parts.glob("tmp-*"):
             shutil.rmtree(stale)
+
+    def _clear(self) -> None:
+        """Remove what a writer made, and nothing else; dataset.json first, so no half is taken for whole."""
+        (self.root / FILENAME).unlink(missing_ok=True)
+        for path in self.root.iterdir():
+            if path.is_dir() and (path.name == PARTS or Bucket.matches(path.name)):
+                shutil.rmtree(path)
+        (self.root / "rejected.jsonl").unlink(missing_ok=True)
 
     def missing(self, num_parts: int) -> list[int]:
         """Parts that are not written yet."""
@@ -158,10 +186,17 @@ class DatasetWriter:
         buckets = {}
         for name in sorted({b for p in parts for b in p["buckets"]}):
             buckets[name] = self._gather(name, parts)
+        statistics = ChannelStatistics.total_of([p["statistics"] for p in parts])
         rejected = [r for p in parts for r in p["rejected"]]
         lines = "".join(json.dumps(r, ensure_ascii=False, sort_keys=True) + "\n" for r in rejected)
         (self.root / "rejected.jsonl").write_text(lines, encoding="utf-8")
-        info = DatasetInfo(kind=self.kind, key=self.key, buckets=buckets, provenance=provenance or {})
+        info = DatasetInfo(
+            kind=self.kind,
+            key=self.key,
+            buckets=buckets,
+            provenance=provenance or {},
+            statistics=statistics and statistics.summary(),
+        )
         info.write(self.root)
         shutil.rmtree(self._parts)
         self.complete = True
@@ -217,10 +252,10 @@ class LatentWriter(DatasetWriter):
     """A DatasetWriter of LatentRecord; `key` from `latent_key`.
 
     with LatentWriter(out, key) as writer:
-        for number in writer.missing(len(parts)):        # with several ranks: every world-th of them
+        for number in writer.missing(len(parts)):  # parts = Dataset.parts(n); each rank takes every world-th
             with writer.part(number) as part:
                 part.add(LatentRecord(...))
-        writer.finish(len(parts), provenance)
+        writer.finish(len(parts), provenance)  # the leader, when every rank is done
     """
 
     def __init__(self, root: Path | str, key: str, **options: Any) -> None:

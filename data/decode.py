@@ -1,0 +1,156 @@
+"""Frames from files through PyAV and Pillow, one at a time, upright and with square pixels in mind.
+
+Legend: H, W as stored and turned upright; C = 3 (RGB, uint8).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image, ImageOps
+
+VIDEO_TYPES = {
+    ".mp4",
+    ".mov",
+    ".m4v",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".wmv",
+    ".flv",
+    ".gif",
+}
+IMAGE_TYPES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+class MediaError(ValueError):
+    """A file that cannot be used: `reason` is short and countable, `detail` says the rest."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture and when it is shown, in seconds from the file's beginning."""
+
+    rgb_HWC: np.ndarray
+    time_s: float
+
+
+@dataclass(frozen=True)
+class OpenVideo:
+    """An open file: what its header says, and its frames."""
+
+    fps: float
+    pixel_aspect: float  # width of a stored pixel over its height, after turning upright
+    has_audio: bool
+    _container: Any
+    _stream: Any
+
+    def frames(self, start_s: float = 0.0, end_s: float | None = None) -> Iterator[Frame]:
+        """Frames shown in [start_s, end_s), decoded in order from the key frame before.
+
+        Raises:
+            MediaError: "damaged" when decoding breaks off; frames before it have been given.
+        """
+        if start_s > 0:
+            self._container.seek(round(start_s / self._stream.time_base), stream=self._stream, backward=True)
+        count = 0
+        try:
+            for frame in self._container.decode(self._stream):
+                time = frame.time if frame.time is not None else count / self.fps
+                count += 1
+                if end_s is not None and time >= end_s - 1e-6:
+                    return
+                if time >= start_s - 1e-6:
+                    yield Frame(_upright(frame), time)
+        except (av.FFmpegError, ValueError, OSError) as error:
+            reason = "damaged" if count else "unreadable"
+            raise MediaError(reason, f"decoding stopped after {count} frames: {_line(error)}") from None
+
+
+@contextmanager
+def open_video(path: Path | str) -> Iterator[OpenVideo]:
+    """Open a video file.
+
+    Raises:
+        MediaError: "missing file", "unreadable", or "audio only" (sound but no picture track).
+    """
+    if not Path(path).is_file():
+        raise MediaError("missing file", str(path))
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise MediaError("unreadable", _line(error)) from None
+    with container:
+        pictures = [s for s in container.streams.video if not _is_cover(s)]
+        if not pictures:
+            if container.streams.audio:
+                raise MediaError("audio only", "no picture track")
+            raise MediaError("unreadable", "no picture track")
+        stream = pictures[0]
+        stream.thread_type = "NONE"  # processes are the parallelism, and results repeat exactly
+        rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+        if rate <= 0:
+            raise MediaError("unreadable", "no frame rate")
+        aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+        yield OpenVideo(float(rate), aspect, bool(container.streams.audio), container, stream)
+
+
+def read_image(path: Path | str) -> np.ndarray:
+    """A picture as uint8 [H, W, 3], turned as its EXIF says, transparency on white.
+
+    Raises:
+        MediaError: "missing file" or "unreadable".
+    """
+    if not Path(path).is_file():
+        raise MediaError("missing file", str(path))
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if "A" in upright.getbands() or "transparency" in upright.info:
+                upright = Image.alpha_composite(
+                    Image.new("RGBA", upright.size, "white"), upright.convert("RGBA")
+                )
+            return np.array(upright.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediaError("unreadable", _line(error)) from None
+
+
+def at_rate(frames: Iterator[Frame], fps: float, start_s: float) -> Iterator[Frame]:
+    """Frames resampled to a fixed rate: at each tick the frame on screen. Works for variable rates too."""
+    shown: Frame | None = None
+    tick = 0
+    for frame in frames:
+        while shown is not None and start_s + tick / fps < frame.time_s - 1e-6:
+            yield Frame(shown.rgb_HWC, start_s + tick / fps)
+            tick += 1
+        shown = frame
+    if shown is not None:
+        yield Frame(shown.rgb_HWC, start_s + tick / fps)
+
+
+def _upright(frame: Any) -> np.ndarray:
+    """RGB pixels turned by the rotation that phones store beside the picture."""
+    rgb = frame.to_ndarray(format="rgb24")
+    turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+
+
+def _is_cover(stream: Any) -> bool:
+    """Album art inside a music file is a picture track of one frame."""
+    return bool(int(stream.disposition) & int(av.stream.Disposition.attached_pic))
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:200]

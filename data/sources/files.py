@@ -1,0 +1,319 @@
+"""Anybody's videos and pictures: a folder with captions beside the files, or a CSV."""
+
+import csv
+import dataclasses
+import io
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from data.clips import Clip, Counts, SmallFrame, cut_clips
+from data.decode import (
+    IMAGE_TYPES,
+    VIDEO_TYPES,
+    Frame,
+    MediaError,
+    OpenVideo,
+    at_rate,
+    open_video,
+    read_image,
+)
+from data.framing import Framing, bucket_sizes, choose_framing
+from data.parts import Input
+from src.options import opt
+from src.rng import key
+from src.streaming.schema import DataError, PixelRecord, Rejection, content_sha256
+
+SIDE_FILES = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".srt", ".vtt"}
+FILES_VERSION = 1  # raise when the same file would give other records
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """What clips and pictures look like: buckets of length and aspect ratio, cuts, resizing."""
+
+    size: int = opt(256, "about size x size pixels in a frame, whatever its aspect ratio")
+    aspect_ratios: tuple[str, ...] = opt(("16:9", "4:3", "1:1", "3:4", "9:16"), "aspect-ratio buckets")
+    multiple: int = opt(16, "sides are divisible by this (TAE factor 8 times patch 2)")
+    lengths: tuple[int, ...] = opt((16,), "length buckets in frames; a shot is cut into the longest that fit")
+    fps: float = opt(0.0, "resample to this rate (the frame on screen at each tick); 0 keeps the file's own")
+    min_fps: float = opt(0.0, "refuse videos with a lower frame rate of their own; the paper takes 16")
+    max_clips: int = opt(0, "clips taken from one file at most; 0 means all")
+    cut_threshold: float = opt(
+        0.12, "difference between frames (0 to 1) that counts as a cut; 0 turns it off"
+    )
+    skip_start_s: float = opt(0.0, "seconds to leave out at the beginning of each file")
+    fit: Literal["crop", "pad"] = opt("crop", "fill the bucket and crop around the centre, or pad with black")
+    upscale: bool = opt(False, "enlarge media smaller than its bucket instead of refusing it as too small")
+
+    def __post_init__(self) -> None:
+        for name, least in (("size", 8), ("multiple", 1), ("max_clips", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not self.lengths or any(n < 2 for n in self.lengths):
+            raise ValueError(
+                f"lengths must name at least one length of 2 or more frames, got {list(self.lengths)}"
+            )
+        for name in ("fps", "min_fps", "cut_threshold", "skip_start_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not self.aspect_ratios:
+            raise ValueError("aspect_ratios is empty: name at least one, such as 1:1")
+        bucket_sizes(self.size, self.aspect_ratios, self.multiple)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesConfig:
+    """Where the files are and how their captions are found."""
+
+    path: str = opt(
+        "", "folder (captions in NAME.txt beside each file, one a line) or CSV (path, caption, start, end)"
+    )
+    val_fraction: float = opt(0.0, "share of the files kept for validation, chosen by a hash of the name")
+    captions: Literal["optional", "required"] = opt("optional", "whether media without a caption is refused")
+    clip: ClipConfig = opt(ClipConfig(), "buckets, cuts and resizing")
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.val_fraction < 1.0:
+            raise ValueError(f"val_fraction must be in [0, 1), got {self.val_fraction}")
+
+
+@dataclass(frozen=True)
+class FilesSource:
+    """A folder or a CSV. An input is one file, or one stretch of it."""
+
+    config: FilesConfig
+
+    def splits(self) -> dict[str, list[Input]]:
+        path = Path(self.config.path)
+        if not self.config.path or not path.exists():
+            raise DataError(f"files.path={self.config.path!r}: no such folder or CSV file")
+        items = list_folder(path) if path.is_dir() else list_csv(path)
+        out: dict[str, list[Input]] = {"train": [], "val": []}
+        for item in items:
+            kept_out = key(0, "data/val:" + item["path"]) / 2.0**63 < self.config.val_fraction
+            out["val" if kept_out else "train"].append(item)
+        return out
+
+    def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
+        path = Path(self.config.path)
+        root = path if path.is_dir() else path.parent
+        try:
+            if "reason" in item:
+                raise MediaError(item["reason"], item.get("detail", ""))
+            captions = tuple(item.get("captions", ())) or read_captions(root / item["path"])
+            if not captions and self.config.captions == "required":
+                raise MediaError("no caption", "captions=required")
+            yield from media_records(root / item["path"], item, captions, self.config.clip, self.name(item))
+        except MediaError as error:
+            yield Rejection(self.name(item), error.reason, error.detail)
+
+    def version(self) -> dict[str, Any]:
+        settings = dataclasses.asdict(self.config)
+        del (
+            settings["path"],
+            settings["val_fraction"],
+        )  # where the files lie changes nothing; splits are inputs
+        return {"files": FILES_VERSION, "config": settings}
+
+    def name(self, item: Input) -> str:
+        return item["path"] + (f"@{item['start']:g}" if item.get("start") else "")
+
+
+def list_folder(root: Path) -> list[Input]:
+    """Every file below a folder by name, with size and time of change, so that changes are noticed."""
+    items = []
+    for path in sorted(root.rglob("*")):
+        kind = path.suffix.lower()
+        if not path.is_file() or path.name.startswith(".") or kind in SIDE_FILES:
+            continue
+        item: Input = {"path": path.relative_to(root).as_posix(), **_stamp(path)}
+        if kind not in VIDEO_TYPES | IMAGE_TYPES:
+            item |= {"reason": "unknown type", "detail": kind or "no suffix"}
+        sidecar = path.with_suffix(".txt")
+        if sidecar.is_file():
+            item["caption_file"] = _stamp(sidecar)
+        items.append(item)
+    return items
+
+
+def list_csv(path: Path) -> list[Input]:
+    """Rows of a CSV with a header: path, and optionally caption, start, end (seconds).
+
+    Rows with the same path and start are one input with several captions. A row that is not UTF-8,
+    or has no path or a bad time, becomes a rejected input named by its line.
+    """
+    text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if not reader.fieldnames or "path" not in reader.fieldnames:
+        raise DataError(
+            f"{path}: the first line must name the columns, with path among them; got {reader.fieldnames}"
+        )
+    items: dict[tuple[str, float, float | None], Input] = {}
+    for row in reader:
+        item = _csv_item(row, path, reader.line_num)
+        place = (item["path"], item.get("start", 0.0), item.get("end"))
+        caption = (row.get("caption") or "").strip()
+        known = items.setdefault(place, item)
+        if caption and "reason" not in item:
+            known.setdefault("captions", []).append(unicodedata.normalize("NFC", caption))
+    return list(items.values())
+
+
+def _csv_item(row: dict[str, str], path: Path, line: int) -> Input:
+    """One row as an input; a broken row as an input that will be rejected."""
+    where = f"{path.name}:{line}"
+    values = [str(v) for v in row.values()]
+    if any("\udc80" <= c <= "\udcff" for v in values for c in v):
+        return {"path": where, "reason": "caption is not UTF-8", "detail": f"line {line}"}
+    name = (row.get("path") or "").strip()
+    if not name:
+        return {"path": where, "reason": "no path", "detail": f"line {line}"}
+    item: Input = {"path": name, **_stamp(path.parent / name)}
+    try:
+        item |= {k: float(row[k]) for k in ("start", "end") if (row.get(k) or "").strip()}
+    except ValueError:
+        return {
+            "path": where,
+            "reason": "bad time",
+            "detail": f"start={row.get('start')}, end={row.get('end')}",
+        }
+    return item
+
+
+def read_captions(media: Path) -> tuple[str, ...]:
+    """Captions from NAME.txt beside a file, one a line.
+
+    Raises:
+        MediaError: "caption is not UTF-8", with the byte's place.
+    """
+    sidecar = media.with_suffix(".txt")
+    if not sidecar.is_file():
+        return ()
+    try:
+        text = sidecar.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MediaError("caption is not UTF-8", f"{sidecar.name}, byte {error.start}") from None
+    return tuple(unicodedata.normalize("NFC", line.strip()) for line in text.splitlines() if line.strip())
+
+
+def media_records(
+    path: Path, item: Input, captions: tuple[str, ...], config: ClipConfig, name: str
+) -> Iterator[PixelRecord | Rejection]:
+    """The records of one file or stretch, and a rejection if it breaks off after some of them.
+
+    Raises:
+        MediaError: nothing usable, and why.
+    """
+    if path.suffix.lower() in IMAGE_TYPES:
+        yield _image_record(path, item, captions, config, name)
+        return
+    counts, made = Counts(), 0
+    with open_video(path) as video:
+        if video.fps < config.min_fps:
+            raise MediaError("frame rate too low", f"{video.fps:g} below min_fps={config.min_fps:g}")
+        try:
+            for clip, framing in _clips(video, item, config, counts):
+                yield _clip_record(clip, framing, video, item, captions, config, f"{name}#{made}")
+                made += 1
+                if config.max_clips and made == config.max_clips:
+                    return
+        except MediaError as error:
+            if not made:
+                raise
+            yield Rejection(name, error.reason, f"{error.detail}; {made} clips before it were kept")
+    if counts.frames == 0:
+        raise MediaError("zero frames", f"no picture between {item.get('start', 0):g} s and the end")
+    if not made:
+        raise MediaError(
+            "too short",
+            f"longest shot has {counts.longest_shot} frames, shortest bucket {min(config.lengths)}",
+        )
+
+
+def _clips(
+    video: OpenVideo, item: Input, config: ClipConfig, counts: Counts
+) -> Iterator[tuple[Clip, Framing]]:
+    start = item.get("start", 0.0) + config.skip_start_s
+    frames = video.frames(start, item.get("end"))
+    if config.fps:
+        frames = at_rate(frames, config.fps, start)
+    framing: list[Framing] = []
+    for clip in cut_clips(
+        _fit(frames, video.pixel_aspect, config, framing), config.lengths, config.cut_threshold, counts
+    ):
+        yield clip, framing[0]
+
+
+def _fit(
+    frames: Iterator[Frame], pixel_aspect: float, config: ClipConfig, framing: list[Framing]
+) -> Iterator[SmallFrame]:
+    """Bring each frame to the bucket's size at once, so that large frames never pile up."""
+    shape: tuple[int, ...] = ()
+    for frame in frames:
+        if not framing:
+            shape = frame.rgb_HWC.shape
+            framing.append(_framing(frame.rgb_HWC, pixel_aspect, config))
+        if frame.rgb_HWC.shape != shape:
+            raise MediaError("damaged", f"frame size changes at {frame.time_s:.2f} s")
+        yield SmallFrame(framing[0].apply(frame.rgb_HWC[None])[0], frame.time_s)
+
+
+def _framing(rgb_HWC: np.ndarray, pixel_aspect: float, config: ClipConfig) -> Framing:
+    sizes = bucket_sizes(config.size, config.aspect_ratios, config.multiple)
+    return choose_framing(*rgb_HWC.shape[:2], pixel_aspect, sizes, config.fit, config.upscale)
+
+
+def _clip_record(
+    clip: Clip,
+    framing: Framing,
+    video: OpenVideo,
+    item: Input,
+    captions: tuple[str, ...],
+    config: ClipConfig,
+    name: str,
+) -> PixelRecord:
+    fps = config.fps or video.fps
+    source = {
+        "path": item["path"],
+        "start_s": round(clip.start_s, 6),
+        "shot": clip.shot,
+        "audio": video.has_audio,
+    }
+    source |= {"duration_s": round(len(clip.video_TCHW) / fps, 6), **framing.facts}
+    return PixelRecord(
+        id=name,
+        video_TCHW=clip.video_TCHW,
+        fps=fps,
+        captions=captions,
+        source=source,
+        content_sha256=content_sha256(clip.video_TCHW),
+    )
+
+
+def _image_record(
+    path: Path, item: Input, captions: tuple[str, ...], config: ClipConfig, name: str
+) -> PixelRecord:
+    rgb = read_image(path)
+    framing = _framing(rgb, 1.0, config)
+    video = framing.apply(rgb[None])
+    return PixelRecord(
+        id=name,
+        video_TCHW=video,
+        fps=1.0,
+        captions=captions,
+        source={"path": item["path"], "audio": False, **framing.facts},
+        content_sha256=content_sha256(video),
+    )
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    """Size and time of change; zeros where there is no such file (it will be rejected as missing)."""
+    if not path.is_file():
+        return {"bytes": 0, "mtime_ns": 0}
+    found = path.stat()
+    return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}

