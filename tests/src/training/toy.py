@@ -1,6 +1,7 @@
 """Tiny stand-ins for data: every sample is a function of (step, slot), shared by all training tests."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -70,11 +71,11 @@ class ToyData(L.LightningDataModule):
         return StepLoader(self._dataset(), 3, restart=True) if self.validation else []
 
 
-def video_module(config: TrainConfig, **transformer: int) -> VideoModule:
+def video_module(config: TrainConfig, **transformer: Any) -> VideoModule:
     """A transformer of two blocks."""
-    sizes = {"width": 32, "layers": 2, "heads": 2, "ffn": 32, "time_dim": 16} | transformer
+    sizes = {"width": 32, "layers": 2, "heads": 2, "ffn": 32, "time_dim": 16, "max_positions": (4, 4, 4)}
     return VideoModule(
-        TransformerConfig(latent_channels=4, max_positions=(4, 4, 4), context_dim=16, **sizes),
+        TransformerConfig(latent_channels=4, context_dim=16, **(sizes | transformer)),
         ByteEncoderConfig(width=16, layers=1, heads=2, ffn=16),
         FlowConfig(val_times=2, sampler=SamplerConfig(steps=2, guidance=2.0)),
         config,
