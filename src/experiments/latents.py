@@ -1,0 +1,97 @@
+"""Encode a prepared data set once: posterior moments, not one draw of them, keyed by content and encoder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from src.errors import UserError
+from src.experiments import pretrained, run_directory
+from src.models.tae import TAE
+from src.options import opt
+from src.parallel.layout import CPU
+from src.streaming.reader import Dataset
+from src.streaming.schema import Bucket, LatentRecord, LatentWriter, latent_key, read_info
+from src.training import precision
+
+PART_SIZE = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which encoder, which data."""
+
+    experiment: str = opt("latents", "kind of run")
+    name: str = opt("latents", "what the run is called")
+    run_dir: str = opt("runs/${name}", "where the latents go: RUN_DIR/train, RUN_DIR/val")
+    tae: str = opt("???", "run directory (or checkpoint) of the TAE")
+    data: str = opt("???", "prepared data set: the directory that holds train/ and val/")
+    batch_size: int = opt(32, "clips encoded at a time")
+    precision: str = opt("fp32", "fp32 or bf16")
+    renew: bool = opt(False, "replace latents that another encoder or other data made")
+
+
+def run(config: Config) -> None:
+    """Encode every split."""
+    run_dir = Path(config.run_dir)
+    with run_directory.opened(run_dir, config, compare=not config.renew):
+        model, encoder = pretrained.load_tae(Path(config.tae))
+        splits = [p.parent.name for p in sorted(Path(config.data).glob("*/dataset.json"))]
+        if "train" not in splits:
+            raise UserError(f"data={config.data}: no prepared data set there (train/dataset.json is missing)")
+        for split in splits:
+            encode_split(config, model, encoder, split, run_dir / split)
+
+
+def encode_split(config: Config, model: TAE, encoder: str, split: str, out: Path) -> None:
+    """Encode one split in parts; parts that are there already are kept."""
+    dataset = Dataset(Path(config.data) / split)
+    key = latent_key(dataset.info.content, encoder)
+    provenance = {"pixels": str(dataset.root), "tae": config.tae, "encoder": encoder}
+    parts = dataset.parts(PART_SIZE)
+    columns = (TextColumn(f"encode {split}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with LatentWriter(out, key, renew=config.renew) as writer, Progress(*columns) as progress:
+        missing = writer.missing(len(parts))
+        total = sum(stop - start for _, start, stop in parts)
+        todo = sum(parts[n][2] - parts[n][1] for n in missing)
+        task = progress.add_task("", total=total, completed=total - todo)
+        for number in missing:
+            bucket, start, stop = parts[number]
+            with writer.part(number) as part:
+                for first in range(start, stop, config.batch_size):
+                    indices = range(first, min(first + config.batch_size, stop))
+                    for record in encode(model, dataset, bucket, indices, config.precision):
+                        part.add(record)
+                    progress.advance(task, len(indices))
+        writer.finish(len(parts), provenance)
+
+
+@torch.inference_mode()
+def encode(model: TAE, dataset: Dataset, bucket: str, indices: range, dtype: str) -> list[LatentRecord]:
+    """The latent records of some clips of one bucket."""
+    records = [dataset.pixels(bucket, i) for i in indices]
+    video_BCTHW = torch.stack([r.video_TCHW for r in records]).transpose(1, 2).float().div_(127.5).sub_(1.0)
+    with precision.autocast(precision.resolve(dtype, CPU.type), CPU.type):
+        posterior = model.encode(video_BCTHW)
+    moments = torch.cat([posterior.mean_BCTHW, posterior.std_BCTHW], 1).half()
+    return [
+        LatentRecord(
+            id=record.id,
+            moments_2CTHW=moments[i].clone(),
+            bucket=Bucket.parse(bucket),
+            fps=record.fps,
+            captions=record.captions,
+            facts=record.facts,
+            source=record.source,
+            content_sha256=record.content_sha256,
+        )
+        for i, record in enumerate(records)
+    ]
+
+
+def read_statistics(latents: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation per channel over the training split, float32 [C] each (spec, section 13)."""
+    found = read_info(latents / "train").statistics
+    assert found is not None, f"{latents} holds no latents"
+    return torch.tensor(found["mean"]), torch.tensor(found["std"])

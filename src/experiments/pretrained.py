@@ -1,0 +1,88 @@
+"""Finished runs opened again: a run's config, its networks with their weights, ready for inference."""
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from src import config as configs
+from src.errors import UserError
+from src.models.tae import TAE
+from src.parallel import storage
+from src.parallel.consolidate import weights
+from src.streaming.schema import encoder_key
+from src.training.checkpoints import find
+from src.training.weights import Use
+
+T = TypeVar("T")
+
+
+def run_config(schema: type[T], run: Path) -> T:
+    """The config that a run was started with.
+
+    Raises:
+        UserError: the directory holds no run.
+    """
+    directory = run.parent.parent if run.parent.name == "checkpoints" else run
+    path = directory / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{run}: holds no run (config.yaml is missing)")
+    return configs.load(schema, path)
+
+
+def read_weights(run: Path, use: Use = "ema") -> dict[str, Tensor]:
+    """A run's newest weights (or one checkpoint's) by name, averaged ones where there are any."""
+    return weights(storage.read(find(run), mmap=True)["state_dict"], use)
+
+
+def part(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+    """The tensors of one network, without its name."""
+    prefix = f"{network}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def tensors_sha256(tensors: dict[str, Tensor]) -> str:
+    """A hash of names and values; optimiser state and file format play no part in it."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name}:{tuple(tensors[name].shape)}:{tensors[name].dtype}".encode())
+        digest.update(tensors[name].contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_tae(run: Path, use: Use = "ema") -> tuple[TAE, str]:
+    """A trained TAE in evaluation mode, and the key that latents made with it carry."""
+    from src.experiments import tae
+
+    config = run_config(tae.Config, run)
+    found = part(read_weights(run, use), "tae")
+    model = TAE(config.model)
+    _load(model, found, run)
+    key = encoder_key(tensors_sha256(found), {"range": "[-1, 1]", "model": asdict(config.model)})
+    return model.eval().requires_grad_(False), key
+
+
+def load_video(run: Path, use: Use = "ema") -> Any:
+    """A trained video module (text encoder, transformer, latent statistics) and its run's config."""
+    from src.experiments import video
+    from src.training.video import VideoModule
+
+    config = run_config(video.Config, run)
+    module = VideoModule(config.transformer, config.text, config.flow, config.train)
+    module.configure_model()
+    found = read_weights(run, use)
+    module.ema.clear()  # the weights to use go into the networks themselves
+    for name in ("text", "transformer"):
+        _load(module.network(name), part(found, name), run)
+    module.set_latent_statistics(found["latent_mean_C"], found["latent_std_C"])
+    return module.eval().requires_grad_(False), config
+
+
+def _load(model: Any, tensors: dict[str, Tensor], run: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise UserError(f"{run}: its checkpoint does not fit its config.yaml: {detail}") from error

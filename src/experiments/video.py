@@ -1,0 +1,104 @@
+"""One stage of the video model: text-to-image, joint, or finetuning; stages differ in numbers only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from src.experiments import latents, pretrained, run_directory
+from src.models.text import ByteEncoderConfig
+from src.models.transformer import TransformerConfig
+from src.options import opt
+from src.streaming.media_data import DataConfig, MediaData
+from src.streaming.reader import Dataset
+from src.streaming.schema import latent_key, read_info
+from src.training.config import TrainConfig
+from src.training.fit import Start, fit
+from src.training.video import FlowConfig, VideoModule
+from src.training.weights import Use
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesConfig:
+    """Films shown in TensorBoard while training."""
+
+    prompts: tuple[str, ...] = opt((), "prompts, FPS prefix included; empty: captions of validation films")
+    number: int = opt(4, "how many films to make where no prompts are given")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One stage."""
+
+    experiment: str = opt("video", "kind of run")
+    name: str = opt("???", "what the run is called")
+    run_dir: str = opt("runs/${name}", "where checkpoints and curves go")
+    latents: str = opt("???", "run directory of the encoded data set")
+    tae: str = opt("", "run directory of the TAE that decodes sample films; empty: the latents' own")
+    start_from: str = opt("", "run or checkpoint whose weights this stage starts from; empty: from nothing")
+    start_use: Use = opt("ema", "which of its weights: ema or raw")
+    transformer: TransformerConfig = opt(TransformerConfig(), "the transformer")
+    text: ByteEncoderConfig = opt(ByteEncoderConfig(), "the text encoder that is trained along")
+    flow: FlowConfig = opt(FlowConfig(), "objective and sampling")
+    data: DataConfig = opt(DataConfig(), "streams of latents")
+    train: TrainConfig = opt(TrainConfig(), "steps and optimiser")
+    samples: SamplesConfig = opt(SamplesConfig(), "films in TensorBoard")
+
+
+def run(config: Config) -> None:
+    """Train the stage to its end; resumes by itself."""
+    run_dir = Path(config.run_dir)
+    with run_directory.opened(run_dir, config):
+        module = VideoModule(config.transformer, config.text, config.flow, config.train)
+        module.set_latent_statistics(*latents.read_statistics(Path(config.latents)))
+        data = MediaData(
+            config.data,
+            config.train.seed,
+            num_steps=config.train.max_steps,
+            keys=fresh_keys(config),
+            renew="the latents stage again with renew=true",
+        )
+        if run_directory.is_first_rank():
+            Console(highlight=False).print(data.report())
+        if config.train.sample_every:
+            prepare_samples(module, config)
+        start = Start(Path(config.start_from), config.start_use) if config.start_from else None
+        fit(module, data, config.train, run_dir, start=start, label=config.name)
+
+
+def fresh_keys(config: Config) -> dict[str, str]:
+    """The key that each stream's latents would have if they were encoded now."""
+    keys: dict[str, str] = {}
+    encoders: dict[str, str] = {}
+    for stream in (*config.data.streams.values(), *config.data.val.values()):
+        if not (Path(stream.path) / "dataset.json").is_file():
+            continue  # the loader says what is missing
+        made = read_info(stream.path).provenance
+        pixels, tae = made.get("pixels", ""), made.get("tae", "")
+        if not (Path(pixels) / "dataset.json").is_file() or not Path(tae).exists():
+            continue  # latents moved to another machine without what they were made from
+        if tae not in encoders:
+            encoders[tae] = pretrained.load_tae(Path(tae))[1]
+        keys[stream.path] = latent_key(read_info(pixels).content, encoders[tae])
+    return keys
+
+
+def prepare_samples(module: VideoModule, config: Config) -> None:
+    """Give the module what it needs to show films: a decoder, prompts, and a shape."""
+    from src.streaming.collate import with_fps
+
+    val = next(iter((config.data.val or config.data.streams).values()))
+    dataset = Dataset(val.path)
+    tae = config.tae or dataset.info.provenance["tae"]
+    model, _ = pretrained.load_tae(Path(tae))
+    bucket = max(dataset.buckets, key=lambda b: (b.num_frames, b.height * b.width))
+    if all(s.frames == "images" for s in config.data.streams.values()):
+        bucket = min(dataset.buckets, key=lambda b: b.num_frames)
+    module.decoder = lambda latent_BCTHW, num_frames: model.decode(latent_BCTHW.to("cpu"), num_frames)
+    module.sample_shape_CTHW = model.latent_shape(bucket.num_frames, bucket.height, bucket.width)
+    module.sample_frames = bucket.num_frames
+    prompts = list(config.samples.prompts)
+    for index in range(0 if prompts else config.samples.number):
+        record = dataset.latents(bucket.name, index)
+        prompts.append(record.captions[0] if bucket.is_image else with_fps(record.captions[0], record.fps))
+    module.sample_prompts = prompts
