@@ -11,11 +11,12 @@ import lightning as L
 from rich.console import Console
 
 from src.parallel import storage
+from src.parallel.storage import CheckpointError
 from src.parallel.strategy import accelerator_of, build_strategy
 from src.training.averages import UpdateAverages, ValidateLast
 from src.training.checkpoints import CheckpointPolicy, last_checkpoint, remove_partial, step_of
 from src.training.config import TrainConfig
-from src.training.module import TrainingModule
+from src.training.module import NonFiniteError, TrainingModule
 from src.training.monitor import Films, Monitor
 from src.training.progress import ProgressLine
 from src.training.records import build_loggers
@@ -77,7 +78,12 @@ def fit(
         data.num_steps = max(data.num_steps, config.max_steps + 1)
     start = None if resume is not None else start
     trainer = build_trainer(module, data, config, run_dir, resumed_at, label, start, callbacks)
-    trainer.fit(module, data, ckpt_path=resume)
+    try:
+        trainer.fit(module, data, ckpt_path=resume)
+    except (NonFiniteError, CheckpointError) as error:
+        if trainer.is_global_zero:
+            raise
+        raise SystemExit(2) from error  # every process has this error, the first one tells
     path = last_checkpoint(run_dir)
     assert path is not None
     return FitResult(path, module.step, resumed_at, time.perf_counter() - began, dict(module.val_metrics))

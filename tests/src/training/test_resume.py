@@ -45,7 +45,8 @@ class Kill(L.Callback):
 def killed(run_dir: Path, step: int, where: str, workers: int = 0, processes: int = 1) -> None:
     config = configured(processes)
     # A killed process cannot share our fork server, and starting another takes seconds.
-    with mock.patch("multiprocessing.get_context", lambda name: multiprocessing.context.ForkContext()):
+    fork = multiprocessing.context.ForkContext()
+    with mock.patch("multiprocessing.get_context", return_value=fork):
         fit(video_module(config), ToyData(10, workers), config, run_dir, callbacks=[Kill(step, where)])
 
 

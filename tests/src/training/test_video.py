@@ -1,0 +1,109 @@
+"""The video module's own arithmetic."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from src.flow import SamplerConfig
+from src.training.batches import split
+from src.training.video import VideoModule
+from tests.src.training.toy import ToyLatents, train_config, video_module
+
+
+@pytest.fixture
+def module() -> VideoModule:
+    """A built module with some weights that are not zero at the end."""
+    module = video_module(train_config())
+    module.configure_model()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for net in (module.transformer, module.ema["transformer"]):
+            for p in net.parameters():
+                p.add_(0.05 * torch.randn(p.shape))
+    return module
+
+
+def test_loss_does_not_depend_on_how_the_batch_is_shared(module: VideoModule) -> None:
+    whole = module.training_loss(ToyLatents(0, 1)[3])
+    parts = torch.cat([module.training_loss(ToyLatents(rank, 2)[3]) for rank in (0, 1)])
+    torch.testing.assert_close(whole, parts, rtol=1e-5, atol=1e-5)
+    micro = torch.cat([module.training_loss(part) for part in split(ToyLatents(0, 1)[3], 4)])
+    torch.testing.assert_close(whole, micro, rtol=1e-5, atol=1e-5)
+    assert whole.unique().numel() == 4
+
+
+def test_noise_changes_with_the_step_and_not_with_ambient_randomness(module: VideoModule) -> None:
+    batch = ToyLatents(0, 1)[3]
+    torch.manual_seed(1)
+    first = module.training_loss(batch)
+    torch.manual_seed(2)
+    assert torch.equal(module.training_loss(batch), first)
+    batch.step = 4
+    assert not torch.equal(module.training_loss(batch), first)
+
+
+def test_latent_statistics(module: VideoModule) -> None:
+    mean, std = torch.arange(4.0), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    module.set_latent_statistics(mean, std)
+    z = torch.randn(500, 4, 2, 2, 2) * std[:, None, None, None] + mean[:, None, None, None]
+    x = module.normalise(z)
+    torch.testing.assert_close(x.mean((0, 2, 3, 4)), torch.zeros(4), atol=0.1, rtol=0)
+    torch.testing.assert_close(x.std((0, 2, 3, 4)), torch.ones(4), atol=0.1, rtol=0)
+    torch.testing.assert_close(module.denormalise(x), z)
+    assert {"latent_mean_C", "latent_std_C"} <= module.state_dict().keys()
+    for bad in (torch.zeros(4), torch.ones(3), torch.full((4,), float("nan"))):
+        with pytest.raises(ValueError, match="latent statistics"):
+            module.set_latent_statistics(mean, bad)
+
+
+def test_captions_are_dropped_at_the_given_rate(module: VideoModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(module, "loss_at", lambda x, n, t, captions: seen.extend(captions))
+    for step in range(300):
+        batch = ToyLatents(0, 1)[0]
+        batch.step = step
+        module.training_loss(batch)
+    assert seen.count("") / len(seen) == pytest.approx(0.1, abs=0.03)
+
+
+def test_validation_times_are_equally_likely_quantiles(module: VideoModule) -> None:
+    times = module.validation_times()
+    assert times.tolist() == pytest.approx([0.3375, 0.6625], abs=1e-3)  # sigmoid of +-0.6745
+
+
+def test_validation_is_of_the_sample_alone(module: VideoModule) -> None:
+    """Same numbers for any batching; repeated filler samples do not count."""
+
+    def measure(batches: list[Any]) -> dict[str, float]:
+        module.on_validation_epoch_start()
+        with torch.no_grad():
+            for batch in batches:
+                module.validation_step(batch, 0)
+        module.on_validation_epoch_end()
+        return module.val_metrics
+
+    batches = [ToyLatents(0, 1)[step] for step in (0, 2)]
+    whole = measure(batches)
+    assert measure([part for b in batches for part in split(b, 4)]) == pytest.approx(whole, rel=1e-5)
+    assert whole["val/loss"] == pytest.approx((whole["val/loss_images"] + whole["val/loss_videos"]) / 2)
+    bands = [whole[name] for name in whole if name.startswith("val/loss_t")]
+    assert whole["val/loss"] == pytest.approx(sum(bands) / 2)
+    filled = ToyLatents(0, 1)[0]
+    filled.real_B = torch.tensor([True, True, False, False])
+    half = split(ToyLatents(0, 1)[0], 2)[0]
+    assert measure([filled]) == pytest.approx(measure([half]), rel=1e-5)
+
+
+def test_generation_is_a_function_of_prompt_and_seed(module: VideoModule) -> None:
+    shape = (4, 2, 4, 4)
+    films = module.generate(["a star", "a ring"], shape, [1, 2])
+    torch.manual_seed(3)
+    assert torch.equal(module.generate(["a star", "a ring"], shape, [1, 2]), films)
+    assert not torch.equal(module.generate(["a star", "a ring"], shape, [1, 3]), films)
+    alone = module.generate(["a ring"], shape, [2])
+    torch.testing.assert_close(alone[0], films[1], rtol=1e-4, atol=1e-4)
+    plain = SamplerConfig(steps=2, guidance=1.0)
+    assert not torch.allclose(module.generate(["a ring"], shape, [2], plain)[0], alone[0])
+    raw = module.generate(["a ring"], shape, [2], averaged=False)
+    assert not torch.allclose(raw, alone)
