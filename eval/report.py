@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from eval.results import Row
+from eval.results import EVERYTHING, Row
 from eval.statistics import Interval
 
 
@@ -18,16 +18,16 @@ def columns(rows: list[Row]) -> list[str]:
 
 
 def percent(interval: Interval | None) -> str:
-    """`97.5 % [95.0, 99.0]`, or a dash where nothing was measured. Values are shares in [0, 1]."""
+    """`97.5 [95.0, 99.0]` in per cent, or a dash where nothing was measured. Values are shares in [0, 1]."""
     if interval is None:
         return "–"
-    return f"{100 * interval.mean:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def markdown(rows: list[Row]) -> str:
     """A Markdown table with 95 % intervals in brackets."""
     names = columns(rows)
-    head = ["system", "slice", "n used / asked", *names]
+    head = ["system", "slice", "n used / asked", *(f"{name} %" for name in names)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         cells = [row.system or "–", row.slice, f"{row.used} / {row.asked}"]
@@ -39,17 +39,18 @@ def markdown(rows: list[Row]) -> str:
 def terminal(rows: list[Row], title: str) -> Table:
     """The table for rich's console."""
     names = columns(rows)
-    table = Table(title=title, caption="95 % intervals in brackets", title_style="bold")
-    for head in ("system", "slice", "used/asked"):
-        table.add_column(head, justify="right" if head == "used/asked" else "left")
+    systems = len({row.system for row in rows}) > 1
+    table = Table(title=title, caption="per cent, 95 % intervals in brackets", title_style="bold")
+    heads = [*(["system"] if systems else []), "slice", "n"]
+    for head in heads:
+        table.add_column(head, justify="right" if head == "n" else "left")
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        short = "red" if row.used < row.asked else ""
-        count = f"[{short}]{row.used}/{row.asked}[/]" if short else f"{row.used}/{row.asked}"
+        count = f"{row.used}" if row.used == row.asked else f"[red]{row.used} of {row.asked}[/]"
         cells = [percent(row.intervals.get(name)) for name in names]
-        style = "bold" if row.slice == "all" else ""
-        table.add_row(row.system or "–", row.slice, count, *cells, style=style)
+        start = [*([row.system or "–"] if systems else []), row.slice, count]
+        table.add_row(*start, *cells, style="bold" if row.slice == EVERYTHING else "")
     return table
 
 
