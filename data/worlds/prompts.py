@@ -31,6 +31,8 @@ from src.rng import key
 FIRST_SEED = 1 << 40
 """Prompts' seeds lie beyond, training's below."""
 
+_VAIN = 200  # films in a row without a new prompt until a world counts as exhausted
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptsConfig:
@@ -70,21 +72,18 @@ def prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[dict[
     """
     settings = PromptsConfig(n=n, seed=seed, world=world, **options)
     out: dict[str, dict[str, Any]] = {}
-    for facts, number in _films(settings):
+    name, vain = "held-out" if world.holdout == "only" else "test", 0
+    for facts in _films(settings):
         prompt = _wording(facts, settings)
         assert not in_training(facts, world), facts
-        name = "held-out" if world.holdout == "only" else "test"
-        entry = {
-            "id": f"{name}-{len(out):04d}",
-            "prompt": prompt,
-            "facts": facts.to_dict(),
-            "tags": tags(facts),
-        }
-        out.setdefault(prompt, entry)
+        vain = vain + 1 if prompt in out else 0
+        if vain > _VAIN:
+            break
+        if not vain:
+            said = {"id": f"{name}-{len(out):04d}", "prompt": prompt}
+            out[prompt] = {**said, "facts": facts.to_dict(), "tags": tags(facts)}
         if len(out) == n:
             return list(out.values())
-        if number >= 40 * n + 400:
-            break
     raise UserError(
         f"n={n}: this world has only about {len(out)} different prompts; ask for fewer or widen it"
     )
@@ -96,13 +95,13 @@ def in_training(facts: FilmFacts, world: WorldConfig) -> bool:
     return belongs(facts, replace(world, split="train", holdout=holdout))
 
 
-def _films(settings: PromptsConfig) -> Iterator[tuple[FilmFacts, int]]:
+def _films(settings: PromptsConfig) -> Iterator[FilmFacts]:
     world = replace(settings.world, split="test")
     size = (settings.num_frames, settings.height, settings.width, settings.fps)
     number = 0
     while True:
         seed = FIRST_SEED + key(settings.seed, "bounce/prompts", number) % (1 << 51)
-        yield draw_scene(seed, WORLD_VERSION, world, *size).facts, number
+        yield draw_scene(seed, WORLD_VERSION, world, *size).facts
         number += 1
 
 

@@ -9,7 +9,9 @@ noise by interpolating random numbers), so every machine makes the same samples.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +69,7 @@ def sound(facts: FilmFacts, sample_rate: int = SAMPLE_RATE) -> Array:
     if facts.is_image:
         raise ValueError(f"the image of seed {facts.seed} has no sound; only films do")
     count = round(facts.duration_s * sample_rate)
-    out = ambience(facts.background, count, sample_rate, facts.seed)
+    out = ambience(facts.background, count, sample_rate, facts.seed, facts.version)
     for index, impact in enumerate(facts.impacts):
         start = math.ceil(impact.time_s * sample_rate)
         if start < count:
@@ -125,18 +127,16 @@ def damped(hertz: float, decay_s: float, count: int, rate: int, lag: float = 0.0
     return cos, sin
 
 
-def ambience(background: str, count: int, rate: int, seed: int) -> Array:
+def ambience(background: str, count: int, rate: int, seed: int, version: str = "") -> Array:
     """The sound of a place without objects, float64 [count], quiet (about -40 dB)."""
-    layers = _Layers(count, rate, seed, background)
-    return layers.made()
+    return _Layers(count, rate, numpy_generator(seed, version + "/ambience").random).made(background)
 
 
 class _Layers:
     """Noise and tones that places are made of."""
 
-    def __init__(self, count: int, rate: int, seed: int, background: str) -> None:
-        self.count, self.rate, self.background = count, rate, background
-        self.random = numpy_generator(seed, "bounce/ambience").random
+    def __init__(self, count: int, rate: int, random: Callable[..., Any]) -> None:
+        self.count, self.rate, self.random = count, rate, random
 
     def noise(self, hertz: float) -> Array:
         """Noise that hardly goes above `hertz`: random numbers, smoothly joined; in [-1, 1]."""
@@ -181,20 +181,20 @@ class _Layers:
             )
         return out
 
-    def made(self) -> Array:
-        if self.background == "plain":
+    def made(self, background: str) -> Array:
+        if background == "plain":
             return 0.004 * self.noise(6000)
-        if self.background == "tiles":  # a hall with its lamps
+        if background == "tiles":  # a hall with its lamps
             return 0.008 * self.hum(100) + 0.004 * self.hum(300) + 0.006 * self.noise(400)
-        if self.background == "wood":  # a fireplace
+        if background == "wood":  # a fireplace
             return 0.01 * self.noise(250) * self.swell(2) + 0.02 * self.crackle(9)
-        if self.background == "grass":  # wind and birds
+        if background == "grass":  # wind and birds
             return 0.016 * self.noise(700) * self.swell(1) + 0.01 * self.chirps(2.5)
-        if self.background == "sand":  # surf
+        if background == "sand":  # surf
             return 0.022 * (self.noise(5000) + 0.7 * self.noise(900)) * self.swell(0.6, 0.1)
-        if self.background == "bricks":  # a street
+        if background == "bricks":  # a street
             return 0.03 * self.noise(70) * self.swell(0.8) + 0.006 * self.noise(800) + 0.006 * self.hum(62)
-        assert self.background == "carpet", self.background  # ventilation
+        assert background == "carpet", background  # ventilation
         return 0.008 * self.noise(2200) + 0.006 * self.hum(120) + 0.003 * self.hum(240)
 
 
