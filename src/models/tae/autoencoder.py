@@ -4,6 +4,7 @@ Legend: B batch, C channels, T frames, H height, W width.
 """
 
 from dataclasses import dataclass
+from math import ceil, floor
 
 from torch import Tensor, nn
 
@@ -43,7 +44,8 @@ class TAE(nn.Module):
             ValueError: wrong number of dimensions or channels, no frames, or a size that does not divide.
         """
         self._check_video(video_BCTHW)
-        return Posterior.from_moments(to_batch_first(self.encoder(to_time_first(video_BCTHW))))
+        moments_BCTHW = to_batch_first(self.encoder(to_time_first(video_BCTHW)))
+        return Posterior.from_moments(moments_BCTHW, self.config.initial_std)
 
     def decode(self, latent_BCTHW: Tensor, num_frames: int | None = None) -> Tensor:
         """A film in about [-1, 1] of `num_frames` frames; surplus frames at the end are dropped.
@@ -61,7 +63,8 @@ class TAE(nn.Module):
             )
         if latent_BCTHW.shape[1] != self.config.latent_channels:
             raise ValueError(
-                f"latent has {latent_BCTHW.shape[1]} channels, latent_channels is {self.config.latent_channels}"
+                f"latent has {latent_BCTHW.shape[1]} channels, "
+                f"latent_channels is {self.config.latent_channels}"
             )
         return to_batch_first(self.decoder(to_time_first(latent_BCTHW))[:num_frames])
 
@@ -89,14 +92,15 @@ class TAE(nn.Module):
         return groups
 
     def _check_video(self, video_BCTHW: Tensor) -> None:
-        if video_BCTHW.dim() != 5 or video_BCTHW.shape[1] != self.config.in_channels:
-            raise ValueError(
-                f"video: shape {tuple(video_BCTHW.shape)} is not [batch, {self.config.in_channels}, frames, H, W]"
+        shape, channels, f = tuple(video_BCTHW.shape), self.config.in_channels, self.config.spatial_factor
+        if len(shape) != 5 or shape[1] != channels:
+            raise ValueError(f"video: shape {shape} is not [batch, {channels}, frames, H, W]")
+        if 0 in shape:
+            raise ValueError(f"video: shape {shape} holds nothing")
+        if shape[3] % f or shape[4] % f:
+            below, above = (
+                "x".join(str(max(round_(n / f), 1) * f) for n in shape[3:]) for round_ in (floor, ceil)
             )
-        if 0 in video_BCTHW.shape:
-            raise ValueError(f"video: shape {tuple(video_BCTHW.shape)} holds nothing")
-        height, width = video_BCTHW.shape[3:]
-        f = self.config.spatial_factor
-        if height % f or width % f:
-            fits = f"{max(height // f, 1) * f}x{max(width // f, 1) * f} or {-(-height // f) * f}x{-(-width // f) * f}"
-            raise ValueError(f"video: {height}x{width} is not divisible by {f}; {fits} works")
+            raise ValueError(
+                f"video: {shape[3]}x{shape[4]} is not divisible by {f}; {below} or {above} works"
+            )

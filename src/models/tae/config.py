@@ -45,6 +45,9 @@ class TAEConfig:
         "carry values past down- and upsampling by folding space and time into channels; widths change there",
     )
     zero_residual: bool = opt(False, "start every residual block as the identity")
+    initial_std: float = opt(
+        1.0, "about the posterior's standard deviation before training; small learns sooner"
+    )
     checkpoint: bool = opt(False, "recompute the levels in the backward pass to save memory")
 
     def __post_init__(self) -> None:
@@ -65,6 +68,8 @@ class TAEConfig:
             raise ValueError(f"temporal_down: {self.temporal_down} must be all 1 with structure=frame")
         if self.temporal_kernel % 2 == 0 or self.temporal_kernel < 1:
             raise ValueError(f"temporal_kernel: {self.temporal_kernel} must be odd")
+        if not self.initial_std > 0:
+            raise ValueError(f"initial_std: {self.initial_std} must be positive")
         for name in ("in_channels", "latent_channels", "blocks", "patch", "norm_groups", "attention_heads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} must be at least 1")

@@ -46,9 +46,3 @@ class Decoder(nn.Module):
         if self.patch > 1:
             y_TBCHW = unfold_time(F.pixel_shuffle(fold_time(y_TBCHW), self.patch), len(y_TBCHW))
         return y_TBCHW
-
-    @property
-    def last_layer(self) -> nn.Parameter:
-        """The last spatial convolution's weight."""
-        weights = [m.weight for m in self.conv_out.modules() if hasattr(m, "weight")]
-        return weights[0]

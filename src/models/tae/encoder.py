@@ -26,7 +26,7 @@ class Encoder(nn.Module):
             inputs = widths[max(i - 1, 0)]
             if i:
                 time, space = config.temporal_down[i - 1], config.spatial_down[i - 1]
-                # Latent Diffusion widens in the next block; a shortcut needs the width where values are folded.
+                # Latent Diffusion widens in the next block, a shortcut where values are folded.
                 outputs = width if config.shortcuts else inputs
                 blocks.append(Down(config, inputs, outputs, time=time, space=space))
                 inputs = outputs

@@ -90,7 +90,7 @@ class UpConv2d(Conv2d):
             torch.stack([y_PNHWC[h][:, h : h + H, :W], y_PNHWC[2 + h][:, h : h + H, 1 : W + 1]], 3)
             for h in range(2)
         ]
-        y_NHWC = torch.stack(rows_NHWpC, 2).reshape(len(x_NCHW), 2 * H, 2 * W, -1) + self.bias
+        y_NHWC = torch.stack(rows_NHWpC, 2).reshape(len(x_NCHW), 2 * H, 2 * W, -1) + self.bias  # type: ignore[operator]
         return unfold_time(y_NHWC.permute(0, 3, 1, 2), len(x_TBCHW))
 
 

@@ -4,6 +4,7 @@ Legend: B batch, C channels, T frames, H height, W width.
 """
 
 from dataclasses import dataclass
+from math import log
 
 import torch
 from torch import Tensor
@@ -17,10 +18,14 @@ class Posterior:
     logvar_BCTHW: Tensor
 
     @classmethod
-    def from_moments(cls, moments_BCTHW: Tensor) -> "Posterior":
-        """Split 2C channels into mean and log-variance, the latter kept within [-30, 20] as LDM does."""
+    def from_moments(cls, moments_BCTHW: Tensor, unit_std: float = 1.0) -> "Posterior":
+        """Split 2C channels into mean and log-variance, the latter kept within [-30, 20] as LDM does.
+
+        Args:
+            unit_std: the standard deviation that a raw log-variance of 0 stands for.
+        """
         mean, logvar = moments_BCTHW.float().chunk(2, 1)
-        return cls(mean, logvar.clamp(-30.0, 20.0))
+        return cls(mean, (logvar + 2 * log(unit_std)).clamp(-30.0, 20.0))
 
     @property
     def std_BCTHW(self) -> Tensor:

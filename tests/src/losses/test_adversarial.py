@@ -1,0 +1,33 @@
+import pytest
+import torch
+
+from src.losses import adaptive_weight, discriminator_hinge, generator_hinge, squared_gradient_norms
+
+
+def test_hinges_closed_forms():
+    real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-3.0, 0.5])
+    assert discriminator_hinge(real, fake).item() == pytest.approx(0.5 * (0.5 + 0.75))
+    assert generator_hinge(fake).item() == pytest.approx(1.25)
+
+
+def test_adaptive_weight_makes_the_gradients_equal():
+    y = torch.randn(4, 3, requires_grad=True)
+    reconstruction, adversarial = (y**2).mean(), -(5 * y[:, 0]).mean()
+    weight = adaptive_weight(*squared_gradient_norms([reconstruction, adversarial], y))
+    a, b = (
+        torch.autograd.grad(loss, y, retain_graph=True)[0] for loss in (reconstruction, weight * adversarial)
+    )
+    torch.testing.assert_close(a.norm(), b.norm())
+    assert not weight.requires_grad
+    assert adaptive_weight(torch.tensor(1.0), torch.tensor(0.0)) == 1e4
+
+
+def test_adaptive_weight_of_two_halves_is_the_weight_of_the_whole():
+    y = torch.randn(4, 3)
+
+    def norms(part):
+        part = part.clone().requires_grad_()
+        return squared_gradient_norms([(part**2).mean(), -(part**3).mean()], part)
+
+    whole, halves = norms(y), norms(y[:2]) + norms(y[2:])
+    torch.testing.assert_close(adaptive_weight(*whole), adaptive_weight(*halves))
