@@ -8,13 +8,16 @@ import torch
 from torch.utils.data import Dataset
 
 from src.flow import SamplerConfig
+from src.models.discriminator import DiscriminatorConfig
+from src.models.tae import TAEConfig
 from src.models.text import ByteEncoderConfig
 from src.models.transformer import TransformerConfig
 from src.parallel.layout import ParallelConfig
 from src.rng import generator
-from src.streaming.batches import LatentBatch
+from src.streaming.batches import ClipBatch, LatentBatch
 from src.streaming.loader import StepLoader
 from src.training.config import TrainConfig
+from src.training.tae import TAELossConfig, TAEModule
 from src.training.video import FlowConfig, VideoModule
 
 WORDS = ("a red star", "a blue ring moves right", "a green square", "a star")
@@ -108,3 +111,36 @@ def state_of(path: Path) -> dict[str, torch.Tensor]:
     from src.parallel import storage
 
     return storage.read(path)["state_dict"]
+
+
+class ToyClips(ToyLatents):
+    """The same batches as pixels: a bright square that moves."""
+
+    def __getitem__(self, step: int) -> ClipBatch:
+        latents = super().__getitem__(step)
+        frames = 1 if latents.stream == "image" else 9
+        video = torch.zeros(len(latents.slots), 3, frames, 16, 16, dtype=torch.uint8)
+        for i, slot in enumerate(latents.slots):
+            for t in range(frames):
+                x = (step + 3 * slot + t) % 10
+                video[i, slot % 3, t, x : x + 6, 2:9] = 200
+        common = ("ids", "slots", "stream", "bucket", "step", "captions", "real_B", "fps")
+        return ClipBatch(video_BCTHW=video, **{name: getattr(latents, name) for name in common})
+
+
+class ToyFilms(ToyData):
+    """Loaders over `ToyClips`."""
+
+    def _dataset(self) -> ToyClips:
+        trainer = self.trainer
+        return ToyClips(trainer.global_rank if trainer else 0, trainer.world_size if trainer else 1)
+
+
+def tae_module(config: TrainConfig, **losses: Any) -> TAEModule:
+    """A narrow autoencoder, with a discriminator from step 3 on unless told otherwise."""
+    return TAEModule(
+        TAEConfig(widths=(4, 8, 8, 8), blocks=1, latent_channels=4, norm_groups=4, attention_heads=1),
+        TAELossConfig(**{"adversarial": 0.5, "adversarial_start": 3, "outlier": 10.0} | losses),
+        config,
+        DiscriminatorConfig(kind="3d", width=4, layers=2),
+    )
