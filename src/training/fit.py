@@ -1,6 +1,7 @@
 """Train a module on data to the end of its steps, from the beginning or from where it stopped."""
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -10,9 +11,11 @@ from pathlib import Path
 import lightning as L
 from rich.console import Console
 
+from src.errors import UserError
 from src.parallel import storage
 from src.parallel.storage import CheckpointError
 from src.parallel.strategy import accelerator_of, build_strategy
+from src.training import precision
 from src.training.averages import UpdateAverages, ValidateLast
 from src.training.checkpoints import CheckpointPolicy, last_checkpoint, remove_partial, step_of
 from src.training.config import TrainConfig
@@ -76,17 +79,33 @@ def fit(
         # One more than is used: the last batch is then not the end of an epoch, and a finished run
         # can be prolonged like any other.
         data.num_steps = max(data.num_steps, config.max_steps + 1)
+    _say_precision(config)
     start = None if resume is not None else start
     trainer = build_trainer(module, data, config, run_dir, resumed_at, label, start, callbacks)
+    _run(trainer, module, data, resume)
+    path = last_checkpoint(run_dir)
+    assert path is not None
+    return FitResult(path, module.step, resumed_at, time.perf_counter() - began, dict(module.val_metrics))
+
+
+def _run(
+    trainer: L.Trainer, module: TrainingModule, data: L.LightningDataModule, resume: Path | None
+) -> None:
+    """`Trainer.fit` with the ends that a person should read about in one line."""
     try:
         trainer.fit(module, data, ckpt_path=resume)
     except (NonFiniteError, CheckpointError) as error:
         if trainer.is_global_zero:
             raise
         raise SystemExit(2) from error  # every process has this error, the first one tells
-    path = last_checkpoint(run_dir)
-    assert path is not None
-    return FitResult(path, module.step, resumed_at, time.perf_counter() - began, dict(module.val_metrics))
+    except RuntimeError as error:
+        if trainer.world_size > 1 and "onnection" in str(error):  # reset or closed by peer
+            raise UserError("another process of this run has ended; its own message says why") from error
+        raise
+    except SystemExit as error:
+        if trainer.interrupted:  # Lightning turns Ctrl-C into a plain exit
+            raise KeyboardInterrupt from error
+        raise
 
 
 def build_trainer(
@@ -142,8 +161,19 @@ class StartFrom(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, module: TrainingModule) -> None:
         report = load_weights(module, self.start.checkpoint, self.start.use, self.start.allow_new)
-        if trainer.is_global_zero:
-            Console(highlight=False).print(str(report), markup=False, soft_wrap=True)
+        rank_zero_print(str(report))
+
+
+def _say_precision(config: TrainConfig) -> None:
+    device = accelerator_of(config.parallel)
+    if precision.resolve(config.precision, device) != config.precision:
+        rank_zero_print(f"precision: this {device} has no {config.precision}; training in fp32")
+
+
+def rank_zero_print(text: str) -> None:
+    """One line from the first process."""
+    if os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0":
+        Console(highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 def quiet_lightning() -> None:
