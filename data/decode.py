@@ -63,12 +63,10 @@ class OpenVideo:
         Raises:
             MediaError: "damaged" when decoding breaks off; frames before it have been given.
         """
-        if start_s > 0:
-            self._container.seek(round(start_s / self._stream.time_base), stream=self._stream, backward=True)
         count = 0
         try:
-            for frame in self._container.decode(self._stream):
-                time = frame.time if frame.time is not None else count / self.fps
+            for frame in self._from_key_frame(start_s):
+                time = self._time(frame, count)
                 count += 1
                 if end_s is not None and time >= end_s - 1e-6:
                     return
@@ -77,6 +75,35 @@ class OpenVideo:
         except (av.FFmpegError, ValueError, OSError) as error:
             reason = "damaged" if count else "unreadable"
             raise MediaError(reason, f"decoding stopped after {count} frames: {_line(error)}") from None
+
+    def _from_key_frame(self, start_s: float) -> Iterator[Any]:
+        """Decoded frames from the key frame before `start_s`, or from the beginning where seeking fails.
+
+        Formats without an index (MPEG-TS) seek into the middle of a group, whose frames come out
+        wrong without any error.
+        """
+        if start_s > 0:
+            self._seek(start_s)
+            frames = self._container.decode(self._stream)
+            one = next(frames, None)
+            if one is not None and one.key_frame and self._time(one, 0) <= start_s + 1e-6:
+                yield one
+                yield from frames
+                return
+            self._seek(0.0)
+        yield from self._container.decode(self._stream)
+
+    def _seek(self, time_s: float) -> None:
+        to = round((time_s + self._first_s) / self._stream.time_base)
+        self._container.seek(to, stream=self._stream, backward=True)
+
+    def _time(self, frame: Any, number: int) -> float:
+        """Seconds since the first frame (whose own time is not 0 in broadcast formats)."""
+        return frame.time - self._first_s if frame.time is not None else number / self.fps
+
+    @property
+    def _first_s(self) -> float:
+        return float((self._stream.start_time or 0) * self._stream.time_base)
 
 
 @contextmanager
@@ -124,7 +151,7 @@ def read_image(path: Path | str) -> np.ndarray:
                 )
             return np.array(upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MediaError("unreadable", _line(error)) from None
+        raise MediaError("unreadable", _line(error).replace(str(path), Path(path).name)) from None
 
 
 def at_rate(frames: Iterator[Frame], fps: float, start_s: float) -> Iterator[Frame]:

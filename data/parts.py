@@ -5,13 +5,16 @@ the same for any number of processes and after any interruption.
 """
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from src.lifeline import Lifeline, WorkerEnd
 from src.streaming.schema import PixelRecord, Rejection
 from src.streaming.schema.writer import write_part
 
@@ -84,18 +87,25 @@ def run_parts(source: Source, parts: list[Part], workers: int, done: Callable[[i
         done(_run_alone(source, part))
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     # forkserver: no copies of this process's threads, and modules are imported once for all workers
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["data.parts", "data.sources"])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)
+    lifeline = Lifeline(context)
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin_worker, initargs=(lifeline.worker_end,)
+    ) as pool:
+        yield pool
 
 
-def _quiet_worker() -> None:
-    """One thread for each worker: the processes are the parallelism."""
+def _begin_worker(worker_end: WorkerEnd) -> None:
+    """One torch thread for each worker; Ctrl-C is the parent's business; an orphan ends itself."""
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker_end()
 
 
 def _run_pool(source: Source, parts: list[Part], workers: int, done: Callable[[int], None]) -> list[Part]:
@@ -114,7 +124,8 @@ def _run_pool(source: Source, parts: list[Part], workers: int, done: Callable[[i
         except BrokenProcessPool:
             return sorted([*running.values(), *waiting], key=lambda p: p.number)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(pool._processes.values()):  # parts are whole or not there: nothing breaks
+                process.terminate()
             raise
     return []
 

@@ -95,7 +95,7 @@ def _prepare_split(
     key = stable_hash(made_from | {"inputs": stable_hash(items)})
     with PixelWriter(root, key, chunk_bytes=settings.chunk_megabytes << 20, renew=settings.renew) as writer:
         if writer.complete:
-            console.print(f"{root}: already prepared")
+            console.print(f"{root}: already prepared", soft_wrap=True)
             return writer.finish(len(slices))
         missing = writer.missing(len(slices))
         finished = len(items) - sum(len(slices[n]) for n in missing)
@@ -104,13 +104,14 @@ def _prepare_split(
             run_parts(source, parts, settings.workers, done)
         info = writer.finish(len(slices), made_from | {"inputs": len(items)})
     write_json(root / "provenance.json", provenance.collect())
+    console.print(f"{root}: {info.records} records", soft_wrap=True)
     console.print(summary(root, info))
     return info
 
 
 def summary(root: Path, info: DatasetInfo) -> Table:
     """The closing table: records and size of each bucket, and how many inputs were refused, by reason."""
-    table = Table("bucket", "records", "MB", title=f"{root}: {info.records} records", title_justify="left")
+    table = Table("bucket", "records", "MB")
     for name, bucket in info.buckets.items():
         table.add_row(name, str(bucket.records), f"{sum(c.bytes for c in bucket.chunks) / 1e6:.1f}")
     lines = (root / "rejected.jsonl").read_text(encoding="utf-8").splitlines()

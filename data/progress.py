@@ -44,7 +44,7 @@ class _Lines:
         self._first = self._done = finished
         self._begin = self._said = time.monotonic()
         if finished:
-            console.print(f"{title}: {finished} of {total} were done before; going on")
+            console.print(f"{title}: {finished} of {total} were done before; going on", soft_wrap=True)
 
     def __call__(self, count: int) -> None:
         self._done += count
@@ -53,4 +53,5 @@ class _Lines:
             return
         self._said = now
         left = (now - self._begin) / (self._done - self._first) * (self._total - self._done)
-        self._console.print(f"{self._title}: {self._done} of {self._total}, about {left:.0f} s left")
+        line = f"{self._title}: {self._done} of {self._total}, about {left:.0f} s left"
+        self._console.print(line, soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from src.lifeline import Lifeline
 from src.streaming.batches import Batch
 from src.streaming.collate import collate_clips, collate_latents
 from src.streaming.plan import BatchPlan, ValidationPlan
@@ -92,6 +93,7 @@ class StepLoader:
         self.dataset, self.num_steps = dataset, num_steps
         self.num_workers, self.restart, self.pin_memory = num_workers, restart, pin_memory
         self.step = 0
+        self._lifeline: Lifeline | None = None
 
     def __len__(self) -> int:
         return self.num_steps
@@ -116,9 +118,11 @@ class StepLoader:
             # fork would hand every worker the threads and files of this process
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["src.streaming.loader"])
+            self._lifeline = Lifeline(context)
             options = {
                 "num_workers": self.num_workers,
                 "multiprocessing_context": context,
+                "worker_init_fn": self._lifeline.worker_end,
                 "prefetch_factor": 2,
             }
         return DataLoader(self.dataset, batch_size=None, sampler=steps, pin_memory=self.pin_memory, **options)

