@@ -2,11 +2,13 @@
 
 import errno
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+import lightning as L
 import pytest
 import torch
 
@@ -162,3 +164,20 @@ def test_a_finished_run_is_not_trained_again(run: Path) -> None:
     assert result.checkpoint == path
     assert result.checkpoint.stat().st_mtime_ns == before
     assert result.metrics["val/loss"] > 0
+
+
+class CtrlC(L.Callback):
+    def on_train_batch_end(self, *args: object) -> None:
+        if args[-1] == 5:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_stays_ctrl_c(tmp_path: Path) -> None:
+    config = train_config()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(video_module(config), ToyData(10), config, tmp_path, callbacks=[CtrlC()])
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoints/step-00000004.ckpt"
