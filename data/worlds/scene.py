@@ -89,9 +89,7 @@ def _try(
     touching = {impact.objects for impact in impacts if impact.kind == "object"}
     if not all(_legible(i, body, impacts, duration) for i, body in enumerate(bodies)):
         return None
-    if not _clear(bodies, 0.0, set()) or not all(
-        _clear(bodies, duration * k / 12, touching) for k in range(1, 13)
-    ):
+    if not all(_clear(bodies, duration * k / 12, touching) for k in range(1, 13)):
         return None
     return Scene(
         replace(planned, objects=tuple(objects), impacts=tuple(impacts)), tuple(bodies), visible, room

@@ -31,6 +31,7 @@ def test_every_caption_tells_camera_subjects_and_motion(told):
                     assert _goes(sentence, word) == (word in o.direction.split("-")), sentence
                 hits = re.search(r"bounces|rebounds|collides|until it is (hit|struck)", sentence)
                 assert bool(hits) == o.bounces, sentence
+                assert ("until it is" in sentence) == (o.bounces and o.direction == STILL)
 
 
 def _subject(sentence: str, name: str) -> bool:

@@ -36,6 +36,12 @@ def test_equals_swap_velocities_head_on():
     assert (a.vx, b.vx) == pytest.approx((-0.25, 0.5))
 
 
+def test_mass_is_area():
+    light, heavy = Body("circle", 0.1, 0.3, 0.5, 1.0, 0.0), Body("circle", 0.2, 0.7, 0.5, 0.0, 0.0)
+    simulate([light, heavy], 1.0, 1.0, 0.2)
+    assert (light.vx, heavy.vx) == pytest.approx((-0.6, 0.4))
+
+
 def test_squares_meet_face_to_face():
     a, b = Body("square", 0.1, 0.2, 0.5, 1.0, 0.0), Body("square", 0.1, 0.8, 0.5, 0.0, 0.0)
     assert simulate([a, b], 1.0, 1.0, 0.5)[0].time_s == pytest.approx(0.6 - 2 * 0.088)

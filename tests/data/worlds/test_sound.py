@@ -57,7 +57,7 @@ def test_pitch_falls_with_size_as_the_table_says(material):
         peak = spectrum.argmax() / 4
         assert peak == pytest.approx(pitch_hz(material, size), rel=0.03)
         pitches.append(peak)
-    assert pitches == sorted(pitches, reverse=True)
+    assert pitches[0] > 1.2 * pitches[1] > 1.4 * pitches[2]  # small, medium, large
 
 
 def test_materials_sound_different():
