@@ -40,6 +40,23 @@ class Source(Protocol):
         """How an input is called in rejected.jsonl."""
         ...
 
+    def per_part(self, item: Input) -> int:
+        """How many inputs like this one make a good unit of work: seconds of work, a chunk of records."""
+        ...
+
+
+def cut_parts(source: Source, items: list[Input], size: int = 0) -> list[tuple[Input, ...]]:
+    """Slice the inputs into units of work: `size` inputs each, or as the source says where it is 0."""
+    parts: list[list[Input]] = [[]]
+    filled = 0.0
+    for item in items:
+        if filled > 1 - 1e-9:
+            parts.append([])
+            filled = 0.0
+        parts[-1].append(item)
+        filled += 1 / (size or source.per_part(item))
+    return [tuple(part) for part in parts]
+
 
 @dataclass(frozen=True)
 class Part:

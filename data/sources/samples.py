@@ -82,6 +82,9 @@ class SamplesSource:
     def name(self, item: Input) -> str:
         return f"{item['path']}/part{item['part']}"
 
+    def per_part(self, item: Input) -> int:
+        return 1
+
 
 def film_length(path: Path) -> float:
     """Seconds from the first frame's beginning to the last frame's end."""

@@ -78,3 +78,6 @@ class WorldSource:
 
     def name(self, item: Input) -> str:
         return f"{item['set']}/{item['seed']}"
+
+    def per_part(self, item: Input) -> int:
+        return 128

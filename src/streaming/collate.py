@@ -76,12 +76,14 @@ def collate_clips(
 
 def collate_latents(records: list[LatentRecord], draw: Draw, slots: list[int], seed: int) -> LatentBatch:
     """Stack the moments as float32 and pick one caption, with its cached embeddings, for each sample."""
-    moments = torch.stack([r.moments_2CTHW for r in records]).float()
-    mean, std = moments.chunk(2, dim=1)
+    channels, *shape = records[0].moments_2CTHW.shape
+    mean, std = torch.empty(2, len(records), channels // 2, *shape)
+    for i, record in enumerate(records):
+        mean[i], std[i] = record.moments_2CTHW.chunk(2)  # one pass: cast and copy at once
     chosen = [choose_caption(r.captions, seed, draw.step, s) for r, s in zip(records, slots, strict=True)]
     return LatentBatch(
-        mean_BCTHW=mean.contiguous(),
-        std_BCTHW=std.contiguous(),
+        mean_BCTHW=mean,
+        std_BCTHW=std,
         fps=[r.fps for r in records],
         captions=[caption_text(r, c) for r, c in zip(records, chosen, strict=True)],
         text=_stack_text(records, chosen),

@@ -36,3 +36,6 @@ class ToySource:
 
     def name(self, item: Input) -> str:
         return f"clip{item['n']:04d}"
+
+    def per_part(self, item: Input) -> int:
+        return 4

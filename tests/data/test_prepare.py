@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from data.parts import Part, do_part, run_parts
+from data.parts import Part, cut_parts, do_part, run_parts
 from data.prepare import PrepareConfig, main, prepare
-from data.sources import SamplesConfig, SamplesSource, WorldSet
+from data.sources import FilesConfig, FilesSource, SamplesConfig, SamplesSource, WorldSet
 from data.sources.samples import CAPTIONS
 from data.worlds.config import WorldConfig
 from src import command_line
@@ -42,11 +42,10 @@ def world(out: Path, **options) -> PrepareConfig:
     return PrepareConfig(**({"out": str(out), "world": sets, "workers": 0, "part_size": 5} | options))
 
 
-def run_toy(root: Path, source: ToySource, workers: int, part_size: int = 4) -> dict[str, bytes]:
+def run_toy(root: Path, source: ToySource, workers: int) -> dict[str, bytes]:
     """What `prepare` does with a source, without its config."""
-    items = source.splits()["train"]
     with PixelWriter(root, "k") as writer:
-        slices = [tuple(items[i : i + part_size]) for i in range(0, len(items), part_size)]
+        slices = cut_parts(source, source.splits()["train"])
         parts = [Part(root, n, slices[n], 1 << 20) for n in writer.missing(len(slices))]
         done: list[int] = []
         run_parts(source, parts, workers, done.append)
@@ -133,6 +132,23 @@ def test_kill_9_and_start_again_does_only_what_is_missing(
     monkeypatch.setattr("data.parts.do_part", noted)
     assert run_toy(tmp_path / "cut", ToySource(40), 0) == whole
     assert again == sorted(set(range(10)) - done)
+
+
+def test_units_of_work_weigh_pictures_and_videos() -> None:
+    source = FilesSource(FilesConfig())
+    items = [{"path": f"{i:03d}.png"} for i in range(384)] + [{"path": f"{i}.mp4"} for i in range(7)]
+    assert [len(part) for part in cut_parts(source, items)] == [256, 128 + 2, 4, 1]
+    assert [len(part) for part in cut_parts(source, items[:10], 4)] == [4, 4, 2]
+    assert [i for part in cut_parts(source, items) for i in part] == items
+
+
+def test_nothing_usable_is_an_error_that_keeps_the_reasons(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "a.mp4").write_bytes(b"no film")
+    files = FilesConfig(path=str(tmp_path / "media"))
+    with pytest.raises(DataError, match=r"train: not one of 1 inputs was usable; reasons: .*rejected.jsonl"):
+        prepare(PrepareConfig(out=str(tmp_path / "out"), source="files", files=files, workers=0))
+    assert "unreadable" in (tmp_path / "out" / "train" / "rejected.jsonl").read_text()
 
 
 def test_a_finished_data_set_is_left_alone(tmp_path: Path) -> None:

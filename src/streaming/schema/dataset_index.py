@@ -113,7 +113,7 @@ def read_info(root: Path | str) -> DatasetInfo:
             key=raw["key"],
             buckets=buckets,
             provenance=raw["provenance"],
-            statistics=raw["statistics"],
+            statistics=raw.get("statistics"),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{root / FILENAME}: not a data set's index ({error!r})") from error
