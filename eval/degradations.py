@@ -58,7 +58,7 @@ def noise(sigma: float) -> Degradation:
 
 
 def colour_shift(strength: float) -> Degradation:
-    """A random tint, contrast and saturation: channels by up to `strength`, saturation lower by up to twice."""
+    """A random tint and saturation: channels by up to `strength`, saturation lower by up to twice that."""
 
     def apply(video: np.ndarray, seed: int) -> np.ndarray:
         rng = _rng(seed, 3)

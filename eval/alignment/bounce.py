@@ -17,10 +17,12 @@ from data.worlds.vocabulary import STILL
 from eval.alignment.bounce_camera import camera_name, empty_room, register
 from eval.alignment.bounce_colour import NAMES, foreground, nearest, oklab
 from eval.alignment.bounce_motion import read_motion
-from eval.alignment.bounce_objects import Track, find_blobs, find_tracks
+from eval.alignment.bounce_objects import Track, find_blobs, find_tracks, on_canvas
 from eval.alignment.bounce_shape import canonical, read_shape
 
 VERSION = "bounce-checker-1"
+CORE = 0.7  # quantile of the distance from the floor above which a pixel shows the object's own colour
+MARGIN = 0.05  # of the frame's side: how far the soft edge of an object may reach
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,19 @@ def read(video_THWC: np.ndarray, fps: float) -> Reading:
         raise ValueError(f"video: expected a frame or more of 8x8 pixels or more, got {video_THWC.shape}")
     side = min(height, width)
     lab = oklab(video_THWC)
-    fg = foreground(lab)
-    margin = 2 * max(1, round(side / 40)) + 1
-    room = ~binary_dilation(fg, np.ones((1, margin, margin), bool))
+    blobs = find_blobs(lab, foreground(lab))
+    objects = np.zeros(video_THWC.shape[:3], bool)
+    for blob in blobs:
+        objects[blob.frame, blob.pixels[:, 0], blob.pixels[:, 1]] = True
+    margin = 2 * max(1, round(MARGIN * side)) + 1
+    room = ~binary_dilation(objects, np.ones((1, margin, margin), bool))
     view = register(lab[..., 0], room)
     camera = camera_name(view, side)
     if camera == "static shot":
         view = np.tile([0.0, 0.0, 1.0], (num, 1))
     background = empty_room(video_THWC, room, view)
-    tracks = find_tracks(find_blobs(lab, fg, view), num, side)
-    film = _Film(video_THWC, lab, background, view, fps or 1.0, side)
+    tracks = find_tracks(on_canvas(blobs, view), num, side)
+    film = _Film(video_THWC, background, view, fps or 1.0, side)
     return Reading(tuple(film.read(track, tracks) for track in tracks), camera, num)
 
 
@@ -100,17 +105,10 @@ class _Film:
     """What all objects of a film share while they are read."""
 
     def __init__(
-        self,
-        video: np.ndarray,
-        lab: np.ndarray,
-        background: np.ndarray,
-        view: np.ndarray,
-        fps: float,
-        side: int,
+        self, video: np.ndarray, background: np.ndarray, view: np.ndarray, fps: float, side: int
     ) -> None:
-        self.video, self.lab, self.background, self.view = video, lab, background, view
-        self.fps, self.side = fps, side
-        self.reach = max(1, round(side / 32))
+        self.video, self.background, self.view, self.fps, self.side = video, background, view, fps, side
+        self.reach = max(1, round(MARGIN * side))
 
     def read(self, track: Track, tracks: list[Track]) -> ObjectReading:
         colour_3, name = self._colour(track)
@@ -154,7 +152,7 @@ class _Film:
             pixels.append(self.video[t, rows, columns])
             gaps.append(((pixels[-1] - self.background[t, rows, columns]) ** 2).sum(1))
         values, distance = np.concatenate(pixels), np.concatenate(gaps)
-        core = values[distance >= np.quantile(distance, 0.5)]
+        core = values[distance >= np.quantile(distance, CORE)]
         colour = np.median(core, axis=0)
         return colour.astype(np.float32), NAMES[int(nearest(oklab(colour.round().astype(np.uint8))))]
 
@@ -173,7 +171,7 @@ class _Film:
         free = ~binary_dilation(others, np.ones((grown, grown), bool)) | own
         direction = colour_3 - self.background[t]
         along = ((self.video[t] - self.background[t]) * direction).sum(-1)
-        share = np.clip(along / np.maximum((direction**2).sum(-1), 1.0), 0, 1)
+        share = np.clip(along / np.maximum((direction**2).sum(-1), 1.0), 0, 1.3)
         share[share < 0.08] = 0.0
         mask = np.where(near & free, share, 0.0).astype(np.float32)
         if mask.sum() < 1:

@@ -17,7 +17,8 @@ from scipy.ndimage import gaussian_filter
 IDENTITY = np.array([0.0, 0.0, 1.0])
 ITERATIONS, LAST_ITERATIONS = 5, 3
 COARSE_SIDE = 32  # pixels of the shorter side on which the blurred levels are worked out
-LEAVE_STEADY = 1.25  # factor by which free steps must fit better than one steady step
+LEAVE_STILL = 1.2  # how many times better a move must fit than none; moves are at 1.9, still films under 1.1
+LEAVE_STEADY = 1.25  # the same for a step of its own for every frame against one steady step
 BLURS = (0.06, 0.03, 0.015)  # of the frame's shorter side: coarse to fine
 NOISE = 0.01  # of lightness
 FILL = 0.08  # of the frame's height: blur that fills what is never seen
@@ -52,9 +53,11 @@ def register(luma_THW: np.ndarray, room_THW: np.ndarray) -> np.ndarray:
     start = np.tile(IDENTITY, (len(luma_THW) - 1, 1))
     steady = _fit(levels, start, IDENTITY, together=True)
     free = _fit(levels, _search(levels[1], steady), steady[0], together=False)
-    finest = levels[-1]
-    worse = np.median(_cost(finest, steady) / np.maximum(_cost(finest, free), NOISE / 10))
-    return _chain(free if worse > LEAVE_STEADY else steady)
+    # the simplest move that explains the film: noise and soft edges always leave something to be fitted
+    costs = [float(_cost(levels[-1], steps).mean()) + NOISE / 20 for steps in (start, steady, free)]
+    if costs[0] < LEAVE_STILL * min(costs):
+        return _chain(start)
+    return _chain(steady if costs[1] < LEAVE_STEADY * costs[2] else free)
 
 
 @dataclass(frozen=True)

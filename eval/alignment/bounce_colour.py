@@ -28,7 +28,7 @@ _SRGB = np.arange(256) / 255
 _LINEAR = np.where(_SRGB <= 0.04045, _SRGB / 12.92, ((_SRGB + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 COLOURFUL = 0.07  # distance in (a, b) from the floor at which a pixel is no floor any more
-WHITE_L = 0.875  # skirting boards are at 0.81, white objects at 0.97
+WHITE_L = 0.84  # skirting boards are at 0.81, white objects at 0.97, but both may be off or soft
 LIGHTNESS_WEIGHT = 0.5  # shadows and exposure change lightness sooner than hue
 
 NAMES = tuple(COLOURS)

@@ -3,7 +3,7 @@
 Legend: T frames, H, W, K = number of vocabulary colours.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,13 +13,14 @@ from scipy.optimize import linear_sum_assignment
 from eval.alignment.bounce_colour import NAMES, PALETTE, floor_tint, nearest
 
 MIN_AREA = 0.005  # of the frame: what is smaller is a speck
+LONGEST, THINNEST = 0.75, 0.08  # of the frame's side; the largest object spans 0.6
 IN_PLANE = np.zeros((3, 3, 3), int)
 IN_PLANE[1] = 1
 
 
 @dataclass
 class Blob:
-    """Connected pixels of one colour in one frame; places on the canvas (camera's move taken out)."""
+    """Connected pixels of one colour in one frame; x, y is the centre relative to the frame's."""
 
     frame: int
     colour: int
@@ -36,7 +37,7 @@ class Track:
     blobs: dict[int, Blob] = field(default_factory=dict)
 
 
-def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray, view_T3: np.ndarray) -> list[Blob]:
+def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray) -> list[Blob]:
     """Blobs of all frames; touching objects of different colours are told apart."""
     colours = _pixel_colours(lab_THWC, fg_THW)
     _, height, width = fg_THW.shape
@@ -56,14 +57,25 @@ def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray, view_T3: np.ndarray) ->
         for start, stop in pairwise(ends):
             if areas[ids[start]] >= least:
                 pixels = np.column_stack([y[start:stop], x[start:stop]])
-                blobs.append(_blob(int(t[start]), k, pixels, view_T3, height, width))
+                if not _is_board(pixels, min(height, width)):
+                    middle = pixels.mean(0) - ((height - 1) / 2, (width - 1) / 2)
+                    blobs.append(Blob(int(t[start]), k, pixels, float(middle[1]), float(middle[0])))
     return blobs
 
 
-def _blob(frame: int, colour: int, pixels: np.ndarray, view_T3: np.ndarray, height: int, width: int) -> Blob:
-    vx, vy, s = view_T3[frame]
-    y, x = pixels.mean(0)
-    return Blob(frame, colour, pixels, s * (x - (width - 1) / 2) + vx, s * (y - (height - 1) / 2) + vy)
+def _is_board(pixels: np.ndarray, side: int) -> bool:
+    """Whether a blob is a piece of skirting board: a line, or a frame around the room."""
+    short, long = sorted(np.ptp(pixels, axis=0) + 1)
+    return long > LONGEST * side or (short < THINNEST * side and long > 3 * short)
+
+
+def on_canvas(blobs: list[Blob], view_T3: np.ndarray) -> list[Blob]:
+    """The blobs with the camera's move taken out of their places."""
+    moved = []
+    for blob in blobs:
+        vx, vy, s = view_T3[blob.frame]
+        moved.append(replace(blob, x=s * blob.x + vx, y=s * blob.y + vy))
+    return moved
 
 
 def _pixel_colours(lab: np.ndarray, fg: np.ndarray) -> np.ndarray:
