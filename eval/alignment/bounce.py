@@ -14,10 +14,11 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 
 from data.worlds.vocabulary import STILL
-from eval.alignment.bounce_camera import camera_name, empty_room, register
+from eval.alignment.bounce_camera import camera_name, register
 from eval.alignment.bounce_colour import NAMES, foreground, nearest, oklab
 from eval.alignment.bounce_motion import read_motion
 from eval.alignment.bounce_objects import Track, find_blobs, find_tracks, on_canvas
+from eval.alignment.bounce_room import empty_room
 from eval.alignment.bounce_shape import canonical, read_shape
 
 VERSION = "bounce-checker-1"

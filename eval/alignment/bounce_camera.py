@@ -1,12 +1,9 @@
-"""How the camera moved, and the empty room behind the objects.
+"""How the camera moved: frames are registered to each other by what does not move by itself.
 
-Every frame is registered to the others by what does not move by itself: floor texture and walls. The
-motion model is a shift and a scale, so a warp is one small matrix for rows and one for columns.
+That is the floor's texture and the walls. The motion model is a shift and a scale; views are those of
+`bounce_room`.
 
-A view (x, y, s) says: the pixel offset p from the frame's centre shows the point c = s * p + (x, y) of
-the canvas, whose unit is one pixel of the film's middle frame.
-
-Legend: T frames, H, W frame, Y, X canvas, C = 3 channels.
+Legend: T frames, H, W frame, N = T - 1 pairs of neighbours, P = H * W.
 """
 
 from dataclasses import dataclass
@@ -14,28 +11,38 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from eval.alignment.bounce_room import Canvas, tents
+
 IDENTITY = np.array([0.0, 0.0, 1.0])
-ITERATIONS, LAST_ITERATIONS = 5, 3
+BLURS = (0.06, 0.03, 0.015)  # of the frame's shorter side: coarse to fine
+ITERATIONS = (5, 5, 3)
+REFINEMENTS = 2
 COARSE_SIDE = 32  # pixels of the shorter side on which the blurred levels are worked out
+NOISE = 0.01  # of lightness
+REACH = 0.1  # largest shift between two frames that is looked for, of the frame's side
 LEAVE_STILL = 1.2  # how many times better a move must fit than none; moves are at 1.9, still films under 1.1
 LEAVE_STEADY = 1.25  # the same for a step of its own for every frame against one steady step
-BLURS = (0.06, 0.03, 0.015)  # of the frame's shorter side: coarse to fine
-NOISE = 0.01  # of lightness
-FILL = 0.08  # of the frame's height: blur that fills what is never seen
-REACH = 0.1  # largest shift between two frames that is looked for, of the frame's side
-
-
 ZOOMS, PANS, SHAKES = 0.12, 0.1, 0.006  # least change of scale, shift, and shake (root mean square)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Frames on one grid, `stride` frame pixels apart; objects have weight 0 and are painted over."""
+
+    smooth: np.ndarray  # [T, H, W]
+    weight: np.ndarray
+    stride: int
 
 
 def register(luma_THW: np.ndarray, room_THW: np.ndarray) -> np.ndarray:
     """Views of all frames.
 
     First one steady step is fitted to all pairs of neighbours together, as pans and zooms have it; then
-    each pair may leave it, held back where its pixels say little.
+    each pair may leave it, held back where its pixels say little. The simplest move that explains the
+    film is taken, and refined against all frames at once, so that errors do not add up.
 
     Args:
-        luma_THW: lightness, float32.
+        luma_THW: lightness in [0, 1], float32.
         room_THW: bool, False where objects are (with a margin).
 
     Returns:
@@ -45,52 +52,98 @@ def register(luma_THW: np.ndarray, room_THW: np.ndarray) -> np.ndarray:
         return np.tile(IDENTITY, (len(luma_THW), 1))
     weight = room_THW.astype(np.float32)
     side = min(luma_THW.shape[1:])
-    coarse = max(1, side // COARSE_SIDE)  # the blurred levels need no fine grid
+    coarse = max(1, side // COARSE_SIDE)
     levels = []
     for blur, stride in zip(BLURS, (coarse, coarse, 1), strict=True):
         smooth = _masked_blur(luma_THW, weight, blur * side)
         levels.append(_Level(smooth[:, ::stride, ::stride], weight[:, ::stride, ::stride], stride))
-    start = np.tile(IDENTITY, (len(luma_THW) - 1, 1))
-    steady = _fit(levels, start, IDENTITY, together=True)
+    still = np.tile(IDENTITY, (len(luma_THW) - 1, 1))
+    steady = _fit(levels, still, IDENTITY, together=True)
     free = _fit(levels, _search(levels[1], steady), steady[0], together=False)
-    # the simplest move that explains the film: noise and soft edges always leave something to be fitted
-    costs = [float(_cost(levels[-1], steps).mean()) + NOISE / 20 for steps in (start, steady, free)]
+    # noise and soft edges always leave something to be fitted: a more complex move must earn it
+    costs = [_cost(levels[-1], steps) + NOISE / 20 for steps in (still, steady, free)]
     if costs[0] < LEAVE_STILL * min(costs):
-        return _chain(start)
-    return _chain(steady if costs[1] < LEAVE_STEADY * costs[2] else free)
-
-
-@dataclass(frozen=True)
-class _Level:
-    """Frames on one grid: `stride` frame pixels apart."""
-
-    smooth: np.ndarray
-    weight: np.ndarray
-    stride: int
+        return np.tile(IDENTITY, (len(luma_THW), 1))
+    view = _chain(steady if costs[1] < LEAVE_STEADY * costs[2] else free, side)
+    for _ in range(REFINEMENTS):
+        view = _refine(view, levels[-1])
+    return view
 
 
 def _fit(levels: list[_Level], steps: np.ndarray, expected_3: np.ndarray, together: bool) -> np.ndarray:
-    for level in levels:
+    """Steps [N, 3] from each frame to the next, coarse to fine."""
+    for level, iterations in zip(levels, ITERATIONS, strict=True):
         unit = np.array([level.stride, level.stride, 1.0])
-        steps = steps / unit
-        for _ in range(ITERATIONS if level.stride > 1 or level is not levels[-1] else LAST_ITERATIONS):
-            steps = _improve(steps, level, expected_3 / unit, together)
-        steps = steps * unit
+        side = min(level.smooth.shape[1:])
+        reach = np.array([0.015, 0.015, 0.03] if together else [0.03, 0.03, 0.006]) * (side, side, 1)
+        for _ in range(iterations):
+            target, seen = _warp(level, steps / unit)
+            moving, weight = level.smooth[1:], level.weight[1:]
+            steps = unit * _improve(
+                steps / unit, target, seen, moving, weight, expected_3 / unit, reach, together
+            )
     return steps
 
 
-def _cost(level: _Level, steps: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of each pair after its step, where both show the room."""
+def _refine(view_T3: np.ndarray, level: _Level) -> np.ndarray:
+    """One step of every frame towards the canvas that all of them make."""
+    canvas = Canvas(view_T3, *level.smooth.shape[1:])
+    layer, total = canvas.lay(level.smooth, level.weight)
+    seen = canvas.look(np.minimum(total, 1.0))
+    side = min(level.smooth.shape[1:])
+    reach = np.array([0.03 * side, 0.03 * side, 0.006])
+    view = _improve(view_T3, canvas.look(layer), seen, level.smooth, level.weight, view_T3, reach, False)
+    return _to_middle(view, side)
+
+
+def _improve(
+    view_N3: np.ndarray,
+    target: np.ndarray,
+    seen: np.ndarray,
+    moving: np.ndarray,
+    weight: np.ndarray,
+    expected_3: np.ndarray,
+    reach_3: np.ndarray,
+    together: bool,
+) -> np.ndarray:
+    """One Gauss-Newton step of N registrations, so that moving(p) equals fixed(s * p + (x, y)).
+
+    `target` is fixed as seen through the views, all images [N, H, W]. `expected_3` is where views are
+    held back to, the less the larger `reach_3` is; `together` makes all take the same step.
+    """
+    num, height, width = moving.shape
+    grad_y, grad_x = np.gradient(0.5 * (target + moving), axis=(1, 2)) / view_N3[:, 2, None, None]
+    py = (np.arange(height) - (height - 1) / 2)[:, None]
+    px = np.arange(width) - (width - 1) / 2
+    basis = np.stack([grad_x, grad_y, grad_x * px + grad_y * py], axis=1).reshape(num, 3, -1)
+    error = (moving - target).reshape(num, -1)
+    flat = np.where(seen > 0.99, weight, 0.0).reshape(num, -1)
+    # robust: what moves by itself or was missed by the mask must not pull
+    spread = 1.5 * np.median(np.abs(error), axis=1, keepdims=True) + NOISE
+    pull = basis * (flat / np.maximum(1, np.abs(error) / spread))[:, None]
+    prior = 30 * NOISE**2 / reach_3**2
+    normal = pull @ basis.transpose(0, 2, 1) + np.diag(prior)
+    right = (pull @ error[..., None])[..., 0] + prior * (expected_3 - view_N3)
+    if together:
+        normal, right = normal.sum(0, keepdims=True), right.sum(0, keepdims=True)
+    change = np.linalg.solve(normal, right[..., None])[..., 0]
+    return view_N3 + np.clip(change, -2 * reach_3, 2 * reach_3)
+
+
+def _cost(level: _Level, steps: np.ndarray) -> float:
+    """Mean absolute difference of neighbours after their steps, where both show the room."""
     target, seen = _warp(level, steps)
     both = np.where(seen > 0.99, level.weight[1:], 0.0)
     gaps = np.minimum(np.abs(level.smooth[1:] - target), 10 * NOISE)
-    return (both * gaps).sum((1, 2)) / np.maximum(both.sum((1, 2)), 1)
+    return float(np.mean((both * gaps).sum((1, 2)) / np.maximum(both.sum((1, 2)), 1)))
 
 
 def _warp(level: _Level, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each frame but the last as the next one should see it, and how much of that is room."""
-    rows, columns = _matrices(steps, *level.smooth.shape[1:])
-    columns = columns.transpose(0, 2, 1)
+    height, width = level.smooth.shape[1:]
+    x, y, s = (steps[:, i, None] for i in range(3))
+    rows = tents(s * (np.arange(height) - (height - 1) / 2) + y + (height - 1) / 2, height)
+    columns = tents(s * (np.arange(width) - (width - 1) / 2) + x + (width - 1) / 2, width).transpose(0, 2, 1)
     return rows @ level.smooth[:-1] @ columns, rows @ level.weight[:-1] @ columns
 
 
@@ -125,60 +178,20 @@ def _masked_blur(luma_THW: np.ndarray, weight_THW: np.ndarray, sigma: float) -> 
     return gaussian_filter(luma_THW * weight_THW, blur, mode="nearest") / np.maximum(total, 1e-3)
 
 
-def _improve(view_N3: np.ndarray, level: _Level, expected_3: np.ndarray, together: bool) -> np.ndarray:
-    """One Gauss-Newton step of N = T-1 registrations: frame[t+1](p) should equal frame[t](s * p + (x, y)).
-
-    `expected_3` is where a view is held back to; `together` makes all pairs take the same step.
-    """
-    moving = level.smooth[1:]
-    num, height, width = moving.shape
-    target, seen = _warp(level, view_N3)
-    grad_y, grad_x = np.gradient(0.5 * (target + moving), axis=(1, 2)) / view_N3[:, 2, None, None]
-    py = (np.arange(height) - (height - 1) / 2)[:, None]
-    px = np.arange(width) - (width - 1) / 2
-    basis = np.stack([grad_x, grad_y, grad_x * px + grad_y * py], axis=1).reshape(num, 3, -1)
-    error = (moving - target).reshape(num, -1)
-    flat = np.where(seen > 0.99, level.weight[1:], 0.0).reshape(num, -1)
-    # robust: what moves by itself or was missed by the mask must not pull
-    spread = 1.5 * np.median(np.abs(error), axis=1, keepdims=True) + NOISE
-    pull = basis * (flat / np.maximum(1, np.abs(error) / spread))[:, None]
-    side = min(height, width)
-    reach = np.array([0.015 * side, 0.015 * side, 0.03] if together else [0.03 * side, 0.03 * side, 0.006])
-    prior = 30 * NOISE**2 / reach**2
-    normal = pull @ basis.transpose(0, 2, 1) + np.diag(prior)
-    right = (pull @ error[..., None])[..., 0] + prior * (expected_3 - view_N3)
-    if together:
-        normal, right = normal.sum(0, keepdims=True), right.sum(0, keepdims=True)
-    change = np.linalg.solve(normal, right[..., None])[..., 0]
-    return view_N3 + np.clip(change, -2 * reach, 2 * reach)
-
-
-def _matrices(view_N3: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Interpolation matrices [N, H, H] and [N, W, W] of views onto a canvas of the frame's own size."""
-    x, y, s = (view_N3[:, i, None] for i in range(3))
-    row = s * (np.arange(height) - (height - 1) / 2) + y + (height - 1) / 2
-    column = s * (np.arange(width) - (width - 1) / 2) + x + (width - 1) / 2
-    return tents(row, height), tents(column, width)
-
-
-def tents(place_NK: np.ndarray, size: int) -> np.ndarray:
-    """Linear interpolation at places among `size` samples, as matrices float32 [N, K, size].
-
-    Rows of places outside are zero beyond one pixel.
-    """
-    return np.maximum(0, 1 - np.abs(place_NK[..., None] - np.arange(size))).astype(np.float32)
-
-
-def _chain(steps_N3: np.ndarray) -> np.ndarray:
+def _chain(steps_N3: np.ndarray, side: int) -> np.ndarray:
     """Views relative to the middle frame from steps between neighbours."""
-    views = [np.array([0.0, 0.0, 1.0])]
+    views = [IDENTITY]
     for x, y, s in steps_N3:  # frame t+1 in frame t, frame t in frame 0
         px, py, ps = views[-1]
         views.append(np.array([px + ps * x, py + ps * y, ps * s]))
-    path = np.stack(views)
-    middle = path[len(path) // 2]
-    shift = (path[:, :2] - middle[:2]) / middle[2]
-    return np.concatenate([shift, path[:, 2:] / middle[2]], axis=1)
+    return _to_middle(np.stack(views), side)
+
+
+def _to_middle(view_T3: np.ndarray, side: int) -> np.ndarray:
+    """The same views with the middle frame as origin; wild ones are held within a sane canvas."""
+    x, y, s = view_T3[len(view_T3) // 2]
+    moved = (view_T3 - (x, y, 0)) / s
+    return np.clip(moved, (-side, -side, 0.5), (side, side, 2.0))
 
 
 def camera_name(view_T3: np.ndarray, side: int) -> str:
@@ -191,41 +204,8 @@ def camera_name(view_T3: np.ndarray, side: int) -> str:
     shake = np.sqrt(((path[:, :2] - path[:, :2].mean(0)) ** 2).sum(1).mean())
     if abs(zoom) > ZOOMS:
         return "zoom in" if zoom < 0 else "zoom out"
-    if max(abs(x), abs(y)) > PANS:
-        return (
-            ("pan right" if x > 0 else "pan left") if abs(x) > abs(y) else "tilt down" if y > 0 else "tilt up"
-        )
+    if abs(x) > max(PANS, abs(y)):
+        return "pan right" if x > 0 else "pan left"
+    if abs(y) > PANS:
+        return "tilt down" if y > 0 else "tilt up"
     return "handheld shot" if shake > SHAKES else "static shot"
-
-
-def empty_room(video_THWC: np.ndarray, room_THW: np.ndarray, view_T3: np.ndarray) -> np.ndarray:
-    """What each frame would show without objects: float32 [T, H, W, 3].
-
-    All frames are laid on one canvas where they show the room; places that are never seen are filled
-    from around.
-    """
-    _, height, width, _ = video_THWC.shape
-    spans = []
-    for axis, size in ((1, height), (0, width)):
-        reach = view_T3[:, 2] * (size - 1) / 2
-        low = np.floor((view_T3[:, axis] - reach).min())
-        spans.append(np.arange(low, np.ceil((view_T3[:, axis] + reach).max()) + 1))
-    y, x = (
-        (span - view_T3[:, [axis]]) / view_T3[:, [2]] + (size - 1) / 2
-        for span, axis, size in zip(spans, (1, 0), (height, width), strict=True)
-    )
-    rows, columns = tents(y, height), tents(x, width).transpose(0, 2, 1)
-    seen = room_THW.astype(np.float32)
-    total = (rows @ seen @ columns).sum(0)
-    layers = [(rows @ (seen * video_THWC[..., c]) @ columns).sum(0) for c in range(3)]
-    known = total > 0.5
-    spread = gaussian_filter(known.astype(np.float32), FILL * height) + 1e-6
-    back_y = view_T3[:, [2]] * (np.arange(height) - (height - 1) / 2) + view_T3[:, [1]] - spans[0][0]
-    back_x = view_T3[:, [2]] * (np.arange(width) - (width - 1) / 2) + view_T3[:, [0]] - spans[1][0]
-    rows, columns = tents(back_y, len(spans[0])), tents(back_x, len(spans[1])).transpose(0, 2, 1)
-    frames = np.empty(video_THWC.shape, np.float32)
-    for c, layer in enumerate(layers):
-        canvas = np.where(known, layer / np.maximum(total, 0.5), 0.0).astype(np.float32)
-        around = gaussian_filter(canvas, FILL * height) / spread
-        frames[..., c] = rows @ np.where(known, canvas, around).astype(np.float32) @ columns
-    return frames

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from data.worlds.vocabulary import SHAPES, coverage
-from eval.alignment.bounce_camera import tents
+from eval.alignment.bounce_room import tents
 
 GRID = 25
 SPAN = 1.9  # half side of the grid in equal-area radii: the star's tips reach 1.6
