@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 
 from src.errors import UserError
 from src.experiments import run_directory
@@ -66,7 +67,7 @@ def run(config: Config) -> None:
             if _finished(record, words, run_dir):
                 console.print(f"{title}: finished before, skipped")
             else:
-                console.print(f"{title}: python -m {' '.join(words)}", soft_wrap=True)
+                console.print(f"{title}: python -m {escape(' '.join(words))}", soft_wrap=True)
                 seconds = _execute(name, words)
                 record.parent.mkdir(parents=True, exist_ok=True)
                 record.write_text(json.dumps({"command": words, "seconds": round(seconds, 1)}, indent=2))

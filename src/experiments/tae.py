@@ -1,0 +1,45 @@
+"""Train a temporal autoencoder on prepared films and pictures (paper section 3.1.1; spec, section 1)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from src.experiments import run_directory
+from src.models.discriminator import DiscriminatorConfig
+from src.models.tae import TAEConfig
+from src.options import opt
+from src.streaming.media_data import DataConfig, MediaData
+from src.training.config import TrainConfig
+from src.training.fit import Start, fit
+from src.training.tae import TAELossConfig, TAEModule
+from src.training.weights import Use
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One run."""
+
+    experiment: str = opt("tae", "kind of run")
+    name: str = opt("???", "what the run is called")
+    run_dir: str = opt("runs/${name}", "where checkpoints and curves go")
+    start_from: str = opt("", "run or checkpoint whose weights this run starts from; empty: from nothing")
+    start_use: Use = opt("ema", "which of its weights: ema or raw")
+    dataset: str = opt("", "prepared data set, for ${dataset} in the paths of streams")
+    model: TAEConfig = opt(TAEConfig(), "the autoencoder")
+    losses: TAELossConfig = opt(TAELossConfig(), "terms of the loss")
+    discriminator: DiscriminatorConfig = opt(DiscriminatorConfig(), "used where losses.adversarial is not 0")
+    data: DataConfig = opt(DataConfig(), "streams of pixels")
+    train: TrainConfig = opt(TrainConfig(), "steps and optimiser")
+
+
+def run(config: Config) -> None:
+    """Train to the end; resumes by itself."""
+    run_dir = Path(config.run_dir)
+    with run_directory.opened(run_dir, config):
+        module = TAEModule(config.model, config.losses, config.train, config.discriminator)
+        data = MediaData(config.data, config.train.seed, num_steps=config.train.max_steps)
+        if run_directory.is_first_rank():
+            Console(highlight=False).print(data.report())
+        start = Start(Path(config.start_from), config.start_use) if config.start_from else None
+        fit(module, data, config.train, run_dir, start=start, label=config.name)
