@@ -114,6 +114,13 @@ def test_crops_lengths_and_captions_are_cut_from_the_record(toy: Path) -> None:
     assert seen == {("image", 1, 8, 8), ("video", 1, 6, 6), ("video", 2, 6, 6), ("video", 4, 6, 6)}
 
 
+def test_captions_are_drawn_for_each_sample_and_step(toy: Path) -> None:
+    drawn = [[c.split("caption ")[1][0] for c in b.captions] for b in batches(toy) if b.stream == "video"]
+    assert any(len(set(row)) == 2 for row in drawn)
+    assert len({tuple(row) for row in drawn}) > 5
+    assert 0.3 < sum(row.count("0") for row in drawn) / sum(map(len, drawn)) < 0.7
+
+
 def test_pixels_are_in_minus_one_to_one(toy: Path) -> None:
     batch = batches(toy, steps=1)[0]
     pixels = batch.to("cpu").pixels()
