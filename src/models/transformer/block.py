@@ -57,7 +57,8 @@ class TransformerBlock(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         width, bias, backend = config.width, config.bias, config.attention
-        self.modulation = ModulationTable(6, width)
+        gate = config.initial_gate
+        self.modulation = ModulationTable((0.0, 0.0, gate, 0.0, 0.0, gate), width)
         self.attention_norm = make_norm(config.norm, width)
         self.attention = SelfAttention(width, config.heads, bias=bias, backend=backend)
         self.context_norm = make_norm(config.norm, width) if config.context_norm else nn.Identity()

@@ -46,15 +46,17 @@ class TimeModulation(nn.Module):
 
 
 class ModulationTable(nn.Module):
-    """A layer's own offsets to the shared modulation: K learned vectors, zero at first."""
+    """A layer's own offsets to the shared modulation: K learned vectors, each constant at first."""
 
-    def __init__(self, num_vectors: int, width: int) -> None:
+    def __init__(self, initial: tuple[float, ...], width: int) -> None:
         super().__init__()
-        self.table_KD = nn.Parameter(torch.empty(num_vectors, width))
+        self.initial = initial
+        self.table_KD = nn.Parameter(torch.empty(len(initial), width))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        nn.init.zeros_(self.table_KD)
+        for row, value in enumerate(self.initial):
+            nn.init.constant_(self.table_KD[row], value)
 
     def forward(self, modulation_BKD: Tensor) -> tuple[Tensor, ...]:
         """K tensors [B, 1, D], ready to be broadcast over tokens."""

@@ -31,6 +31,7 @@ class TransformerConfig:
     attention: Literal["sdpa", "flash", "matmul"] = opt(
         "sdpa", "attention kernel; flash needs a GPU and its extra, matmul suits short sequences on a CPU"
     )
+    initial_gate: float = opt(0.0, "value of every gate at the start; 0 starts each block as the identity")
     num_checkpointed_blocks: int = opt(0, "blocks, from the first on, recomputed in the backward pass")
 
     def __post_init__(self) -> None:

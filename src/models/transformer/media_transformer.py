@@ -42,7 +42,7 @@ class MediaTransformer(nn.Module):
         self.time = TimeModulation(config.width, config.time_dim)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
         self.last_norm = make_norm(config.norm, config.width)
-        self.last_modulation = ModulationTable(2, config.width)
+        self.last_modulation = ModulationTable((0.0, 0.0), config.width)
         self.patch_out = Linear(config.width, patch_dim, bias=config.bias, zero=True)
 
     def forward(

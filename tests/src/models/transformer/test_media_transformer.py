@@ -65,6 +65,13 @@ def test_velocity_is_zero_and_gates_are_closed_at_first():
     assert torch.equal(model.blocks[0](tokens, modulation, context, mask, None), tokens)
 
 
+def test_gates_may_start_open():
+    model = build(dataclasses.replace(TINY, initial_gate=0.5), awake=False)
+    expected = torch.tensor([0, 0, 0.5, 0, 0, 0.5])[:, None].expand(6, 32)
+    for block in model.blocks:
+        assert torch.equal(block.modulation.table_KD, expected)
+
+
 @pytest.mark.parametrize(
     "variant", [{}, {"norm": "layer", "ffn_kind": "gelu", "bias": True}, {"ffn_kind": "silu"}]
 )
