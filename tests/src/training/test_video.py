@@ -107,3 +107,23 @@ def test_generation_is_a_function_of_prompt_and_seed(module: VideoModule) -> Non
     assert not torch.allclose(module.generate(["a ring"], shape, [2], plain)[0], alone[0])
     raw = module.generate(["a ring"], shape, [2], averaged=False)
     assert not torch.allclose(raw, alone)
+
+
+@pytest.mark.parametrize(("clip", "expected"), [(0.5, 0.5), (1e9, None), (0.0, None)])
+def test_gradients_are_clipped_and_the_norm_is_that_before(clip: float, expected: float | None) -> None:
+    module = video_module(train_config(clip=clip, warmup_steps=4, lr=1.0))
+    module.configure_model()
+    optimizer = module.adamw("text", "transformer")
+    (1000 * module.training_loss(ToyLatents(0, 1)[0]).mean()).backward()
+    seen: list[float] = []
+    optimizer.register_step_pre_hook(
+        lambda *_: seen.append(
+            float(torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None]))
+        )
+    )
+    norm = module.apply_gradients(optimizer, torch.zeros(()), ["a"])
+    assert norm > 100
+    assert seen == [pytest.approx(expected or norm, rel=1e-4)]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    assert all(p.grad is None for p in module.parameters())
