@@ -268,7 +268,8 @@ def _fit(
 
 def _framing(rgb_HWC: np.ndarray, pixel_aspect: float, config: ClipConfig) -> Framing:
     sizes = bucket_sizes(config.size, config.aspect_ratios, config.multiple)
-    return choose_framing(*rgb_HWC.shape[:2], pixel_aspect, sizes, config.fit, config.upscale)
+    height, width = rgb_HWC.shape[:2]
+    return choose_framing(height, width, pixel_aspect, sizes, config.fit, config.upscale)
 
 
 def _clip_record(

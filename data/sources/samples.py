@@ -18,9 +18,9 @@ from src.options import opt
 from src.streaming.schema import DataError, PixelRecord, Rejection, file_sha256
 
 CAPTIONS = {
-    "bigbuckbunny.mp4": "A big white rabbit comes out of its burrow under a tree on a green meadow.",
-    "bikes.mp4": "People ride bicycles through a city.",
-    "carphone_pristine.mp4": "A man in a suit talks in the back of a moving car.",
+    "bigbuckbunny.mp4": "A big grey rabbit comes out of its burrow and stretches on a green meadow.",
+    "bikes.mp4": "A city street with cars, cyclists and parked bicycles.",
+    "carphone_pristine.mp4": "A man in a suit with a red bow tie talks in the back of a moving car.",
 }
 
 

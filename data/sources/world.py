@@ -57,8 +57,9 @@ class WorldSource:
     def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
         one, seed = self.sets[item["set"]], item["seed"]
         try:
-            size = {"num_frames": one.num_frames, "height": one.height, "width": one.width, "fps": one.fps}
-            made = film(seed, one.world, **size)
+            made = film(
+                seed, one.world, num_frames=one.num_frames, height=one.height, width=one.width, fps=one.fps
+            )
         except ValueError as error:  # the world found no legible film for this seed
             yield Rejection(self.name(item), "no film", str(error))
             return

@@ -65,12 +65,15 @@ class StepDataset(TorchDataset):
         slots = list(range(self.rank * share, (self.rank + 1) * share))
         records: list[Any] = [source.read(draw.bucket, draw.indices[s]) for s in slots]
         if source.dataset.info.kind == "pixels":
-            cut = {
-                "crop": source.crop,
-                "lengths": source.lengths,
-                "num_frames": source.num_frames(draw.bucket),
-            }
-            return collate_clips(records, draw, slots, self.seed, **cut)
+            return collate_clips(
+                records,
+                draw,
+                slots,
+                self.seed,
+                crop=source.crop,
+                lengths=source.lengths,
+                num_frames=source.num_frames(draw.bucket),
+            )
         return collate_latents(records, draw, slots, self.seed)
 
 

@@ -82,7 +82,7 @@ class PartWriter:
             for chunk in index["chunks"]:
                 chunk["sha256"] = file_sha256(self._root / name / chunk["filename"])
             buckets[name] = index
-        statistics = self._statistics and asdict(self._statistics)
+        statistics = None if self._statistics is None else asdict(self._statistics)
         return {"buckets": buckets, "rejected": [asdict(r) for r in self.rejected], "statistics": statistics}
 
 
@@ -209,7 +209,7 @@ class DatasetWriter:
             key=self.key,
             buckets=buckets,
             provenance=provenance or {},
-            statistics=statistics and statistics.summary(),
+            statistics=None if statistics is None else statistics.summary(),
         )
         info.write(self.root)
         shutil.rmtree(self._parts, ignore_errors=True)  # what stays is removed when next opened

@@ -3,10 +3,12 @@
 import json
 import pickle
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from litdata import StreamingDataset
 
 from src.streaming.reader import BucketReader, Dataset
 from src.streaming.schema import BucketInfo, DataError, PixelWriter
@@ -34,6 +36,16 @@ def test_reads_any_record_of_any_chunk(toy: Path) -> None:
         assert torch.equal(dataset.pixels("4x8x8", i).video_TCHW, wanted.video_TCHW)
     with pytest.raises(IndexError):
         dataset.pixels("4x8x8", 47)
+
+
+def test_a_bucket_is_a_data_set_for_litdata_alone(toy: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = StreamingDataset(str(toy / "4x8x8"))
+        assert len(dataset) == 47
+        item = dataset[12]
+    assert torch.equal(item["video"], clip("4x8x8/0012", 4, 8, 8).video_TCHW)
+    assert json.loads(item["meta"])["captions"][0] == "caption 0 of 4x8x8/0012"
 
 
 def test_survives_pickling_after_use(toy: Path) -> None:
