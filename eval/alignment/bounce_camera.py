@@ -86,13 +86,16 @@ def _fit(levels: list[_Level], steps: np.ndarray, expected_3: np.ndarray, togeth
 
 
 def _refine(view_T3: np.ndarray, level: _Level) -> np.ndarray:
-    """One step of every frame towards the canvas that all of them make."""
+    """One step of every frame towards the canvas that all of them make; scale changes steadily if at all."""
     canvas = Canvas(view_T3, *level.smooth.shape[1:])
     layer, total = canvas.lay(level.smooth, level.weight)
     seen = canvas.look(np.minimum(total, 1.0))
     side = min(level.smooth.shape[1:])
-    reach = np.array([0.03 * side, 0.03 * side, 0.006])
-    view = _improve(view_T3, canvas.look(layer), seen, level.smooth, level.weight, view_T3, reach, False)
+    reach = np.array([0.03 * side, 0.03 * side, 0.002])
+    along = np.linspace(-1, 1, len(view_T3))
+    expected = view_T3.copy()
+    expected[:, 2] = np.polyval(np.polyfit(along, view_T3[:, 2], 1), along)
+    view = _improve(view_T3, canvas.look(layer), seen, level.smooth, level.weight, expected, reach, False)
     return _to_middle(view, side)
 
 
@@ -121,7 +124,7 @@ def _improve(
     # robust: what moves by itself or was missed by the mask must not pull
     spread = 1.5 * np.median(np.abs(error), axis=1, keepdims=True) + NOISE
     pull = basis * (flat / np.maximum(1, np.abs(error) / spread))[:, None]
-    prior = 30 * NOISE**2 / reach_3**2
+    prior = 30 * NOISE**2 / reach_3**2 / (num if together else 1)
     normal = pull @ basis.transpose(0, 2, 1) + np.diag(prior)
     right = (pull @ error[..., None])[..., 0] + prior * (expected_3 - view_N3)
     if together:
@@ -156,7 +159,8 @@ def _search(level: _Level, steady: np.ndarray) -> np.ndarray:
     for dx, dy in offsets:
         both = _shifted(known, dy, dx)[:-1] * _shifted(known, -dy, -dx)[1:]
         gaps = np.abs(_shifted(small, dy, dx)[:-1] - _shifted(small, -dy, -dx)[1:])
-        costs.append((both * gaps).sum((1, 2)) / np.maximum(both.sum((1, 2)), 1))
+        doubt = 1 + 0.5 * np.hypot(dx, dy) / reach  # of two that fit alike, the smaller shift
+        costs.append(doubt * (both * gaps).sum((1, 2)) / np.maximum(both.sum((1, 2)), 1))
     table = np.stack(costs, axis=1)
     better = table.min(1) < 0.7 * table[:, offsets.index((0, 0))]
     steps = steady.copy()

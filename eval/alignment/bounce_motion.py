@@ -15,7 +15,8 @@ MAX_KNEES = 4
 NOISE = 0.006  # of the side: a fifth of a pixel at 32 px
 MOVES = 0.06  # least way of a mover within its first piece
 TURNS = 0.3  # least change of velocity at an impact, of the faster of the velocities before and after
-DRIFTS = 0.03  # least deviation from the old course that an impact makes until the next one
+DRIFTS = 0.036  # least deviation from the old course that an impact makes until the next one
+PIECE, PIECE_FRAMES = 0.12, 1.9  # least length of a straight piece, of the path's time and in frames
 STRAYS = 0.03  # root mean square distance from the pieces above which a path is no motion of this world
 
 
@@ -69,7 +70,8 @@ def _fit(times: np.ndarray, path: np.ndarray, knees: list[float]) -> tuple[np.nd
 def _best_knee(times: np.ndarray, path: np.ndarray, knees: list[float]) -> tuple[list[float], float]:
     """Add the knee that helps most, then move every knee to its best place twice."""
     count = min(4 * len(times), 48)
-    grid = np.linspace(times[1], times[-2], count)
+    edge = _least_piece(times)
+    grid = np.linspace(times[0] + edge, times[-1] - edge, count)
     chosen = list(knees)
     _, place = min((_fit(times, path, [*chosen, k])[1], k) for k in grid)
     chosen.append(float(place))
@@ -82,6 +84,10 @@ def _best_knee(times: np.ndarray, path: np.ndarray, knees: list[float]) -> tuple
     return chosen, _fit(times, path, chosen)[1]
 
 
+def _least_piece(times: np.ndarray) -> float:
+    return max(PIECE * float(times[-1] - times[0]), PIECE_FRAMES)
+
+
 def _all_matter(times: np.ndarray, knees: list[float], coefficients: np.ndarray) -> bool:
     """Whether every bend is an impact: a clear change of velocity that leads somewhere."""
     velocities = np.cumsum(coefficients[1:], axis=0)
@@ -90,6 +96,8 @@ def _all_matter(times: np.ndarray, knees: list[float], coefficients: np.ndarray)
     for n in range(len(knees)):
         change = float(np.hypot(*coefficients[2 + n]))
         rest = min(ends[n + 2] - ends[n + 1], ends[n + 1] - ends[n])
+        if rest < 0.99 * _least_piece(times):
+            return False
         if change < TURNS * max(speeds[n], speeds[n + 1]) or change * rest < DRIFTS:
             return False
     return True
