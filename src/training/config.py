@@ -14,6 +14,9 @@ class TrainConfig:
 
     seed: int = opt(0, "seed of weights, noise, times and dropped captions")
     max_steps: int = opt(1000, "batches to train on, counted from the stage's start")
+    optimizer: Literal["adamw", "muon"] = opt(
+        "adamw", "adamw, or muon: orthogonalised momentum for hidden matrices, AdamW for the rest"
+    )
     lr: float = opt(1e-3, "peak learning rate")
     schedule: Schedule = opt("constant", "learning rate over steps")
     warmup_steps: int = opt(100, "steps of rising learning rate (one_cycle: until the peak)")

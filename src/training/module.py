@@ -20,6 +20,7 @@ from src.parallel.build import build_network
 from src.parallel.layout import Layout, local, set_gradient_sync, whole
 from src.training import precision
 from src.training.config import TrainConfig
+from src.training.muon import Muon, is_hidden_matrix
 from src.training.schedule import learning_rate, plateau
 
 
@@ -84,7 +85,7 @@ class TrainingModule(L.LightningModule):
         return Layout(
             mesh=mesh,
             param_dtype=torch.bfloat16 if self.precision_name == "bf16" else None,
-            compile_blocks=parallel.compile_blocks,
+            compile_backend=parallel.compile_backend if parallel.compile_blocks else None,
             device=device if mesh is not None else torch.device("cpu"),
         )
 
@@ -108,16 +109,23 @@ class TrainingModule(L.LightningModule):
 
     # ---- optimisation
 
-    def adamw(self, *names: str, lr: float | None = None) -> torch.optim.AdamW:
-        """AdamW over whole networks; no decay for vectors."""
+    def make_optimizer(self, *names: str) -> torch.optim.AdamW:
+        """The chosen optimiser over whole networks; no decay for vectors."""
         c = self.train_config
-        params = [p for name in names for p in getattr(self, name).parameters() if p.requires_grad]
+        named = [(n, p) for net in names for n, p in getattr(self, net).named_parameters() if p.requires_grad]
+        hidden = {n for n, p in named if c.optimizer == "muon" and is_hidden_matrix(n, p)}
+        rest = [p for n, p in named if n not in hidden]
         groups = [
-            {"params": [p for p in params if p.dim() > 1], "weight_decay": c.weight_decay},
-            {"params": [p for p in params if p.dim() <= 1], "weight_decay": 0.0},
+            {"params": [p for p in rest if p.dim() > 1], "weight_decay": c.weight_decay},
+            {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
         ]
+        kind: type[torch.optim.AdamW] = torch.optim.AdamW
+        if c.optimizer == "muon":
+            kind = Muon
+            matrices = [p for n, p in named if n in hidden]
+            groups.append({"params": matrices, "weight_decay": c.weight_decay, "matrices": True})
         groups = [group for group in groups if group["params"]]
-        return torch.optim.AdamW(groups, lr=lr or c.lr, betas=(c.beta1, c.beta2), foreach=True)
+        return kind(groups, lr=c.lr, betas=(c.beta1, c.beta2), foreach=True)
 
     def learning_rate(self) -> float:
         """The learning rate of the current step."""

@@ -83,9 +83,9 @@ class TAEModule(TrainingModule):
         return found
 
     def configure_optimizers(self) -> Any:
-        optimizers = [self.adamw("tae")]
+        optimizers = [self.make_optimizer("tae")]
         if self.discriminator_config is not None:
-            optimizers.append(self.adamw("discriminator"))
+            optimizers.append(self.make_optimizer("discriminator"))
         return optimizers
 
     def batch_size(self, batch: ClipBatch) -> BatchSize:

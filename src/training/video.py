@@ -79,7 +79,7 @@ class VideoModule(TrainingModule):
         }
 
     def configure_optimizers(self) -> Any:
-        return self.adamw("text", "transformer")
+        return self.make_optimizer("text", "transformer")
 
     def set_latent_statistics(self, mean_C: Tensor, std_C: Tensor) -> None:
         """Per-channel mean and standard deviation of the latents, from data.

@@ -68,6 +68,15 @@ def test_weights_and_averages_equal_one_process(one: Path, two: Path) -> None:
     assert_close(a, b)
 
 
+def test_muon_gathers_what_it_orthogonalises(ranks: Ranks, tmp_path: Path) -> None:
+    changes = {"optimizer": "muon", "lr": 1e-3, "max_steps": 4, "val_every": 0}
+    train(tmp_path / "one", **changes)
+    ranks.run(train_two, tmp_path / "two", False, changes)
+    a, b = final(tmp_path / "one"), final(tmp_path / "two")
+    # Orthogonalisation in bfloat16 magnifies rounding; orthogonalised shards would differ by over 1e-3.
+    assert_close(a, b, 3e-4)
+
+
 def test_ranks_draw_different_noise(two: Path) -> None:
     # Equal losses above would hold even if both ranks drew the same: the toy's slots then would too.
     from src.rng import randn_slots

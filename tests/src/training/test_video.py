@@ -113,7 +113,7 @@ def test_generation_is_a_function_of_prompt_and_seed(module: VideoModule) -> Non
 def test_gradients_are_clipped_and_the_norm_is_that_before(clip: float, expected: float | None) -> None:
     module = video_module(train_config(clip=clip, warmup_steps=4, lr=1.0))
     module.configure_model()
-    optimizer = module.adamw("text", "transformer")
+    optimizer = module.make_optimizer("text", "transformer")
     (1000 * module.training_loss(ToyLatents(0, 1)[0]).mean()).backward()
     seen: list[float] = []
     optimizer.register_step_pre_hook(
