@@ -8,7 +8,7 @@ import pytest
 from data.decode import MediaError
 from data.prepare import PrepareConfig, prepare
 from data.sources import ClipConfig, FilesConfig, FilesSource
-from data.sources.files import list_csv
+from data.sources.listing import list_csv
 from src.streaming.reader import Dataset
 from src.streaming.schema import DataError, Rejection
 from tests.data.films import write_folder, write_image, write_video
