@@ -32,6 +32,7 @@ class ParallelConfig:
         False, "each process writes its own shard (a directory) instead of one gathered file"
     )
     compile_blocks: bool = opt(False, "torch.compile each block in place")
+    compile_backend: str = opt("inductor", "backend of torch.compile; aot_eager needs no compiler")
 
     def __post_init__(self) -> None:
         for name in ("devices", "nodes", "tensor_parallel"):
@@ -53,7 +54,7 @@ class Layout:
 
     mesh: DeviceMesh | None = None
     param_dtype: torch.dtype | None = None
-    compile_blocks: bool = False
+    compile_backend: str | None = None  # None: blocks are not compiled
     device: torch.device = CPU
 
 
@@ -65,9 +66,9 @@ def shard_groups(net: nn.Module) -> list[nn.Module]:
 
 def compile_groups(net: nn.Module, layout: Layout) -> None:
     """`block.compile()` in place: keys of the state dict stay as they are."""
-    if layout.compile_blocks:
+    if layout.compile_backend is not None:
         for group in shard_groups(net):
-            group.compile()
+            group.compile(backend=layout.compile_backend)
 
 
 def shard(net: nn.Module, layout: Layout) -> None:

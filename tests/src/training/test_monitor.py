@@ -16,16 +16,7 @@ from src.training import records
 from src.training.fit import fit
 from src.training.monitor import Monitor, gif
 from src.training.progress import ProgressLine, clock
-from tests.src.training.toy import ToyData, state_of, train_config, video_module
-
-
-def with_films(module: Any) -> Any:
-    """The toy's latents as four grey levels."""
-    module.sample_prompts = ["a red star", "FPS-16 a ring moves"]
-    module.sample_shape_CTHW = (4, 2, 4, 4)
-    module.sample_frames = 5
-    module.decoder = lambda z, n: z[:, :3, :1].expand(-1, -1, n, -1, -1) * torch.arange(n)[:, None, None] / n
-    return module
+from tests.src.training.toy import ToyData, state_of, train_config, video_module, with_films
 
 
 @pytest.fixture(scope="module")

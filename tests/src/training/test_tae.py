@@ -22,7 +22,7 @@ from tests.src.training.toy import (
     two_processes,
 )
 
-SETTINGS = {"lr": 1e-3, "max_steps": 6, "val_every": 3, "checkpoint_every": 4}
+SETTINGS = {"lr": 1e-3, "max_steps": 5, "val_every": 5, "checkpoint_every": 4}
 
 
 def train(run_dir: Path, **changes: Any) -> int:
@@ -76,9 +76,9 @@ def test_one_step_has_the_gradient_of_the_plain_loss() -> None:
 
 def test_the_adversary_starts_late_and_steps_are_batches(one: Path) -> None:
     lines = [line for line in records.read(one / records.METRICS) if "loss" in line]
-    assert ["discriminator" in line for line in lines] == [False] * 3 + [True] * 3
+    assert ["discriminator" in line for line in lines] == [False] * 3 + [True] * 2
     assert all(line["adversarial_weight"] > 0 for line in lines[3:])
-    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
     assert {"loss/image", "loss/video"} <= {name for line in lines for name in line}
 
 
@@ -100,13 +100,13 @@ def test_scores_are_those_of_torchmetrics() -> None:
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    config = train_config(max_steps=60, lr=5e-3, val_every=0, checkpoint_every=100, log_every=5)
-    fit(tae_module(config, adversarial=0.0, outlier=0.0), ToyFilms(60), config, tmp_path)
+    config = train_config(max_steps=30, lr=1e-2, val_every=0, checkpoint_every=100, log_every=5)
+    fit(tae_module(config, adversarial=0.0, outlier=0.0), ToyFilms(30), config, tmp_path)
     lines = records.read(tmp_path / records.METRICS)
-    assert lines[-1]["reconstruction"] < 0.5 * lines[0]["reconstruction"]
+    assert lines[-1]["reconstruction"] < 0.6 * lines[0]["reconstruction"]
 
 
-@pytest.mark.parametrize("stop", [2, 5])
+@pytest.mark.parametrize("stop", [2, 4])
 def test_resumes_bit_for_bit_before_and_after_the_adversary_starts(
     one: Path, tmp_path: Path, stop: int
 ) -> None:
@@ -114,7 +114,7 @@ def test_resumes_bit_for_bit_before_and_after_the_adversary_starts(
     module = tae_module(config)
     module.on_train_batch_end = lambda *_: _stop(module, stop)  # type: ignore[method-assign]
     with pytest.raises(InterruptedError):
-        fit(module, ToyFilms(6), config, tmp_path)
+        fit(module, ToyFilms(5), config, tmp_path)
     assert train(tmp_path) == stop
     ours, theirs = state(tmp_path), state(one)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

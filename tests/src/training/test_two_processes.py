@@ -11,15 +11,25 @@ from src.training import records
 from src.training.checkpoints import last_checkpoint
 from src.training.fit import fit
 from tests.ranks import RankError, Ranks
-from tests.src.training.toy import ToyData, state_of, train_config, two_processes, video_module
+from tests.src.training.toy import (
+    ToyData,
+    state_of,
+    train_config,
+    two_processes,
+    video_module,
+    with_films,
+)
 
 
-def train(run_dir: Path, processes: int = 1, sharded: bool = False, **changes: object) -> int:
+def train(
+    run_dir: Path, processes: int = 1, sharded: bool = False, recomputed: int = 0, **changes: object
+) -> int:
     """Train the toy; the step it resumed at."""
     if processes == 2:
         changes["parallel"] = two_processes(sharded_checkpoint=sharded)
     config = train_config(**changes)
-    return fit(video_module(config), ToyData(config.max_steps), config, run_dir).resumed_at
+    module = video_module(config, num_checkpointed_blocks=recomputed)
+    return fit(module, ToyData(config.max_steps), config, run_dir).resumed_at
 
 
 def train_two(run_dir: Path, sharded: bool = False, changes: dict | None = None) -> int:
@@ -132,14 +142,29 @@ def test_sharded_format(two: Path, tmp_path: Path, ranks: Ranks) -> None:
             assert all(torch.equal(ours["state"][index][k], v) for k, v in entries.items())
 
 
-def test_micro_batches_and_bf16_on_two_ranks(tmp_path: Path, ranks: Ranks) -> None:
-    changes = {"max_steps": 4, "micro_batches": 2, "precision": "bf16", "val_every": 0}
-    ranks.run(train_two, tmp_path / "two", False, changes)
-    train(tmp_path / "one", **{**changes, "micro_batches": 1})
+def test_micro_batches_bf16_and_recomputed_blocks_on_two_ranks(tmp_path: Path, ranks: Ranks) -> None:
+    changes = {"max_steps": 4, "precision": "bf16", "val_every": 0}
+    ranks.run(train_two, tmp_path / "two", False, {**changes, "micro_batches": 2, "recomputed": 2})
+    train(tmp_path / "one", **changes)  # type: ignore[arg-type]
     ours, theirs = (records.read(tmp_path / n / records.METRICS) for n in ("two", "one"))
     for a, b in zip(ours, theirs, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=2e-2)
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=5e-2)
+
+
+def generated(run_dir: Path, processes: int) -> torch.Tensor:
+    """Train, with films in between (which must not disturb the shards), and make some at the end."""
+    changes = {"parallel": two_processes()} if processes == 2 else {}
+    config = train_config(max_steps=2, val_every=0, sample_every=1, **changes)
+    module = with_films(video_module(config))
+    fit(module, ToyData(2), config, run_dir)
+    return module.generate(["a star", "a ring"], (4, 2, 4, 4), [1, 2])
+
+
+def test_films_of_sharded_weights(tmp_path: Path, ranks: Ranks) -> None:
+    one = generated(tmp_path / "one", 1)
+    for films in ranks.run(generated, tmp_path / "two", 2):
+        torch.testing.assert_close(films, one, rtol=1e-3, atol=1e-3)
 
 
 def poisoned(run_dir: Path) -> None:

@@ -85,6 +85,15 @@ def video_module(config: TrainConfig, **transformer: Any) -> VideoModule:
     )
 
 
+def with_films(module: VideoModule) -> VideoModule:
+    """The toy's latents as four grey levels."""
+    module.sample_prompts = ["a red star", "FPS-16 a ring moves"]
+    module.sample_shape_CTHW = (4, 2, 4, 4)
+    module.sample_frames = 5
+    module.decoder = lambda z, n: z[:, :3, :1].expand(-1, -1, n, -1, -1) * torch.arange(n)[:, None, None] / n
+    return module
+
+
 def train_config(**changes: object) -> TrainConfig:
     """Ten steps, a checkpoint every four, a validation every five."""
     defaults = {
