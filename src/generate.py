@@ -85,6 +85,7 @@ def generate(settings: GenerateConfig, given: list[str]) -> Path:
     """Make every film that is asked for; returns the manifest's path."""
     requests = list(read_requests(settings, given))
     module, tae = load(settings)
+    check_size(settings, module, tae)
     out = Path(settings.out or Path(settings.run) / "generated")
     out.mkdir(parents=True, exist_ok=True)
     record = {
@@ -170,6 +171,21 @@ def latents_encoder(run: Any) -> str:
     """The TAE that a run's training latents were made with."""
     stream = next(iter(run.data.streams.values()))
     return str(read_info(stream.path).provenance["tae"])
+
+
+def check_size(settings: GenerateConfig, module: VideoModule, tae: TAE) -> None:
+    """Refuse sizes that the autoencoder cannot divide or the position tables do not reach."""
+    transformer = module.transformer_config
+    unit = tae.config.spatial_factor
+    for name, patch, most in zip(
+        ("height", "width"), transformer.patch[1:], transformer.max_positions[1:], strict=True
+    ):
+        size, step = getattr(settings, name), unit * patch
+        if size % step or not size <= most * step:
+            raise UserError(f"{name}={size}: this model makes multiples of {step} up to {most * step}")
+    most_frames = transformer.max_positions[0] * transformer.patch[0] * tae.config.temporal_factor
+    if settings.frames > most_frames:
+        raise UserError(f"frames={settings.frames}: this model makes at most {most_frames}")
 
 
 def make(

@@ -23,6 +23,7 @@ FREE_KEYS = frozenset(
         "train.log_every",
     }
 )
+RESULTS = ("checkpoints/step-*", "*/dataset.json", "*/.parts")
 
 
 def is_first_rank() -> bool:
@@ -65,7 +66,8 @@ def opened(run_dir: Path, config: Any, compare: bool = True) -> Iterator[Path]:
 
 def _refuse_other_settings(run_dir: Path, config: Any) -> None:
     path = run_dir / "config.yaml"
-    if not path.is_file():
+    results = [p for pattern in RESULTS for p in run_dir.glob(pattern)]
+    if not path.is_file() or not results:  # a run that failed before its first result may be mended
         return
     old, new = configs.read_flat(path), configs.flatten(config)
     changed = [k for k in sorted(old.keys() | new.keys()) if k not in FREE_KEYS and old.get(k) != new.get(k)]

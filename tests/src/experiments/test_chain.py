@@ -1,0 +1,186 @@
+"""The whole chain at toy size, in one process: films, TAE, latents, stages, average, generation."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from data import prepare
+from data.worlds import prompts
+from src import command_line, generate, train
+from src.errors import UserError
+from src.streaming.schema import read_info
+
+TAE = """
+experiment: tae
+name: tae
+dataset: data
+model:
+  widths: [8, 16, 16, 16]
+  latent_channels: 4
+  blocks: 1
+  norm: rms
+  attention: false
+data:
+  streams:
+    videos: {path: "${dataset}/train", frames: videos, weight: 3, batch_size: 4}
+    images: {path: "${dataset}/train", frames: images, weight: 1, batch_size: 4}
+  val:
+    videos: {path: "${dataset}/val", frames: videos, batch_size: 4}
+train: {max_steps: 4, val_every: 4, checkpoint_every: 2, progress: false}
+"""
+VIDEO = """
+experiment: video
+name: video
+latents: latents
+transformer:
+  {width: 32, layers: 2, heads: 2, ffn: 32, latent_channels: 4, patch: [1, 1, 1], max_positions: [2, 4, 4],
+  context_dim: 32}
+text: {width: 32, layers: 1, heads: 2, ffn: 32}
+data:
+  streams:
+    videos: {path: "${latents}/train", frames: videos, batch_size: 4}
+  val:
+    videos: {path: "${latents}/val", frames: videos, batch_size: 4}
+train: {max_steps: 3, val_every: 3, checkpoint_every: 2, sample_every: 3, progress: false}
+samples: {number: 1}
+"""
+DATA = """
+out: data
+workers: 0
+world:
+  videos: {films: 12, val_films: 4, world: &solo {max_objects: 1, cameras: [static shot]}}
+  images: {films: 8, val_films: 4, num_frames: 1, world: *solo}
+"""
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything trained in one folder."""
+    root = tmp_path_factory.mktemp("chain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for name, text in (("tae", TAE), ("video", VIDEO), ("data", DATA)):
+            Path(f"{name}.yaml").write_text(text)
+        prepare.main(["data.yaml"])
+        train.main(["tae.yaml", "run_dir=tae"])
+        Path("latents.yaml").write_text("{experiment: latents, tae: tae, data: data, run_dir: latents}")
+        train.main(["latents.yaml"])
+        train.main(["video.yaml", "run_dir=a"])
+        for seed, run in ((1, "b"), (2, "c")):
+            train.main(["video.yaml", f"run_dir={run}", "start_from=a", f"train.seed={seed}"])
+        Path("average.yaml").write_text("{experiment: average, name: mean, run_dir: mean, inputs: [b, c]}")
+        train.main(["average.yaml"])
+        prompts.main(["prompts.jsonl", "n=3", "world.max_objects=1"])
+    return root
+
+
+def make(chain: Path, out: str, *words: str) -> list[dict]:
+    settings = ["run=mean", f"out={out}", "sampler.steps=2", "precision=fp32", *words]
+    generate.main(settings)
+    lines = (chain / out / "manifest.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*/*.*"))}
+
+
+def test_stages_start_from_the_weights_before(chain: Path) -> None:
+    a, b = (torch.load(chain / run / "checkpoints" / "step-00000003.ckpt")["state_dict"] for run in "ab")
+    mean = torch.load(chain / "mean" / "checkpoints" / "step-00000000.ckpt")["state_dict"]
+    key = "transformer.blocks.0.attention.qkv.weight"
+    assert not torch.equal(a[key], b[key])
+    assert (a[f"ema.{key}"] - b[key]).norm() < 0.5 * a[key].norm()
+    c = torch.load(chain / "c" / "checkpoints" / "step-00000003.ckpt")["state_dict"]
+    torch.testing.assert_close(mean[key], (b[f"ema.{key}"] + c[f"ema.{key}"]) / 2)
+
+
+def test_latents_carry_statistics_and_a_key(chain: Path) -> None:
+    info = read_info(chain / "latents" / "train")
+    assert info.records == 20
+    assert info.statistics is not None
+    assert len(info.statistics["mean"]) == 4
+    assert info.provenance["tae"] == "tae"
+
+
+def test_generation_repeats_byte_for_byte_and_seeds_differ(
+    chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(chain)
+    entries = make(chain, "one", "prompts=prompts.jsonl", "prompt=A red star, moving: 1/2 way.")
+    assert [e["id"] for e in entries] == ["0000", *(f"test-{i:04d}" for i in range(3))]
+    assert entries[0]["prompt"] == "A red star, moving: 1/2 way."
+    assert entries[1]["facts"]["objects"]
+    make(chain, "two", "prompts=prompts.jsonl", "prompt=A red star, moving: 1/2 way.")
+    make(chain, "three", "prompts=prompts.jsonl", "prompt=A red star, moving: 1/2 way.", "seed=9")
+    assert digests(chain / "one") == digests(chain / "two")
+    assert digests(chain / "one") != digests(chain / "three")
+
+
+def test_one_frame_makes_pictures(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(chain)
+    (entry,) = make(chain, "pictures", "prompt=A red star.", "frames=1")
+    assert entry["image"].endswith(".png")
+    assert (chain / "pictures" / entry["image"]).stat().st_size > 100
+
+
+def test_stale_latents_are_noticed(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(chain)
+    newest = chain / "tae" / "checkpoints" / "step-00000004.ckpt"
+    whole = newest.read_bytes()
+    state = torch.load(newest)
+    state["state_dict"]["ema.tae.encoder.conv_in.0.bias"] += 1
+    torch.save(state, newest)
+    try:
+        with pytest.raises(UserError, match="stale cache"):
+            train.main(["video.yaml", "run_dir=stale"])
+    finally:
+        newest.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run=nowhere", "prompt=x"], "nowhere: holds no run"),
+        (["run=mean"], "no prompts"),
+        (["run=mean", "prompts=missing.txt"], "missing.txt: no such file"),
+        (["run=mean", "prompt=x", "height=20"], "height=20: this model makes multiples of 8 up to 32"),
+        (["run=mean", "prompt=x", "width=64"], "width=64: this model makes multiples of 8 up to 32"),
+        (["run=mean", "prompt=x", "frames=17"], "frames=17: this model makes at most 16"),
+        (["prompt=x"], "run must be given"),
+    ],
+)
+def test_generation_mistakes_are_one_line_and_exit_code_two(
+    chain: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(chain)
+    assert command_line.run(generate.main, words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_training_mistakes_are_one_line_and_exit_code_two(
+    chain: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(chain)
+    for words, message in (
+        (["video.yaml", "train.lrr=3"], "unknown key train.lrr; did you mean train.lr?"),
+        (["video.yaml", "train.max_steps=many"], "train.max_steps: Value 'many'"),
+        (["nothing.yaml"], "config file not found: nothing.yaml"),
+        (["video.yaml", "experiment=vide"], "did you mean video?"),
+        (["video.yaml", "run_dir=a", "train.lr=0.5"], "holds a run with other settings: train.lr was"),
+        (["video.yaml", "run_dir=d", "start_from=nowhere"], "nowhere"),
+        (["video.yaml", "run_dir=d", "start_from=tae"], "another architecture"),
+    ):
+        assert command_line.run(train.main, words) == 2, words
+        error = capsys.readouterr().err
+        assert message in error, error
+        assert error.count("\n") == 1
