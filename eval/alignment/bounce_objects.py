@@ -14,6 +14,7 @@ from eval.alignment.bounce_colour import NAMES, PALETTE, floor_tint, nearest
 
 MIN_AREA = 0.005  # of the frame: what is smaller is a speck
 LONGEST, THINNEST = 0.75, 0.08  # of the frame's side; the largest object spans 0.6
+RIM_AREA, RIM_REACH = 0.4, 1.3  # of the larger one's area, and of its radius, between the centres
 IN_PLANE = np.zeros((3, 3, 3), int)
 IN_PLANE[1] = 1
 
@@ -92,12 +93,13 @@ def _pixel_colours(lab: np.ndarray, fg: np.ndarray) -> np.ndarray:
     values, part = lab[where], parts[where]
     names = nearest(values)
     strength = _strength(values, names, floor_tint(lab))
+    group = part * len(NAMES) + names
     core = strength > 0.72
     size = np.bincount(part, minlength=count + 1)
-    table = np.bincount(part[core] * len(NAMES) + names[core], minlength=(count + 1) * len(NAMES))
+    table = np.bincount(group[core], minlength=(count + 1) * len(NAMES))
     table = table.reshape(count + 1, len(NAMES))
     weak = table.sum(1) < 0.25 * size  # a pale or blurred film: all its pixels vote
-    everything = np.bincount(part * len(NAMES) + names, minlength=table.size).reshape(table.shape)
+    everything = np.bincount(group, minlength=table.size).reshape(table.shape)
     table = np.where(weak[:, None], everything, table)
     least = np.maximum(0.16 * table.sum(1), 0.5 * MIN_AREA * fg.shape[1] * fg.shape[2])
     elected = table >= np.minimum(least, table.max(1))[:, None]
@@ -144,7 +146,19 @@ def find_tracks(blobs: list[Blob], num_frames: int, side: int) -> list[Track]:
         number = max((n for n in range(1, counts.max() + 1) if (counts >= n).sum() >= lasting), default=0)
         if number:
             tracks += _follow(by_frame, counts, number, colour, side)
-    return tracks
+    return [track for track in tracks if not any(_is_rim(track, other) for other in tracks)]
+
+
+def _is_rim(small: Track, large: Track) -> bool:
+    """Whether a track is but the off-colour edge of another: always beside it, and much smaller."""
+    shared = small.blobs.keys() & large.blobs.keys()
+    if small is large or len(shared) < 0.8 * len(small.blobs):
+        return False
+    if _usual_area(small) > RIM_AREA * _usual_area(large):
+        return False
+    reach = RIM_REACH * (_usual_area(large) / np.pi) ** 0.5
+    gaps = [np.hypot(*(small.blobs[t].pixels.mean(0) - large.blobs[t].pixels.mean(0))) for t in shared]
+    return bool(np.mean(np.array(gaps) < reach) > 0.8)
 
 
 def _follow(

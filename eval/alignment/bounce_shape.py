@@ -20,7 +20,7 @@ from eval.alignment.bounce_room import tents
 
 GRID = 25
 SPAN = 1.9  # half side of the grid in equal-area radii: the star's tips reach 1.6
-AREA_FACTORS = (0.88, 1.0, 1.14)
+AREA_FACTORS = (0.68, 0.77, 0.88, 1.0, 1.14)
 BLURS = (0.09, 0.17, 0.27, 0.4)  # gaussian sigma in equal-area radii
 ANGLES = 15  # steps within a shape's period of rotation
 PERIODS = {"square": 90.0, "cross": 90.0, "triangle": 120.0, "star": 72.0}  # degrees; the others are round
