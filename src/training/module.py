@@ -50,7 +50,7 @@ class TrainingModule(L.LightningModule):
         self.metrics: dict[str, float] = {}  # of the latest step
         self.val_metrics: dict[str, float] = {}  # of the latest validation
         self.val_history: list[float] = []
-        self._built = False
+        self._built = self._sharded = False
         self.register_buffer("batch_counter", torch.zeros((), dtype=torch.int64))
 
     # ---- networks
@@ -62,8 +62,11 @@ class TrainingModule(L.LightningModule):
     def configure_model(self) -> None:
         """Build the networks and their averages, sharded where there is a mesh; Lightning calls it."""
         if self._built:
+            if self.device_mesh is not None and not self._sharded:
+                raise ValueError("the module was built for one process before it was given several")
             return
         layout = self._layout()
+        self._sharded = layout.mesh is not None
         factories = self.networks()
         for name, factory in factories.items():
             setattr(self, name, build_network(factory, self._weight_seed(name), layout))

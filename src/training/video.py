@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from src import flow, rng
 from src.flow import SamplerConfig
@@ -220,8 +221,13 @@ class VideoModule(TrainingModule):
             if sampler.guidance != 1:
                 context = join_batches(context, text.encode([""] * len(prompts)))
 
+            # Keys and values of the text are the same at every step; sharded blocks have to make them anew.
+            known: Any = context.tokens_BLD
+            if not isinstance(transformer, FSDPModule):
+                known = transformer.cache_context(context.tokens_BLD, context.mask_BL)
+
             def velocity(x: Tensor, t: Tensor) -> Tensor:
-                return transformer(x, t, context.tokens_BLD, context.mask_BL).float()
+                return transformer(x, t, known, context.mask_BL).float()
 
             return self.denormalise(flow.sample(velocity, noise, sampler, on_step))
 

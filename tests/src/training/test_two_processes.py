@@ -167,6 +167,18 @@ def test_films_of_sharded_weights(tmp_path: Path, ranks: Ranks) -> None:
         torch.testing.assert_close(films, one, rtol=1e-3, atol=1e-3)
 
 
+def built_too_early(run_dir: Path) -> None:
+    config = train_config(parallel=two_processes())
+    module = video_module(config)
+    module.configure_model()
+    fit(module, ToyData(10), config, run_dir)
+
+
+def test_a_module_built_for_one_process_is_not_trained_on_two(tmp_path: Path, ranks: Ranks) -> None:
+    with pytest.raises(RankError, match="built for one process before it was given several"):
+        ranks.run(built_too_early, tmp_path)
+
+
 def poisoned(run_dir: Path) -> None:
     config = train_config(parallel=two_processes(), log_every=100)
     fit(video_module(config), ToyData(10, poison=6), config, run_dir)
