@@ -1,5 +1,6 @@
 """Train a module on data to the end of its steps, from the beginning or from where it stopped."""
 
+import errno
 import logging
 import os
 import time
@@ -98,6 +99,12 @@ def _run(
         if trainer.is_global_zero:
             raise
         raise SystemExit(2) from error  # every process has this error, the first one tells
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"{trainer.default_root_dir}: {error.strerror}; the last checkpoint is kept"
+            ) from error
+        raise
     except RuntimeError as error:
         if trainer.world_size > 1 and "onnection" in str(error):  # reset or closed by peer
             raise UserError("another process of this run has ended; its own message says why") from error

@@ -12,6 +12,7 @@ import lightning as L
 import pytest
 import torch
 
+from src.errors import UserError
 from src.parallel import storage
 from src.parallel.storage import CheckpointError
 from src.training.checkpoints import checkpoints, find, last_checkpoint, remove_partial
@@ -181,3 +182,16 @@ def test_ctrl_c_stays_ctrl_c(tmp_path: Path) -> None:
     finally:
         signal.signal(signal.SIGINT, handler)
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoints/step-00000004.ckpt"
+
+
+def test_disk_full_while_writing_metrics(tmp_path: Path) -> None:
+    config = train_config()
+
+    class Full(L.Callback):
+        def on_train_batch_end(self, *args: object) -> None:
+            if args[-1] == 6:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError) as error:
+        fit(video_module(config), ToyData(10), config, tmp_path, callbacks=[Full()])
+    assert one_line(error) == f"{tmp_path}: No space left on device; the last checkpoint is kept"
