@@ -16,8 +16,9 @@ NOISE = 0.006  # of the side: a fifth of a pixel at 32 px
 MOVES = 0.06  # least way of a mover within its first piece
 TURNS = 0.3  # least change of velocity at an impact, of the faster of the velocities before and after
 DRIFTS = 0.036  # least deviation from the old course that an impact makes until the next one
-PIECE, PIECE_FRAMES = 0.12, 1.9  # least length of a straight piece, of the path's time and in frames
+PIECE, PIECE_FRAMES = 0.12, 2.5  # least length of a straight piece, of the path's time and in frames
 BEND = 16.0  # what a bend must win, in squared noise
+JUMPS = 0.04  # least distance from its neighbours' line of a place that is a mistake of reading
 STRAYS = 0.03  # root mean square distance from the pieces above which a path is no motion of this world
 
 
@@ -38,7 +39,7 @@ def read_motion(frames_T: np.ndarray, path_T2: np.ndarray) -> MotionReading:
     Paths with no bend, one, two and so on are fitted, and the one is taken whose error, measured in the
     noise of the best fit, is worth its bends; all bends must be plausible impacts.
     """
-    times = frames_T.astype(float)
+    times, path_T2 = _without_jumps(frames_T.astype(float), path_T2)
     fits = [_Fit.of(times, path_T2, knees) for knees in _candidates(times, path_T2)]
     most = fits[-1]
     noise = max(NOISE**2, most.error / (2 * max(len(times) - 2 * len(most.knees) - 2, 1)))
@@ -57,6 +58,17 @@ def read_motion(frames_T: np.ndarray, path_T2: np.ndarray) -> MotionReading:
     else:
         direction = max(DIRECTIONS, key=lambda name: float(velocity @ DIRECTIONS[name]))
     return MotionReading(direction, bool(best.knees), speed, best.knees, stray)
+
+
+def _without_jumps(times: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out single places far off the line through their four neighbours, if those lie on a line."""
+    keep = np.ones(len(times), bool)
+    for n in range(len(times) if len(times) >= 8 else 0):
+        near = np.argsort(np.abs(np.arange(len(times)) - n), kind="stable")[1:5]
+        fit = _Fit.of(times[near], path[near], ())
+        expected = fit.coefficients[0] + fit.coefficients[1] * times[n]
+        keep[n] = np.hypot(*(path[n] - expected)) < JUMPS or fit.error > 4 * (JUMPS / 4) ** 2
+    return (times[keep], path[keep]) if keep.sum() >= len(times) - 2 else (times, path)
 
 
 @dataclass(frozen=True)

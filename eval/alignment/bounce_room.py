@@ -44,9 +44,8 @@ class Canvas:
 def _matrices(shift_T: np.ndarray, scale_T: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Matrices [T, Y, H] to the canvas and [T, H, Y] back, along one axis."""
     half = (size - 1) / 2
-    span = np.arange(
-        np.floor((shift_T - scale_T * half).min()), np.ceil((shift_T + scale_T * half).max()) + 1
-    )
+    first = (shift_T - scale_T * half).min()  # so that a still camera's pixels are the canvas's own
+    span = np.arange(first, (shift_T + scale_T * half).max() + 0.999)
     to = (span - shift_T[:, None]) / scale_T[:, None] + half
     back = scale_T[:, None] * (np.arange(size) - half) + shift_T[:, None] - span[0]
     return tents(to, size), tents(back, len(span))
