@@ -101,22 +101,33 @@ class Attention(nn.Module):
         return x_TBCHW + o_TBSC.reshape(T, B, H, W, C).permute(0, 1, 4, 2, 3)
 
 
-class Middle(nn.Module):
-    """The coarsest level: residual block, spatial then temporal attention, residual block."""
+class MiddleRound(nn.Module):
+    """Attention over space, over time, then a residual block."""
 
     def __init__(self, config: TAEConfig, channels: int) -> None:
         super().__init__()
-        self.block1 = ResBlock(config, channels, channels)
         self.over_space: nn.Module = nn.Identity()
         self.over_time: nn.Module = nn.Identity()
         if config.attention:
             self.over_space = Attention(config, channels, over_time=False)
         if config.attention and config.structure != "frame":
             self.over_time = Attention(config, channels, over_time=True)
-        self.block2 = ResBlock(config, channels, channels)
+        self.block = ResBlock(config, channels, channels)
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
-        return self.block2(self.over_time(self.over_space(self.block1(x_TBCHW))))
+        return self.block(self.over_time(self.over_space(x_TBCHW)))
+
+
+class Middle(nn.Module):
+    """The coarsest level: a residual block, then rounds of attention and a residual block."""
+
+    def __init__(self, config: TAEConfig, channels: int) -> None:
+        super().__init__()
+        self.block = ResBlock(config, channels, channels)
+        self.rounds = nn.Sequential(*(MiddleRound(config, channels) for _ in range(config.middle_rounds)))
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return self.rounds(self.block(x_TBCHW))
 
 
 class Down(nn.Module):

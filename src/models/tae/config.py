@@ -39,6 +39,7 @@ class TAEConfig:
     )
     norm_groups: int = opt(32, "groups of the group norm; narrow levels use as many as divide their width")
     attention: bool = opt(True, "spatial then temporal attention at the coarsest level")
+    middle_rounds: int = opt(1, "rounds of attention and residual block at the coarsest level")
     attention_heads: int = opt(1, "heads of that attention; 1 is Latent Diffusion's")
     shortcuts: bool = opt(
         False,
@@ -70,7 +71,15 @@ class TAEConfig:
             raise ValueError(f"temporal_kernel: {self.temporal_kernel} must be odd")
         if not self.initial_std > 0:
             raise ValueError(f"initial_std: {self.initial_std} must be positive")
-        for name in ("in_channels", "latent_channels", "blocks", "patch", "norm_groups", "attention_heads"):
+        for name in (
+            "in_channels",
+            "latent_channels",
+            "blocks",
+            "patch",
+            "norm_groups",
+            "attention_heads",
+            "middle_rounds",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} must be at least 1")
         for widths in (self.widths, self.widths_decoder):
