@@ -89,7 +89,7 @@ class TAE(nn.Module):
         groups: list[nn.Module] = []
         for half in (self.encoder, self.decoder):
             groups += [*half.levels, half.middle, half]
-        return groups
+        return [g for g in groups if any(True for _ in g.parameters())]
 
     def _check_video(self, video_BCTHW: Tensor) -> None:
         shape, channels, f = tuple(video_BCTHW.shape), self.config.in_channels, self.config.spatial_factor

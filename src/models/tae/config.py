@@ -23,6 +23,7 @@ class TAEConfig:
         None, "the decoder's channels, finest first; none: as widths"
     )
     blocks: int = opt(2, "residual blocks at each level of the encoder")
+    finest_blocks: int | None = opt(None, "residual blocks at the encoder's finest level; none: as blocks")
     decoder_blocks: int | None = opt(None, "residual blocks at each level of the decoder; none: blocks + 1")
     spatial_down: tuple[int, ...] = opt((2, 2, 2), "spatial factor of each step from a level to the next")
     temporal_down: tuple[int, ...] = opt((2, 2, 2), "temporal factor of each step from a level to the next")
@@ -82,6 +83,10 @@ class TAEConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} must be at least 1")
+        if min(self.blocks_encoder) < 0 or self.blocks_decoder < 1:
+            raise ValueError(
+                f"finest_blocks: {self.finest_blocks} and decoder_blocks: {self.decoder_blocks} are too few"
+            )
         for widths in (self.widths, self.widths_decoder):
             if self.attention and widths[-1] % self.attention_heads:
                 raise ValueError(
@@ -103,6 +108,12 @@ class TAEConfig:
     def widths_decoder(self) -> tuple[int, ...]:
         """The decoder's widths, finest level first."""
         return self.widths if self.decoder_widths is None else self.decoder_widths
+
+    @property
+    def blocks_encoder(self) -> tuple[int, ...]:
+        """Residual blocks at each level of the encoder, finest level first."""
+        finest = self.blocks if self.finest_blocks is None else self.finest_blocks
+        return (finest, *[self.blocks] * (len(self.widths) - 1))
 
     @property
     def blocks_decoder(self) -> int:

@@ -30,7 +30,9 @@ class Encoder(nn.Module):
                 outputs = width if config.shortcuts else inputs
                 blocks.append(Down(config, inputs, outputs, time=time, space=space))
                 inputs = outputs
-            blocks += [ResBlock(config, inputs if j == 0 else width, width) for j in range(config.blocks)]
+            blocks += [
+                ResBlock(config, inputs if j == 0 else width, width) for j in range(config.blocks_encoder[i])
+            ]
             self.levels.append(nn.Sequential(*blocks))
         self.middle = Middle(config, widths[last])
         self.norm_out = build_norm(widths[last], config.norm, config.norm_groups)

@@ -96,6 +96,25 @@ def test_time_matters_once_the_taps_have_moved():
         assert (model.encode(x).mean_BCTHW - model.encode(swapped).mean_BCTHW).abs().max() > 1e-3
 
 
+def test_block_counts_are_the_configs():
+    model = build(finest_blocks=0, blocks=2, decoder_blocks=1, middle_rounds=3)
+    count = [sum(type(m).__name__ == "ResBlock" for m in level.modules()) for level in model.encoder.levels]
+    assert count == [0, 2, 2, 2]
+    assert sum(type(m).__name__ == "ResBlock" for m in model.decoder.modules()) == 4 + 1 + 3
+    assert sum(type(m).__name__ == "Attention" for m in model.encoder.modules()) == 2 * 3
+    owned = {id(p) for group in model.shard_groups() for p in group.parameters()}
+    assert owned == {id(p) for p in model.parameters()}
+    assert all(list(group.parameters()) for group in model.shard_groups())
+
+
+def test_initial_std_is_where_the_posterior_starts():
+    x = film(8)
+    with torch.no_grad():
+        one, small = build().encode(x), build(initial_std=0.1).encode(x)
+    torch.testing.assert_close(small.std_BCTHW, 0.1 * one.std_BCTHW)
+    torch.testing.assert_close(small.mean_BCTHW, one.mean_BCTHW)
+
+
 @pytest.mark.parametrize("kwargs", [{}, TINY, {"structure": "3d"}])
 def test_meta_build_then_reset_is_the_eager_start(kwargs):
     eager = build(seed=5, **kwargs)
@@ -199,6 +218,8 @@ def test_wrong_latent_is_refused():
         ({"temporal_kernel": 4}, "temporal_kernel: 4"),
         ({"decoder_widths": (8,)}, "decoder_widths"),
         ({"latent_channels": 0}, "latent_channels: 0"),
+        ({"finest_blocks": -1}, "finest_blocks: -1"),
+        ({"initial_std": 0.0}, "initial_std: 0.0"),
         ({"attention_heads": 5}, "attention_heads: 5"),
         ({"shortcuts": True, "widths": (8, 16, 16, 23)}, "shortcuts: width 23"),
     ],
