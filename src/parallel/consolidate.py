@@ -5,6 +5,7 @@ had written it. Reads either format.
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -16,7 +17,7 @@ from src.parallel import storage
 EMA_PREFIX = "ema."
 
 
-def weights(checkpoint: dict[str, Tensor], use: str = "ema") -> dict[str, Tensor]:
+def weights(checkpoint: Mapping[str, Tensor], use: str = "ema") -> dict[str, Tensor]:
     """The networks' weights without the training state: the averaged ones where there are any.
 
     Args:

@@ -42,7 +42,7 @@ def write_file(payload: Any, path: Path) -> None:
     try:
         with open(temporary, "wb") as file:
             sink = _Sink(file)
-            torch.save(payload, sink)
+            torch.save(payload, sink)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -57,7 +57,8 @@ class _Sink:
     """A file that remembers its OSError: torch.save buries it under an error of its own."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.error = file, None
+        self.file = file
+        self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
         try:
