@@ -18,20 +18,23 @@ PAPER, CARD, INK, FAINT, RULE = "#f3f2ee", "#ffffff", "#22262b", "#7b828a", "#de
 GOOD, BAD, UNKNOWN = ("#1d7a46", "#e3f3e9"), ("#b3372c", "#fbe7e4"), ("#5c646d", "#eceef0")
 MARGIN, PADDING, GAP = 28, 18, 5
 FRAME, NUM_FRAMES = 112, 8
-TEXT_WIDTH, VERDICT_WIDTH = 292, 316
+TEXT_WIDTH, VERDICT_WIDTH = 300, 316
 
 
 @dataclass(frozen=True, kw_only=True)
 class SheetRow:
-    """A film on the sheet. `chips`: short verdicts, True, False or None (not judged)."""
+    """A film on the sheet.
+
+    `chips`: short verdicts, True, False or None (not judged). `checks`: right or not, what was asked,
+    what was read; both texts are shown only where they differ.
+    """
 
     id: str
     prompt: str
     frames_THWC: np.ndarray | None
     note: str = ""
     chips: tuple[tuple[str, bool | None], ...] = ()
-    asked: tuple[str, ...] = ()
-    read: tuple[str, ...] = ()
+    checks: tuple[tuple[bool, str, str], ...] = ()
     why: str = ""
     tags: tuple[str, ...] = field(default=())
 
@@ -59,22 +62,27 @@ def draw(rows: list[SheetRow], title: str, subtitle: str = "") -> Image.Image:
     return sheet
 
 
+_Line = tuple[str, ImageFont.FreeTypeFont, str]  # text, font, colour
+
+
 class _Card:
     """Measures its text once, so that the sheet's height is known before anything is painted."""
 
     def __init__(self, row: SheetRow) -> None:
         self.row = row
         head = " · ".join((row.id, *row.tags))
-        self.left = [(line, _font(12), FAINT) for line in _wrap(head, _font(12), TEXT_WIDTH)]
-        self.left += [(line, _font(15), INK) for line in _wrap(row.prompt, _font(15), TEXT_WIDTH)]
-        self.right: list[tuple[str, ImageFont.FreeTypeFont, str]] = []
-        for label, lines in (("asked", row.asked), ("read", row.read), ("", (row.why,) if row.why else ())):
-            colour = BAD[0] if not label else INK
-            if label and lines:
-                self.right.append((label, _font(12), FAINT))
-            for line in lines:
-                wrapped = _wrap(line, _font(13), VERDICT_WIDTH)
-                self.right += [(part, _font(13), colour) for part in wrapped]
+        self.left = _lines(head, _font(12), FAINT, TEXT_WIDTH) + _lines(
+            row.prompt, _font(16), INK, TEXT_WIDTH
+        )
+        if row.note and row.frames_THWC is not None:
+            self.left += _lines(row.note, _font(12), FAINT, TEXT_WIDTH)
+        self.right: list[_Line] = []
+        for right, asked, read in row.checks:
+            texts = (f"✓ {asked}",) if right else (f"✗ asked: {asked}", f"✗ read: {read}")
+            for text in texts:
+                self.right += _lines(text, _font(13), INK if right else BAD[0], VERDICT_WIDTH)
+        if not row.checks and row.why:
+            self.right += _lines(row.why, _font(13), BAD[0], VERDICT_WIDTH)
         left_height = sum(_line(font) for _, font, _ in self.left)
         right_height = 34 * bool(row.chips) + sum(_line(font) for _, font, _ in self.right)
         self.height = max(left_height, right_height, FRAME + 18) + 2 * PADDING
@@ -99,14 +107,6 @@ def _paint_frames(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: SheetRow, x
         left = x + place * (FRAME + GAP)
         sheet.paste(_fit(row.frames_THWC[index]), (left, y))
         pen.text((left + 1, y + FRAME + 3), str(index), fill=FAINT, font=_font(11))
-    if row.note:
-        pen.text(
-            (x + NUM_FRAMES * (FRAME + GAP) - GAP, y + FRAME + 3),
-            row.note,
-            fill=FAINT,
-            font=_font(11),
-            anchor="ra",
-        )
 
 
 def _fit(frame_HWC: np.ndarray) -> Image.Image:
@@ -132,9 +132,11 @@ def _paint_chips(pen: ImageDraw.ImageDraw, chips: Iterable[tuple[str, bool | Non
         x += width + 6
 
 
-def _paint_lines(
-    pen: ImageDraw.ImageDraw, lines: list[tuple[str, ImageFont.FreeTypeFont, str]], x: int, y: int
-) -> None:
+def _lines(text: str, font: ImageFont.FreeTypeFont, colour: str, width: int) -> list[_Line]:
+    return [(line, font, colour) for line in _wrap(text, font, width)]
+
+
+def _paint_lines(pen: ImageDraw.ImageDraw, lines: list[_Line], x: int, y: int) -> None:
     for text, font, colour in lines:
         pen.text((x, y), text, fill=colour, font=font)
         y += _line(font)
@@ -173,28 +175,38 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def from_results(results: Path, manifest: str | Path, out: Path, num_rows: int) -> None:
     """Draw samples spread evenly over results.jsonl, with their verdicts, into a PNG."""
-    records = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    picks = np.unique(np.linspace(0, len(records) - 1, min(num_rows, len(records))).round().astype(int))
-    chosen = {(records[i]["system"], records[i]["id"]): records[i] for i in picks}
+    count, sums = 0, dict[str, list[float]]()
+    with results.open(encoding="utf-8") as lines:
+        for line in lines:
+            count += 1
+            for name, value in (json.loads(line)["values"] or {}).items():
+                entry = sums.setdefault(name, [0.0, 0])
+                entry[0], entry[1] = entry[0] + value, entry[1] + 1
+    picks = set(np.linspace(0, count - 1, min(num_rows, count)).round().astype(int).tolist())
+    with results.open(encoding="utf-8") as lines:
+        records = [json.loads(line) for n, line in enumerate(lines) if n in picks]
+    chosen = {(record["system"], record["id"]): record for record in records}
     root = Path(manifest).resolve().parent
     rows = []
     for sample in iter_manifest(manifest, check_files=False):
-        if (record := chosen.get((sample.system, sample.id))) is None:
-            continue
-        frames, note = None, record["dropped"] or ""
-        if sample.video is not None:
-            try:
-                video = read_video(resolve_media(root, sample.video, "video"))
-                frames, note = video.frames_THWC, note or _format(video.frames_THWC, video.fps)
-            except ValueError:
-                pass  # the record holds the reason
-        rows.append(_row(record, frames, note))
-    scored = [record for record in records if record["values"] is not None]
-    names = dict.fromkeys(name for record in scored for name in record["values"])
-    means = (f"{name} {100 * np.mean([r['values'][name] for r in scored]):.1f} %" for name in names)
-    subtitle = "  ·  ".join((f"{len(rows)} of {len(records)} films", *means))
+        record = chosen.get((sample.system, sample.id))
+        if record is not None:
+            rows.append(_row(record, *_film(root, sample.video)))
+    means = (f"{name} {100 * total / number:.1f} %" for name, (total, number) in sums.items())
+    subtitle = "  ·  ".join((f"{len(rows)} of {count} films", *means))
     out.parent.mkdir(parents=True, exist_ok=True)
-    draw(rows, f"Films of {Path(manifest).stem}", subtitle).save(out)
+    draw(rows, "Films: what was asked, what is seen", subtitle).save(out)
+
+
+def _film(root: Path, relative: str | None) -> tuple[np.ndarray | None, str]:
+    """Frames and their format; None where there are none, the record holds the reason."""
+    try:
+        if relative is None:
+            return None, ""
+        video = read_video(resolve_media(root, relative, "video"))
+    except ValueError:
+        return None, ""
+    return video.frames_THWC, _format(video.frames_THWC, video.fps)
 
 
 def _format(frames_THWC: np.ndarray, fps: float) -> str:
@@ -209,9 +221,8 @@ def _row(record: dict[str, Any], frames_THWC: np.ndarray | None, note: str) -> S
         prompt=record["prompt"],
         tags=tuple(record["tags"]),
         frames_THWC=frames_THWC,
-        note=note,
+        note=record["dropped"] or note,
         chips=tuple((name, value >= 0.5) for name, value in values.items()),
-        asked=tuple(detail.get("asked", ())),
-        read=tuple(detail.get("read", ())),
+        checks=tuple((each["right"], each["asked"], each["read"]) for each in detail.get("checks", ())),
         why=detail.get("why", ""),
     )

@@ -19,7 +19,7 @@ def unchanged(video: np.ndarray, seed: int) -> np.ndarray:
 
 
 def other_colours(video: np.ndarray, seed: int) -> np.ndarray:
-    """Red becomes green, green blue, blue red: every colourful thing has a wrong colour, grey stays grey."""
+    """Red becomes blue, blue green, green red: every colourful thing has a wrong colour, grey stays grey."""
     return video[..., [1, 2, 0]]
 
 

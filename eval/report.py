@@ -17,11 +17,15 @@ def columns(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.intervals))
 
 
-def percent(interval: Interval | None) -> str:
-    """`97.5 [95.0, 99.0]` in per cent, or a dash where nothing was measured. Values are shares in [0, 1]."""
+def percent(interval: Interval | None, digits: int = 1) -> str:
+    """`97.5 [95.0, 99.0]` in per cent, or a dash where nothing was measured. Values are shares in [0, 1].
+
+    `digits` is the bounds' number of decimals.
+    """
     if interval is None:
         return "–"
-    return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    low, high = (f"{100 * value:.{digits}f}" for value in (interval.low, interval.high))
+    return f"{100 * interval.mean:.1f} [{low}, {high}]"
 
 
 def markdown(rows: list[Row]) -> str:
@@ -43,12 +47,12 @@ def terminal(rows: list[Row], title: str) -> Table:
     table = Table(title=title, caption="per cent, 95 % intervals in brackets", title_style="bold")
     heads = [*(["system"] if systems else []), "slice", "n"]
     for head in heads:
-        table.add_column(head, justify="right" if head == "n" else "left")
+        table.add_column(head, justify="right" if head == "n" else "left", no_wrap=True)
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        count = f"{row.used}" if row.used == row.asked else f"[red]{row.used} of {row.asked}[/]"
-        cells = [percent(row.intervals.get(name)) for name in names]
+        count = f"{row.used}" if row.used == row.asked else f"[red]{row.used}/{row.asked}[/]"
+        cells = [percent(row.intervals.get(name), digits=0) for name in names]
         start = [*([row.system or "–"] if systems else []), row.slice, count]
         table.add_row(*start, *cells, style="bold" if row.slice == EVERYTHING else "")
     return table

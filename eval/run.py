@@ -25,7 +25,9 @@ from eval.manifest import Sample, iter_manifest, resolve_media
 from eval.media import read_video
 from eval.results import Metric, Record, Tally
 from src import provenance
+from src.command_line import run as run_command
 from src.config import ConfigError, help_text, load, parse_arguments, to_yaml
+from src.errors import UserError
 from src.options import opt
 
 METRICS: dict[str, type[Metric]] = {"bounce": BounceMetric}
@@ -144,29 +146,28 @@ def _print(console: Console, config: EvalConfig, rows: list[report.Row], tally: 
         console.print(f"dropped {entry['id']}: {entry['reason']}", style="red", markup=False, highlight=False)
     if len(tally.dropped) > 10:
         console.print(f"and {len(tally.dropped) - 10} more, in {out / 'summary.json'}", style="red")
-    console.print(f"written to {out}: results.jsonl, table.md, table.csv, summary.json, contact_sheet.png")
+    sheet = ", contact_sheet.png" if config.sheet_rows else ""
+    console.print(f"written to {out}: results.jsonl, table.md, table.csv, summary.json{sheet}")
 
 
-def main(argv: list[str]) -> int:
-    """Run from the command line; user's mistakes end in one line and exit code 2."""
+def main(argv: list[str]) -> None:
+    """Score what the command line names."""
+    arguments = parse_arguments(argv)
+    if arguments.help:
+        print(__doc__, help_text(EvalConfig), sep="\n")
+        return
+    if len(arguments.configs) > 1:
+        raise ConfigError(f"expected at most one config file, got {len(arguments.configs)}")
+    config = load(EvalConfig, arguments.configs[0] if arguments.configs else None, arguments.overrides)
+    if arguments.print:
+        print(to_yaml(config), end="")
+        return
     try:
-        arguments = parse_arguments(argv)
-        if arguments.help:
-            print(__doc__, help_text(EvalConfig), sep="\n")
-            return 0
-        if len(arguments.configs) > 1:
-            raise ConfigError(f"expected at most one config file, got {len(arguments.configs)}")
-        config = load(EvalConfig, arguments.configs[0] if arguments.configs else None, arguments.overrides)
-        if arguments.print:
-            print(to_yaml(config), end="")
-            return 0
         provenance.write(Path(config.out), to_yaml(config))
         score(config)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    except (ValueError, OSError) as error:  # a bad manifest, an unwritable folder
+        raise UserError(str(error)) from error
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 
 from data.worlds.vocabulary import STILL
-from eval.alignment.bounce import VERSION, judge, read
+from eval.alignment.bounce import VERSION, Reading, Verdict, judge, read
 from eval.manifest import Sample
 from eval.media import Video
 from eval.results import Measurement
@@ -40,15 +40,29 @@ class BounceMetric:
         values = {"subject": float(verdict.subject)}
         if sample.facts.get("num_frames", 2) > 1:
             values |= {"motion": float(verdict.motion), "camera": float(verdict.camera)}
-        detail = {
-            "asked": [*map(_words, sample.facts["objects"]), f"camera: {sample.facts['camera']}"],
-            "read": [*map(str, reading.objects), f"camera: {reading.camera}"],
-            "why": verdict.why,
-            "reading": reading.to_dict(),
-        }
+        detail = {"checks": _checks(reading, verdict, sample.facts), "why": verdict.why}
+        detail["reading"] = reading.to_dict()
         return Measurement(values, detail)
 
 
-def _words(wanted: dict[str, Any]) -> str:
+def _checks(reading: Reading, verdict: Verdict, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was asked beside what was read, object by object, for people to look at."""
+    checks = []
+    for wanted, index in zip(facts["objects"], verdict.pairs, strict=True):
+        found = None if index is None else str(reading.objects[index])
+        checks.append(_check(words(wanted), found or "nothing"))
+    extra = set(range(len(reading.objects))) - set(verdict.pairs)
+    checks += [_check("nothing", str(reading.objects[index])) for index in sorted(extra)]
+    if facts.get("num_frames", 2) > 1:
+        checks.append(_check(facts["camera"], reading.camera))
+    return checks
+
+
+def _check(asked: str, read: str) -> dict[str, Any]:
+    return {"asked": asked, "read": read, "right": asked == read}
+
+
+def words(wanted: dict[str, Any]) -> str:
+    """An asked object in the words of a reading."""
     course = "still" if wanted["direction"] == STILL else f"moves {wanted['direction']}"
     return f"{wanted['colour']} {wanted['shape']}, {course}{', bounces' if wanted['bounces'] else ''}"

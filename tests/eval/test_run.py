@@ -1,0 +1,132 @@
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from data.worlds.bounce import film
+from data.worlds.captions import captions
+from data.worlds.config import WorldConfig
+from eval.degradations import frozen
+from eval.manifest import Sample, write_manifest
+from eval.media import write_video
+from eval.run import EvalConfig, judge_sample, main, score
+from src.errors import UserError
+
+WORLD = WorldConfig(max_objects=1, still_prob=0.0, cameras=("static shot",), holdout="include", split="all")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six right films, two frozen ones, and every kind of sample that must be dropped."""
+    root = tmp_path_factory.mktemp("films")
+    samples = []
+    for seed in range(8):
+        clip = film(seed, WORLD, num_frames=16, height=32, width=32, fps=16)
+        video = clip.video_THWC if seed < 6 else frozen(clip.video_THWC, 0)
+        write_video(root / f"films/{seed}.mp4", video, 16)
+        tags = ("held-out",) if seed % 2 else ("seen",)
+        prompt = captions(clip.facts)[0]
+        facts = clip.facts.to_dict()
+        samples.append(Sample(id=str(seed), prompt=prompt, video=f"films/{seed}.mp4", facts=facts, tags=tags))
+    (root / "films/text.mp4").write_text("no film")
+    write_video(root / "films/tiny.mp4", video[:2, :2, :2], 16)
+    bad = {"lost": "films/none.mp4", "text": "films/text.mp4", "tiny": "films/tiny.mp4", "none": None}
+    samples += [Sample(id=name, prompt="p", video=path, facts=facts) for name, path in bad.items()]
+    samples.append(Sample(id="factless", prompt="p", video="films/0.mp4"))
+    write_manifest(root / "manifest.jsonl", samples)
+    return root
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    out = folder / "out"
+    score(EvalConfig(manifest=str(folder / "manifest.jsonl"), out=str(out), sheet_rows=5))
+    return out
+
+
+def table(out):
+    return list(csv.DictReader((out / "table.csv").read_text().splitlines()))
+
+
+def records(out):
+    return {r["id"]: r for r in map(json.loads, (out / "results.jsonl").read_text().splitlines())}
+
+
+def test_every_sample_has_a_record_and_every_drop_a_reason(results):
+    found = records(results)
+    assert len(found) == 13
+    assert found["0"]["values"] == {"subject": 1.0, "motion": 1.0, "camera": 1.0}
+    assert found["7"]["values"]["subject"] == 1.0
+    assert found["7"]["values"]["motion"] == 0.0
+    reasons = {name: record["dropped"] for name, record in found.items() if record["values"] is None}
+    assert reasons["lost"] == "video: no such file: 'films/none.mp4'"
+    assert reasons["text"].startswith("films/text.mp4: cannot be decoded")
+    assert "8x8 pixels or more" in reasons["tiny"]
+    assert reasons["none"] == "names no video"
+    assert reasons["factless"] == "names no facts to judge against"
+    assert len(reasons) == 5
+
+
+def test_tables_agree_and_count_what_was_dropped(results):
+    motion = {r["slice"]: r for r in table(results) if r["score"] == "motion"}
+    assert (motion["all"]["used"], motion["all"]["asked"]) == ("8", "13")
+    assert float(motion["all"]["mean"]) == pytest.approx(0.75)
+    assert float(motion["all"]["low"]) < 0.75 < float(motion["all"]["high"])
+    assert float(motion["seen"]["mean"]) == pytest.approx(0.75)
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["asked"] == 13
+    assert {d["id"] for d in summary["dropped"]} == {"lost", "text", "tiny", "none", "factless"}
+    assert summary["measured"][0]["version"].startswith("bounce-checker")
+    assert "| – | all | 8 / 13 |" in (results / "table.md").read_text()
+
+
+def test_the_sheet_is_drawn(results):
+    with Image.open(results / "contact_sheet.png") as sheet:
+        assert sheet.width > 1200
+        assert sheet.height > 5 * 130
+
+
+def test_workers_change_nothing(folder, results):
+    out = folder / "parallel"
+    score(EvalConfig(manifest=str(folder / "manifest.jsonl"), out=str(out), num_workers=2, sheet_rows=0))
+    for name in ("results.jsonl", "table.csv"):
+        assert (out / name).read_bytes() == (results / name).read_bytes()
+
+
+def test_slices_and_strictness(folder):
+    manifest = str(folder / "manifest.jsonl")
+    score(EvalConfig(manifest=manifest, out=str(folder / "cut"), slices=("seen",), sheet_rows=0))
+    assert {r["slice"] for r in table(folder / "cut")} == {"all", "seen"}
+    with pytest.raises(ValueError, match="sample 'lost': video: no such file"):
+        score(EvalConfig(manifest=manifest, out=str(folder / "strict"), strict=True))
+
+
+def test_pictures_are_judged_by_subject_only(tmp_path):
+    clip = film(1, WORLD, num_frames=1, height=32, width=32, fps=16)
+    Image.fromarray(clip.video_THWC[0]).save(tmp_path / "a.png")
+    sample = Sample(id="a", prompt="", video="a.png", facts=clip.facts.to_dict())
+    (record,) = judge_sample(sample, root=tmp_path, metrics=("bounce",))
+    assert record.values == {"subject": 1.0}
+
+
+def test_mistakes_on_the_command_line(tmp_path):
+    for argv, message in (
+        (["manifest=x.jsonl", f"out={tmp_path}"], "no such file: x.jsonl"),
+        (["out=x"], "manifest must be given"),
+        (["manifest=x", "out=y", "metrics=[fvd]"], "expected some of bounce, got fvd"),
+        (["manifest=x", "out=y", "num_workers=-1"], "num_workers: must not be negative"),
+        (["manifest=x", "out=y", "strikt=true"], "did you mean strict"),
+    ):
+        with pytest.raises(UserError, match=message):
+            main(argv)
+
+
+def test_one_line_and_exit_code_two():
+    command = [sys.executable, "-m", "eval.run", "manifest=none.jsonl", "out=/proc/none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
