@@ -32,6 +32,7 @@ class ByteEncoderConfig:
     ffn: int = opt(512, "hidden dimension of the feed-forward network, a multiple of 8")
     bytes_per_token: int = opt(12, "longest run of letters that is one token; 1: every byte is a token")
     attention: Literal["sdpa", "flash", "matmul"] = opt("sdpa", "attention kernel, as in the transformer")
+    position_std: float = opt(0.02, "standard deviation of the positions at the start")
     max_tokens: int = opt(96, "tokens that are read; what is beyond is cut off")
 
     def __post_init__(self) -> None:
@@ -78,7 +79,7 @@ class ByteEncoder(nn.Module):
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.symbols, std=0.5)
-        nn.init.normal_(self.positions, std=0.02)
+        nn.init.normal_(self.positions, std=self.config.position_std)
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Texts to (ids int64 [B, L, K + 1], mask bool [B, L]) on the CPU; L is the longest text's.

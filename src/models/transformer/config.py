@@ -20,6 +20,7 @@ class TransformerConfig:
         (32, 48, 64), "sizes of the position tables: tokens along T, H, W"
     )
     positions: Literal["every", "first"] = opt("every", "layers at whose input the positions are added")
+    position_std: float = opt(0.02, "standard deviation of the position tables at the start")
     context_dim: int = opt(192, "dimension of the text tokens that cross-attention reads")
     context_norm: bool = opt(True, "normalise the query stream before cross-attention")
     norm: Literal["rms", "layer"] = opt("rms", "normalisation: rms (LLaMa3) or layer (DiT, ablation c)")

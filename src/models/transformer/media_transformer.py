@@ -38,7 +38,7 @@ class MediaTransformer(nn.Module):
         self.config = config
         patch_dim = config.latent_channels * math.prod(config.patch)
         self.patch_in = Linear(patch_dim, config.width, bias=config.bias)
-        self.positions = FactorisedPositions(config.max_positions, config.width)
+        self.positions = FactorisedPositions(config.max_positions, config.width, config.position_std)
         self.time = TimeModulation(config.width, config.time_dim)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
         self.last_norm = make_norm(config.norm, config.width)

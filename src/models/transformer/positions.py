@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-POSITION_STD = 0.02
-
 
 class FactorisedPositions(nn.Module):
     """phi_T(t) + phi_H(h) + phi_W(w) for every token of a grid."""
 
-    def __init__(self, sizes: tuple[int, int, int], width: int) -> None:
+    def __init__(self, sizes: tuple[int, int, int], width: int, std: float = 0.02) -> None:
         super().__init__()
+        self.std = std
         self.time = nn.Parameter(torch.empty(sizes[0], width))
         self.height = nn.Parameter(torch.empty(sizes[1], width))
         self.width = nn.Parameter(torch.empty(sizes[2], width))
@@ -24,7 +23,7 @@ class FactorisedPositions(nn.Module):
 
     def reset_parameters(self) -> None:
         for table in (self.time, self.height, self.width):
-            nn.init.normal_(table, std=POSITION_STD)
+            nn.init.normal_(table, std=self.std)
 
     def forward(self, grid: tuple[int, int, int]) -> Tensor:
         """Positions [N, D] of a grid of (T, H, W) tokens, in float32 where the tables are."""
