@@ -17,13 +17,13 @@ from data.worlds.vocabulary import STILL
 from eval.alignment.bounce_camera import camera_name, register
 from eval.alignment.bounce_colour import NAMES, foreground, nearest, oklab
 from eval.alignment.bounce_motion import read_motion
-from eval.alignment.bounce_objects import Track, find_blobs, find_tracks, on_canvas
+from eval.alignment.bounce_objects import Track, edge_width, find_blobs, find_tracks, on_canvas
 from eval.alignment.bounce_room import empty_room
 from eval.alignment.bounce_shape import canonical, read_shape
 
 VERSION = "bounce-checker-1"
 CORE = 0.7  # quantile of the distance from the floor above which a pixel shows the object's own colour
-MARGIN = 0.05  # of the frame's side: how far the soft edge of an object may reach
+MARGIN, WIDEST = 1.5, 0.12  # how far soft edges reach: in widths of an edge; at most, of the side
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,15 @@ def read(video_THWC: np.ndarray, fps: float) -> Reading:
     objects = np.zeros(video_THWC.shape[:3], bool)
     for blob in blobs:
         objects[blob.frame, blob.pixels[:, 0], blob.pixels[:, 1]] = True
-    margin = 2 * max(1, round(MARGIN * side)) + 1
-    room = ~binary_dilation(objects, np.ones((1, margin, margin), bool))
+    margin = max(1, min(round(MARGIN * edge_width(lab, blobs)), round(WIDEST * side)))
+    room = ~binary_dilation(objects, np.ones((1, 2 * margin + 1, 2 * margin + 1), bool))
     view = register(lab[..., 0], room)
     camera = camera_name(view, side)
     if camera == "static shot":
         view = np.tile([0.0, 0.0, 1.0], (num, 1))
     background = empty_room(video_THWC, room, view)
     tracks = find_tracks(on_canvas(blobs, view), num, side)
-    film = _Film(video_THWC, background, view, fps or 1.0, side)
+    film = _Film(video_THWC, background, view, fps or 1.0, margin)
     return Reading(tuple(film.read(track, tracks) for track in tracks), camera, num)
 
 
@@ -106,10 +106,10 @@ class _Film:
     """What all objects of a film share while they are read."""
 
     def __init__(
-        self, video: np.ndarray, background: np.ndarray, view: np.ndarray, fps: float, side: int
+        self, video: np.ndarray, background: np.ndarray, view: np.ndarray, fps: float, margin: int
     ) -> None:
-        self.video, self.background, self.view, self.fps, self.side = video, background, view, fps, side
-        self.reach = max(1, round(MARGIN * side))
+        self.video, self.background, self.view, self.fps, self.margin = video, background, view, fps, margin
+        self.side = min(video.shape[1:3])
 
     def read(self, track: Track, tracks: list[Track]) -> ObjectReading:
         colour_3, name = self._colour(track)
@@ -167,7 +167,7 @@ class _Film:
         for other in tracks:
             if other is not track and t in other.blobs:
                 others[tuple(other.blobs[t].pixels.T)] = True
-        grown = 2 * self.reach + 1
+        grown = 2 * self.margin + 1
         near = binary_dilation(own, np.ones((grown, grown), bool))
         free = ~binary_dilation(others, np.ones((grown, grown), bool)) | own
         direction = colour_3 - self.background[t]

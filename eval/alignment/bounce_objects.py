@@ -14,6 +14,7 @@ from eval.alignment.bounce_colour import NAMES, PALETTE, floor_tint, nearest
 
 MIN_AREA = 0.005  # of the frame: what is smaller is a speck
 LONGEST, THINNEST = 0.75, 0.08  # of the frame's side; the largest object spans 0.6
+FAINT = 0.5  # strength below which a thing is a stain on the floor
 RIM_AREA, RIM_REACH = 0.4, 1.3  # of the larger one's area, and of its radius, between the centres
 IN_PLANE = np.zeros((3, 3, 3), int)
 IN_PLANE[1] = 1
@@ -28,6 +29,7 @@ class Blob:
     pixels: np.ndarray  # [n, 2] row, column
     x: float
     y: float
+    strength: float  # of its best pixels: 0 floor, 1 the vocabulary's colour
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Track:
 def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray) -> list[Blob]:
     """Blobs of all frames; touching objects of different colours are told apart."""
     colours = _pixel_colours(lab_THWC, fg_THW)
+    tint = floor_tint(lab_THWC)
     _, height, width = fg_THW.shape
     least = max(4.0, MIN_AREA * height * width)
     blobs = []
@@ -60,7 +63,9 @@ def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray) -> list[Blob]:
                 pixels = np.column_stack([y[start:stop], x[start:stop]])
                 if not _is_board(pixels, min(height, width)):
                     middle = pixels.mean(0) - ((height - 1) / 2, (width - 1) / 2)
-                    blobs.append(Blob(int(t[start]), k, pixels, float(middle[1]), float(middle[0])))
+                    values = lab_THWC[t[start], pixels[:, 0], pixels[:, 1]]
+                    strength = float(np.quantile(_strength(values, np.full(len(values), k), tint), 0.8))
+                    blobs.append(Blob(int(t[start]), k, pixels, float(middle[1]), float(middle[0]), strength))
     return blobs
 
 
@@ -68,6 +73,20 @@ def _is_board(pixels: np.ndarray, side: int) -> bool:
     """Whether a blob is a piece of skirting board: a line, or a frame around the room."""
     short, long = sorted(np.ptp(pixels, axis=0) + 1)
     return long > LONGEST * side or (short < THINNEST * side and long > 3 * short)
+
+
+def edge_width(lab_THWC: np.ndarray, blobs: list[Blob]) -> float:
+    """How many pixels the objects' edges take, from full colour to floor: about 1 in a crisp film."""
+    floor_3 = np.array([np.median(lab_THWC[..., 0]), *floor_tint(lab_THWC)])
+    widths = []
+    for blob in blobs[:: max(1, len(blobs) // 24)]:
+        rows, columns = blob.pixels.T
+        offset = np.median(lab_THWC[blob.frame, rows, columns], axis=0) - floor_3
+        area = np.s_[max(rows.min() - 2, 0) : rows.max() + 3, max(columns.min() - 2, 0) : columns.max() + 3]
+        share = (lab_THWC[blob.frame][area] - floor_3) @ offset / max(float(offset @ offset), 1e-6)
+        steps = [np.abs(np.diff(share, axis=axis)).ravel() for axis in (0, 1)]
+        widths.append(1 / max(float(np.quantile(np.concatenate(steps), 0.97)), 0.05))
+    return float(np.median(widths)) if widths else 1.0
 
 
 def on_canvas(blobs: list[Blob], view_T3: np.ndarray) -> list[Blob]:
@@ -129,7 +148,7 @@ def _strength(lab: np.ndarray, names: np.ndarray, tint: np.ndarray) -> np.ndarra
     target = PALETTE[names, 1:] - tint
     reach = (target**2).sum(-1)
     along = ((lab[..., 1:] - tint) * target).sum(-1) / np.maximum(reach, 1e-6)
-    white = np.hypot(*PALETTE[names, 1:].T) < 0.02
+    white = np.hypot(PALETTE[names, 1], PALETTE[names, 2]) < 0.02
     return np.where(white, (lab[..., 0] - 0.8) / (0.967 - 0.8), along)
 
 
@@ -146,7 +165,8 @@ def find_tracks(blobs: list[Blob], num_frames: int, side: int) -> list[Track]:
         number = max((n for n in range(1, counts.max() + 1) if (counts >= n).sum() >= lasting), default=0)
         if number:
             tracks += _follow(by_frame, counts, number, colour, side)
-    return [track for track in tracks if not any(_is_rim(track, other) for other in tracks)]
+    clear = [each for each in tracks if np.median([b.strength for b in each.blobs.values()]) > FAINT]
+    return [track for track in clear if not any(_is_rim(track, other) for other in clear)]
 
 
 def _is_rim(small: Track, large: Track) -> bool:
@@ -227,5 +247,5 @@ def _cut(blob: Blob, mine: np.ndarray, theirs: np.ndarray) -> tuple[Blob | None,
     for n in (0, 1):
         pixels = blob.pixels[side == n]
         y, x = pixels.mean(0) - middle + centre
-        halves.append(Blob(blob.frame, blob.colour, pixels, float(x), float(y)))
+        halves.append(replace(blob, pixels=pixels, x=float(x), y=float(y)))
     return halves[0], halves[1]
