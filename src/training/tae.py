@@ -29,6 +29,7 @@ class TAELossConfig:
     """
 
     reconstruction: Literal["l1", "mse"] = opt("l1", "distance of pixels in [-1, 1]; its weight is 1")
+    mse: float = opt(0.0, "weight of the squared distance of pixels beside it")
     edges: float = opt(0.0, "weight of the distance of differences between neighbouring pixels and frames")
     kl: float = opt(1e-6, "weight of the KL divergence (Latent Diffusion: 1e-6)")
     outlier: float = opt(0.0, "weight of the outlier penalty (the paper: 1e5); 0: none")
@@ -39,7 +40,7 @@ class TAELossConfig:
     adaptive: bool = opt(True, "scale the adversarial gradient at the output to the reconstruction's")
 
     def __post_init__(self) -> None:
-        for name in ("edges", "kl", "outlier", "perceptual", "adversarial", "adversarial_start"):
+        for name in ("mse", "edges", "kl", "outlier", "perceptual", "adversarial", "adversarial_start"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
@@ -151,6 +152,9 @@ class TAEModule(TrainingModule):
         distance = terms_of.l1 if c.reconstruction == "l1" else terms_of.mse
         terms = {"reconstruction": distance(made, video)}
         total = terms["reconstruction"]
+        if c.mse:
+            terms["mse"] = terms_of.mse(made, video)
+            total = total + c.mse * terms["mse"]
         if c.edges:
             terms["edges"] = terms_of.gradient(made, video)
             total = total + c.edges * terms["edges"]
