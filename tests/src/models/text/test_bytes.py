@@ -85,6 +85,12 @@ def test_every_parameter_learns(encoder):
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_spread_of_positions_is_a_setting():
+    torch.manual_seed(0)
+    encoder = ByteEncoder(ByteEncoderConfig(width=32, layers=0, heads=1, ffn=8, position_std=0.3))
+    assert encoder.positions.std().item() == pytest.approx(0.3, rel=0.1)
+
+
 def test_captions_are_dropped_by_given_numbers():
     assert drop_captions(["a", "b", "c"], torch.tensor([0.05, 0.5, 0.0999]), 0.1) == ["", "b", ""]
     assert drop_captions(["a"], torch.tensor([0.0]), 0.0) == ["a"]

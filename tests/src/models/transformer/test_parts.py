@@ -42,6 +42,13 @@ def test_positions_are_sums_of_three_tables():
     assert positions.time.std().item() == pytest.approx(0.02, rel=0.5)
 
 
+def test_spread_of_positions_is_a_setting():
+    torch.manual_seed(0)
+    positions = FactorisedPositions((10, 10, 10), 100, 0.3)
+    for table in positions.parameters():
+        assert table.std().item() == pytest.approx(0.3, rel=0.1)
+
+
 def test_expansion_of_positions():
     table = torch.tensor([[0.0], [1.0], [4.0]])
     torch.testing.assert_close(expand_table(table, 5).flatten(), torch.tensor([0.0, 0.5, 1.0, 2.5, 4.0]))
