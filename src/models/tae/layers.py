@@ -212,7 +212,8 @@ class ChannelNorm(nn.Module):
         if self.kind == "layer":
             y_TBHWC = F.layer_norm(x_TBHWC, shape, self.weight, None, self.eps)
         else:
-            y_TBHWC = F.rms_norm(x_TBHWC, shape, self.weight, self.eps)
+            # Unlike layer norm, it has a fast path only where input and weight share a type.
+            y_TBHWC = F.rms_norm(x_TBHWC, shape, self.weight.to(x_TBHWC.dtype), self.eps)
         return y_TBHWC.permute(0, 1, 4, 2, 3)
 
 
