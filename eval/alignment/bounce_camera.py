@@ -20,6 +20,7 @@ REFINEMENTS = 2
 COARSE_SIDE = 32  # pixels of the shorter side on which the blurred levels are worked out
 NOISE = 0.01  # of lightness
 REACH = 0.1  # largest shift between two frames that is looked for, of the frame's side
+STRAY = 0.05  # how far the fit may leave the shift that it starts from; a texture's period is farther off
 LEAVE_STILL = 1.2  # how many times better a move must fit than none; moves are at 1.9, still films under 1.1
 LEAVE_STEADY = 1.25  # the same for a step of its own for every frame against one steady step
 ZOOMS, PANS, SHAKES = 0.12, 0.1, 0.006  # least change of scale, shift, and shake (root mean square)
@@ -71,7 +72,8 @@ def register(luma_THW: np.ndarray, room_THW: np.ndarray) -> np.ndarray:
 
 
 def _fit(levels: list[_Level], steps: np.ndarray, expected_3: np.ndarray, together: bool) -> np.ndarray:
-    """Steps [N, 3] from each frame to the next, coarse to fine."""
+    """Steps [N, 3] from each frame to the next, coarse to fine, not far from where they start."""
+    start, stray = steps, STRAY * min(levels[-1].smooth.shape[1:])
     for level, iterations in zip(levels, ITERATIONS, strict=True):
         unit = np.array([level.stride, level.stride, 1.0])
         side = min(level.smooth.shape[1:])
@@ -82,6 +84,7 @@ def _fit(levels: list[_Level], steps: np.ndarray, expected_3: np.ndarray, togeth
             steps = unit * _improve(
                 steps / unit, target, seen, moving, weight, expected_3 / unit, reach, together
             )
+            steps[:, :2] = np.clip(steps[:, :2], start[:, :2] - stray, start[:, :2] + stray)
     return steps
 
 
