@@ -20,7 +20,7 @@ REFINEMENTS = 2
 COARSE_SIDE = 32  # pixels of the shorter side on which the blurred levels are worked out
 NOISE = 0.01  # of lightness
 REACH = 0.1  # largest shift between two frames that is looked for, of the frame's side
-STRAY = 0.05  # how far the fit may leave the shift that it starts from; a texture's period is farther off
+STRAY = 0.08  # how far the fit may leave the shift that it starts from; a texture's period is farther off
 LEAVE_STILL = 1.2  # how many times better a move must fit than none; moves are at 1.9, still films under 1.1
 LEAVE_STEADY = 1.25  # the same for a step of its own for every frame against one steady step
 ZOOMS, PANS, SHAKES = 0.12, 0.1, 0.006  # least change of scale, shift, and shake (root mean square)
@@ -60,9 +60,12 @@ def register(luma_THW: np.ndarray, room_THW: np.ndarray) -> np.ndarray:
         levels.append(_Level(smooth[:, ::stride, ::stride], weight[:, ::stride, ::stride], stride))
     still = np.tile(IDENTITY, (len(luma_THW) - 1, 1))
     steady = _fit(levels, still, IDENTITY, together=True)
-    free = _fit(levels, _search(levels[1], steady), steady[0], together=False)
+    starts = (_search(levels[1], steady), steady)
+    ends = np.stack([_fit(levels, begin, steady[0], together=False) for begin in starts])
+    best = np.stack([_costs(levels[-1], end) for end in ends]).argmin(0)
+    free = ends[best, np.arange(len(best))]
     # noise and soft edges always leave something to be fitted: a more complex move must earn it
-    costs = [_cost(levels[-1], steps) + NOISE / 20 for steps in (still, steady, free)]
+    costs = [_costs(levels[-1], steps).mean() + NOISE / 20 for steps in (still, steady, free)]
     if costs[0] < LEAVE_STILL * min(costs):
         return np.tile(IDENTITY, (len(luma_THW), 1))
     view = _chain(steady if costs[1] < LEAVE_STEADY * costs[2] else free, side)
@@ -136,12 +139,12 @@ def _improve(
     return view_N3 + np.clip(change, -2 * reach_3, 2 * reach_3)
 
 
-def _cost(level: _Level, steps: np.ndarray) -> float:
-    """Mean absolute difference of neighbours after their steps, where both show the room."""
+def _costs(level: _Level, steps: np.ndarray) -> np.ndarray:
+    """Mean absolute difference of neighbours after their steps, where both show the room; [N]."""
     target, seen = _warp(level, steps)
     both = np.where(seen > 0.99, level.weight[1:], 0.0)
     gaps = np.minimum(np.abs(level.smooth[1:] - target), 10 * NOISE)
-    return float(np.mean((both * gaps).sum((1, 2)) / np.maximum(both.sum((1, 2)), 1)))
+    return (both * gaps).sum((1, 2)) / np.maximum(both.sum((1, 2)), 1)
 
 
 def _warp(level: _Level, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
