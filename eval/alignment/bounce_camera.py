@@ -59,13 +59,16 @@ def register(luma_THW: np.ndarray, room_THW: np.ndarray) -> np.ndarray:
         smooth = _masked_blur(luma_THW, weight, blur * side)
         levels.append(_Level(smooth[:, ::stride, ::stride], weight[:, ::stride, ::stride], stride))
     still = np.tile(IDENTITY, (len(luma_THW) - 1, 1))
+    floor = NOISE / 20  # differences below this mean nothing
+    if _costs(levels[-1], still).mean() + floor < LEAVE_STILL * floor:
+        return np.tile(IDENTITY, (len(luma_THW), 1))
     steady = _fit(levels, still, IDENTITY, together=True)
     starts = (_search(levels[1], steady), steady)
     ends = np.stack([_fit(levels, begin, steady[0], together=False) for begin in starts])
     best = np.stack([_costs(levels[-1], end) for end in ends]).argmin(0)
     free = ends[best, np.arange(len(best))]
     # noise and soft edges always leave something to be fitted: a more complex move must earn it
-    costs = [_costs(levels[-1], steps).mean() + NOISE / 20 for steps in (still, steady, free)]
+    costs = [_costs(levels[-1], steps).mean() + floor for steps in (still, steady, free)]
     if costs[0] < LEAVE_STILL * min(costs):
         return np.tile(IDENTITY, (len(luma_THW), 1))
     view = _chain(steady if costs[1] < LEAVE_STEADY * costs[2] else free, side)
@@ -128,7 +131,7 @@ def _improve(
     error = (moving - target).reshape(num, -1)
     flat = np.where(seen > 0.99, weight, 0.0).reshape(num, -1)
     # robust: what moves by itself or was missed by the mask must not pull
-    spread = 1.5 * np.median(np.abs(error), axis=1, keepdims=True) + NOISE
+    spread = 1.5 * np.median(np.abs(error[:, ::5]), axis=1, keepdims=True) + NOISE
     pull = basis * (flat / np.maximum(1, np.abs(error) / spread))[:, None]
     prior = 30 * NOISE**2 / reach_3**2 / (num if together else 1)
     normal = pull @ basis.transpose(0, 2, 1) + np.diag(prior)
