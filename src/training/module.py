@@ -5,7 +5,7 @@ because only the first optimiser is stepped through Lightning (a discriminator's
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +128,9 @@ class TrainingModule(L.LightningModule):
             matrices = [p for n, p in named if n in hidden]
             groups.append({"params": matrices, "weight_decay": c.weight_decay, "matrices": True})
         groups = [group for group in groups if group["params"]]
-        return kind(groups, lr=c.lr, betas=(c.beta1, c.beta2), foreach=True)
+        # The fused step reads each weight once; on shards it is not offered everywhere.
+        how = {"foreach": True} if self._distributed else {"fused": True}
+        return kind(groups, lr=c.lr, betas=(c.beta1, c.beta2), **how)
 
     def learning_rate(self) -> float:
         """The learning rate of the current step."""
@@ -204,6 +206,10 @@ class TrainingModule(L.LightningModule):
             if len(parts) > 1:
                 set_gradient_sync(nets, number == len(parts))
             yield part, 1 / len(parts)
+
+    def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of another kind of run in this module's form; by default as they are."""
+        return source
 
     # ---- averages of the weights
 

@@ -78,17 +78,20 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """About U V^T of matrix = U S V^T, float32 [rows, columns], by Newton-Schulz iterations.
 
     They run on the small Gram matrix, whose eigenvectors all iterates share: half the price of iterating
-    on the matrix, and float32 then costs no more than bfloat16.
+    on the matrix. The Gram matrix stays float32: rounding it to bfloat16 makes small eigenvalues negative,
+    and negative ones diverge.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / (wide.norm() + 1e-7)
     gram = wide @ wide.T
-    product = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     a, b, c = COEFFICIENTS
-    for _ in range(steps):
+    product: Tensor | None = None
+    for iteration in range(1, steps + 1):
         step = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         step.diagonal().add_(a)
-        product = step @ product
-        gram = step @ gram @ step
+        product = step if product is None else step @ product
+        if iteration < steps:
+            gram = step @ gram @ step
+    assert product is not None
     wide = product @ wide
     return wide if matrix.shape[0] <= matrix.shape[1] else wide.T

@@ -3,7 +3,7 @@
 Legend: B batch, C channels, T frames, H height, W width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from src import losses as terms_of
 from src import rng
 from src.models.discriminator import Discriminator, DiscriminatorConfig
 from src.models.tae import TAE, TAEConfig
+from src.models.tae.inflate import inflate
 from src.options import opt
 from src.parallel.layout import set_gradient_sync
 from src.streaming.batches import ClipBatch
@@ -82,6 +83,13 @@ class TAEModule(TrainingModule):
         if config is not None:
             found["discriminator"] = lambda: Discriminator(config)
         return found
+
+    def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Inflates an image autoencoder's weights where films are to be learned."""
+        own = {n: p for n, p in self.state_dict(keep_vars=True).items() if n.startswith("tae.")}
+        if own.keys() <= source.keys() and all(source[n].dim() == p.dim() for n, p in own.items()):
+            return source
+        return {n: v for n, v in source.items() if not n.startswith("tae.")} | inflate(source, own)
 
     def configure_optimizers(self) -> Any:
         optimizers = [self.make_optimizer("tae")]

@@ -61,7 +61,7 @@ def load_weights(
     """
     path = find(Path(checkpoint))
     module.configure_model()
-    source = select(_read(path), use)
+    source = module.adapt_weights(select(_read(path), use))
     report = WeightReport(path, use)
     with torch.no_grad():
         for name, target in module.state_dict(keep_vars=True).items():

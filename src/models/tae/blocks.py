@@ -166,16 +166,24 @@ class Up(nn.Module):
 
 
 def fold_channels(x_TBCHW: Tensor, time: int, space: int, outputs: int) -> Tensor:
-    """Move space and time into channels, then average groups of neighbours down to `outputs` channels."""
+    """Move space and time into channels, then match their number to `outputs`."""
     T, B, C, H, W = x_TBCHW.shape
     x = x_TBCHW.permute(0, 1, 3, 4, 2).reshape(T // time, time, B, H // space, space, W // space, space, C)
-    x = x.permute(0, 2, 3, 5, 7, 1, 4, 6).reshape(T // time, B, H // space, W // space, outputs, -1).mean(-1)
-    return x.permute(0, 1, 4, 2, 3)
+    x = x.permute(0, 2, 3, 5, 7, 1, 4, 6).reshape(T // time, B, H // space, W // space, -1)
+    return match_channels(x, outputs).permute(0, 1, 4, 2, 3)
 
 
 def unfold_channels(x_TBCHW: Tensor, time: int, space: int, outputs: int) -> Tensor:
-    """Repeat channels, then move them into space and time: the mirror image of `fold_channels`."""
-    T, B, C, H, W = x_TBCHW.shape
-    x = x_TBCHW.permute(0, 1, 3, 4, 2).repeat_interleave(outputs * time * space**2 // C, -1)
-    x = x.view(T, B, H, W, outputs, time, space, space).permute(0, 5, 1, 2, 6, 3, 7, 4)
+    """Match the number of channels, then move them into space and time: the mirror of `fold_channels`."""
+    T, B, _, H, W = x_TBCHW.shape
+    x = match_channels(x_TBCHW.permute(0, 1, 3, 4, 2), outputs * time * space**2)
+    x = x.reshape(T, B, H, W, outputs, time, space, space).permute(0, 5, 1, 2, 6, 3, 7, 4)
     return x.reshape(T * time, B, H * space, W * space, outputs).permute(0, 1, 4, 2, 3)
+
+
+def match_channels(x: Tensor, channels: int) -> Tensor:
+    """Average groups of neighbours in the last dimension, or repeat each; one count divides the other."""
+    have = x.shape[-1]
+    if have >= channels:
+        return x.unflatten(-1, (channels, -1)).mean(-1) if have > channels else x
+    return x.repeat_interleave(channels // have, -1)

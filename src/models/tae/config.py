@@ -99,9 +99,11 @@ class TAEConfig:
         for fine, coarse, s, t in zip(
             widths, widths[1:], self.spatial_down, self.temporal_down, strict=False
         ):
-            if (fine * s * s * t) % coarse:
+            folded = fine * s * s * t
+            if folded % coarse and coarse % folded:
                 raise ValueError(
-                    f"shortcuts: width {coarse} does not divide {fine} x {s * s * t} (widths={widths})"
+                    f"shortcuts: neither of width {coarse} and {fine} x {s * s * t} divides the other "
+                    f"(widths={widths})"
                 )
 
     @property

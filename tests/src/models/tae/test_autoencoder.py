@@ -221,7 +221,7 @@ def test_wrong_latent_is_refused():
         ({"finest_blocks": -1}, "finest_blocks: -1"),
         ({"initial_std": 0.0}, "initial_std: 0.0"),
         ({"attention_heads": 5}, "attention_heads: 5"),
-        ({"shortcuts": True, "widths": (8, 16, 16, 23)}, "shortcuts: width 23"),
+        ({"shortcuts": True, "widths": (8, 16, 16, 23)}, "shortcuts: neither of width 23"),
     ],
 )
 def test_impossible_configs_are_refused(kwargs, message):

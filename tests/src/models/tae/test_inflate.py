@@ -1,0 +1,41 @@
+"""A video autoencoder that starts as an image autoencoder."""
+
+import pytest
+import torch
+
+from src.models.tae import TAE, TAEConfig
+from src.models.tae.inflate import inflate
+
+WIDTHS = {"widths": (8, 16, 16), "spatial_down": (2, 2), "blocks": 1, "norm_groups": 4}
+
+
+def build(structure: str, **kwargs: object) -> TAE:
+    down = (1, 1) if structure == "frame" else (2, 2)
+    model = TAE(TAEConfig(structure=structure, temporal_down=down, **{**WIDTHS, **kwargs}))
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    return model.eval()
+
+
+@pytest.mark.parametrize("structure", ["2.5d", "3d"])
+@pytest.mark.parametrize("every", ["conv", "block"])
+def test_at_step_0_single_frames_come_out_as_from_the_image_model(structure: str, every: str) -> None:
+    torch.manual_seed(0)
+    image, video = build("frame"), build(structure, temporal_every=every)
+    with torch.no_grad():
+        for p in image.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+        picture = torch.rand(2, 3, 1, 16, 24) * 2 - 1
+        assert not torch.allclose(video(picture).video_BCTHW, image(picture).video_BCTHW, atol=1e-2)
+        video.load_state_dict(inflate(image.state_dict(), video.state_dict()))
+        ours, theirs = video(picture), image(picture)
+    torch.testing.assert_close(ours.posterior.mode(), theirs.posterior.mode(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.video_BCTHW, theirs.video_BCTHW, rtol=1e-4, atol=1e-5)
+
+
+def test_what_an_image_model_of_other_depth_lacks_is_left_out() -> None:
+    image, video = build("frame"), build("2.5d", blocks=2)
+    found = inflate(image.state_dict(), video.state_dict())
+    missing = [n for n in video.state_dict() if n not in found]
+    assert missing and all(".levels." in n for n in missing)
