@@ -9,7 +9,7 @@ import torch
 
 from data.parts import Input
 from data.worlds.bounce import WORLD_VERSION, film
-from data.worlds.captions import captions
+from data.worlds.captions import WORDINGS, worded
 from data.worlds.config import WorldConfig
 from src.options import opt
 from src.streaming.schema import PixelRecord, Rejection, content_sha256
@@ -27,6 +27,7 @@ class WorldSet:
     height: int = opt(32, "height in pixels")
     width: int = opt(32, "width in pixels")
     fps: float = opt(16.0, "frames in a second")
+    wordings: tuple[str, ...] = opt(tuple(WORDINGS), "captions of each film: plain, short, long")
     first_seed: int = opt(0, "seed of the first film")
     world: WorldConfig = opt(WorldConfig(), "which films: objects, motion, cameras, held-out combinations")
 
@@ -35,6 +36,8 @@ class WorldSet:
             raise ValueError(f"films must be between 0 and {VAL_SEEDS}, got {self.films}")
         if self.val_films < 0:
             raise ValueError(f"val_films must be at least 0, got {self.val_films}")
+        if not self.wordings or not set(self.wordings) <= WORDINGS.keys():
+            raise ValueError(f"wordings={list(self.wordings)}: choose one or more of {', '.join(WORDINGS)}")
         if not self.fps > 0:
             raise ValueError(f"fps must be above 0, got {self.fps}")
 
@@ -68,7 +71,7 @@ class WorldSource:
             id=self.name(item),
             video_TCHW=video,
             fps=one.fps,
-            captions=tuple(captions(made.facts)),
+            captions=tuple(worded(made.facts, one.wordings)),
             facts=made.facts.to_dict(),
             source={"world": WORLD_VERSION, "seed": seed, "audio": one.num_frames > 1},
             content_sha256=content_sha256(video),

@@ -64,6 +64,16 @@ def captions(facts: FilmFacts) -> list[str]:
     return [label + _Telling(facts, dice, detail).text() for detail in (0, 1, 1, 2, 2, 3)]
 
 
+WORDINGS: dict[str, slice] = {"plain": slice(0, 1), "short": slice(1, 3), "long": slice(3, None)}
+"""Places of `captions` by wording: fixed short sentences, varied short ones, varied long ones."""
+
+
+def worded(facts: FilmFacts, wordings: Iterable[str]) -> list[str]:
+    """The captions in the chosen wordings (keys of `WORDINGS`), from short to long."""
+    every = captions(facts)
+    return [caption for name, places in WORDINGS.items() if name in wordings for caption in every[places]]
+
+
 def _article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.worlds.bounce import WORLD_VERSION
-from data.worlds.captions import captions
+from data.worlds.captions import WORDINGS, worded
 from data.worlds.config import WorldConfig
 from data.worlds.facts import FilmFacts
 from data.worlds.scene import draw_scene
@@ -106,9 +106,8 @@ def _films(settings: PromptsConfig) -> Iterator[FilmFacts]:
 
 
 def _wording(facts: FilmFacts, settings: PromptsConfig) -> str:
-    choices = captions(facts)
-    places = {"plain": [0], "short": [1, 2], "long": [3, 4, 5], "any": range(len(choices))}[settings.wording]
-    return choices[places[key(facts.seed, "bounce/wording") % len(places)]]
+    choices = worded(facts, WORDINGS if settings.wording == "any" else [settings.wording])
+    return choices[key(facts.seed, "bounce/wording") % len(choices)]
 
 
 def tags(facts: FilmFacts) -> list[str]:

@@ -93,6 +93,7 @@ class Attention(nn.Module):
         T, B, C, H, W = x_TBCHW.shape
         h_TBSC = self.norm(x_TBCHW).permute(0, 1, 3, 4, 2).reshape(T, B, H * W, C)
         h_bLC = h_TBSC.permute(1, 2, 0, 3).flatten(0, 1) if self.over_time else h_TBSC.flatten(0, 1)
+        h_bLC = h_bLC.contiguous()  # else `linear` multiplies a copy of its weight with every position
         q, k, v = self.qkv(h_bLC).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         o_bLC = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         o_TBSC = (
