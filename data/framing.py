@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.decode import MediaError
+from src.decode import MediaError
 
 
 def bucket_sizes(size: int, ratios: tuple[str, ...], multiple: int) -> list[tuple[int, int]]:

@@ -5,7 +5,6 @@ OUT/train and OUT/val. Interrupted work goes on where it was; a finished data se
 cannot be used is listed with its reason in OUT/*/rejected.jsonl and in the closing table.
 """
 
-import errno
 import json
 import sys
 from collections import Counter
@@ -71,15 +70,7 @@ def prepare(settings: PrepareConfig, console: Console | None = None) -> dict[str
         raise DataError(f"nothing to prepare: source={settings.source} has no inputs")
     made = {}
     for split, items in splits.items():
-        try:
-            made[split] = _prepare_split(settings, source, split, items, console)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise DataError(
-                f"disk full while writing {Path(settings.out) / split}; "
-                "make room and run the same command again to go on"
-            ) from error
+        made[split] = _prepare_split(settings, source, split, items, console)
     return made
 
 

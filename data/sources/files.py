@@ -9,7 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from data.clips import Clip, Counts, SmallFrame, cut_clips
-from data.decode import (
+from data.framing import Framing, bucket_sizes, choose_framing
+from data.parts import Input
+from data.sources.listing import list_csv, list_folder, read_captions
+from src.decode import (
     IMAGE_TYPES,
     Frame,
     MediaError,
@@ -18,9 +21,6 @@ from data.decode import (
     open_video,
     read_image,
 )
-from data.framing import Framing, bucket_sizes, choose_framing
-from data.parts import Input
-from data.sources.listing import list_csv, list_folder, read_captions
 from src.options import opt
 from src.rng import key
 from src.streaming.schema import DataError, PixelRecord, Rejection, content_sha256

@@ -5,8 +5,8 @@ import io
 import unicodedata
 from pathlib import Path
 
-from data.decode import IMAGE_TYPES, VIDEO_TYPES, MediaError
 from data.parts import Input
+from src.decode import IMAGE_TYPES, VIDEO_TYPES, MediaError
 from src.streaming.schema import DataError
 
 SIDE_FILES = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".srt", ".vtt"}

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.decode import MediaError, open_video
 from data.parts import Input
 from data.sources.files import FILES_VERSION, ClipConfig, media_records
+from src.decode import MediaError, open_video
 from src.options import opt
 from src.streaming.schema import DataError, PixelRecord, Rejection, file_sha256
 

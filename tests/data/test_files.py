@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from data.decode import MediaError
 from data.prepare import PrepareConfig, prepare
 from data.sources import ClipConfig, FilesConfig, FilesSource
 from data.sources.listing import list_csv
+from src.decode import MediaError
 from src.streaming.reader import Dataset
 from src.streaming.schema import DataError, Rejection
 from tests.data.films import write_folder, write_image, write_video
@@ -80,7 +80,7 @@ def test_good_files_become_records_and_bad_ones_reasons(
 
 
 def test_a_broken_end_keeps_the_clips_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from data.decode import OpenVideo
+    from src.decode import OpenVideo
 
     whole = OpenVideo.frames
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.decode import MediaError
 from data.framing import bucket_sizes, choose_framing
+from src.decode import MediaError
 from tests.data.films import picture
 
 RATIOS = ("16:9", "4:3", "1:1", "3:4", "9:16")

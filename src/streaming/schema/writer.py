@@ -5,6 +5,7 @@ it is whole, so a part is there or not; parts do not depend on each other nor on
 work. `finish` gathers them in order, and dataset.json comes last.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -131,8 +132,13 @@ class DatasetWriter:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        """Releases the directory; a full disk becomes one line (finished parts are kept)."""
         self._lock.release(force=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(
+                f"disk full while writing {self.root}; make room and run the same command again to go on"
+            ) from error
 
     def _begin(self) -> None:
         if (self.root / FILENAME).exists():

@@ -1,5 +1,6 @@
 """The whole chain at toy size, in one process: films, TAE, latents, stages, average, generation."""
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -11,7 +12,8 @@ from data import prepare
 from data.worlds import prompts
 from src import command_line, generate, train
 from src.errors import UserError
-from src.streaming.schema import read_info
+from src.experiments import latents
+from src.streaming.schema import read_info, writer
 
 TAE = """
 experiment: tae
@@ -184,3 +186,28 @@ def test_training_mistakes_are_one_line_and_exit_code_two(
         error = capsys.readouterr().err
         assert message in error, error
         assert error.count("\n") == 1
+
+
+def test_disk_full_while_encoding_is_one_line_and_finished_parts_are_kept(
+    chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(chain)
+    monkeypatch.setattr(latents, "PART_SIZE", 4)
+    add, calls = writer.BinaryWriter.add_item, []
+
+    def full(self, index, item):
+        calls.append(index)
+        if len(calls) == 6:  # in the second part
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return add(self, index, item)
+
+    words = ["latents.yaml", "run_dir=full"]
+    with monkeypatch.context() as m:
+        m.setattr(writer.BinaryWriter, "add_item", full)
+        with pytest.raises(UserError, match="disk full while writing full/train; make room") as error:
+            train.main(words)
+    assert "\n" not in str(error.value)
+    kept = [p.name for p in sorted((chain / "full/train").glob("*/[0-9]*"))]
+    assert kept == ["000000"]
+    train.main(words)
+    assert read_info(chain / "full/train").records == read_info(chain / "latents/train").records

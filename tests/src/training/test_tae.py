@@ -173,4 +173,3 @@ def test_films_show_the_original_beside_the_reconstruction(one: Path) -> None:
 def test_a_perceptual_term_needs_features() -> None:
     with pytest.raises(ValueError, match=r"perceptual: 1.0 needs a feature network"):
         tae_module(train_config(), perceptual=1.0)
-

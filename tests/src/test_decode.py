@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.decode import Frame, MediaError, at_rate, open_video, read_image
+from src.decode import Frame, MediaError, at_rate, open_video, read_image
 from tests.data.films import picture, write_image, write_video, write_zero_frames
 
 
