@@ -144,7 +144,7 @@ def _execute(name: str, words: list[str]) -> float:
         raise UserError(f"stage {name} stopped (see the line above); mend it and start the recipe again")
     if process.exitcode != 0:
         raise UserError(
-            f"stage {name} ended with exit code {process.exitcode}; start the recipe again to go on from there"
+            f"stage {name} ended with exit code {process.exitcode}; start again to go on from there"
         )
     return time.perf_counter() - started
 
