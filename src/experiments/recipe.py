@@ -25,6 +25,7 @@ MODULES = {
     "prompts": "data.worlds.prompts",
     "train": "src.train",
     "generate": "src.generate",
+    "reconstruct": "src.reconstruct",
     "score": "eval.run",
 }
 
@@ -33,7 +34,7 @@ MODULES = {
 class Stage:
     """One command of a recipe."""
 
-    command: Literal["prepare", "prompts", "train", "generate", "score"] = opt(
+    command: Literal["prepare", "prompts", "train", "generate", "reconstruct", "score"] = opt(
         "train", "which command runs it"
     )
     config: str = opt("", "the command's config file; empty for none")

@@ -197,7 +197,7 @@ def _spans(length: int, side: int, overlap: int) -> list[tuple[int, int]]:
     """Spans of `side` that cover `length`; the last one moves back to be whole."""
     if length <= side:
         return [(0, length)]
-    starts = list(range(0, length - side, side - overlap)) + [length - side]
+    starts = [*range(0, length - side, side - overlap), length - side]
     return [(start, start + side) for start in starts]
 
 
