@@ -1,4 +1,4 @@
-"""Films through a trained autoencoder and back: `python -m src.reconstruct run=RUN video=FILE.mp4 [key=value ...]`.
+"""Films through an autoencoder and back: `python -m src.reconstruct run=RUN video=FILE.mp4 [key=value ...]`.
 
 `video=` may be given several times (pictures too, as films of one frame); `data=DATASET/val` takes prepared
 clips. Long films are streamed in tiles. Writes, for each film, the reconstruction, the original (left) beside

@@ -13,8 +13,10 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from src import losses as terms_of
 from src import rng
+from src.errors import UserError
 from src.models.discriminator import Discriminator, DiscriminatorConfig
 from src.models.tae import TAE, TAEConfig
+from src.models.tae.diffusers import from_diffusers, is_diffusers
 from src.models.tae.inflate import inflate
 from src.options import opt
 from src.parallel.layout import set_gradient_sync
@@ -85,8 +87,18 @@ class TAEModule(TrainingModule):
         return found
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Inflates an image autoencoder's weights where films are to be learned."""
-        own = {n: p for n, p in self.state_dict(keep_vars=True).items() if n.startswith("tae.")}
+        """Inflates an image autoencoder's weights (ours or diffusers') where films are to be learned."""
+        if is_diffusers(source):
+            try:
+                source = {f"tae.{name}": value for name, value in from_diffusers(source).items()}
+            except ValueError as error:
+                raise UserError(f"weights in diffusers' layout: {error}") from error
+        state = self.state_dict(keep_vars=True)
+        if not any(n.startswith("discriminator.") for n in source):  # a new adversary starts from nothing
+            source = {n: p.detach() for n, p in state.items() if n.startswith("discriminator.")} | dict(
+                source
+            )
+        own = {n: p for n, p in state.items() if n.startswith("tae.")}
         if own.keys() <= source.keys() and all(source[n].dim() == p.dim() for n, p in own.items()):
             return source
         return {n: v for n, v in source.items() if not n.startswith("tae.")} | inflate(source, own)

@@ -1,4 +1,4 @@
-"""Reconstruction of films from the command line: sizes, streams, files, scores, and every kind of bad input."""
+"""Reconstruction of films from the command line: sizes, streams, files, scores, every kind of bad input."""
 
 import csv
 import re
@@ -194,7 +194,8 @@ def test_mistakes_are_one_line_and_exit_code_two(
 
 def test_frames_that_change_their_size_are_refused(root: Path) -> None:
     model, _ = pretrained.load_tae(root / "run")
-    sizes = [np.zeros((16, 16, 3), np.uint8)] * 3 + [np.zeros((16, 24, 3), np.uint8)]
+    sizes = [np.zeros((16, 16, 3), np.uint8)] * 40 + [np.zeros((16, 24, 3), np.uint8)]
     film = Film("film", "film", 1.0, False, lambda: iter(sizes))
     with pytest.raises(ValueError, match="its frames change their size"):
-        reconstruct_film(model, film, root / "bad", TilingConfig(), 3, 8)
+        reconstruct_film(model, film, root / "bad", TilingConfig(frames=8, overlap=4), 3, 8)
+    assert not list((root / "bad").glob("*film*"))  # what was written so far is gone

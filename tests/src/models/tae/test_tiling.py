@@ -91,7 +91,7 @@ def test_the_decoder_equals_the_whole_film_outside_the_blend():
 @pytest.mark.parametrize("frames", [1, 31, 32, 33, 48, 49, 65, 100])
 @pytest.mark.parametrize("kwargs", [{}, {"attention": True}, {"structure": "3d"}])
 def test_a_still_film_has_no_seams(frames, kwargs):
-    """Every tile gives the same frames then, at any weights; so the blend has the right lengths and weights."""
+    """Every tile gives the same frames then, at any weights: this tests lengths and the sum of weights."""
     model = build(**kwargs)
     x = film(1).expand(-1, -1, frames, -1, -1)
     made = torch.cat(list(reconstruct_stream(model, [x], TilingConfig())), 2)
