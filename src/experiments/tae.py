@@ -8,6 +8,7 @@ from rich.console import Console
 
 from src.errors import UserError
 from src.experiments import run_directory
+from src.experiments.features import FeaturesConfig, build
 from src.models.discriminator import DiscriminatorConfig
 from src.models.tae import TAEConfig
 from src.models.tae.diffusers import check_same_pictures, config_of
@@ -36,6 +37,7 @@ class Config:
     model: TAEConfig = opt(TAEConfig(), "the autoencoder")
     losses: TAELossConfig = opt(TAELossConfig(), "terms of the loss")
     discriminator: DiscriminatorConfig = opt(DiscriminatorConfig(), "used where losses.adversarial is not 0")
+    features: FeaturesConfig = opt(FeaturesConfig(), "used where losses.perceptual is not 0")
     data: DataConfig = opt(DataConfig(), "streams of pixels")
     train: TrainConfig = opt(TrainConfig(), "steps and optimiser")
 
@@ -44,7 +46,8 @@ def run(config: Config) -> None:
     """Train to the end; resumes by itself."""
     run_dir = Path(config.run_dir)
     with run_directory.opened(run_dir, config):
-        module = TAEModule(config.model, config.losses, config.train, config.discriminator)
+        features = build(config.features) if config.losses.perceptual else None
+        module = TAEModule(config.model, config.losses, config.train, config.discriminator, features)
         data = MediaData(config.data, config.train.seed, num_steps=config.train.max_steps)
         if run_directory.is_first_rank():
             Console(highlight=False).print(data.report())
