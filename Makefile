@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test lint format lock clean
+.PHONY: help install demo test lint format bench-tae lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,11 @@ lint: $(INSTALLED)  ## Style, layers between packages, and types of the core
 format: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench-tae: $(INSTALLED)  ## Time our autoencoder beside diffusers' (installs diffusers; about half an hour)
+	$(BIN)/python -m pip install --quiet 'diffusers>=0.37'
+	$(BIN)/python -m benchmarks.tae
+	$(BIN)/python -m benchmarks.tae_memory
 
 lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with hashes for every platform
 	$(BIN)/python -m pip install --quiet uv

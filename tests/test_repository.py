@@ -10,6 +10,7 @@ from data.worlds.prompts import PromptsConfig
 from src import config
 from src.experiments import EXPERIMENTS, experiment
 from src.generate import GenerateConfig
+from src.reconstruct import ReconstructConfig
 from src.train import DEFAULT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,7 +63,8 @@ def test_the_command_line_changes_only_on_purpose() -> None:
 def surface() -> str:
     """Every key of every command, without its default and text."""
     schemas = {name: experiment(name).Config for name in EXPERIMENTS}
-    schemas |= {"generate": GenerateConfig, "prepare": PrepareConfig, "prompts": PromptsConfig}
+    schemas |= {"generate": GenerateConfig, "reconstruct": ReconstructConfig}
+    schemas |= {"prepare": PrepareConfig, "prompts": PromptsConfig}
     lines = []
     for name, schema in schemas.items():
         for line in config.help_text(schema).splitlines():

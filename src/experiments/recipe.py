@@ -26,6 +26,7 @@ MODULES = {
     "prompts": "data.worlds.prompts",
     "train": "src.train",
     "generate": "src.generate",
+    "reconstruct": "src.reconstruct",
     "score": "eval.run",
 }
 PRELOADED = ["src.experiments.tae", "src.experiments.latents", "src.experiments.video"]
@@ -35,7 +36,7 @@ PRELOADED = ["src.experiments.tae", "src.experiments.latents", "src.experiments.
 class Stage:
     """One command of a recipe."""
 
-    command: Literal["prepare", "prompts", "train", "generate", "score"] = opt(
+    command: Literal["prepare", "prompts", "train", "generate", "reconstruct", "score"] = opt(
         "train", "which command runs it"
     )
     config: str = opt("", "the command's config file; empty for none")

@@ -17,10 +17,17 @@ class PerceptualLoss(nn.Module):
             its own input normalisation. Its weights are frozen here.
         channel_weights: one [K] tensor a depth, LPIPS' learned weights; without them all channels
             count alike.
+        name: what the distance is called in metrics.
     """
 
-    def __init__(self, features: nn.Module, channel_weights: Sequence[Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        features: nn.Module,
+        channel_weights: Sequence[Tensor] | None = None,
+        name: str = "features",
+    ) -> None:
         super().__init__()
+        self.name = name
         self.features = features.requires_grad_(False).eval()
         self.num_weights = 0 if channel_weights is None else len(channel_weights)
         for depth, weights_K in enumerate(channel_weights or ()):

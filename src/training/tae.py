@@ -13,8 +13,10 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from src import losses as terms_of
 from src import rng
+from src.errors import UserError
 from src.models.discriminator import Discriminator, DiscriminatorConfig
 from src.models.tae import TAE, TAEConfig
+from src.models.tae.diffusers import from_diffusers, is_diffusers
 from src.models.tae.inflate import inflate
 from src.options import opt
 from src.parallel.layout import set_gradient_sync
@@ -55,8 +57,11 @@ class TAEModule(TrainingModule):
     where Latent Diffusion compares them at the last layer's weight.
 
     Args:
-        features: distance of two films in some feature space, for the perceptual term (a scalar); not
-            trained and not part of the checkpoint.
+        features: distance in some feature space for the perceptual term, which is logged under its name;
+            not trained and not part of the checkpoint.
+
+    The checkpoint holds `latent_mean_C` and `latent_std_C`: running statistics of the training latents over
+    about the last hundred batches, for whoever trains on latents (whole data sets: the latents stage).
     """
 
     averaged = ("tae",)
@@ -67,7 +72,7 @@ class TAEModule(TrainingModule):
         losses: TAELossConfig,
         train: TrainConfig,
         discriminator: DiscriminatorConfig | None = None,
-        features: Callable[[Tensor, Tensor], Tensor] | None = None,
+        features: terms_of.PerceptualLoss | None = None,
     ) -> None:
         super().__init__(train)
         if losses.perceptual and features is None:
@@ -76,6 +81,8 @@ class TAEModule(TrainingModule):
         self.discriminator_config = (discriminator or DiscriminatorConfig()) if losses.adversarial else None
         self._features = (features,)  # in a tuple, so that a module is not taken for a part of this one
         self._look: Tensor | None = None  # films of the first validation batch
+        for name, start in (("latent_mean_C", 0.0), ("latent_std_C", 1.0)):
+            self.register_buffer(name, torch.full((tae.latent_channels,), start))
 
     def networks(self) -> dict[str, Callable[[], nn.Module]]:
         found: dict[str, Callable[[], nn.Module]] = {"tae": lambda: TAE(self.tae_config)}
@@ -85,8 +92,20 @@ class TAEModule(TrainingModule):
         return found
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Inflates an image autoencoder's weights where films are to be learned."""
-        own = {n: p for n, p in self.state_dict(keep_vars=True).items() if n.startswith("tae.")}
+        """Inflates an image autoencoder's weights (ours or diffusers') where films are to be learned."""
+        if is_diffusers(source):
+            try:
+                source = {f"tae.{name}": value for name, value in from_diffusers(source).items()}
+            except ValueError as error:
+                raise UserError(f"weights in diffusers' layout: {error}") from error
+        state = self.state_dict(keep_vars=True)
+        if not any(n.startswith("discriminator.") for n in source):  # a new adversary starts from nothing
+            source = {n: p.detach() for n, p in state.items() if n.startswith("discriminator.")} | dict(
+                source
+            )
+        # Statistics are gathered anew.
+        source = dict(source) | {n: b.clone() for n, b in state.items() if n.startswith("latent_")}
+        own = {n: p for n, p in state.items() if n.startswith("tae.")}
         if own.keys() <= source.keys() and all(source[n].dim() == p.dim() for n, p in own.items()):
             return source
         return {n: v for n, v in source.items() if not n.startswith("tae.")} | inflate(source, own)
@@ -113,11 +132,13 @@ class TAEModule(TrainingModule):
         first, *others = self._optimizers()
         adversarial = bool(others) and self.step >= self.losses.adversarial_start
         parts: dict[str, Tensor] = {}
-        fakes = []
+        fakes: list[tuple[ClipBatch, Tensor, float]] = []
+        moments_2C = torch.zeros(2, self.tae_config.latent_channels, device=self.device)
         for part, weight in self.micro_batches(batch, self.tae):
-            terms, fake = self._backward(part, weight, adversarial)
+            terms, fake, moments = self._backward(part, weight, adversarial)
             fakes.append((part, fake, weight))
             parts = {name: parts.get(name, 0) + value * weight for name, value in terms.items()}
+            moments_2C = moments_2C + moments * weight
         parts["grad_norm"] = torch.tensor(self.apply_gradients(first, parts["loss"], batch.ids))
         if adversarial:
             # Not stepped through Lightning: its global_step would count two steps a batch.
@@ -127,7 +148,18 @@ class TAEModule(TrainingModule):
         self.metrics = dict(zip(names, means, strict=True))
         self.metrics |= {name: float(value) for name, value in parts.items() if "grad_norm" in name}
         self.metrics[f"loss/{batch.stream}"] = self.metrics["loss"]
+        self._follow_latents(self.across_processes(moments_2C))
         self.batch_counter += 1
+
+    def _follow_latents(self, moments_2C: Tensor) -> None:
+        """Move the running statistics towards a batch's mean and mean square, by an equal share at first."""
+        share = max(1 / (self.step + 1), 0.01)
+        if self.step == 0:
+            self.latent_std_C.zero_()
+        square_C = self.latent_std_C**2 + self.latent_mean_C**2
+        self.latent_mean_C.lerp_(moments_2C[0], share)
+        square_C.lerp_(moments_2C[1], share)
+        self.latent_std_C.copy_((square_C - self.latent_mean_C**2).clamp_min(0).sqrt())
 
     def _optimizers(self) -> list[Any]:
         found = self.optimizers()
@@ -135,8 +167,12 @@ class TAEModule(TrainingModule):
 
     def _backward(
         self, batch: ClipBatch, weight: float, adversarial: bool
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Gradients of the autoencoder for one part of a batch; its losses, and the film it made."""
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Gradients of the autoencoder for one part of a batch.
+
+        Returns:
+            Its losses, the film it made, and each latent channel's mean and mean square, [2, C].
+        """
         video = batch.pixels()
         noise = rng.randn_slots(
             self._latent_shape(video), self.train_config.seed, "train/posterior", batch.step, batch.slots
@@ -150,7 +186,9 @@ class TAEModule(TrainingModule):
         torch.autograd.backward([made, latent_loss * weight], [gradient * weight, None])
         terms |= latent_terms
         terms["loss"] = terms["loss"] + latent_loss.detach()
-        return terms, made.detach()
+        latent = out.latent_BCTHW.detach().float()
+        moments_2C = torch.stack([latent.mean((0, 2, 3, 4)), latent.square().mean((0, 2, 3, 4))])
+        return terms, made.detach(), moments_2C
 
     def _output_terms(
         self, made: Tensor, video: Tensor, adversarial: bool
@@ -167,8 +205,10 @@ class TAEModule(TrainingModule):
             terms["edges"] = terms_of.gradient(made, video)
             total = total + c.edges * terms["edges"]
         if c.perceptual:
-            terms["perceptual"] = self._features[0](made, video)
-            total = total + c.perceptual * terms["perceptual"]
+            features = self._features[0].to(made.device)
+            name = f"perceptual/{features.name}"
+            terms[name] = features(made, video)
+            total = total + c.perceptual * terms[name]
         gradient = torch.autograd.grad(total, made)[0]
         if adversarial:
             self.discriminator.requires_grad_(False)
@@ -237,12 +277,14 @@ class TAEModule(TrainingModule):
 
 def film_scores(made_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str, Tensor]:
     """L1 of [-1, 1], PSNR in dB and SSIM of each film, the last two frame by frame and then averaged; [B]."""
+    frames = {name: values_BT.mean(1) for name, values_BT in frame_scores(made_BCTHW, video_BCTHW).items()}
+    return {"loss": (made_BCTHW - video_BCTHW).abs().flatten(1).mean(1), **frames}
+
+
+def frame_scores(made_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str, Tensor]:
+    """PSNR in dB (equal frames: 100) and SSIM of every frame of films in [-1, 1]; [B, T]."""
     B, _, T = made_BCTHW.shape[:3]
     made, video = (((x + 1) / 2).transpose(1, 2).flatten(0, 1) for x in (made_BCTHW, video_BCTHW))
     mse = (made - video).square().flatten(1).mean(1).clamp(min=1e-10)
     ssim = structural_similarity_index_measure(made, video, data_range=1.0, reduction="none")
-    return {
-        "loss": (made_BCTHW - video_BCTHW).abs().flatten(1).mean(1),
-        "psnr": (-10 * torch.log10(mse)).reshape(B, T).mean(1),
-        "ssim": ssim.reshape(B, T).mean(1),
-    }
+    return {"psnr": (-10 * torch.log10(mse)).reshape(B, T), "ssim": ssim.reshape(B, T)}

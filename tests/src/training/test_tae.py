@@ -12,6 +12,7 @@ from src.training import records
 from src.training.checkpoints import last_checkpoint
 from src.training.fit import fit
 from src.training.tae import film_scores
+from src.training.weights import load_weights
 from tests.ranks import Ranks
 from tests.src.training.toy import (
     ToyClips,
@@ -155,6 +156,27 @@ def test_micro_batches_have_the_same_gradient(tmp_path: Path) -> None:
     ours, theirs = (records.read(tmp_path / n / records.METRICS) for n in ("1", "2"))
     for a, b in zip(ours, theirs, strict=True):
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
+
+
+def test_the_checkpoint_holds_the_statistics_of_the_latents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = train_config(max_steps=4, val_every=0, micro_batches=2)
+    module = tae_module(config, adversarial=0.0)
+    seen: list[torch.Tensor] = []
+    penalty = losses.outlier_penalty
+    monkeypatch.setattr(losses, "outlier_penalty", lambda z, r: seen.append(z.detach()) or penalty(z, r))
+    fit(module, ToyFilms(4), config, tmp_path)
+    found = state(tmp_path)
+    batches = [torch.cat(seen[i : i + 2]).transpose(0, 1).flatten(1) for i in range(0, 8, 2)]
+    mean = torch.stack([z.mean(1) for z in batches]).mean(0)
+    square = torch.stack([z.square().mean(1) for z in batches]).mean(0)
+    torch.testing.assert_close(found["latent_mean_C"], mean, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found["latent_std_C"], (square - mean**2).sqrt(), rtol=1e-4, atol=1e-5)
+
+    again = tae_module(config, adversarial=0.0)
+    load_weights(again, tmp_path)
+    assert again.latent_std_C.tolist() == [1.0] * 4  # another stage gathers its own
 
 
 def test_films_show_the_original_beside_the_reconstruction(one: Path) -> None:

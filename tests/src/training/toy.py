@@ -145,10 +145,10 @@ class ToyFilms(ToyData):
         return ToyClips(trainer.global_rank if trainer else 0, trainer.world_size if trainer else 1)
 
 
-def tae_module(config: TrainConfig, **losses: Any) -> TAEModule:
+def tae_module(config: TrainConfig, tae: TAEConfig | None = None, **losses: Any) -> TAEModule:
     """A narrow autoencoder, with a discriminator from step 3 on unless told otherwise."""
     return TAEModule(
-        TAEConfig(widths=(4, 8, 8, 8), blocks=1, latent_channels=4, norm_groups=4, attention_heads=1),
+        tae or TAEConfig(widths=(4, 8, 8, 8), blocks=1, latent_channels=4, norm_groups=4),
         TAELossConfig(**{"adversarial": 0.5, "adversarial_start": 3, "outlier": 10.0} | losses),
         config,
         DiscriminatorConfig(kind="3d", width=4, layers=2),

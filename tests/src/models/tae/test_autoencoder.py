@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from src import config
+from src.experiments.tae import Config
 from src.models.tae import TAE, TAEConfig
 from src.rng import generator
 
@@ -231,8 +235,13 @@ def test_impossible_configs_are_refused(kwargs, message):
 
 def test_paper_widths():
     """The production structure, on the meta device: SD3.5-like encoder and decoder plus temporal layers."""
+    shipped = config.load(Config, Path(__file__).resolve().parents[4] / "configs" / "paper" / "tae.yaml")
     with torch.device("meta"):
-        model, image = TAE(TAEConfig()), TAE(TAEConfig(structure="frame", temporal_down=(1, 1, 1)))
+        model, image = TAE(shipped.model), TAE(TAEConfig(structure="frame", temporal_down=(1, 1, 1)))
+    assert (shipped.model.temporal_factor, shipped.model.spatial_factor) == (8, 8)
+    weights = {name: stream.weight for name, stream in shipped.data.streams.items()}
+    assert weights == {"videos": 3, "images": 1}
+    assert (shipped.losses.outlier, shipped.losses.outlier_r) == (1e5, 3.0)
     count = {m: sum(p.numel() for p in m.parameters()) for m in (model, image)}
     assert count[image] == 83_819_683  # diffusers' AutoencoderKL of SD3.5's shape has as many
     assert count[model] == 114_062_049

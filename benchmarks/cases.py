@@ -1,0 +1,57 @@
+"""One case of a benchmark in a process of its own, and many of them interleaved.
+
+A process measures once: its peak of memory is a high-water mark. One thread and CPU time, since wall clock on
+a shared machine says more about the neighbours; the least of several repetitions and of several processes,
+which are run in turn (A B C A B C), so that a slow spell of the machine meets all of them.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from src.errors import UserError
+
+
+def cpu_seconds(call: Callable[[], Any], repeats: int, warm_ups: int = 2) -> float:
+    """Least CPU time of a call in this process."""
+    for _ in range(warm_ups):
+        call()
+    found = []
+    for _ in range(repeats):
+        started = time.process_time()
+        call()
+        found.append(time.process_time() - started)
+    return min(found)
+
+
+def peak_mib() -> float:
+    """The most memory this process has had so far (Linux counts in KiB, macOS in bytes)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def interleaved(module: str, cases: list[str], words: list[str], rounds: int) -> dict[str, dict[str, Any]]:
+    """Run `python -m module case=CASE words...` for all cases, `rounds` times in turn.
+
+    Returns:
+        By case: the least of every number in the JSON line that it prints last; other values as they are.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    for number in range(rounds):
+        for case in cases:
+            print(f"round {number + 1} of {rounds}: {case}", file=sys.stderr)
+            command = [sys.executable, "-m", module, *words, f"case={case}"]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+            if done.returncode:
+                raise UserError(f"case {case} ended with exit code {done.returncode}; see above")
+            new = json.loads(done.stdout.splitlines()[-1])
+            old = found.setdefault(case, new)
+            for key, value in new.items():
+                if isinstance(value, float):
+                    old[key] = min(old[key], value)
+    return found

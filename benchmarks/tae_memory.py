@@ -1,0 +1,69 @@
+"""Peak memory of a film through the tiled autoencoder, by its length: `python -m benchmarks.tae_memory`.
+
+Frames are made as they are asked for and dropped as they come out, so a flat row means that no film is held.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.cases import interleaved, peak_mib
+from src import command_line, config
+from src.models.tae import TAE, TAEConfig
+from src.models.tae.tiling import TilingConfig, reconstruct_stream
+from src.options import opt
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """Which lengths, at what size."""
+
+    case: int = opt(0, "frames of the film in this process; 0: all lengths, one process each")
+    lengths: tuple[int, ...] = opt((16, 32, 64, 128, 256, 512), "frames of the films")
+    widths: tuple[int, ...] = opt((32, 64, 128, 128), "channels of the four levels")
+    size: int = opt(64, "side of the film in pixels")
+    tiling: TilingConfig = opt(TilingConfig(), "tiles")
+
+
+def measure(settings: BenchConfig) -> float:
+    """MiB above the loaded model."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = TAE(TAEConfig(widths=settings.widths, blocks=1)).eval()
+
+    def pieces() -> Iterator[Tensor]:
+        for _ in range(settings.case // 8):
+            yield torch.rand(1, 3, 8, settings.size, settings.size) * 2 - 1
+
+    loaded = peak_mib()
+    with torch.inference_mode():
+        count = sum(made.shape[2] for made in reconstruct_stream(model, pieces(), settings.tiling))
+    assert count == settings.case // 8 * 8
+    return peak_mib() - loaded
+
+
+def main(argv: list[str]) -> None:
+    """One length as a line of JSON, or all of them as a table."""
+    arguments = config.parse_arguments(argv)
+    if arguments.help:
+        print((__doc__ or "").strip() + "\n\n" + config.help_text(BenchConfig))
+        return
+    settings = config.build(BenchConfig, config.read(arguments.configs, arguments.overrides))
+    if settings.case:
+        print(json.dumps({"mib": measure(settings)}))
+        return
+    found = interleaved("benchmarks.tae_memory", [str(n) for n in settings.lengths], argv, rounds=1)
+    table = Table("frames", "peak MiB above the model")
+    for frames, numbers in found.items():
+        table.add_row(frames, f"{numbers['mib']:.0f}")
+    Console(highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

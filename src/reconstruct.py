@@ -1,0 +1,149 @@
+"""Films through an autoencoder and back: `python -m src.reconstruct run=RUN video=FILE.mp4 [key=value ...]`.
+
+`video=` may be given several times (pictures too, as films of one frame); `data=DATASET/val` takes prepared
+clips. Long films are streamed in tiles. Writes, for each film, the reconstruction, the original (left) beside
+it as a film, and a picture of a few frames (originals above); for all of them PSNR and SSIM of every frame in
+`scores.csv`. Scores are those of the model's pixels, before the film file compresses them.
+"""
+
+import csv
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from src import command_line, config, provenance
+from src.errors import UserError
+from src.experiments import pretrained
+from src.experiments.reconstruction import Film, Scores, clips, files, reconstruct_film
+from src.models.tae import TAE
+from src.models.tae.tiling import TilingConfig
+from src.options import opt
+from src.training.checkpoints import find
+from src.training.precision import Precision, autocast, resolve
+from src.training.weights import Use
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructConfig:
+    """Which films, with which autoencoder."""
+
+    run: str = opt("???", "run directory or checkpoint of a TAE")
+    use: Use = opt("ema", "weights: ema or raw")
+    data: str = opt(
+        "", "prepared data set (the directory that holds dataset.json), beside or instead of video="
+    )
+    clips: int = opt(8, "clips of each bucket of data; 0: all")
+    frames: int = opt(0, "frames of each film at most; 0: all")
+    out: str = opt("", "where to write; empty: RUN/reconstructed")
+    shown: int = opt(6, "frames in the picture of each film")
+    crf: int = opt(8, "H.264 quality of the films, 0 (lossless) to 51")
+    precision: Precision = opt("fp32", "fp32 or bf16 (where the device has it)")
+    device: str = opt("cpu", "cpu, cuda or cuda:N")
+    tiling: TilingConfig = opt(TilingConfig(), "tiles of long films and large frames")
+
+    def __post_init__(self) -> None:
+        for name, least in (("clips", 0), ("frames", 0), ("shown", 1), ("crf", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+
+def main(argv: list[str]) -> None:
+    """Parse, reconstruct, write, print."""
+    given = [word.removeprefix("video=") for word in argv if word.startswith("video=")]
+    arguments = config.parse_arguments([word for word in argv if not word.startswith("video=")])
+    if arguments.help:
+        print((__doc__ or "").strip() + "\n\n" + config.help_text(ReconstructConfig))
+        return
+    settings = config.build(ReconstructConfig, config.read(arguments.configs, arguments.overrides))
+    if arguments.print:
+        print(config.to_yaml(settings), end="")
+        return
+    reconstruct(settings, [Path(path) for path in given])
+
+
+def reconstruct(settings: ReconstructConfig, videos: list[Path]) -> Path:
+    """Reconstruct every film; returns the path of the scores."""
+    if not videos and not settings.data:
+        raise UserError("no films: give video=FILE.mp4 or data=DATASET/val")
+    tae = load(settings)
+    out = Path(settings.out or Path(settings.run) / "reconstructed")
+    out.mkdir(parents=True, exist_ok=True)
+    found: list[Scores] = []
+    device = torch.device(settings.device)
+    number_format = autocast(resolve(settings.precision, device.type), device.type)
+    for film in films(settings, videos):
+        with torch.inference_mode(), number_format:
+            found.append(reconstruct_film(tae, film, out, settings.tiling, settings.shown, settings.crf))
+    write(settings, found, out)
+    Console(highlight=False).print(table(found))
+    Console(highlight=False).print(f"{len(found)} films: {out}", soft_wrap=True)
+    return out / "scores.csv"
+
+
+def load(settings: ReconstructConfig) -> TAE:
+    """The autoencoder, checked against what it is asked to do."""
+    tae, _ = pretrained.load_tae(Path(settings.run), settings.use)
+    if tae.config.in_channels != 3:
+        raise UserError(f"run={settings.run}: in_channels is {tae.config.in_channels}, films have 3")
+    try:
+        settings.tiling.check(tae.config)
+        return tae.to(torch.device(settings.device))
+    except ValueError as error:
+        raise UserError(f"tiling.{error}") from error
+    except (RuntimeError, AssertionError) as error:  # torch without that device says so in either way
+        raise UserError(f"device={settings.device}: {' '.join(str(error).split())[:200]}") from error
+
+
+def films(settings: ReconstructConfig, videos: list[Path]) -> list[Film]:
+    """Every film that is asked for, under names that differ."""
+    found = files(videos, settings.frames)
+    if settings.data:
+        found += clips(Path(settings.data), settings.clips, settings.frames)
+    counts: dict[str, int] = {}
+    for film in found:
+        counts[film.name] = counts.get(film.name, 0) + 1
+        if counts[film.name] > 1:
+            film.name += f"-{counts[film.name]}"
+    return found
+
+
+def write(settings: ReconstructConfig, found: list[Scores], out: Path) -> None:
+    """Scores of every frame, and what they were made with."""
+    with (out / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["film", "frame", "psnr", "ssim"])
+        for film in found:
+            for number, (psnr, ssim) in enumerate(zip(film.psnr, film.ssim, strict=True)):
+                rows.writerow([film.name, number, f"{psnr:.4f}", f"{ssim:.6f}"])
+    record = {
+        "settings": config.to_dict(settings),
+        "films": {film.name: film.source for film in found},
+        "checkpoint": str(find(Path(settings.run))),
+        "provenance": provenance.collect(),
+    }
+    (out / "reconstruction.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def table(found: list[Scores]) -> Table:
+    """Means over the frames of each film, and over the frames of all."""
+    made = Table("film", "frames", "size", "PSNR dB", "SSIM", title="mean over frames")
+    for film in found:
+        size = f"{film.width}x{film.height}"
+        made.add_row(
+            film.name, str(len(film.psnr)), size, f"{fmean(film.psnr):.2f}", f"{fmean(film.ssim):.4f}"
+        )
+    if len(found) > 1:
+        psnr, ssim = ([v for film in found for v in getattr(film, key)] for key in ("psnr", "ssim"))
+        made.add_section()
+        made.add_row("all", str(len(psnr)), "", f"{fmean(psnr):.2f}", f"{fmean(ssim):.4f}")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

@@ -1,0 +1,160 @@
+"""Weights in diffusers' layout: the same pictures out of our frame-wise model and of the inflated one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from src.errors import UserError
+from src.experiments.tae import check_image
+from src.models.tae import TAE, TAEConfig
+from src.models.tae.diffusers import config_of, from_diffusers
+from src.training.weights import load_weights
+from tests.src.training.toy import tae_module, train_config
+
+SHAPE = {
+    "block_out_channels": (8, 16, 24, 24),
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "norm_num_groups": 4,
+    "use_quant_conv": False,
+    "use_post_quant_conv": False,
+}
+
+
+def with_random_values(shapes: dict[str, torch.Size]) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {name: 0.2 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+def published_names(widths: tuple[int, ...], blocks: int, latent: int) -> dict[str, torch.Size]:
+    """Names and shapes of an AutoencoderKL's tensors, written down from its published layout."""
+    found: dict[str, torch.Size] = {}
+
+    def layer(name: str, outputs: int, *rest: int) -> None:
+        found[f"{name}.weight"], found[f"{name}.bias"] = torch.Size((outputs, *rest)), torch.Size((outputs,))
+
+    def block(name: str, inputs: int, outputs: int) -> None:
+        layer(f"{name}.norm1", inputs)
+        layer(f"{name}.conv1", outputs, inputs, 3, 3)
+        layer(f"{name}.norm2", outputs)
+        layer(f"{name}.conv2", outputs, outputs, 3, 3)
+        if inputs != outputs:
+            layer(f"{name}.conv_shortcut", outputs, inputs, 1, 1)
+
+    for half, order in (("encoder", widths), ("decoder", widths[::-1])):
+        pixels = half == "encoder"
+        layer(f"{half}.conv_in", order[0], 3 if pixels else latent, 3, 3)
+        kind, change = ("down", "downsamplers") if pixels else ("up", "upsamplers")
+        inputs = order[0]
+        for i, width in enumerate(order):
+            for j in range(blocks if pixels else blocks + 1):
+                block(f"{half}.{kind}_blocks.{i}.resnets.{j}", inputs, width)
+                inputs = width
+            if i < len(order) - 1:
+                layer(f"{half}.{kind}_blocks.{i}.{change}.0.conv", width, width, 3, 3)
+        for j in range(2):
+            block(f"{half}.mid_block.resnets.{j}", widths[-1], widths[-1])
+        layer(f"{half}.mid_block.attentions.0.group_norm", widths[-1])
+        for part in ("to_q", "to_k", "to_v", "to_out.0"):
+            layer(f"{half}.mid_block.attentions.0.{part}", widths[-1], widths[-1])
+        layer(f"{half}.conv_norm_out", order[-1])
+        layer(f"{half}.conv_out", 2 * latent if pixels else 3, order[-1], 3, 3)
+    return found
+
+
+def weights() -> dict[str, torch.Tensor]:
+    return with_random_values(published_names(SHAPE["block_out_channels"], 2, 4))
+
+
+def small(**changes: object) -> TAEConfig:
+    return TAEConfig(
+        **{
+            **dict(widths=(8, 16, 24, 24), blocks=2, latent_channels=4, norm_groups=4),
+            **changes,
+        }
+    )
+
+
+def test_every_tensor_has_its_place() -> None:
+    config = config_of(json.loads(json.dumps(SHAPE)))
+    model = TAE(config)
+    model.load_state_dict(from_diffusers(weights()))  # strict: no tensor missing, none left over
+    assert config.structure == "frame"
+
+
+def test_the_same_pictures_as_from_diffusers() -> None:
+    diffusers = pytest.importorskip("diffusers")
+    theirs = diffusers.AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, **SHAPE
+    ).eval()
+    theirs.load_state_dict(weights())
+    ours = TAE(config_of(theirs.config)).eval()
+    ours.load_state_dict(from_diffusers(theirs.state_dict()))
+    picture = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        posterior, expected = ours.encode(picture[:, :, None]), theirs.encode(picture).latent_dist
+        torch.testing.assert_close(posterior.mean_BCTHW[:, :, 0], expected.mean, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(posterior.logvar_BCTHW[:, :, 0], expected.logvar, rtol=1e-4, atol=1e-4)
+        made = ours.decode(posterior.mode())[:, :, 0]
+        torch.testing.assert_close(made, theirs.decode(expected.mean).sample, rtol=1e-4, atol=1e-4)
+
+
+def test_a_video_run_starts_as_the_image_model(tmp_path: Path) -> None:
+    save_file(weights(), tmp_path / "image.safetensors")
+    module = tae_module(train_config(), tae=small())
+    report = load_weights(module, tmp_path / "image.safetensors")
+    assert not report.dropped
+    image = TAE(small(structure="frame", temporal_down=(1, 1, 1))).eval()
+    image.load_state_dict(from_diffusers(weights()))
+    picture = torch.rand(1, 3, 1, 16, 16) * 2 - 1
+    with torch.no_grad():
+        ours, theirs = module.tae.eval()(picture), image(picture)
+    torch.testing.assert_close(
+        ours.posterior.logvar_BCTHW, theirs.posterior.logvar_BCTHW, rtol=1e-4, atol=1e-4
+    )
+    torch.testing.assert_close(ours.video_BCTHW, theirs.video_BCTHW, rtol=1e-4, atol=1e-4)
+
+
+def test_other_layouts_are_named(tmp_path: Path) -> None:
+    module = tae_module(train_config(), tae=small())
+    for change, message in (
+        ({"quant_conv.weight": torch.zeros(8, 8, 1, 1)}, "quant_conv.weight is in no autoencoder"),
+        ({"decoder.up_blocks.1.resnets.0.time_emb.weight": torch.zeros(1)}, "time_emb.weight is in no"),
+        ({"encoder.conv_in.weight": torch.zeros(9, 3, 3, 3)}, r"encoder.conv_in.0.weight is \[9, 3, 3, 3\]"),
+    ):
+        save_file(weights() | change, tmp_path / "image.safetensors")
+        with pytest.raises(UserError, match=message):
+            load_weights(module, tmp_path / "image.safetensors")
+    partial = {
+        name: value for name, value in weights().items() if "encoder.mid_block.attentions.0.to_k" not in name
+    }
+    save_file(partial, tmp_path / "image.safetensors")
+    with pytest.raises(UserError, match="attention of encoder lacks one of to_q, to_k, to_v"):
+        load_weights(module, tmp_path / "image.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("published", "model", "message"),
+    [
+        ({}, {}, None),
+        ({"norm_num_groups": 2}, {}, "norm_groups: 4 here, the image autoencoder has 2"),
+        ({"block_out_channels": (8, 8, 24, 24)}, {}, r"widths: \(8, 16, 24, 24\) here"),
+        ({}, {"norm": "rms"}, "norm: rms here, the image autoencoder has group"),
+        ({}, {"decoder_blocks": 2}, "decoder_blocks: 2 here, the image autoencoder has 3"),
+        ({"use_quant_conv": True}, {}, "use_quant_conv: True is not supported"),
+        ({"_class_name": "AutoencoderDC"}, {}, "_class_name: AutoencoderDC is not an AutoencoderKL"),
+    ],
+)
+def test_config_json_is_compared(
+    tmp_path: Path, published: dict[str, object], model: dict[str, object], message: str | None
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**SHAPE, **published}))
+    path = tmp_path / "image.safetensors"
+    if message is None:
+        check_image(path, small(**model))
+        return
+    with pytest.raises(UserError, match=message):
+        check_image(path, small(**model))
