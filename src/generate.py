@@ -37,6 +37,7 @@ class GenerateConfig:
     tae: str = opt("", "run directory of the TAE; empty: the one that made the run's latents")
     use: Use = opt("ema", "weights: ema or raw")
     prompts: str = opt("", "file of prompts: .txt, one a line, or .jsonl")
+    negative: str = opt("", "what guidance leads away from; empty: the null condition of training")
     out: str = opt("", "where to write; empty: RUN/generated")
     frames: int = opt(16, "frames of each film; 1 makes pictures")
     height: int = opt(32, "height in pixels")
@@ -55,6 +56,8 @@ class GenerateConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.fps > 0:
             raise ValueError(f"fps must be above 0, got {self.fps}")
+        if self.negative and not self.sampler.guided:
+            raise ValueError(f"negative={self.negative!r} needs guidance: sampler.guidance above 1, got 1")
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def generate(settings: GenerateConfig, given: list[str]) -> Path:
         for first in range(0, len(requests), settings.batch_size):
             batch = requests[first : first + settings.batch_size]
             entries += make(module, tae, settings, batch, out, lambda n: progress.advance(task, n))
+            progress.update(task, completed=(first + len(batch)) * settings.sampler.steps)
     manifest = out / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
     Console(highlight=False).print(f"{len(entries)} files and their manifest: {manifest}", soft_wrap=True)
@@ -198,13 +202,17 @@ def make(
 ) -> list[dict[str, Any]]:
     """Sample, decode and write one batch; returns its manifest entries."""
     shape = tae.latent_shape(settings.frames, settings.height, settings.width)
-    prompts = [r.prompt if settings.frames == 1 else with_fps(r.prompt, settings.fps) for r in batch]
+
+    def as_trained(text: str) -> str:
+        return text if settings.frames == 1 or not text else with_fps(text, settings.fps)
+
     with torch.inference_mode():
         latents = module.generate(
-            prompts,
+            [as_trained(r.prompt) for r in batch],
             shape,
             [r.seed for r in batch],
             settings.sampler,
+            negative=as_trained(settings.negative),
             averaged=False,
             on_step=lambda step, x: advance(len(batch)),
         )

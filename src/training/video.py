@@ -25,7 +25,11 @@ from src.training.module import BatchSize, TrainingModule
 class FlowConfig:
     """How the flow is trained, validated and looked at."""
 
+    objective: flow.Objective = opt(
+        "flow_matching", "what is predicted: flow_matching (the paper) or v_prediction (its ablation a)"
+    )
     caption_drop: float = opt(0.1, "share of captions replaced by the empty one, for guidance")
+    times: flow.Times = opt("logit-normal", "distribution of the flow times: logit-normal or uniform")
     time_mean: float = opt(0.0, "mean of the normal behind the logit-normal flow times")
     time_std: float = opt(1.0, "standard deviation of the normal behind the logit-normal flow times")
     sample_posterior: bool = opt(True, "train on draws from the TAE's posterior; false: on its mean")
@@ -39,6 +43,8 @@ class FlowConfig:
             raise ValueError(f"val_times must be at least 1, got {self.val_times}")
         if self.time_std <= 0:
             raise ValueError(f"time_std must be positive, got {self.time_std}")
+        if self.objective == "v_prediction" and self.sampler.solver != "euler":
+            raise ValueError(f"sampler.solver must be euler with v_prediction, got {self.sampler.solver}")
 
 
 class VideoModule(TrainingModule):
@@ -137,7 +143,7 @@ class VideoModule(TrainingModule):
 
         c = self.flow_config
         latent = batch.sample(noise("train/posterior")) if c.sample_posterior else batch.mean_BCTHW
-        t_B = flow.logit_normal(noise("train/time", ()), c.time_mean, c.time_std)
+        t_B = flow.times_of(noise("train/time", ()), c.times, c.time_mean, c.time_std)
         uniform_B = rng.rand_slots(seed, "train/caption_drop", step, slots)
         captions = drop_captions(batch.captions, uniform_B, c.caption_drop)
         return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, captions)
@@ -160,7 +166,7 @@ class VideoModule(TrainingModule):
             def velocity(x: Tensor, t: Tensor) -> Tensor:
                 return transformer(x, t, context.tokens_BLD, context.mask_BL)
 
-            return flow.flow_matching_loss(velocity, x_BCTHW, noise_BCTHW, t_B)
+            return flow.velocity_loss(velocity, x_BCTHW, noise_BCTHW, t_B, self.flow_config.objective)
 
     # ---- validation
 
@@ -168,8 +174,7 @@ class VideoModule(TrainingModule):
         """Fixed times: the middles of equally likely parts of the training distribution."""
         c = self.flow_config
         quantiles = flow.fixed_times(c.val_times).double()
-        normal = torch.special.ndtri(quantiles)
-        return torch.sigmoid(c.time_mean + c.time_std * normal).float()
+        return flow.times_of(torch.special.ndtri(quantiles), c.times, c.time_mean, c.time_std).float()
 
     def validation_step(self, batch: LatentBatch, batch_idx: int) -> None:
         """Loss of the averaged weights on fixed times and noise, keyed by the sample's id alone."""
@@ -201,6 +206,7 @@ class VideoModule(TrainingModule):
         seeds: list[int],
         sampler: SamplerConfig | None = None,
         *,
+        negative: str = "",
         averaged: bool = True,
         on_step: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
@@ -209,6 +215,7 @@ class VideoModule(TrainingModule):
         Args:
             prompts: as the model was trained to read them, FPS prefix included.
             seeds: one per prompt; noise depends on nothing else.
+            negative: what guidance leads away from, instead of the null condition.
         """
         sampler = sampler or self.flow_config.sampler
         text = self.network("text", averaged=averaged)
@@ -218,8 +225,8 @@ class VideoModule(TrainingModule):
         ).to(self.device)
         with self.autocast():
             context: TextContext = text.encode(prompts)
-            if sampler.guidance != 1:
-                context = join_batches(context, text.encode([""] * len(prompts)))
+            if sampler.guided:
+                context = join_batches(context, text.encode([negative] * len(prompts)))
 
             # Keys and values of the text are the same at every step; sharded blocks have to make them anew.
             known: Any = context.tokens_BLD
@@ -229,7 +236,8 @@ class VideoModule(TrainingModule):
             def velocity(x: Tensor, t: Tensor) -> Tensor:
                 return transformer(x, t, known, context.mask_BL).float()
 
-            return self.denormalise(flow.sample(velocity, noise, sampler, on_step))
+            objective = self.flow_config.objective
+            return self.denormalise(flow.sample(velocity, noise, sampler, on_step, objective))
 
     @torch.no_grad()
     def films(self) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import torch
 
 from src.flow import SamplerConfig
 from src.training.batches import split
-from src.training.video import VideoModule
+from src.training.video import FlowConfig, VideoModule
 from tests.src.training.toy import ToyLatents, train_config, video_module
 
 
@@ -127,3 +127,51 @@ def test_gradients_are_clipped_and_the_norm_is_that_before(clip: float, expected
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
     assert all(p.grad is None for p in module.parameters())
+
+
+def test_negative_prompt_takes_the_place_of_the_null_condition(module: VideoModule) -> None:
+    shape, strong = (4, 2, 4, 4), SamplerConfig(steps=2, guidance=3.0)
+    plain = module.generate(["a star"], shape, [1], strong)
+    negative = module.generate(["a star"], shape, [1], strong, negative="a ring")
+    assert not torch.allclose(negative, plain)
+    same = module.generate(["a star"], shape, [1], strong, negative="a star")
+    unguided = module.generate(["a star"], shape, [1], SamplerConfig(steps=2, guidance=1.0))
+    torch.testing.assert_close(same, unguided, rtol=1e-4, atol=1e-4)
+
+
+def test_v_prediction_learns_what_it_samples() -> None:
+    """Sixty steps on one constant film: samples come out as that film."""
+    config = train_config(lr=5e-3, warmup_steps=1, clip=1.0, weight_decay=0.0, ema_decay=0.0)
+    flow_config = FlowConfig(objective="v_prediction", times="uniform", sample_posterior=False)
+    module = video_module(config)
+    module.flow_config = flow_config
+    module.configure_model()
+    optimizer = module.make_optimizer("text", "transformer")
+    batch = ToyLatents(0, 1)[0]
+    batch.mean_BCTHW = torch.full_like(batch.mean_BCTHW, 1.5)
+    first = float("nan")
+    for step in range(60):
+        batch.step = step
+        loss = module.training_loss(batch).mean()
+        first = loss.item() if step == 0 else first
+        loss.backward()
+        module.apply_gradients(optimizer, loss, batch.ids)
+        module.batch_counter += 1
+    assert loss.item() < 0.3 * first
+    films = module.generate(batch.captions, (4, 2, 4, 4), [1, 2, 3, 4], SamplerConfig(steps=8, guidance=1.0))
+    assert films.mean().item() == pytest.approx(1.5, abs=0.3)
+    assert films.std().item() < 0.6
+
+
+def test_objective_and_times_are_switches(module: VideoModule) -> None:
+    batch = ToyLatents(0, 1)[3]
+    losses = []
+    for change in ({}, {"objective": "v_prediction"}, {"times": "uniform"}):
+        module.flow_config = FlowConfig(**change)
+        losses.append(module.training_loss(batch))
+    assert not torch.allclose(losses[0], losses[1])
+    assert not torch.allclose(losses[0], losses[2])
+    module.flow_config = FlowConfig(times="uniform", val_times=4)
+    torch.testing.assert_close(module.validation_times(), torch.tensor([0.125, 0.375, 0.625, 0.875]))
+    with pytest.raises(ValueError, match=r"sampler\.solver must be euler with v_prediction, got midpoint"):
+        FlowConfig(objective="v_prediction", sampler=SamplerConfig(solver="midpoint"))
