@@ -67,10 +67,9 @@ def load_tae(run: Path, use: Use = "ema") -> tuple[TAE, str]:
 def load_video(run: Path, use: Use = "ema") -> Any:
     """A trained video module (text encoder, transformer, latent statistics) and its run's config."""
     from src.experiments import video
-    from src.training.video import VideoModule
 
     config = run_config(video.Config, run)
-    module = VideoModule(config.transformer, config.text, config.flow, config.train)
+    module = video.build_module(config)
     module.configure_model()
     found = read_weights(run, use)
     module.ema.clear()  # the weights to use go into the networks themselves

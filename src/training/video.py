@@ -13,10 +13,22 @@ from torch.distributed.fsdp import FSDPModule
 
 from src import flow, rng
 from src.flow import SamplerConfig
-from src.models.text import ByteEncoder, ByteEncoderConfig, TextContext, drop_captions, join_batches
+from src.models.text import (
+    ByteEncoder,
+    ByteEncoderConfig,
+    Embeddings,
+    FrozenEncoder,
+    FrozenTextConfig,
+    ProjectedText,
+    drop_captions,
+    drop_encoders,
+    join_batches,
+    without_text,
+)
 from src.models.transformer import MediaTransformer, TransformerConfig
 from src.options import opt
 from src.streaming.batches import LatentBatch
+from src.streaming.schema import DataError
 from src.training.config import TrainConfig
 from src.training.module import BatchSize, TrainingModule
 
@@ -29,6 +41,7 @@ class FlowConfig:
         "flow_matching", "what is predicted: flow_matching (the paper) or v_prediction (its ablation a)"
     )
     caption_drop: float = opt(0.1, "share of captions replaced by the empty one, for guidance")
+    encoder_drop: float = opt(0.0, "share of samples that lose one frozen text encoder, for each")
     times: flow.Times = opt("logit-normal", "distribution of the flow times: logit-normal or uniform")
     time_mean: float = opt(0.0, "mean of the normal behind the logit-normal flow times")
     time_std: float = opt(1.0, "standard deviation of the normal behind the logit-normal flow times")
@@ -37,8 +50,9 @@ class FlowConfig:
     sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "how sample films are made while training")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.caption_drop <= 1:
-            raise ValueError(f"caption_drop must lie in [0, 1], got {self.caption_drop}")
+        for name in ("caption_drop", "encoder_drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.val_times < 1:
             raise ValueError(f"val_times must be at least 1, got {self.val_times}")
         if self.time_std <= 0:
@@ -54,8 +68,10 @@ class VideoModule(TrainingModule):
     the number of processes or workers, on where a run was interrupted, or on validation.
 
     Args:
-        latent_mean, latent_std: statistics per latent channel; kept in the checkpoint. They may also be
-            set before step 0 by `set_latent_statistics`.
+        encoders: frozen text encoders by name, whose embeddings the batches carry; without any, a byte
+            encoder is trained along.
+
+    The latents' statistics are set before step 0 by `set_latent_statistics` and kept in the checkpoint.
     """
 
     averaged = ("text", "transformer")
@@ -66,13 +82,16 @@ class VideoModule(TrainingModule):
         text: ByteEncoderConfig,
         flow: FlowConfig,
         train: TrainConfig,
+        encoders: dict[str, FrozenTextConfig] | None = None,
     ) -> None:
         super().__init__(train)
-        if transformer.context_dim != text.width:
+        self.encoder_configs = encoders or {}
+        if not self.encoder_configs and transformer.context_dim != text.width:
             raise ValueError(f"context_dim must equal text.width={text.width}, got {transformer.context_dim}")
         self.transformer_config, self.text_config, self.flow_config = transformer, text, flow
         self.register_buffer("latent_mean_C", torch.zeros(transformer.latent_channels))
         self.register_buffer("latent_std_C", torch.ones(transformer.latent_channels))
+        self.frozen: dict[str, FrozenEncoder] = {}  # loaded where prompts are to be read
         # What sample films need; set by whoever has a TAE. Not part of the module's state.
         self.decoder: Callable[[Tensor, int], Tensor] | None = None
         self.sample_prompts: list[str] = []
@@ -81,9 +100,14 @@ class VideoModule(TrainingModule):
 
     def networks(self) -> dict[str, Callable[[], nn.Module]]:
         return {
-            "text": lambda: ByteEncoder(self.text_config),
+            "text": self._make_text,
             "transformer": lambda: MediaTransformer(self.transformer_config),
         }
+
+    def _make_text(self) -> nn.Module:
+        if self.encoder_configs:
+            return ProjectedText(self.encoder_configs, self.transformer_config.context_dim)
+        return ByteEncoder(self.text_config)
 
     def configure_optimizers(self) -> Any:
         return self.make_optimizer("text", "transformer")
@@ -144,16 +168,44 @@ class VideoModule(TrainingModule):
         c = self.flow_config
         latent = batch.sample(noise("train/posterior")) if c.sample_posterior else batch.mean_BCTHW
         t_B = flow.times_of(noise("train/time", ()), c.times, c.time_mean, c.time_std)
-        uniform_B = rng.rand_slots(seed, "train/caption_drop", step, slots)
-        captions = drop_captions(batch.captions, uniform_B, c.caption_drop)
-        return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, captions)
+        return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, self._dropped(batch))
+
+    def condition(self, batch: LatentBatch) -> list[str] | Embeddings:
+        """What the text network reads of a batch: its captions, or frozen encoders' embeddings of them.
+
+        Raises:
+            DataError: the latents were encoded without the embeddings of an encoder.
+        """
+        if not self.encoder_configs:
+            return batch.captions
+        found = batch.text or {}
+        for name in self.encoder_configs:
+            if name not in found:
+                raise DataError(
+                    f"stream {batch.stream}: its latents hold no embeddings of encoder {name}; encode them "
+                    f"again with encoders.{name} in the latents' config"
+                )
+        return {name: found[name] for name in self.encoder_configs}
+
+    def _dropped(self, batch: LatentBatch) -> list[str] | Embeddings:
+        """The condition without what is dropped for guidance."""
+        c = self.flow_config
+
+        def uniform(kind: str) -> Tensor:
+            return rng.rand_slots(self.train_config.seed, f"train/{kind}", batch.step, batch.slots)
+
+        whole, condition = uniform("caption_drop"), self.condition(batch)
+        if isinstance(condition, list):
+            return drop_captions(condition, whole, c.caption_drop)
+        uniforms = {name: uniform(f"encoder_drop/{name}") for name in condition}
+        return drop_encoders(condition, uniforms | {"": whole}, c.encoder_drop, c.caption_drop)
 
     def loss_at(
         self,
         x_BCTHW: Tensor,
         noise_BCTHW: Tensor,
         t_B: Tensor,
-        captions: list[str],
+        condition: list[str] | Embeddings,
         *,
         averaged: bool = False,
     ) -> Tensor:
@@ -161,7 +213,7 @@ class VideoModule(TrainingModule):
         text = self.network("text", averaged=averaged)
         transformer = self.network("transformer", averaged=averaged)
         with self.autocast():
-            context = text.encode(captions)
+            context = text.encode(condition)
 
             def velocity(x: Tensor, t: Tensor) -> Tensor:
                 return transformer(x, t, context.tokens_BLD, context.mask_BL)
@@ -189,7 +241,7 @@ class VideoModule(TrainingModule):
                 ]
             ).to(x)
             t_B = torch.full((len(x),), time, device=x.device)
-            loss_B = self.loss_at(x, noise, t_B, batch.captions, averaged=True)[real]
+            loss_B = self.loss_at(x, noise, t_B, self.condition(batch), averaged=True)[real]
             self.add_val(f"val/loss_t{time:.2f}", loss_B)
             losses.append(loss_B)
         mean_B = torch.stack(losses).mean(0)
@@ -197,6 +249,16 @@ class VideoModule(TrainingModule):
         self.add_val("val/loss_videos" if x.shape[2] > 1 else "val/loss_images", mean_B)
 
     # ---- sampling
+
+    def read(self, prompts: list[str]) -> list[str] | Embeddings:
+        """What the text network takes of prompts; empty prompts are the null condition."""
+        if not self.encoder_configs:
+            return prompts
+        for name, config in self.encoder_configs.items():
+            if name not in self.frozen:
+                self.frozen[name] = FrozenEncoder(name, config)
+        found = {name: self.frozen[name].encode(prompts) for name in self.encoder_configs}
+        return found if any(prompts) else without_text(found)
 
     @torch.no_grad()
     def generate(
@@ -224,9 +286,9 @@ class VideoModule(TrainingModule):
             [torch.randn(shape_CTHW, generator=rng.generator(seed, "generate/noise")) for seed in seeds]
         ).to(self.device)
         with self.autocast():
-            context: TextContext = text.encode(prompts)
+            context = text.encode(self.read(prompts))
             if sampler.guided:
-                context = join_batches(context, text.encode([negative] * len(prompts)))
+                context = join_batches(context, text.encode(self.read([negative] * len(prompts))))
 
             # Keys and values of the text are the same at every step; sharded blocks have to make them anew.
             known: Any = context.tokens_BLD
