@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal
 
 import torch
@@ -42,6 +43,10 @@ class Bucket:
     @property
     def is_image(self) -> bool:
         return self.num_frames == 1
+
+    def num_tokens(self, size: tuple[int, int, int]) -> int:
+        """Tokens of one record where `size` pixels (frames, rows, columns) make one; ends count whole."""
+        return prod(-(-n // s) for n, s in zip((self.num_frames, self.height, self.width), size, strict=True))
 
     @staticmethod
     def matches(name: str) -> bool:
