@@ -37,6 +37,7 @@ class GenerateConfig:
     tae: str = opt("", "run directory of the TAE; empty: the one that made the run's latents")
     use: Use = opt("ema", "weights: ema or raw")
     prompts: str = opt("", "file of prompts: .txt, one a line, or .jsonl")
+    image: str = opt("", "picture that every film starts with, for an image-to-video model; cut to the size")
     negative: str = opt("", "what guidance leads away from; empty: the null condition of training")
     out: str = opt("", "where to write; empty: RUN/generated")
     frames: int = opt(16, "frames of each film; 1 makes pictures")
@@ -192,6 +193,24 @@ def check_size(settings: GenerateConfig, module: VideoModule, tae: TAE) -> None:
         raise UserError(f"frames={settings.frames}: this model makes at most {most_frames}")
 
 
+def first_frames(settings: GenerateConfig, module: VideoModule, tae: TAE, num: int) -> torch.Tensor | None:
+    """The latent of the picture to start with, once for each film; None where none is given.
+
+    Raises:
+        UserError: the file is no picture, the model does not take one, or it is not films that are made.
+    """
+    if not settings.image:
+        return None
+    if module.transformer_config.known_channels != tae.config.latent_channels + 1:
+        raise UserError(f"image={settings.image}: run={settings.run} is no image-to-video model")
+    if settings.frames == 1:
+        raise UserError(f"image={settings.image}: frames=1 makes pictures; give frames above 1")
+    pixels_CHW = media.read_image(Path(settings.image), settings.height, settings.width)
+    with torch.inference_mode():
+        latent = tae.encode(pixels_CHW[None, :, None].float() / 127.5 - 1).mean_BCTHW
+    return latent.expand(num, -1, -1, -1, -1)
+
+
 def make(
     module: VideoModule,
     tae: TAE,
@@ -201,6 +220,7 @@ def make(
     advance: Any,
 ) -> list[dict[str, Any]]:
     """Sample, decode and write one batch; returns its manifest entries."""
+    first = first_frames(settings, module, tae, len(batch))
     shape = tae.latent_shape(settings.frames, settings.height, settings.width)
 
     def as_trained(text: str) -> str:
@@ -213,6 +233,7 @@ def make(
             [r.seed for r in batch],
             settings.sampler,
             negative=as_trained(settings.negative),
+            first_BC1HW=first,
             averaged=False,
             on_step=lambda step, x: advance(len(batch)),
         )

@@ -41,6 +41,7 @@ class Config:
     encoders: dict[str, FrozenTextConfig] = opt(
         {}, "frozen text encoders by name, whose embeddings of every caption are stored along"
     )
+    first_frames: bool = opt(False, "store each film's first frame as a picture too, for image-to-video")
     batch_size: int = opt(32, "clips encoded at a time")
     precision: str = opt("fp32", "fp32 or bf16")
     renew: bool = opt(False, "replace latents that another encoder or other data made")
@@ -52,7 +53,7 @@ def run(config: Config) -> None:
     with run_directory.opened(run_dir, config, compare=not config.renew):
         model, encoder = pretrained.load_tae(Path(config.tae))
         texts = load_encoders(config.encoders)
-        encoder = cache_key(encoder, texts)
+        encoder = cache_key(encoder, texts, config.first_frames)
         splits = [p.parent.name for p in sorted(Path(config.data).glob("*/dataset.json"))]
         if "train" not in splits:
             raise UserError(f"data={config.data}: no prepared data set there (train/dataset.json is missing)")
@@ -72,11 +73,12 @@ def load_encoders(configs: dict[str, FrozenTextConfig]) -> dict[str, FrozenEncod
         raise UserError(str(error)) from error
 
 
-def cache_key(tae: str, texts: dict[str, FrozenEncoder]) -> str:
-    """Key of all that encodes: the TAE's alone, or with those of the text encoders."""
-    if not texts:
+def cache_key(tae: str, texts: dict[str, FrozenEncoder], first_frames: bool = False) -> str:
+    """Key of all that encodes: the TAE's alone, or with the text encoders' and what else is stored."""
+    if not texts and not first_frames:
         return tae
-    return stable_hash({"tae": tae, "text": {name: each.fingerprint() for name, each in texts.items()}})
+    keys = {name: each.fingerprint() for name, each in texts.items()}
+    return stable_hash({"tae": tae, "text": keys} | ({"first_frames": True} if first_frames else {}))
 
 
 def encode_split(
@@ -88,6 +90,8 @@ def encode_split(
     provenance: dict[str, Any] = {"pixels": str(dataset.root), "tae": config.tae, "encoder": encoder}
     if texts:
         provenance["text"] = {name: asdict(each.config) for name, each in texts.items()}
+    if config.first_frames:
+        provenance["first_frames"] = True
     parts = dataset.parts(PART_SIZE)
     columns = (TextColumn(f"encode {split}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with LatentWriter(out, key, renew=config.renew) as writer, Progress(*columns) as progress:
@@ -100,7 +104,7 @@ def encode_split(
             with writer.part(number) as part:
                 for first in range(start, stop, config.batch_size):
                     indices = range(first, min(first + config.batch_size, stop))
-                    for record in encode(model, texts, dataset, bucket, indices, config.precision):
+                    for record in encode(model, texts, dataset, bucket, indices, config):
                         part.add(record)
                     progress.advance(task, len(indices))
         writer.finish(len(parts), provenance)
@@ -113,13 +117,14 @@ def encode(
     dataset: Dataset,
     bucket: str,
     indices: range,
-    dtype: str,
+    config: Config,
 ) -> list[LatentRecord]:
     """The latent records of some clips of one bucket."""
     records = [dataset.pixels(bucket, i) for i in indices]
     video_BCTHW = torch.stack([r.video_TCHW for r in records]).transpose(1, 2).float().div_(127.5).sub_(1.0)
-    with precision.autocast(precision.resolve(dtype, CPU.type), CPU.type):
+    with precision.autocast(precision.resolve(config.precision, CPU.type), CPU.type):
         posterior = model.encode(video_BCTHW)
+        firsts = model.encode(video_BCTHW[:, :, :1]).mean_BCTHW.half() if config.first_frames else None
     moments = torch.cat([posterior.mean_BCTHW, posterior.std_BCTHW], 1).half()
     return [
         LatentRecord(
@@ -131,6 +136,7 @@ def encode(
             facts=record.facts,
             source=record.source,
             content_sha256=record.content_sha256,
+            first_C1HW=None if firsts is None else firsts[i].clone(),
             text={name: embeddings(each, record) for name, each in texts.items()},
         )
         for i, record in enumerate(records)

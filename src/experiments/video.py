@@ -65,7 +65,11 @@ def run(config: Config) -> None:
             Console(highlight=False).print(data.report())
         if config.train.sample_every:
             prepare_samples(module, config)
-        start = Start(Path(config.start_from), config.start_use) if config.start_from else None
+        start = None
+        if config.start_from:
+            # A model of films from text learns to take a known frame: that layer is new, and zero.
+            new = ("transformer.known_in.",) if config.transformer.known_channels else ()
+            start = Start(Path(config.start_from), config.start_use, new)
         fit(module, data, config.train, run_dir, start=start, label=config.name)
 
 
@@ -89,7 +93,9 @@ def fresh_keys(config: Config) -> dict[str, str]:
             encoders[tae] = pretrained.load_tae(Path(tae))[1]
         readers = {name: FrozenTextConfig(**each) for name, each in made.get("text", {}).items()}
         if all(Path(reader.path).is_dir() for reader in readers.values()):
-            encoder = latents.cache_key(encoders[tae], latents.load_encoders(readers))
+            encoder = latents.cache_key(
+                encoders[tae], latents.load_encoders(readers), made.get("first_frames", False)
+            )
             keys[stream.path] = latent_key(read_info(pixels).content, encoder)
     return keys
 

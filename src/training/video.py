@@ -42,6 +42,9 @@ class FlowConfig:
     )
     caption_drop: float = opt(0.1, "share of captions replaced by the empty one, for guidance")
     encoder_drop: float = opt(0.0, "share of samples that lose one frozen text encoder, for each")
+    first_frame: float = opt(
+        0.0, "share of films that are given their first frame (image-to-video); validation gives it to all"
+    )
     times: flow.Times = opt("logit-normal", "distribution of the flow times: logit-normal or uniform")
     time_mean: float = opt(0.0, "mean of the normal behind the logit-normal flow times")
     time_std: float = opt(1.0, "standard deviation of the normal behind the logit-normal flow times")
@@ -50,7 +53,7 @@ class FlowConfig:
     sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "how sample films are made while training")
 
     def __post_init__(self) -> None:
-        for name in ("caption_drop", "encoder_drop"):
+        for name in ("caption_drop", "encoder_drop", "first_frame"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.val_times < 1:
@@ -86,6 +89,10 @@ class VideoModule(TrainingModule):
     ) -> None:
         super().__init__(train)
         self.encoder_configs = encoders or {}
+        known = transformer.latent_channels + 1
+        if flow.first_frame and transformer.known_channels != known:
+            given = transformer.known_channels
+            raise ValueError(f"flow.first_frame needs transformer.known_channels={known}, got {given}")
         if not self.encoder_configs and transformer.context_dim != text.width:
             raise ValueError(f"context_dim must equal text.width={text.width}, got {transformer.context_dim}")
         self.transformer_config, self.text_config, self.flow_config = transformer, text, flow
@@ -168,7 +175,41 @@ class VideoModule(TrainingModule):
         c = self.flow_config
         latent = batch.sample(noise("train/posterior")) if c.sample_posterior else batch.mean_BCTHW
         t_B = flow.times_of(noise("train/time", ()), c.times, c.time_mean, c.time_std)
-        return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, self._dropped(batch))
+        known = None
+        if c.first_frame:
+            given_B = rng.rand_slots(seed, "train/first_frame", step, slots) < c.first_frame
+            known = self.known_of(batch, given_B.to(self.device))
+        return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, self._dropped(batch), known)
+
+    def known_of(self, batch: LatentBatch, given_B: Tensor) -> Tensor:
+        """What is known of the films of a batch: the first frames of some of them, of pictures nothing.
+
+        Raises:
+            DataError: the latents were encoded without first frames.
+        """
+        shape = batch.mean_BCTHW.shape
+        if shape[2] == 1:
+            return self.known(None, shape, given_B)
+        if batch.first_BC1HW is None:
+            raise DataError(
+                f"stream {batch.stream}: its latents hold no first frames; encode them with first_frames=true"
+            )
+        return self.known(batch.first_BC1HW, shape, given_B)
+
+    def known(self, first_BC1HW: Tensor | None, shape: Any, given_B: Tensor) -> Tensor:
+        """The further channels of image-to-video, [B, C + 1, T, H, W]: a latent and where it is known.
+
+        Args:
+            first_BC1HW: latents of first frames, as the TAE encodes pictures; None: nothing is known.
+            shape: of the films' latents.
+            given_B: bool, the samples that are given theirs.
+        """
+        known = torch.zeros(shape[0], shape[1] + 1, *shape[2:], device=given_B.device)
+        if first_BC1HW is not None:
+            given = given_B.float()[:, None, None, None]
+            known[:, :-1, 0] = self.normalise(first_BC1HW)[:, :, 0] * given
+            known[:, -1, 0] = given[:, 0]
+        return known
 
     def condition(self, batch: LatentBatch) -> list[str] | Embeddings:
         """What the text network reads of a batch: its captions, or frozen encoders' embeddings of them.
@@ -206,6 +247,7 @@ class VideoModule(TrainingModule):
         noise_BCTHW: Tensor,
         t_B: Tensor,
         condition: list[str] | Embeddings,
+        known_BCTHW: Tensor | None = None,
         *,
         averaged: bool = False,
     ) -> Tensor:
@@ -216,7 +258,7 @@ class VideoModule(TrainingModule):
             context = text.encode(condition)
 
             def velocity(x: Tensor, t: Tensor) -> Tensor:
-                return transformer(x, t, context.tokens_BLD, context.mask_BL)
+                return transformer(x, t, context.tokens_BLD, context.mask_BL, known_BCTHW)
 
             return flow.velocity_loss(velocity, x_BCTHW, noise_BCTHW, t_B, self.flow_config.objective)
 
@@ -232,7 +274,8 @@ class VideoModule(TrainingModule):
         """Loss of the averaged weights on fixed times and noise, keyed by the sample's id alone."""
         real = batch.real_B.bool()
         x = self.normalise(batch.mean_BCTHW)
-        losses = []
+        losses: list[Tensor] = []
+        known = self.known_of(batch, torch.ones_like(real)) if self.flow_config.first_frame else None
         for number, time in enumerate(self.validation_times().tolist()):
             noise = torch.stack(
                 [
@@ -241,7 +284,7 @@ class VideoModule(TrainingModule):
                 ]
             ).to(x)
             t_B = torch.full((len(x),), time, device=x.device)
-            loss_B = self.loss_at(x, noise, t_B, self.condition(batch), averaged=True)[real]
+            loss_B = self.loss_at(x, noise, t_B, self.condition(batch), known, averaged=True)[real]
             self.add_val(f"val/loss_t{time:.2f}", loss_B)
             losses.append(loss_B)
         mean_B = torch.stack(losses).mean(0)
@@ -269,6 +312,7 @@ class VideoModule(TrainingModule):
         sampler: SamplerConfig | None = None,
         *,
         negative: str = "",
+        first_BC1HW: Tensor | None = None,
         averaged: bool = True,
         on_step: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
@@ -278,6 +322,7 @@ class VideoModule(TrainingModule):
             prompts: as the model was trained to read them, FPS prefix included.
             seeds: one per prompt; noise depends on nothing else.
             negative: what guidance leads away from, instead of the null condition.
+            first_BC1HW: latents of first frames, as the TAE encodes pictures, for a model that takes them.
         """
         sampler = sampler or self.flow_config.sampler
         text = self.network("text", averaged=averaged)
@@ -285,6 +330,11 @@ class VideoModule(TrainingModule):
         noise = torch.stack(
             [torch.randn(shape_CTHW, generator=rng.generator(seed, "generate/noise")) for seed in seeds]
         ).to(self.device)
+        extra: Tensor | None = None
+        if first_BC1HW is not None:
+            given_B = torch.ones(len(noise), dtype=torch.bool, device=self.device)
+            extra = self.known(first_BC1HW.to(self.device), noise.shape, given_B)
+            extra = torch.cat([extra, extra]) if sampler.guided else extra
         with self.autocast():
             context = text.encode(self.read(prompts))
             if sampler.guided:
@@ -296,7 +346,7 @@ class VideoModule(TrainingModule):
                 known = transformer.cache_context(context.tokens_BLD, context.mask_BL)
 
             def velocity(x: Tensor, t: Tensor) -> Tensor:
-                return transformer(x, t, known, context.mask_BL).float()
+                return transformer(x, t, known, context.mask_BL, extra).float()
 
             objective = self.flow_config.objective
             return self.denormalise(flow.sample(velocity, noise, sampler, on_step, objective))

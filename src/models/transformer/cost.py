@@ -9,7 +9,7 @@ from src.models.transformer.config import TransformerConfig
 from src.models.transformer.media_transformer import MediaTransformer
 
 PARTS = {  # part -> what its parameters' names contain; the first that fits
-    "patches in and out": ("patch_in.", "patch_out."),
+    "patches in and out": ("patch_in.", "known_in.", "patch_out."),
     "positions": ("positions.",),
     "time, shared adaLN": ("time.",),
     "self-attention": (".attention.",),
@@ -46,7 +46,8 @@ def forward_flops(config: TransformerConfig, num_tokens: int, num_text: int) -> 
     """
     d = config.width
     time = 2 * (config.time_dim * d + d * d + 8 * d * d)
-    patches = 2 * num_tokens * 2 * d * config.latent_channels * math.prod(config.patch)
+    channels = 2 * config.latent_channels + config.known_channels
+    patches = 2 * num_tokens * d * channels * math.prod(config.patch)
     return config.layers * block_flops(config, num_tokens, num_text) + time + patches
 
 

@@ -38,6 +38,9 @@ class MediaTransformer(nn.Module):
         self.config = config
         patch_dim = config.latent_channels * math.prod(config.patch)
         self.patch_in = Linear(patch_dim, config.width, bias=config.bias)
+        if config.known_channels:  # a layer of its own, at zero: a model trained without it starts unchanged
+            known_dim = config.known_channels * math.prod(config.patch)
+            self.known_in = Linear(known_dim, config.width, zero=True)
         self.positions = FactorisedPositions(config.max_positions, config.width, config.position_std)
         self.time = TimeModulation(config.width, config.time_dim)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
@@ -46,7 +49,12 @@ class MediaTransformer(nn.Module):
         self.patch_out = Linear(config.width, patch_dim, bias=config.bias, zero=True)
 
     def forward(
-        self, x_BCTHW: Tensor, t_B: Tensor, context: Tensor | ContextCache, mask_BL: Tensor | None = None
+        self,
+        x_BCTHW: Tensor,
+        t_B: Tensor,
+        context: Tensor | ContextCache,
+        mask_BL: Tensor | None = None,
+        known_BCTHW: Tensor | None = None,
     ) -> Tensor:
         """The velocity [B, C, T, H, W] at a point of the flow.
 
@@ -55,11 +63,14 @@ class MediaTransformer(nn.Module):
             t_B: flow time in [0, 1]; 0 is noise, 1 is data.
             context: text tokens [B, L, context_dim], or `cache_context(...)` of them.
             mask_BL: bool, True where a text token is to be read. A `ContextCache` brings its own.
+            known_BCTHW: what is known of the film, `known_channels` of the latent's size; None: nothing.
         """
         grid = token_grid(x_BCTHW.shape, self.config.patch)
         positions_ND = self.positions(grid)
         modulation_B6D, last_B2D = self.time(t_B)
         x_BND = self.patch_in(to_patches(x_BCTHW, self.config.patch)).to(positions_ND.dtype)
+        if known_BCTHW is not None:
+            x_BND = x_BND + self.known_in(to_patches(known_BCTHW, self.config.patch))
         if isinstance(context, ContextCache):
             mask_BL = context.mask_BL
         for index, block in enumerate(self.blocks):

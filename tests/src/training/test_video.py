@@ -60,7 +60,7 @@ def test_latent_statistics(module: VideoModule) -> None:
 
 def test_captions_are_dropped_at_the_given_rate(module: VideoModule, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(module, "loss_at", lambda x, n, t, captions: seen.extend(captions))
+    monkeypatch.setattr(module, "loss_at", lambda x, n, t, captions, known: seen.extend(captions))
     for step in range(300):
         batch = ToyLatents(0, 1)[0]
         batch.step = step
