@@ -37,6 +37,8 @@ class GenerateConfig:
     tae: str = opt("", "run directory of the TAE; empty: the one that made the run's latents")
     use: Use = opt("ema", "weights: ema or raw")
     prompts: str = opt("", "file of prompts: .txt, one a line, or .jsonl")
+    image: str = opt("", "picture that every film starts with, for an image-to-video model; cut to the size")
+    negative: str = opt("", "what guidance leads away from; empty: the null condition of training")
     out: str = opt("", "where to write; empty: RUN/generated")
     frames: int = opt(16, "frames of each film; 1 makes pictures")
     height: int = opt(32, "height in pixels")
@@ -55,6 +57,8 @@ class GenerateConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.fps > 0:
             raise ValueError(f"fps must be above 0, got {self.fps}")
+        if self.negative and not self.sampler.guided:
+            raise ValueError(f"negative={self.negative!r} needs guidance: sampler.guidance above 1, got 1")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def generate(settings: GenerateConfig, given: list[str]) -> Path:
         for first in range(0, len(requests), settings.batch_size):
             batch = requests[first : first + settings.batch_size]
             entries += make(module, tae, settings, batch, out, lambda n: progress.advance(task, n))
+            progress.update(task, completed=(first + len(batch)) * settings.sampler.steps)
     manifest = out / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
     Console(highlight=False).print(f"{len(entries)} files and their manifest: {manifest}", soft_wrap=True)
@@ -188,6 +193,24 @@ def check_size(settings: GenerateConfig, module: VideoModule, tae: TAE) -> None:
         raise UserError(f"frames={settings.frames}: this model makes at most {most_frames}")
 
 
+def first_frames(settings: GenerateConfig, module: VideoModule, tae: TAE, num: int) -> torch.Tensor | None:
+    """The latent of the picture to start with, once for each film; None where none is given.
+
+    Raises:
+        UserError: the file is no picture, the model does not take one, or it is not films that are made.
+    """
+    if not settings.image:
+        return None
+    if module.transformer_config.known_channels != tae.config.latent_channels + 1:
+        raise UserError(f"image={settings.image}: run={settings.run} is no image-to-video model")
+    if settings.frames == 1:
+        raise UserError(f"image={settings.image}: frames=1 makes pictures; give frames above 1")
+    pixels_CHW = media.read_image(Path(settings.image), settings.height, settings.width)
+    with torch.inference_mode():
+        latent = tae.encode(pixels_CHW[None, :, None].float() / 127.5 - 1).mean_BCTHW
+    return latent.expand(num, -1, -1, -1, -1)
+
+
 def make(
     module: VideoModule,
     tae: TAE,
@@ -197,14 +220,20 @@ def make(
     advance: Any,
 ) -> list[dict[str, Any]]:
     """Sample, decode and write one batch; returns its manifest entries."""
+    first = first_frames(settings, module, tae, len(batch))
     shape = tae.latent_shape(settings.frames, settings.height, settings.width)
-    prompts = [r.prompt if settings.frames == 1 else with_fps(r.prompt, settings.fps) for r in batch]
+
+    def as_trained(text: str) -> str:
+        return text if settings.frames == 1 or not text else with_fps(text, settings.fps)
+
     with torch.inference_mode():
         latents = module.generate(
-            prompts,
+            [as_trained(r.prompt) for r in batch],
             shape,
             [r.seed for r in batch],
             settings.sampler,
+            negative=as_trained(settings.negative),
+            first_BC1HW=first,
             averaged=False,
             on_step=lambda step, x: advance(len(batch)),
         )

@@ -11,6 +11,7 @@ EXPERIMENTS = {
     "tae": "train a temporal autoencoder",
     "latents": "encode a prepared data set once",
     "video": "train the flow-matching video transformer (one stage)",
+    "claims": "run arms of the paper's claims over seeds, keeping what is finished",
     "average": "average the weights of several runs",
 }
 

@@ -67,17 +67,22 @@ def load_tae(run: Path, use: Use = "ema") -> tuple[TAE, str]:
 def load_video(run: Path, use: Use = "ema") -> Any:
     """A trained video module (text encoder, transformer, latent statistics) and its run's config."""
     from src.experiments import video
-    from src.training.video import VideoModule
 
     config = run_config(video.Config, run)
-    module = VideoModule(config.transformer, config.text, config.flow, config.train)
+    return video_module(config, read_weights(run, use), run), config
+
+
+def video_module(config: Any, found: dict[str, Tensor], run: Path) -> Any:
+    """A video module with given weights, in evaluation mode; `run` is for messages."""
+    from src.experiments import video
+
+    module = video.build_module(config)
     module.configure_model()
-    found = read_weights(run, use)
     module.ema.clear()  # the weights to use go into the networks themselves
     for name in ("text", "transformer"):
         _load(module.network(name), part(found, name), run)
     module.set_latent_statistics(found["latent_mean_C"], found["latent_std_C"])
-    return module.eval().requires_grad_(False), config
+    return module.eval().requires_grad_(False)
 
 
 def _load(model: Any, tensors: dict[str, Tensor], run: Path) -> None:

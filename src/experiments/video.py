@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from src.experiments import latents, pretrained, run_directory
-from src.models.text import ByteEncoderConfig
+from src.models.text import ByteEncoderConfig, FrozenTextConfig
 from src.models.transformer import TransformerConfig
 from src.options import opt
 from src.streaming.media_data import DataConfig, MediaData
@@ -39,6 +39,9 @@ class Config:
     start_use: Use = opt("ema", "which of its weights: ema or raw")
     transformer: TransformerConfig = opt(TransformerConfig(), "the transformer")
     text: ByteEncoderConfig = opt(ByteEncoderConfig(), "the text encoder that is trained along")
+    encoders: dict[str, FrozenTextConfig] = opt(
+        {}, "frozen text encoders by name, as the latents were encoded with; any replaces `text`"
+    )
     flow: FlowConfig = opt(FlowConfig(), "objective and sampling")
     data: DataConfig = opt(DataConfig(), "streams of latents")
     train: TrainConfig = opt(TrainConfig(), "steps and optimiser")
@@ -49,7 +52,7 @@ def run(config: Config) -> None:
     """Train the stage to its end; resumes by itself."""
     run_dir = Path(config.run_dir)
     with run_directory.opened(run_dir, config):
-        module = VideoModule(config.transformer, config.text, config.flow, config.train)
+        module = build_module(config)
         module.set_latent_statistics(*latents.read_statistics(Path(config.latents)))
         data = MediaData(
             config.data,
@@ -62,8 +65,17 @@ def run(config: Config) -> None:
             Console(highlight=False).print(data.report())
         if config.train.sample_every:
             prepare_samples(module, config)
-        start = Start(Path(config.start_from), config.start_use) if config.start_from else None
+        start = None
+        if config.start_from:
+            # A model of films from text learns to take a known frame: that layer is new, and zero.
+            new = ("transformer.known_in.",) if config.transformer.known_channels else ()
+            start = Start(Path(config.start_from), config.start_use, new)
         fit(module, data, config.train, run_dir, start=start, label=config.name)
+
+
+def build_module(config: Config) -> VideoModule:
+    """The stage's module, its networks not built yet."""
+    return VideoModule(config.transformer, config.text, config.flow, config.train, config.encoders)
 
 
 def fresh_keys(config: Config) -> dict[str, str]:
@@ -79,7 +91,12 @@ def fresh_keys(config: Config) -> dict[str, str]:
             continue  # latents moved to another machine without what they were made from
         if tae not in encoders:
             encoders[tae] = pretrained.load_tae(Path(tae))[1]
-        keys[stream.path] = latent_key(read_info(pixels).content, encoders[tae])
+        readers = {name: FrozenTextConfig(**each) for name, each in made.get("text", {}).items()}
+        if all(Path(reader.path).is_dir() for reader in readers.values()):
+            encoder = latents.cache_key(
+                encoders[tae], latents.load_encoders(readers), made.get("first_frames", False)
+            )
+            keys[stream.path] = latent_key(read_info(pixels).content, encoder)
     return keys
 
 

@@ -1,17 +1,22 @@
 """Flow matching: path, times, schedules, solvers, guidance. Pure functions; noise is always passed in."""
 
-from src.flow.objective import flow_matching_loss
+from src.flow.diffusion import diffusion_path
+from src.flow.objective import Objective, velocity_loss
 from src.flow.path import PathSample, path, predict_data
 from src.flow.sampling import SamplerConfig, sample
-from src.flow.times import fixed_times, logit_normal
+from src.flow.times import Times, fixed_times, logit_normal, times_of
 
 __all__ = [
+    "Objective",
     "PathSample",
     "SamplerConfig",
+    "Times",
+    "diffusion_path",
     "fixed_times",
-    "flow_matching_loss",
     "logit_normal",
     "path",
     "predict_data",
     "sample",
+    "times_of",
+    "velocity_loss",
 ]

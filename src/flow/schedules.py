@@ -14,6 +14,13 @@ def linear(num_steps: int) -> Tensor:
     return torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
 
 
+def cosine(num_steps: int) -> Tensor:
+    """t_i = 1 - cos(pi i / 2S): short steps near the noise, growing like a sine towards the data."""
+    times = 1 - torch.cos(torch.pi / 2 * linear(num_steps))
+    times[-1] = 1.0
+    return times
+
+
 def linear_quadratic(
     num_steps: int = 50, emulated_steps: int = 250, variant: Variant = "continuous"
 ) -> Tensor:

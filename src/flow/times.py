@@ -1,7 +1,11 @@
 """Flow times for training and for validation; all in [0, 1], 0 is noise."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+Times = Literal["logit-normal", "uniform"]
 
 
 def logit_normal(normal_B: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
@@ -9,6 +13,17 @@ def logit_normal(normal_B: Tensor, mean: float = 0.0, std: float = 1.0) -> Tenso
     if std <= 0:
         raise ValueError(f"std of the logit-normal times must be positive, got {std}")
     return torch.sigmoid(mean + std * normal_B)
+
+
+def times_of(normal_B: Tensor, kind: Times, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Flow times of one distribution, made from standard normal numbers so that the draws are the same.
+
+    Args:
+        kind: "logit-normal", or "uniform" in [0, 1] (mean and std play no part).
+    """
+    if kind == "uniform":
+        return torch.special.ndtr(normal_B.double()).to(normal_B.dtype)
+    return logit_normal(normal_B, mean, std)
 
 
 def fixed_times(num: int) -> Tensor:

@@ -63,6 +63,7 @@ class LatentBatch(Batch):
     std_BCTHW: Tensor
     fps: list[float]
     text: dict[str, tuple[Tensor, Tensor]] | None = field(default=None)
+    first_BC1HW: Tensor | None = field(default=None)  # first frames by themselves, where they are stored
 
     def sample(self, noise_BCTHW: Tensor) -> Tensor:
         """A draw from the posterior with given standard normal noise."""

@@ -87,6 +87,7 @@ def collate_latents(records: list[LatentRecord], draw: Draw, slots: list[int], s
         fps=[r.fps for r in records],
         captions=[caption_text(r, c) for r, c in zip(records, chosen, strict=True)],
         text=_stack_text(records, chosen),
+        first_BC1HW=_stack_first(records),
         **_common(records, draw, slots),
     )
 
@@ -100,6 +101,11 @@ def _common(records: list, draw: Draw, slots: list[int]) -> dict:
         "step": draw.step,
         "real_B": torch.tensor([draw.num_real is None or slot < draw.num_real for slot in slots]),
     }
+
+
+def _stack_first(records: list[LatentRecord]) -> torch.Tensor | None:
+    found = [record.first_C1HW for record in records if record.first_C1HW is not None]
+    return torch.stack(found).float() if len(found) == len(records) else None
 
 
 def _stack_text(records: list[LatentRecord], chosen: list[int]) -> dict | None:

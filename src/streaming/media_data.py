@@ -28,20 +28,42 @@ class StreamConfig:
         False, "draw each batch from all buckets together; pixels only, needs crop (and lengths for videos)"
     )
     weight: int = opt(1, "share of the steps: image 1 and video 3 means one image batch for three of videos")
-    batch_size: int = opt(8, "samples in the global batch, over all ranks")
+    batch_size: int = opt(8, "samples in the global batch, over all ranks; with tokens: its unit")
+    tokens: int = opt(
+        0, "tokens in the global batch: each bucket takes as many samples as fit; 0: batch_size samples"
+    )
     crop: int = opt(0, "side of a random square cut from each clip, in pixels; 0 keeps the whole frame")
     lengths: tuple[int, ...] = opt(
         (), "clip lengths in frames, one drawn for each step; empty keeps all frames"
     )
 
     def __post_init__(self) -> None:
-        for name, least in (("weight", 1), ("batch_size", 1), ("crop", 0)):
+        for name, least in (("weight", 1), ("batch_size", 1), ("crop", 0), ("tokens", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if any(n < 1 for n in self.lengths):
             raise ValueError(f"lengths must be at least 1 frame, got {list(self.lengths)}")
         for name in self.buckets:
             Bucket.parse(name)
+        if self.tokens and self.merge_buckets:
+            raise ValueError(f"tokens={self.tokens} is by bucket and does not go with merge_buckets=true")
+
+    def samples(self, bucket: Bucket, token_size: tuple[int, int, int]) -> int:
+        """Samples of a global batch of this bucket: `batch_size`, or what the token budget holds.
+
+        Raises:
+            ValueError: the budget does not hold `batch_size` samples.
+        """
+        if not self.tokens:
+            return self.batch_size
+        each = bucket.num_tokens(token_size)
+        fitting = self.tokens // each // self.batch_size * self.batch_size
+        if not fitting:
+            raise ValueError(
+                f"tokens={self.tokens} does not hold batch_size={self.batch_size} samples of bucket "
+                f"{bucket.name} ({each} tokens each); it needs {each * self.batch_size}"
+            )
+        return fitting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +73,10 @@ class DataConfig:
     streams: dict[str, StreamConfig] = opt({}, "training streams by name; batches are mixed, never samples")
     val: dict[str, StreamConfig] = opt(
         {}, "validation streams by name; order is that of the files, no mixing"
+    )
+    token_size: tuple[int, int, int] = opt(
+        (8, 16, 16),
+        "frames, rows, columns of pixels in one token (TAE factor times patch)",
     )
     val_batches: int = opt(0, "validation batches of each stream at most; 0 means all")
     num_workers: int = opt(
@@ -63,6 +89,8 @@ class DataConfig:
         for name, least in (("val_batches", 0), ("num_workers", 0), ("shuffle_chunks", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if min(self.token_size) < 1:
+            raise ValueError(f"token_size must be at least 1 along each axis, got {list(self.token_size)}")
 
 
 class MediaData(L.LightningDataModule):
@@ -130,14 +158,20 @@ class MediaData(L.LightningDataModule):
         return self._datasets[path]
 
     def report(self) -> str:
-        """A table of streams and buckets: records, batch size, batches in an epoch."""
-        rows = [("stream", "bucket", "records", "batch", "batches/epoch", "share of steps")]
+        """A table of streams and buckets: records, tokens, batch size, batches in an epoch.
+
+        Raises:
+            DataError: a bucket is missing or holds less than one batch.
+        """
+        self.plan()
+        rows = [("stream", "bucket", "records", "tokens", "batch", "tokens/batch", "batches/epoch", "share")]
         total = sum(s.weight for s in self.config.streams.values())
         for name, stream in self._streams("streams", self.config.streams).items():
             for bucket, plan in stream.buckets.items():
+                tokens = 0 if bucket == MERGED else Bucket.parse(bucket).num_tokens(self.config.token_size)
+                sizes = (str(tokens or "-"), str(plan.batch_size), str(tokens * plan.batch_size or "-"))
                 batches = f"{plan.per_epoch / plan.batch_size:.1f}"
-                share = f"{stream.weight}/{total}"
-                rows.append((name, bucket, str(plan.records), str(plan.batch_size), batches, share))
+                rows.append((name, bucket, str(plan.records), *sizes, batches, f"{stream.weight}/{total}"))
         widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows)
 
@@ -156,7 +190,7 @@ class MediaData(L.LightningDataModule):
         missing = [b for b in config.buckets if b not in infos]
         if missing:
             raise DataError(
-                f"{key}.buckets: {missing[0]} is not in {config.path}, which has {', '.join(infos)}"
+                f"{key}.buckets: {', '.join(missing)} not in {config.path}, which has {', '.join(infos)}"
             )
         wanted = {"all": (True, False), "videos": (False,), "images": (True,)}[config.frames]
         names = [b for b in config.buckets or sorted(infos) if Bucket.parse(b).is_image in wanted]
@@ -168,8 +202,16 @@ class MediaData(L.LightningDataModule):
         if config.merge_buckets:
             self._check_merge(key, config, [Bucket.parse(b) for b in names])
             sizes = {MERGED: tuple(n for b in names for n in sizes[b])}
-        plans = {b: BucketPlan(n, config.batch_size) for b, n in sizes.items()}
+        plans = {b: BucketPlan(n, self._samples(key, config, b)) for b, n in sizes.items()}
         return names, StreamPlan(config.weight, plans)
+
+    def _samples(self, key: str, config: StreamConfig, bucket: str) -> int:
+        if bucket == MERGED:
+            return config.batch_size
+        try:
+            return config.samples(Bucket.parse(bucket), self.config.token_size)
+        except ValueError as error:
+            raise DataError(f"{key}: {error}") from error
 
     def _check_merge(self, key: str, config: StreamConfig, buckets: list[Bucket]) -> None:
         """Every bucket must give clips of the same size. DataError names the key and the bucket."""

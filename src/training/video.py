@@ -13,10 +13,22 @@ from torch.distributed.fsdp import FSDPModule
 
 from src import flow, rng
 from src.flow import SamplerConfig
-from src.models.text import ByteEncoder, ByteEncoderConfig, TextContext, drop_captions, join_batches
+from src.models.text import (
+    ByteEncoder,
+    ByteEncoderConfig,
+    Embeddings,
+    FrozenEncoder,
+    FrozenTextConfig,
+    ProjectedText,
+    drop_captions,
+    drop_encoders,
+    join_batches,
+    without_text,
+)
 from src.models.transformer import MediaTransformer, TransformerConfig
 from src.options import opt
 from src.streaming.batches import LatentBatch
+from src.streaming.schema import DataError
 from src.training.config import TrainConfig
 from src.training.module import BatchSize, TrainingModule
 
@@ -25,7 +37,15 @@ from src.training.module import BatchSize, TrainingModule
 class FlowConfig:
     """How the flow is trained, validated and looked at."""
 
+    objective: flow.Objective = opt(
+        "flow_matching", "what is predicted: flow_matching (the paper) or v_prediction (its ablation a)"
+    )
     caption_drop: float = opt(0.1, "share of captions replaced by the empty one, for guidance")
+    encoder_drop: float = opt(0.0, "share of samples that lose one frozen text encoder, for each")
+    first_frame: float = opt(
+        0.0, "share of films that are given their first frame (image-to-video); validation gives it to all"
+    )
+    times: flow.Times = opt("logit-normal", "distribution of the flow times: logit-normal or uniform")
     time_mean: float = opt(0.0, "mean of the normal behind the logit-normal flow times")
     time_std: float = opt(1.0, "standard deviation of the normal behind the logit-normal flow times")
     sample_posterior: bool = opt(True, "train on draws from the TAE's posterior; false: on its mean")
@@ -33,12 +53,15 @@ class FlowConfig:
     sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "how sample films are made while training")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.caption_drop <= 1:
-            raise ValueError(f"caption_drop must lie in [0, 1], got {self.caption_drop}")
+        for name in ("caption_drop", "encoder_drop", "first_frame"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.val_times < 1:
             raise ValueError(f"val_times must be at least 1, got {self.val_times}")
         if self.time_std <= 0:
             raise ValueError(f"time_std must be positive, got {self.time_std}")
+        if self.objective == "v_prediction" and self.sampler.solver != "euler":
+            raise ValueError(f"sampler.solver must be euler with v_prediction, got {self.sampler.solver}")
 
 
 class VideoModule(TrainingModule):
@@ -48,8 +71,10 @@ class VideoModule(TrainingModule):
     the number of processes or workers, on where a run was interrupted, or on validation.
 
     Args:
-        latent_mean, latent_std: statistics per latent channel; kept in the checkpoint. They may also be
-            set before step 0 by `set_latent_statistics`.
+        encoders: frozen text encoders by name, whose embeddings the batches carry; without any, a byte
+            encoder is trained along.
+
+    The latents' statistics are set before step 0 by `set_latent_statistics` and kept in the checkpoint.
     """
 
     averaged = ("text", "transformer")
@@ -60,13 +85,20 @@ class VideoModule(TrainingModule):
         text: ByteEncoderConfig,
         flow: FlowConfig,
         train: TrainConfig,
+        encoders: dict[str, FrozenTextConfig] | None = None,
     ) -> None:
         super().__init__(train)
-        if transformer.context_dim != text.width:
+        self.encoder_configs = encoders or {}
+        known = transformer.latent_channels + 1
+        if flow.first_frame and transformer.known_channels != known:
+            given = transformer.known_channels
+            raise ValueError(f"flow.first_frame needs transformer.known_channels={known}, got {given}")
+        if not self.encoder_configs and transformer.context_dim != text.width:
             raise ValueError(f"context_dim must equal text.width={text.width}, got {transformer.context_dim}")
         self.transformer_config, self.text_config, self.flow_config = transformer, text, flow
         self.register_buffer("latent_mean_C", torch.zeros(transformer.latent_channels))
         self.register_buffer("latent_std_C", torch.ones(transformer.latent_channels))
+        self.frozen: dict[str, FrozenEncoder] = {}  # loaded where prompts are to be read
         # What sample films need; set by whoever has a TAE. Not part of the module's state.
         self.decoder: Callable[[Tensor, int], Tensor] | None = None
         self.sample_prompts: list[str] = []
@@ -75,9 +107,14 @@ class VideoModule(TrainingModule):
 
     def networks(self) -> dict[str, Callable[[], nn.Module]]:
         return {
-            "text": lambda: ByteEncoder(self.text_config),
+            "text": self._make_text,
             "transformer": lambda: MediaTransformer(self.transformer_config),
         }
+
+    def _make_text(self) -> nn.Module:
+        if self.encoder_configs:
+            return ProjectedText(self.encoder_configs, self.transformer_config.context_dim)
+        return ByteEncoder(self.text_config)
 
     def configure_optimizers(self) -> Any:
         return self.make_optimizer("text", "transformer")
@@ -137,17 +174,80 @@ class VideoModule(TrainingModule):
 
         c = self.flow_config
         latent = batch.sample(noise("train/posterior")) if c.sample_posterior else batch.mean_BCTHW
-        t_B = flow.logit_normal(noise("train/time", ()), c.time_mean, c.time_std)
-        uniform_B = rng.rand_slots(seed, "train/caption_drop", step, slots)
-        captions = drop_captions(batch.captions, uniform_B, c.caption_drop)
-        return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, captions)
+        t_B = flow.times_of(noise("train/time", ()), c.times, c.time_mean, c.time_std)
+        known = None
+        if c.first_frame:
+            given_B = rng.rand_slots(seed, "train/first_frame", step, slots) < c.first_frame
+            known = self.known_of(batch, given_B.to(self.device))
+        return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, self._dropped(batch), known)
+
+    def known_of(self, batch: LatentBatch, given_B: Tensor) -> Tensor:
+        """What is known of the films of a batch: the first frames of some of them, of pictures nothing.
+
+        Raises:
+            DataError: the latents were encoded without first frames.
+        """
+        shape = batch.mean_BCTHW.shape
+        if shape[2] == 1:
+            return self.known(None, shape, given_B)
+        if batch.first_BC1HW is None:
+            raise DataError(
+                f"stream {batch.stream}: its latents hold no first frames; encode them with first_frames=true"
+            )
+        return self.known(batch.first_BC1HW, shape, given_B)
+
+    def known(self, first_BC1HW: Tensor | None, shape: Any, given_B: Tensor) -> Tensor:
+        """The further channels of image-to-video, [B, C + 1, T, H, W]: a latent and where it is known.
+
+        Args:
+            first_BC1HW: latents of first frames, as the TAE encodes pictures; None: nothing is known.
+            shape: of the films' latents.
+            given_B: bool, the samples that are given theirs.
+        """
+        known = torch.zeros(shape[0], shape[1] + 1, *shape[2:], device=given_B.device)
+        if first_BC1HW is not None:
+            given = given_B.float()[:, None, None, None]
+            known[:, :-1, 0] = self.normalise(first_BC1HW)[:, :, 0] * given
+            known[:, -1, 0] = given[:, 0]
+        return known
+
+    def condition(self, batch: LatentBatch) -> list[str] | Embeddings:
+        """What the text network reads of a batch: its captions, or frozen encoders' embeddings of them.
+
+        Raises:
+            DataError: the latents were encoded without the embeddings of an encoder.
+        """
+        if not self.encoder_configs:
+            return batch.captions
+        found = batch.text or {}
+        for name in self.encoder_configs:
+            if name not in found:
+                raise DataError(
+                    f"stream {batch.stream}: its latents hold no embeddings of encoder {name}; encode them "
+                    f"again with encoders.{name} in the latents' config"
+                )
+        return {name: found[name] for name in self.encoder_configs}
+
+    def _dropped(self, batch: LatentBatch) -> list[str] | Embeddings:
+        """The condition without what is dropped for guidance."""
+        c = self.flow_config
+
+        def uniform(kind: str) -> Tensor:
+            return rng.rand_slots(self.train_config.seed, f"train/{kind}", batch.step, batch.slots)
+
+        whole, condition = uniform("caption_drop"), self.condition(batch)
+        if isinstance(condition, list):
+            return drop_captions(condition, whole, c.caption_drop)
+        uniforms = {name: uniform(f"encoder_drop/{name}") for name in condition}
+        return drop_encoders(condition, uniforms | {"": whole}, c.encoder_drop, c.caption_drop)
 
     def loss_at(
         self,
         x_BCTHW: Tensor,
         noise_BCTHW: Tensor,
         t_B: Tensor,
-        captions: list[str],
+        condition: list[str] | Embeddings,
+        known_BCTHW: Tensor | None = None,
         *,
         averaged: bool = False,
     ) -> Tensor:
@@ -155,12 +255,12 @@ class VideoModule(TrainingModule):
         text = self.network("text", averaged=averaged)
         transformer = self.network("transformer", averaged=averaged)
         with self.autocast():
-            context = text.encode(captions)
+            context = text.encode(condition)
 
             def velocity(x: Tensor, t: Tensor) -> Tensor:
-                return transformer(x, t, context.tokens_BLD, context.mask_BL)
+                return transformer(x, t, context.tokens_BLD, context.mask_BL, known_BCTHW)
 
-            return flow.flow_matching_loss(velocity, x_BCTHW, noise_BCTHW, t_B)
+            return flow.velocity_loss(velocity, x_BCTHW, noise_BCTHW, t_B, self.flow_config.objective)
 
     # ---- validation
 
@@ -168,14 +268,14 @@ class VideoModule(TrainingModule):
         """Fixed times: the middles of equally likely parts of the training distribution."""
         c = self.flow_config
         quantiles = flow.fixed_times(c.val_times).double()
-        normal = torch.special.ndtri(quantiles)
-        return torch.sigmoid(c.time_mean + c.time_std * normal).float()
+        return flow.times_of(torch.special.ndtri(quantiles), c.times, c.time_mean, c.time_std).float()
 
     def validation_step(self, batch: LatentBatch, batch_idx: int) -> None:
         """Loss of the averaged weights on fixed times and noise, keyed by the sample's id alone."""
         real = batch.real_B.bool()
         x = self.normalise(batch.mean_BCTHW)
-        losses = []
+        losses: list[Tensor] = []
+        known = self.known_of(batch, torch.ones_like(real)) if self.flow_config.first_frame else None
         for number, time in enumerate(self.validation_times().tolist()):
             noise = torch.stack(
                 [
@@ -184,7 +284,7 @@ class VideoModule(TrainingModule):
                 ]
             ).to(x)
             t_B = torch.full((len(x),), time, device=x.device)
-            loss_B = self.loss_at(x, noise, t_B, batch.captions, averaged=True)[real]
+            loss_B = self.loss_at(x, noise, t_B, self.condition(batch), known, averaged=True)[real]
             self.add_val(f"val/loss_t{time:.2f}", loss_B)
             losses.append(loss_B)
         mean_B = torch.stack(losses).mean(0)
@@ -192,6 +292,16 @@ class VideoModule(TrainingModule):
         self.add_val("val/loss_videos" if x.shape[2] > 1 else "val/loss_images", mean_B)
 
     # ---- sampling
+
+    def read(self, prompts: list[str]) -> list[str] | Embeddings:
+        """What the text network takes of prompts; empty prompts are the null condition."""
+        if not self.encoder_configs:
+            return prompts
+        for name, config in self.encoder_configs.items():
+            if name not in self.frozen:
+                self.frozen[name] = FrozenEncoder(name, config)
+        found = {name: self.frozen[name].encode(prompts) for name in self.encoder_configs}
+        return found if any(prompts) else without_text(found)
 
     @torch.no_grad()
     def generate(
@@ -201,6 +311,8 @@ class VideoModule(TrainingModule):
         seeds: list[int],
         sampler: SamplerConfig | None = None,
         *,
+        negative: str = "",
+        first_BC1HW: Tensor | None = None,
         averaged: bool = True,
         on_step: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
@@ -209,6 +321,8 @@ class VideoModule(TrainingModule):
         Args:
             prompts: as the model was trained to read them, FPS prefix included.
             seeds: one per prompt; noise depends on nothing else.
+            negative: what guidance leads away from, instead of the null condition.
+            first_BC1HW: latents of first frames, as the TAE encodes pictures, for a model that takes them.
         """
         sampler = sampler or self.flow_config.sampler
         text = self.network("text", averaged=averaged)
@@ -216,10 +330,15 @@ class VideoModule(TrainingModule):
         noise = torch.stack(
             [torch.randn(shape_CTHW, generator=rng.generator(seed, "generate/noise")) for seed in seeds]
         ).to(self.device)
+        extra: Tensor | None = None
+        if first_BC1HW is not None:
+            given_B = torch.ones(len(noise), dtype=torch.bool, device=self.device)
+            extra = self.known(first_BC1HW.to(self.device), noise.shape, given_B)
+            extra = torch.cat([extra, extra]) if sampler.guided else extra
         with self.autocast():
-            context: TextContext = text.encode(prompts)
-            if sampler.guidance != 1:
-                context = join_batches(context, text.encode([""] * len(prompts)))
+            context = text.encode(self.read(prompts))
+            if sampler.guided:
+                context = join_batches(context, text.encode(self.read([negative] * len(prompts))))
 
             # Keys and values of the text are the same at every step; sharded blocks have to make them anew.
             known: Any = context.tokens_BLD
@@ -227,9 +346,10 @@ class VideoModule(TrainingModule):
                 known = transformer.cache_context(context.tokens_BLD, context.mask_BL)
 
             def velocity(x: Tensor, t: Tensor) -> Tensor:
-                return transformer(x, t, known, context.mask_BL).float()
+                return transformer(x, t, known, context.mask_BL, extra).float()
 
-            return self.denormalise(flow.sample(velocity, noise, sampler, on_step))
+            objective = self.flow_config.objective
+            return self.denormalise(flow.sample(velocity, noise, sampler, on_step, objective))
 
     @torch.no_grad()
     def films(self) -> dict[str, Tensor]:

@@ -34,6 +34,34 @@ def attend(
     return BACKENDS[backend](q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
 
 
+def attend_packed(
+    q_NHD: Tensor,
+    k_SHD: Tensor,
+    v_SHD: Tensor,
+    q_lengths: tuple[int, ...],
+    k_lengths: tuple[int, ...],
+    *,
+    backend: str = "sdpa",
+) -> Tensor:
+    """Attention within each of several samples that lie one behind the other; nothing is padded.
+
+    Args:
+        q_NHD: queries of all samples, N their sum; keys and values [S, H, D] likewise.
+        q_lengths, k_lengths: tokens of each sample, at least 1.
+        backend: as in `attend`. "flash" is one call of its variable-length kernel; the others go through
+            the samples one by one, which computes the blocks of the diagonal only.
+
+    Returns:
+        [N, H, D]
+    """
+    assert sum(q_lengths) == len(q_NHD), (q_lengths, q_NHD.shape)
+    assert sum(k_lengths) == len(k_SHD), (k_lengths, k_SHD.shape)
+    if backend == "flash":
+        return _flash_packed(q_NHD, k_SHD, v_SHD, q_lengths, k_lengths)
+    keys = zip(q_NHD.split(q_lengths), k_SHD.split(k_lengths), v_SHD.split(k_lengths), strict=True)
+    return torch.cat([attend(q[None], k[None], v[None], backend=backend)[0] for q, k, v in keys])
+
+
 def _sdpa(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
     mask_B11S = None if key_mask_BS is None else key_mask_BS[:, None, None, :]
     out_BHLD = F.scaled_dot_product_attention(
@@ -71,6 +99,28 @@ def _flash(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor |
         max_seqlen_k=k_BSHD.shape[1],
     )
     return out.unflatten(0, (num_samples, num_queries))
+
+
+def _flash_packed(
+    q_NHD: Tensor, k_SHD: Tensor, v_SHD: Tensor, q_lengths: tuple[int, ...], k_lengths: tuple[int, ...]
+) -> Tensor:
+    try:
+        import flash_attn
+    except ImportError as error:
+        raise ValueError("attention=flash needs the package flash-attn (extra `flash`) and a GPU") from error
+
+    def starts(lengths: tuple[int, ...]) -> Tensor:
+        return F.pad(torch.tensor(lengths).cumsum(0), (1, 0)).to(q_NHD.device, torch.int32)
+
+    return flash_attn.flash_attn_varlen_func(
+        q_NHD,
+        k_SHD,
+        v_SHD,
+        cu_seqlens_q=starts(q_lengths),
+        cu_seqlens_k=starts(k_lengths),
+        max_seqlen_q=max(q_lengths),
+        max_seqlen_k=max(k_lengths),
+    )
 
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]

@@ -6,10 +6,11 @@ Shapes: B batch, N media tokens, L text tokens, H heads, D width (or head dimens
 import torch
 from torch import Tensor, nn
 
-from src.models.transformer.attention import attend
+from src.models.transformer.attention import attend, attend_packed
 from src.models.transformer.conditioning import ModulationTable, modulate
 from src.models.transformer.config import TransformerConfig
 from src.models.transformer.layers import Linear, make_ffn, make_norm, make_qk_norms
+from src.models.transformer.packing import Packing
 
 
 class SelfAttention(nn.Module):
@@ -27,9 +28,12 @@ class SelfAttention(nn.Module):
         self.out = Linear(width, width, bias=bias)
         self.query_norm, self.key_norm = make_qk_norms(qk_norm, self.head_dim)
 
-    def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor:
+    def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None, packing: Packing | None = None) -> Tensor:
         q, k, v = self.qkv(x_BND).unflatten(-1, (-1, 3, self.head_dim)).unbind(-2)
         q, k = self.query_norm(q), self.key_norm(k)
+        if packing is not None:
+            sizes = (packing.media, packing.media)
+            return self.out(attend_packed(q[0], k[0], v[0], *sizes, backend=self.backend)[None].flatten(-2))
         return self.out(attend(q, k, v, mask_BN, backend=self.backend).flatten(-2))
 
 
@@ -58,8 +62,18 @@ class CrossAttention(nn.Module):
         k, v = self.key_value(context_BLD).unflatten(-1, (-1, 2, self.head_dim)).unbind(-2)
         return self.key_norm(k), v
 
-    def forward(self, x_BND: Tensor, keys_values: tuple[Tensor, Tensor], mask_BL: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x_BND: Tensor,
+        keys_values: tuple[Tensor, Tensor],
+        mask_BL: Tensor | None,
+        packing: Packing | None = None,
+    ) -> Tensor:
         q = self.query_norm(self.query(x_BND).unflatten(-1, (-1, self.head_dim)))
+        if packing is not None:
+            k, v = (each[0] for each in keys_values)
+            sizes = (packing.media, packing.text)
+            return self.out(attend_packed(q[0], k, v, *sizes, backend=self.backend)[None].flatten(-2))
         return self.out(attend(q, *keys_values, mask_BL, backend=self.backend).flatten(-2))
 
 
@@ -88,19 +102,25 @@ class TransformerBlock(nn.Module):
         context: Tensor | tuple[Tensor, Tensor],
         mask_BL: Tensor | None,
         positions_ND: Tensor | None,
+        packing: Packing | None = None,
     ) -> Tensor:
         """One block.
 
         Args:
             context: text tokens [B, L, context_dim], or this block's keys and values of them.
             positions_ND: None where positions are not added at this layer's input.
+            packing: sizes of samples that lie one behind the other in a batch of one row.
         """
         if positions_ND is not None:
             x_BND = x_BND + positions_ND
-        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self.modulation(modulation_B6D)
-        attended = self.attention(modulate(self.attention_norm(x_BND), shift_a, scale_a))
+        modulation = self.modulation(modulation_B6D)
+        if packing is not None:
+            modulation = tuple(packing.per_token(each) for each in modulation)
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation
+        hidden = modulate(self.attention_norm(x_BND), shift_a, scale_a)
+        attended = self.attention(hidden, packing=packing)
         x_BND = torch.addcmul(x_BND, gate_a, attended.to(x_BND.dtype))
         keys_values = context if isinstance(context, tuple) else self.cross_attention.keys_values(context)
-        x_BND = x_BND + self.cross_attention(self.context_norm(x_BND), keys_values, mask_BL)
+        x_BND = x_BND + self.cross_attention(self.context_norm(x_BND), keys_values, mask_BL, packing)
         hidden = self.ffn(modulate(self.ffn_norm(x_BND), shift_f, scale_f))
         return torch.addcmul(x_BND, gate_f, hidden.to(x_BND.dtype))

@@ -15,6 +15,9 @@ class TransformerConfig:
     heads: int = opt(4, "attention heads; width / heads is the head dimension (the paper: 48 heads of 128)")
     ffn: int = opt(704, "hidden dimension of the feed-forward network, a multiple of 8 (the paper: 16384)")
     latent_channels: int = opt(16, "channels of the latent that flows in and of the velocity that flows out")
+    known_channels: int = opt(
+        0, "further channels that only flow in: what is known of the film, such as its first frame and a mask"
+    )
     patch: tuple[int, int, int] = opt((1, 2, 2), "latent frames, rows and columns in one token")
     max_positions: tuple[int, int, int] = opt(
         (32, 48, 64), "sizes of the position tables: tokens along T, H, W"
@@ -40,6 +43,8 @@ class TransformerConfig:
         for name in ("width", "layers", "heads", "ffn", "latent_channels", "context_dim", "time_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.known_channels < 0:
+            raise ValueError(f"known_channels must not be negative, got {self.known_channels}")
         if self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads={self.heads}, got {self.width}")
         if self.ffn % 8:

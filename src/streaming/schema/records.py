@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal
 
 import torch
@@ -42,6 +43,10 @@ class Bucket:
     @property
     def is_image(self) -> bool:
         return self.num_frames == 1
+
+    def num_tokens(self, size: tuple[int, int, int]) -> int:
+        """Tokens of one record where `size` pixels (frames, rows, columns) make one; ends count whole."""
+        return prod(-(-n // s) for n, s in zip((self.num_frames, self.height, self.width), size, strict=True))
 
     @staticmethod
     def matches(name: str) -> bool:
@@ -93,7 +98,8 @@ class LatentRecord:
 
     `moments_2CTHW` holds the mean in its first C channels and the standard deviation in the others,
     float16. `bucket` is the pixel bucket that it was encoded from. `text` maps an encoder's name to
-    (embeddings float16 [N, L, D], mask uint8 [N, L]), one row for each caption.
+    (embeddings float16 [N, L, D], mask uint8 [N, L]), one row for each caption. `first_C1HW` is the mean
+    of the first frame's posterior, encoded as a picture of its own, float16; None where it is not stored.
     """
 
     id: str
@@ -105,6 +111,7 @@ class LatentRecord:
     source: dict[str, Any] = field(default_factory=dict)
     content_sha256: str = ""
     text: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    first_C1HW: Tensor | None = None
 
     @property
     def num_frames(self) -> int:
@@ -124,6 +131,14 @@ class LatentRecord:
         if bool((m[m.shape[0] // 2 :] < 0).any()):
             raise DataError(
                 f"record {self.id!r}: negative standard deviation; the second half must be std, not logvar"
+            )
+        first = self.first_C1HW
+        shape = (m.shape[0] // 2, 1, *m.shape[2:])
+        if first is not None and (
+            first.dtype != torch.float16 or first.shape != shape or not first.isfinite().all()
+        ):
+            raise DataError(
+                f"record {self.id!r}: first must be finite float16 {list(shape)}, got {list(first.shape)}"
             )
         for name, (emb, mask) in self.text.items():
             good = emb.dtype == torch.float16 and emb.ndim == 3 and mask.dtype == torch.uint8
@@ -160,6 +175,8 @@ def item_of(record: Record) -> dict[str, Any]:
     else:
         meta["bucket"] = record.bucket.name
         tensors = {"moments": record.moments_2CTHW.contiguous()}
+        if record.first_C1HW is not None:
+            tensors["first"] = record.first_C1HW.contiguous()
         for name, (emb, mask) in sorted(record.text.items()):
             tensors |= {f"text_{name}": emb.contiguous(), f"mask_{name}": mask.contiguous()}
     return {"meta": json.dumps(meta, ensure_ascii=False, sort_keys=True, allow_nan=False), **tensors}
@@ -173,7 +190,8 @@ def record_of(item: dict[str, Any]) -> Record:
         return PixelRecord(video_TCHW=item["video"], **meta)
     meta["bucket"] = Bucket.parse(meta["bucket"])
     text = {key[5:]: (item[key], item["mask_" + key[5:]]) for key in item if key.startswith("text_")}
-    return LatentRecord(moments_2CTHW=item["moments"], text=text, **meta)
+    first = item.get("first")
+    return LatentRecord(moments_2CTHW=item["moments"], text=text, first_C1HW=first, **meta)
 
 
 def _validate_common(record: Record) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from src.flow import fixed_times, flow_matching_loss, logit_normal, path, predict_data
+from src.flow import fixed_times, logit_normal, path, predict_data, times_of, velocity_loss
 from src.flow.path import SIGMA_MIN
 from src.rng import generator
 
@@ -40,9 +40,9 @@ def test_data_is_recovered_from_any_point():
 
 def test_loss_is_the_mean_squared_error_per_sample():
     data, noise = torch.ones(2, 1, 1, 2, 2), torch.zeros(2, 1, 1, 2, 2)
-    loss = flow_matching_loss(lambda x, t: torch.full_like(x, 3.0), data, noise, torch.tensor([0.2, 0.8]))
+    loss = velocity_loss(lambda x, t: torch.full_like(x, 3.0), data, noise, torch.tensor([0.2, 0.8]))
     torch.testing.assert_close(loss, torch.tensor([4.0, 4.0]))
-    exact = flow_matching_loss(lambda x, t: torch.ones_like(x), data, noise, torch.tensor([0.2, 0.8]))
+    exact = velocity_loss(lambda x, t: torch.ones_like(x), data, noise, torch.tensor([0.2, 0.8]))
     assert torch.equal(exact, torch.zeros(2))
 
 
@@ -55,6 +55,15 @@ def test_logit_normal_times():
     torch.testing.assert_close(shifted, torch.sigmoid(torch.ones(1)))
     with pytest.raises(ValueError, match="std"):
         logit_normal(torch.zeros(1), std=0)
+
+
+def test_uniform_times_are_made_from_the_same_draws():
+    normal = torch.randn(20_000, generator=generator(0, "test.times"))
+    t = times_of(normal, "uniform", mean=3.0, std=9.0)
+    assert t.dtype == torch.float32
+    assert stats.kstest(t.double().numpy(), "uniform").pvalue > 0.01
+    assert (times_of(normal, "logit-normal")[t.argsort()].diff() > -1e-6).all()
+    assert torch.equal(times_of(normal, "logit-normal", 1.0, 2.0), logit_normal(normal, 1.0, 2.0))
 
 
 def test_fixed_times_are_the_middles():

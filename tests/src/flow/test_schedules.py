@@ -3,11 +3,18 @@
 import pytest
 import torch
 
-from src.flow.schedules import linear, linear_quadratic
+from src.flow.schedules import cosine, linear, linear_quadratic
 
 
 def test_linear():
     torch.testing.assert_close(linear(4), torch.tensor([0, 0.25, 0.5, 0.75, 1], dtype=torch.float64))
+
+
+def test_cosine():
+    half = 0.5**0.5
+    torch.testing.assert_close(cosine(2), torch.tensor([0, 1 - half, 1], dtype=torch.float64))
+    assert (cosine(50).diff().diff() > 0).all()
+    assert cosine(50)[-1] == 1
 
 
 def test_fifty_steps_for_250():

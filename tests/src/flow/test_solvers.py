@@ -1,12 +1,14 @@
 """Solvers, guidance and sampling against closed forms."""
 
 import math
+import re
 
 import pytest
 import torch
 from scipy import stats
 
 from src.flow import SamplerConfig, sample
+from src.flow.adaptive import dormand_prince
 from src.flow.guidance import classifier_free
 from src.flow.schedules import linear, linear_quadratic
 from src.flow.solvers import SOLVERS, euler, midpoint
@@ -32,6 +34,71 @@ def _error(solver, num_steps):
 def test_order_of_convergence(name, order):
     ratio = _error(SOLVERS[name], 40) / _error(SOLVERS[name], 80)
     assert ratio == pytest.approx(2**order, rel=0.05)
+
+
+def test_adaptive_keeps_its_tolerance_and_a_smaller_one_costs_more():
+    calls, errors, counts = [], [], []
+
+    def velocity(x, t):
+        calls.append(float(t[0]))
+        return x * 20 * torch.cos(20 * t)[:, None]
+
+    x = torch.ones(2, 1, dtype=torch.float64)
+    for tolerance in (1e-3, 1e-6, 1e-9):
+        calls.clear()
+        end = dormand_prince(velocity, x, linear(50), tolerance)
+        errors.append((end - math.exp(math.sin(20))).abs().max().item())
+        counts.append(len(calls))
+        assert max(calls) == pytest.approx(1)
+    assert all(e < 30 * tol for e, tol in zip(errors, (1e-3, 1e-6, 1e-9), strict=True))
+    assert errors[0] > 100 * errors[2]
+    assert counts[0] < counts[1] < counts[2] / 2
+    with pytest.raises(ValueError, match="tolerance=1e-09"):
+        dormand_prince(lambda x, t: (1e9 * t[:, None]).sin() * 1e9, x, linear(50), 1e-9)
+
+
+def test_adaptive_is_of_fifth_order():
+    """One step with a tolerance that accepts anything: the error falls by 2^6 when it is halved."""
+    errors = []
+    for step in (0.2, 0.1):
+        ends = torch.tensor([0, step], dtype=torch.float64)
+        end = dormand_prince(lambda x, t: x, torch.ones(1, 1, dtype=torch.float64), ends, 1e3)
+        errors.append(abs(end.item() - math.exp(step)))
+    assert errors[0] / errors[1] == pytest.approx(64, rel=0.15)
+
+
+def test_adaptive_through_the_sampler():
+    seen = []
+    config = SamplerConfig(guidance=1.0, solver="adaptive", tolerance=1e-5)
+    x = torch.ones(2, 3)
+    out = sample(lambda x, t: x, x, config, on_step=lambda i, x: seen.append(i))
+    torch.testing.assert_close(out, math.e * x, rtol=1e-4, atol=0)
+    assert seen == list(range(len(seen)))
+    assert len(seen) > 1
+
+
+def test_scale_of_guidance_over_time():
+    line = SamplerConfig(guidance=8.0, guidance_schedule="linear", guidance_end=2.0)
+    assert [line.scale(t) for t in (0.0, 0.5, 1.0)] == [8.0, 5.0, 2.0]
+    cosine = SamplerConfig(guidance=8.0, guidance_schedule="cosine", guidance_end=2.0)
+    assert [cosine.scale(t) for t in (0.0, 0.5, 1.0)] == pytest.approx([8.0, 5.0, 2.0])
+    assert cosine.scale(0.25) > line.scale(0.25)
+    assert SamplerConfig(guidance=3.0, guidance_end=9.0).scale(1.0) == 3.0
+    used = []
+
+    def velocity(x, t):
+        half = len(x) // 2
+        return torch.cat([torch.ones_like(x[:half]), torch.zeros_like(x[half:])])
+
+    def note(i, x):
+        used.append(x[0, 0].item())
+
+    config = SamplerConfig(
+        steps=2, schedule="linear", guidance=1.0, guidance_schedule="linear", guidance_end=3.0
+    )
+    sample(velocity, torch.zeros(1, 1), config, on_step=note)
+    assert used == pytest.approx([0.5, 0.5 + 0.5 * 2])  # scale 1 at t = 0, 2 at t = 0.5
+    assert not SamplerConfig(guidance=1.0).guided
 
 
 def test_midpoint_is_exact_on_linear_fields_in_time():
@@ -99,9 +166,12 @@ def test_paper_defaults():
     torch.testing.assert_close(config.times(), linear_quadratic(50, 250))
 
 
-@pytest.mark.parametrize("bad", [{"steps": 0}, {"emulated_steps": 10}, {"guidance": -1.0}])
+@pytest.mark.parametrize(
+    "bad",
+    [{"steps": 0}, {"emulated_steps": 10}, {"guidance": -1.0}, {"guidance_end": -2.0}, {"tolerance": 0}],
+)
 def test_bad_sampler_config(bad):
-    with pytest.raises(ValueError, match=f"{next(iter(bad))}.*{next(iter(bad.values()))}"):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))}.*{re.escape(str(next(iter(bad.values()))))}"):
         SamplerConfig(**bad)
 
 

@@ -200,7 +200,7 @@ def test_stale_latents_name_both_keys_and_the_command(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"batch_size": 48}, r"stream 'v': bucket 4x8x8 has 47 records, fewer than one batch of 48"),
-        ({"buckets": ("4x8x9",)}, r"data.streams.v.buckets: 4x8x9 is not in .*which has 1x8x8, 4x8x8"),
+        ({"buckets": ("4x8x9",)}, r"data.streams.v.buckets: 4x8x9 not in .*which has 1x8x8, 4x8x8"),
         ({"frames": "images", "buckets": ("4x8x8",)}, r"has no images; its buckets are"),
         ({"path": ""}, r"data.streams.v.path must be given"),
         ({"batch_size": 9}, r"data.streams.v.batch_size=9 cannot be shared equally by 2 ranks"),
@@ -216,8 +216,8 @@ def test_wrong_settings_are_told_in_one_line(toy: Path, change: dict, words: str
 def test_report_lists_every_bucket(toy: Path) -> None:
     lines = MediaData(config(toy), 0, num_steps=1).report().splitlines()
     assert [line.split() for line in lines[1:]] == [
-        ["image", "1x8x8", "23", "4", "5.8", "1/4"],
-        ["video", "4x8x8", "47", "8", "5.9", "3/4"],
+        ["image", "1x8x8", "23", "1", "4", "4", "5.8", "1/4"],
+        ["video", "4x8x8", "47", "1", "8", "8", "5.9", "3/4"],
     ]
 
 
@@ -267,3 +267,37 @@ def test_lightning_resumes_in_the_middle_without_losing_a_batch(toy: Path, tmp_p
     assert [step for step, _ in whole.seen] == list(range(12))
     assert first.seen + second.seen == whole.seen
     assert torch.equal(second.weight, whole.weight)
+
+
+def test_batch_sizes_from_a_token_budget(tmp_path: Path) -> None:
+    root = write_pixels(tmp_path / "set", {(4, 8, 8): 30, (8, 8, 16): 20, (1, 8, 8): 40})
+    stream = StreamConfig(path=str(root), batch_size=2, tokens=70)
+    options = {"token_size": (4, 4, 4), "streams": {"v": stream}}
+    data = MediaData(DataConfig(**options), 0, num_steps=20)
+    plans = data.plan().streams["v"].buckets
+    # 4, 16 and 4 tokens each: 17, 4 and 17 fit, cut to even numbers
+    assert {b: p.batch_size for b, p in plans.items()} == {"1x8x8": 16, "4x8x8": 16, "8x8x16": 4}
+    for batch in data.train_dataloader():
+        assert len(batch) == plans[batch.bucket].batch_size
+    for rank in MediaData(DataConfig(**options), 0, num_steps=4, rank=1, world_size=2).train_dataloader():
+        assert len(rank) == plans[rank.bucket].batch_size // 2
+    rows = [line.split() for line in data.report().splitlines()]
+    assert rows[0][3:6] == ["tokens", "batch", "tokens/batch"]
+    assert ["v", "8x8x16", "20", "16", "4", "64", "5.0", "1/1"] in rows
+    small = {"v": StreamConfig(path=str(root), batch_size=6, tokens=70)}
+    data = MediaData(DataConfig(token_size=(4, 4, 4), streams=small), 0, num_steps=1)
+    with pytest.raises(DataError, match="v: tokens=70 does not hold batch_size=6 samples of bucket 8x8x16"):
+        data.plan()
+    with pytest.raises(ValueError, match="does not go with merge_buckets=true"):
+        StreamConfig(tokens=3, merge_buckets=True)
+
+
+def test_the_report_refuses_empty_buckets(tmp_path: Path) -> None:
+    root = write_pixels(tmp_path / "set", {(4, 8, 8): 10, (8, 8, 16): 3})
+    data = MediaData(DataConfig(streams={"v": StreamConfig(path=str(root), batch_size=4)}), 0, num_steps=1)
+    with pytest.raises(DataError, match="bucket 8x8x16 has 3 records, fewer than one batch of 4"):
+        data.report()
+    named = StreamConfig(path=str(root), batch_size=2, buckets=("4x8x8", "1x8x8", "9x8x8"))
+    data = MediaData(DataConfig(streams={"v": named}), 0, num_steps=1)
+    with pytest.raises(DataError, match=r"v\.buckets: 1x8x8, 9x8x8 not in .*which has 4x8x8, 8x8x16"):
+        data.report()

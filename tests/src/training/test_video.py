@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from src.flow import SamplerConfig
+from src.flow.diffusion import angle
 from src.training.batches import split
-from src.training.video import VideoModule
+from src.training.video import FlowConfig, VideoModule
 from tests.src.training.toy import ToyLatents, train_config, video_module
 
 
@@ -59,7 +60,7 @@ def test_latent_statistics(module: VideoModule) -> None:
 
 def test_captions_are_dropped_at_the_given_rate(module: VideoModule, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(module, "loss_at", lambda x, n, t, captions: seen.extend(captions))
+    monkeypatch.setattr(module, "loss_at", lambda x, n, t, captions, known: seen.extend(captions))
     for step in range(300):
         batch = ToyLatents(0, 1)[0]
         batch.step = step
@@ -127,3 +128,46 @@ def test_gradients_are_clipped_and_the_norm_is_that_before(clip: float, expected
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
     assert all(p.grad is None for p in module.parameters())
+
+
+def test_negative_prompt_takes_the_place_of_the_null_condition(module: VideoModule) -> None:
+    shape, strong = (4, 2, 4, 4), SamplerConfig(steps=2, guidance=3.0)
+    plain = module.generate(["a star"], shape, [1], strong)
+    negative = module.generate(["a star"], shape, [1], strong, negative="a ring")
+    assert not torch.allclose(negative, plain)
+    same = module.generate(["a star"], shape, [1], strong, negative="a star")
+    unguided = module.generate(["a star"], shape, [1], SamplerConfig(steps=2, guidance=1.0))
+    torch.testing.assert_close(same, unguided, rtol=1e-4, atol=1e-4)
+
+
+def test_v_prediction_samples_what_it_is_trained_on(
+    module: VideoModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The v that always points at one film has loss 0 on that film, and samples become it."""
+    monkeypatch.setattr(module, "flow_config", FlowConfig(objective="v_prediction", sample_posterior=False))
+
+    def towards(x: torch.Tensor, t: torch.Tensor, *_: Any) -> torch.Tensor:
+        phi = angle(t)[:, None, None, None, None].float()
+        return (phi.cos() * x - 1.5) / phi.sin()
+
+    batch = ToyLatents(0, 1)[0]
+    batch.mean_BCTHW = torch.full_like(batch.mean_BCTHW, 1.5)
+    assert module.training_loss(batch).min() > 0.1
+    monkeypatch.setattr(module.transformer, "forward", towards)
+    assert module.training_loss(batch).max() < 1e-6
+    films = module.generate(["a"], (4, 2, 4, 4), [1], SamplerConfig(steps=5, guidance=1.0), averaged=False)
+    torch.testing.assert_close(films, torch.full_like(films, 1.5), rtol=0, atol=1e-4)
+
+
+def test_objective_and_times_are_switches(module: VideoModule) -> None:
+    batch = ToyLatents(0, 1)[3]
+    losses = []
+    for change in ({}, {"objective": "v_prediction"}, {"times": "uniform"}):
+        module.flow_config = FlowConfig(**change)
+        losses.append(module.training_loss(batch))
+    assert not torch.allclose(losses[0], losses[1])
+    assert not torch.allclose(losses[0], losses[2])
+    module.flow_config = FlowConfig(times="uniform", val_times=4)
+    torch.testing.assert_close(module.validation_times(), torch.tensor([0.125, 0.375, 0.625, 0.875]))
+    with pytest.raises(ValueError, match=r"sampler\.solver must be euler with v_prediction, got midpoint"):
+        FlowConfig(objective="v_prediction", sampler=SamplerConfig(solver="midpoint"))

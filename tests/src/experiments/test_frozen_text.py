@@ -1,0 +1,85 @@
+"""Three frozen encoders from checkpoints on disk to cached embeddings, training and generation."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from data import prepare
+from src import generate, train
+from src.config import load
+from src.errors import UserError
+from src.experiments import pretrained, video
+from src.streaming.reader import Dataset
+from src.streaming.schema import read_info
+from tests.src.experiments.test_chain import DATA, TAE, VIDEO
+from tests.src.models.text.test_frozen import write_checkpoints
+
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Latents with embeddings, and a model trained on them."""
+    root = tmp_path_factory.mktemp("text")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        configs = write_checkpoints(Path("encoders"))
+        encoders = {n: vars(c) for n, c in configs.items()}
+        Path("data.yaml").write_text(DATA)
+        Path("tae.yaml").write_text(TAE)
+        Path("video.yaml").write_text(VIDEO)
+        Path("encoders.yaml").write_text(yaml.safe_dump({"encoders": encoders}))
+        prepare.main(["data.yaml"])
+        train.main(["tae.yaml", "run_dir=tae", "train.max_steps=1", "train.val_every=0"])
+        Path("latents.yaml").write_text("{experiment: latents, tae: tae, data: data, run_dir: latents}")
+        train.main(["latents.yaml", "encoders.yaml"])
+        train.main(["video.yaml", "encoders.yaml", "run_dir=run", "flow.encoder_drop=0.3"])
+    return root
+
+
+def test_embeddings_are_those_of_the_captions_as_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    record = Dataset("latents/train").latents("16x32x32", 0)
+    assert set(record.text) == {"ul2", "byt5", "metaclip"}
+    module, config = pretrained.load_video(Path("run"))
+    found = module.read([f"FPS-16 {record.captions[1]}"])
+    for name, (tokens, mask) in found.items():
+        kept = record.text[name][0][1][: tokens.shape[1]].float()
+        assert torch.equal(record.text[name][1][1].sum(), mask.sum())
+        torch.testing.assert_close(kept, tokens[0], rtol=1e-2, atol=1e-2)
+    assert config.encoders["byt5"].quoted
+
+
+def test_it_trains_and_generates(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    state = torch.load("run/checkpoints/step-00000003.ckpt")["state_dict"]
+    module = video.build_module(load(video.Config, "run/config.yaml"))
+    module.configure_model()
+    assert not torch.equal(state["text.null"], module.text.null)
+    assert not torch.equal(state["text.projections.ul2.weight"], module.text.projections["ul2"].weight)
+    words = ["run=run", "sampler.steps=2", "sampler.guidance=3", "precision=fp32"]
+    manifest = generate.generate(load(generate.GenerateConfig, None, words), ['A sign says "red".'])
+    assert manifest.is_file()
+
+
+def test_the_cache_is_keyed_by_the_encoders(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    assert read_info("latents/train").key == next(
+        iter(video.fresh_keys(load(video.Config, "run/config.yaml")).values())
+    )
+    path = Path("encoders/ul2/config.json")
+    whole = path.read_text()
+    path.write_text(whole.replace('"d_model": 20', '"d_model":  20'))
+    try:
+        with pytest.raises(UserError, match="stale cache"):
+            train.main(["video.yaml", "encoders.yaml", "run_dir=stale"])
+    finally:
+        path.write_text(whole)
+
+
+def test_latents_without_an_encoder_say_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(UserError, match="stream videos: its latents hold no embeddings of encoder other"):
+        train.main(["video.yaml", "run_dir=other", "encoders.other.dim=5"])

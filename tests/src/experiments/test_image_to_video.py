@@ -1,0 +1,109 @@
+"""Image-to-video: first frames beside the latents, a stage that takes them, and generation from a picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data import prepare
+from src import generate, train
+from src.config import load
+from src.errors import UserError
+from src.experiments import pretrained, video
+from src.streaming.reader import Dataset
+from tests.src.experiments.test_chain import DATA, TAE, VIDEO
+
+I2V = ["transformer.known_channels=5", "flow.first_frame=0.9", "latents=first"]
+WORDS = ["run=i2v", "sampler.steps=2", "precision=fp32", "use=raw", "crf=0"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text-to-video model and an image-to-video one made from it."""
+    root = tmp_path_factory.mktemp("i2v")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for name, text in (("tae", TAE), ("video", VIDEO), ("data", DATA)):
+            Path(f"{name}.yaml").write_text(text)
+        prepare.main(["data.yaml"])
+        train.main(["tae.yaml", "run_dir=tae", "train.max_steps=1", "train.val_every=0"])
+        Path("latents.yaml").write_text("{experiment: latents, tae: tae, data: data}")
+        train.main(["latents.yaml", "run_dir=latents"])
+        train.main(["latents.yaml", "run_dir=first", "first_frames=true"])
+        train.main(["video.yaml", "run_dir=t2v", "train.max_steps=1", "train.val_every=0"])
+        train.main(["video.yaml", "run_dir=i2v", "start_from=t2v", *I2V, "train.lr=0.1"])
+        for name, level in (("dark", 0), ("bright", 255)):
+            Image.fromarray(np.full((50, 90, 3), level, np.uint8)).save(f"{name}.png")
+    return root
+
+
+def test_first_frames_are_encoded_as_pictures(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    record = Dataset("first/train").latents("16x32x32", 2)
+    pixels = Dataset("data/train").pixels("16x32x32", 2).video_TCHW[:1]
+    tae, _ = pretrained.load_tae(Path("tae"))
+    wanted = tae.encode(pixels.transpose(0, 1)[None].float() / 127.5 - 1).mean_BCTHW[0]
+    assert record.first_C1HW is not None
+    torch.testing.assert_close(record.first_C1HW.float(), wanted, rtol=1e-2, atol=1e-2)
+    assert Dataset("latents/train").latents("16x32x32", 2).first_C1HW is None
+    keys = [video.fresh_keys(load(video.Config, f"{r}/config.yaml")) for r in ("t2v", "i2v")]
+    assert set(keys[0].values()) != set(keys[1].values())
+
+
+def test_the_stage_starts_as_the_model_before(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from src.training.weights import load_weights
+
+    monkeypatch.chdir(root)
+    config = load(video.Config, "i2v/config.yaml")
+    new, (old, _) = video.build_module(config), pretrained.load_video(Path("t2v"))
+    report = load_weights(new, Path("t2v"), "ema", ("transformer.known_in.",))
+    assert report.new == ["transformer.known_in.weight"]
+    x, t, text = torch.randn(1, 4, 2, 4, 4), torch.rand(1), torch.randn(1, 3, 32)
+    known = torch.randn(1, 5, 2, 4, 4)
+    assert torch.equal(new.transformer(x, t, text, None, known), old.transformer(x, t, text))
+    trained, _ = pretrained.load_video(Path("i2v"))
+    assert trained.transformer.known_in.weight.any()
+
+
+def test_only_given_films_know_their_first_frame(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    module, _ = pretrained.load_video(Path("i2v"))
+    first = torch.randn(2, 4, 1, 4, 4)
+    known = module.known(first, (2, 4, 2, 4, 4), torch.tensor([True, False]))
+    torch.testing.assert_close(known[0, :4, 0], module.normalise(first)[0, :, 0])
+    assert known[0, 4, 0].min() == 1
+    assert not known[0, :, 1].any()
+    assert not known[1].any()
+
+
+def test_a_picture_starts_the_film(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    films = {}
+    for words in ([], ["image=dark.png"], ["image=bright.png"]):
+        settings = load(generate.GenerateConfig, None, [*WORDS, *words, f"out=out{len(films)}"])
+        films[len(films)] = (generate.generate(settings, ["a star"]).parent / "videos/0000.mp4").read_bytes()
+    assert len(set(films.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["image=gone.png"], "image=gone.png: cannot be read as a picture"),
+        (["image=dark.png", "frames=1"], "frames=1 makes pictures"),
+        (["image=dark.png", "run=t2v"], "run=t2v is no image-to-video model"),
+    ],
+)
+def test_mistakes(root: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(UserError, match=message):
+        generate.generate(load(generate.GenerateConfig, None, [*WORDS, *words]), ["a star"])
+
+
+def test_training_needs_first_frames_and_channels(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(UserError, match="stream videos: its latents hold no first frames"):
+        train.main(["video.yaml", "run_dir=x", *I2V[:2]])
+    with pytest.raises(ValueError, match="known_channels=5, got 0"):
+        video.build_module(load(video.Config, "video.yaml", ["flow.first_frame=0.5"]))
