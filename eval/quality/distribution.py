@@ -1,7 +1,8 @@
 """All distances between a judged set of features and a reference, with intervals and honest refusals."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +47,11 @@ def compare(
 
     Numbers that the sets are too small for are refused with the reason, never replaced.
     """
-    sets = (x_nd, y_md, groups_x, groups_y, seed)
+    sets = _Sets(x_nd, y_md, groups_x, groups_y, seed)
     scores = [_score(f"fd_{backbone}", _frechet, sets, notes=_size_notes(x_nd, y_md))]
     scores.append(_score(f"fd_inf_{backbone}", _frechet_inf, sets))
     scores.append(_score(f"kid_{backbone}", _kernel, sets))
-    return scores + _manifold_scores(backbone, *sets)
+    return scores + _manifold_scores(backbone, sets)
 
 
 def inception(backbone: str, probabilities_nc: Features, *, groups: Groups | None, seed: int) -> SetScore:
@@ -66,9 +67,20 @@ def inception(backbone: str, probabilities_nc: Features, *, groups: Groups | Non
     return SetScore(name=f"is_{backbone}", interval=interval, notes=(few,) if found.num < classes else ())
 
 
-def _score(name: str, measure: Callable[..., Interval], sets: tuple, notes: tuple[str, ...] = ()) -> SetScore:
+@dataclass(frozen=True)
+class _Sets:
+    x_nd: Features
+    y_md: Features
+    groups_x: Groups | None
+    groups_y: Groups | None
+    seed: int
+
+
+def _score(
+    name: str, measure: Callable[[_Sets], Interval], sets: _Sets, notes: tuple[str, ...] = ()
+) -> SetScore:
     try:
-        return SetScore(name=name, interval=measure(*sets), notes=notes)
+        return SetScore(name=name, interval=measure(sets), notes=notes)
     except ValueError as error:
         return SetScore(name=name, interval=None, refused=str(error))
 
@@ -83,51 +95,44 @@ def _size_notes(x: Features, y: Features) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _frechet(
-    x: Features, y: Features, groups_x: Groups | None, groups_y: Groups | None, seed: int
-) -> Interval:
-    moments_x, moments_y = Moments.of(x), Moments.of(y)
-    value = frechet_distance(moments_x, moments_y)
-    parts = [influences(x, moments_x, moments_y), influences(y, moments_y, moments_x)]
-    return linearised_interval(value, parts, [groups_x, groups_y], seed=seed)
+def _frechet(sets: _Sets) -> Interval:
+    x, y = Moments.of(sets.x_nd), Moments.of(sets.y_md)
+    value = frechet_distance(x, y)
+    parts = [influences(sets.x_nd, x, y), influences(sets.y_md, y, x)]
+    return linearised_interval(value, parts, [sets.groups_x, sets.groups_y], seed=sets.seed)
 
 
-def _frechet_inf(
-    x: Features, y: Features, groups_x: Groups | None, groups_y: Groups | None, seed: int
-) -> Interval:
-    """Spread from the plain distance's influences: extrapolation moves the centre, hardly the spread."""
-    value = extrapolated(x, y, seed=seed).value
-    plain = _frechet(x, y, groups_x, groups_y, seed)
-    low, high = value + plain.low - plain.mean, value + plain.high - plain.mean
-    return Interval(value, low, high, plain.num, plain.num_groups, plain.method)
+def _frechet_inf(sets: _Sets) -> Interval:
+    """To first order rows move it as they move the plain distance; the error of the fit comes on top."""
+    found = extrapolated(sets.x_nd, sets.y_md, seed=sets.seed)
+    plain = _frechet(sets)
+    below, above = (math.hypot(side, 1.96 * found.error) for side in _sides(plain))
+    return replace(plain, mean=found.value, low=found.value - below, high=found.value + above)
 
 
-def _kernel(
-    x: Features, y: Features, groups_x: Groups | None, groups_y: Groups | None, seed: int
-) -> Interval:
-    found = kernel_distance(x, y)
+def _sides(interval: Interval) -> tuple[float, float]:
+    return interval.mean - interval.low, interval.high - interval.mean
+
+
+def _kernel(sets: _Sets) -> Interval:
+    found = kernel_distance(sets.x_nd, sets.y_md)
     parts = [found.influence_x, found.influence_y]
-    return linearised_interval(found.value, parts, [groups_x, groups_y], seed=seed)
+    return linearised_interval(found.value, parts, [sets.groups_x, sets.groups_y], seed=sets.seed)
 
 
-def _manifold_scores(
-    backbone: str, x: Features, y: Features, groups_x: Groups | None, groups_y: Groups | None, seed: int
-) -> list[SetScore]:
+def _manifold_scores(backbone: str, sets: _Sets) -> list[SetScore]:
     """Intervals take the other set's balls as given."""
     kinds = ("precision", "recall", "density", "coverage")
+    x, y = sets.x_nd, sets.y_md
     try:
         found = manifold(x, y, k=NEIGHBOURS)
     except ValueError as error:
         return [SetScore(name=f"{kind}_{backbone}", interval=None, refused=str(error)) for kind in kinds]
     rows = (found.precision_n, found.recall_m, found.density_n, found.coverage_m)
     notes = (f"{len(x)} samples against {len(y)}: unequal numbers shift it",) if len(x) != len(y) else ()
-    return [
-        SetScore(
-            name=f"{kind}_{backbone}",
-            interval=bootstrap_interval(
-                values, groups_y if kind in ("recall", "coverage") else groups_x, seed=seed
-            ),
-            notes=notes,
-        )
-        for kind, values in zip(kinds, rows, strict=True)
-    ]
+    scores = []
+    for kind, values in zip(kinds, rows, strict=True):
+        groups = sets.groups_y if kind in ("recall", "coverage") else sets.groups_x
+        interval = bootstrap_interval(values, groups, seed=sets.seed)
+        scores.append(SetScore(name=f"{kind}_{backbone}", interval=interval, notes=notes))
+    return scores
