@@ -12,9 +12,21 @@ from eval.quality.features import linearised_interval
 from eval.quality.frechet import Moments, extrapolated, frechet_distance, influences
 from eval.quality.kid import kernel_distance
 from eval.quality.manifold import manifold
+from eval.results import SHARE, Score
 from eval.statistics import Interval, bootstrap_interval
 
 NEIGHBOURS = 5
+SET_SCORES = {
+    "fd": Score(-1, "", "Frechet distance, covariances divided by n - 1"),
+    "fd_inf": Score(-1, "", "Frechet distance extrapolated to infinitely many samples"),
+    "kid": Score(-1, "", "unbiased kernel distance, (a.b / d + 1)^3, over all pairs"),
+    "precision": Score(1, SHARE, f"judged samples within the reference's {NEIGHBOURS}-neighbour balls"),
+    "recall": Score(1, SHARE, "reference samples within the judged ones' balls"),
+    "density": Score(1, "", "reference balls around each judged sample, per neighbour"),
+    "coverage": Score(1, SHARE, "reference samples with a judged one in their ball"),
+    "is": Score(1, "", "inception score over the whole set, no splits"),
+}
+"""Names end in _BACKBONE."""
 Features = NDArray[np.floating]
 Groups = Sequence[Hashable]
 
