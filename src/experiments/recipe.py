@@ -5,7 +5,8 @@ change later, the recipe says so instead of mixing old and new results.
 """
 
 import json
-import subprocess
+import multiprocessing
+import runpy
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ MODULES = {
     "generate": "src.generate",
     "score": "eval.run",
 }
+PRELOADED = ["src.experiments.tae", "src.experiments.latents", "src.experiments.video"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,16 +126,33 @@ def _finished(record: Path, words: list[str], run_dir: Path) -> bool:
 
 
 def _execute(name: str, words: list[str]) -> float:
-    """Run one stage in a process of its own, so that its memory and its failures stay its own."""
+    """Run one stage in a process of its own, so that its memory and its failures stay its own.
+
+    Stages are forked from one server that has the slow imports done: several seconds less for each.
+    """
     started = time.perf_counter()
-    code = subprocess.run([sys.executable, "-m", *words]).returncode
-    if code == 2:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=_stage, args=(words,))
+    process.start()
+    try:
+        process.join()
+    except KeyboardInterrupt:
+        process.join()  # the stage got the same Ctrl-C and is writing its checkpoint
+        raise
+    if process.exitcode == 2:
         raise UserError(f"stage {name} stopped (see the line above); mend it and start the recipe again")
-    if code != 0:
+    if process.exitcode != 0:
         raise UserError(
-            f"stage {name} ended with exit code {code}; start the recipe again to go on from there"
+            f"stage {name} ended with exit code {process.exitcode}; start again to go on from there"
         )
     return time.perf_counter() - started
+
+
+def _stage(words: list[str]) -> None:
+    """`python -m MODULE WORDS...` in this process."""
+    sys.argv = words
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
 def _clock(seconds: float) -> str:

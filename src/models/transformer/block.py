@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from src.models.transformer.attention import attend
 from src.models.transformer.conditioning import ModulationTable, modulate
 from src.models.transformer.config import TransformerConfig
-from src.models.transformer.layers import Linear, make_ffn, make_norm
+from src.models.transformer.layers import Linear, make_ffn, make_norm, make_qk_norms
 
 
 class SelfAttention(nn.Module):
@@ -18,14 +18,18 @@ class SelfAttention(nn.Module):
     The fused rows are ordered (head, q|k|v, dim): equal cuts hold whole heads (tensor parallelism).
     """
 
-    def __init__(self, width: int, heads: int, *, bias: bool = False, backend: str = "sdpa") -> None:
+    def __init__(
+        self, width: int, heads: int, *, bias: bool = False, backend: str = "sdpa", qk_norm: bool = False
+    ) -> None:
         super().__init__()
         self.head_dim, self.backend = width // heads, backend
         self.qkv = Linear(width, 3 * width, bias=bias)
         self.out = Linear(width, width, bias=bias)
+        self.query_norm, self.key_norm = make_qk_norms(qk_norm, self.head_dim)
 
     def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None) -> Tensor:
         q, k, v = self.qkv(x_BND).unflatten(-1, (-1, 3, self.head_dim)).unbind(-2)
+        q, k = self.query_norm(q), self.key_norm(k)
         return self.out(attend(q, k, v, mask_BN, backend=self.backend).flatten(-2))
 
 
@@ -33,21 +37,29 @@ class CrossAttention(nn.Module):
     """Media tokens read text tokens. Keys and values do not depend on time, so sampling keeps them."""
 
     def __init__(
-        self, width: int, heads: int, context_dim: int, *, bias: bool = False, backend: str = "sdpa"
+        self,
+        width: int,
+        heads: int,
+        context_dim: int,
+        *,
+        bias: bool = False,
+        backend: str = "sdpa",
+        qk_norm: bool = False,
     ) -> None:
         super().__init__()
         self.head_dim, self.backend = width // heads, backend
         self.query = Linear(width, width, bias=bias)
         self.key_value = Linear(context_dim, 2 * width, bias=bias)
         self.out = Linear(width, width, bias=bias, zero=True)
+        self.query_norm, self.key_norm = make_qk_norms(qk_norm, self.head_dim)
 
     def keys_values(self, context_BLD: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [B, L, H, D] of the text."""
         k, v = self.key_value(context_BLD).unflatten(-1, (-1, 2, self.head_dim)).unbind(-2)
-        return k, v
+        return self.key_norm(k), v
 
     def forward(self, x_BND: Tensor, keys_values: tuple[Tensor, Tensor], mask_BL: Tensor | None) -> Tensor:
-        q = self.query(x_BND).unflatten(-1, (-1, self.head_dim))
+        q = self.query_norm(self.query(x_BND).unflatten(-1, (-1, self.head_dim)))
         return self.out(attend(q, *keys_values, mask_BL, backend=self.backend).flatten(-2))
 
 
@@ -60,10 +72,11 @@ class TransformerBlock(nn.Module):
         gate = config.initial_gate
         self.modulation = ModulationTable((0.0, 0.0, gate, 0.0, 0.0, gate), width)
         self.attention_norm = make_norm(config.norm, width)
-        self.attention = SelfAttention(width, config.heads, bias=bias, backend=backend)
+        norm = config.qk_norm
+        self.attention = SelfAttention(width, config.heads, bias=bias, backend=backend, qk_norm=norm)
         self.context_norm = make_norm(config.norm, width) if config.context_norm else nn.Identity()
         self.cross_attention = CrossAttention(
-            width, config.heads, config.context_dim, bias=bias, backend=backend
+            width, config.heads, config.context_dim, bias=bias, backend=backend, qk_norm=norm
         )
         self.ffn_norm = make_norm(config.norm, width)
         self.ffn = make_ffn(config.ffn_kind, width, config.ffn, bias=bias)

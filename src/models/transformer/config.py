@@ -24,6 +24,7 @@ class TransformerConfig:
     context_dim: int = opt(192, "dimension of the text tokens that cross-attention reads")
     context_norm: bool = opt(True, "normalise the query stream before cross-attention")
     norm: Literal["rms", "layer"] = opt("rms", "normalisation: rms (LLaMa3) or layer (DiT, ablation c)")
+    qk_norm: bool = opt(False, "normalise queries and keys of every head (the paper does not say so)")
     ffn_kind: Literal["swiglu", "silu", "gelu"] = opt(
         "swiglu", "feed-forward network: swiglu (LLaMa3) or an MLP"
     )

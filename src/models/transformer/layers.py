@@ -37,6 +37,20 @@ def make_norm(kind: str, dim: int) -> nn.Module:
     return nn.LayerNorm(dim, eps=NORM_EPS, elementwise_affine=False)
 
 
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm in the type of its input, which is what the fused kernel asks for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
+def make_qk_norms(wanted: bool, head_dim: int) -> tuple[nn.Module, nn.Module]:
+    """Norms of queries and keys, head by head: they bound the logits, so that large steps stay stable."""
+    if not wanted:
+        return nn.Identity(), nn.Identity()
+    return HeadNorm(head_dim, eps=NORM_EPS), HeadNorm(head_dim, eps=NORM_EPS)
+
+
 class SwiGLU(nn.Module):
     """down(silu(gate(x)) * up(x)), with gate and up in one matrix product.
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from src.models.transformer.attention import attend
-from src.models.transformer.block import SelfAttention
+from src.models.transformer.block import CrossAttention, SelfAttention
 from src.models.transformer.conditioning import modulate, time_features
 from src.models.transformer.layers import MLP, Linear, SwiGLU, make_norm
 from src.models.transformer.patches import from_patches, to_patches
@@ -176,3 +176,20 @@ def test_cutting_fused_rows_keeps_heads_whole():
         hidden = F.silu(x @ gate.flatten(0, 1).T) * (x @ up.flatten(0, 1).T)
         parts = parts + hidden @ ffn.down.weight.chunk(2, dim=1)[rank].T
     torch.testing.assert_close(parts, ffn(x))
+
+
+@pytest.mark.parametrize("qk_norm", [True, False])
+def test_normalised_queries_and_keys_bound_the_logits(qk_norm):
+    """However large their weights grow, attention stays what it was; without the norms it does not."""
+    own = SelfAttention(16, 2, qk_norm=qk_norm).double()
+    text = CrossAttention(16, 2, 8, qk_norm=qk_norm).double()
+    nn.init.normal_(text.out.weight)
+    x, context = randn(2, 5, 16), randn(2, 3, 8)
+    with torch.no_grad():
+        before = own(x), text(x, text.keys_values(context), None)
+        own.qkv.weight.unflatten(0, (2, 3, 8))[:, :2] *= 50
+        text.query.weight *= 50
+        text.key_value.weight.unflatten(0, (2, 2, 8))[:, 0] *= 50
+        after = own(x), text(x, text.keys_values(context), None)
+    for a, b in zip(before, after, strict=True):
+        assert torch.allclose(a, b, rtol=1e-3, atol=1e-3) == qk_norm
