@@ -3,10 +3,13 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
-from eval.manifest import Sample
-from eval.media import Video
+from eval.manifest import Sample, resolve_media
+from eval.media import Video, read_video
+from eval.sound import Sound, read_sound
 from eval.statistics import Interval, bootstrap_interval
 
 EVERYTHING = "all"
@@ -20,18 +23,67 @@ class Measurement:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Score:
+    """What a value is: `better` is 1 where more is better, -1 where less is, 0 where neither is said."""
+
+    better: int
+    unit: str = ""  # SHARE is shown in per cent
+    text: str = ""
+
+
+SHARE = "share"
+
+
+class Item:
+    """A sample with its files, each decoded once and only if a metric asks for it.
+
+    All raise ValueError, with the reason in one line, where there is no such file or it is unreadable.
+    """
+
+    def __init__(self, sample: Sample, root: Path) -> None:
+        self.sample, self.root = sample, root
+
+    def path(self, key: str) -> Path:
+        relative = getattr(self.sample, key)
+        if relative is None:
+            raise ValueError(f"names no {key}")
+        return resolve_media(self.root, relative, key)
+
+    @cached_property
+    def video(self) -> Video:
+        return read_video(self.path("video"))
+
+    @cached_property
+    def reference_video(self) -> Video:
+        return read_video(self.path("reference"))
+
+    @cached_property
+    def sound_path(self) -> Path:
+        """The sound file, or the film whose sound track it is."""
+        return self.path("video" if self.sample.audio is None and self.sample.video else "audio")
+
+    @cached_property
+    def sound(self) -> Sound:
+        return read_sound(self.sound_path)
+
+    @cached_property
+    def reference_sound(self) -> Sound:
+        return read_sound(self.path("reference"))
+
+
 class Metric(Protocol):
-    """A metric over single films. `scores` names its values in the order of the table's columns."""
+    """A metric over single samples. `scores` says what its values are, in the order of the columns."""
 
     name: str
-    scores: tuple[str, ...]
+    scores: dict[str, Score]
 
     def describe(self) -> dict[str, Any]:
         """What is measured and how: version, backbone and weights if any, preprocessing."""
         ...
 
-    def measure(self, sample: Sample, video: Video) -> Measurement:
-        """Judge one film. Raises ValueError, with the reason in one line, where that is impossible."""
+    def measure(self, item: Item) -> Measurement:
+        """Judge one sample. Raises ValueError, with the reason in one line, where that is impossible."""
         ...
 
 
@@ -62,6 +114,7 @@ class Row:
     asked: int
     used: int
     intervals: dict[str, Interval]
+    notes: tuple[str, ...] = ()
 
 
 class Tally:

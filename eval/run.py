@@ -1,36 +1,38 @@
 """Score a manifest: `python -m eval.run [CONFIG.yaml] manifest=FILE.jsonl out=FOLDER [key=value ...]`.
 
-Writes into `out`: results.jsonl (a line for every sample, dropped ones with their reason), table.md,
-table.csv, summary.json (what was measured, how, and every dropped sample) and contact_sheet.png.
+Writes into `out`: results.jsonl (a line for every sample and metric, dropped ones with their reason),
+scores.jsonl (a line for every number: what was measured, how, on how many, its interval), tables as
+table.md, table.tex and table.csv, summary.json, report.html (with the films) and contact_sheet.png.
 """
 
+import os
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eval import contact_sheet, report
-from eval.alignment.bounce_metric import BounceMetric
-from eval.manifest import Sample, iter_manifest, resolve_media
-from eval.media import read_video
-from eval.results import Metric, Record, Tally
+from eval import contact_sheet, html, report
+from eval.features.cache import FeatureCache
+from eval.features.local import LocalConfig
+from eval.manifest import Sample, iter_manifest
+from eval.metrics import BACKBONES, METRICS, PER_BACKBONE, SUITES, Extraction, build, expand, extractors
+from eval.pipeline import records, set_rows
+from eval.quality.distribution import SET_SCORES
+from eval.results import Item, Metric, Row, Score, Tally
 from src import provenance
 from src.command_line import run as run_command
 from src.config import ConfigError, help_text, load, parse_arguments, to_yaml
 from src.errors import UserError
 from src.options import opt
 
-METRICS: dict[str, type[Metric]] = {"bounce": BounceMetric}
+_METRICS_HELP = f"{', '.join((*METRICS, *PER_BACKBONE))}; suites: {', '.join(SUITES)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +41,23 @@ class EvalConfig:
 
     manifest: str = opt("???", "JSONL manifest of samples (see eval/manifest.py)")
     out: str = opt("???", "folder for results; made if it is not there")
-    metrics: tuple[str, ...] = opt(("bounce",), f"metrics to compute: {', '.join(METRICS)}")
+    metrics: tuple[str, ...] = opt(("bounce",), f"metrics to compute: {_METRICS_HELP}")
+    reference: str = opt("", "manifest of real samples, for distances between sets; empty for none")
+    backbones: tuple[str, ...] = opt((), f"backbones of features: {', '.join(BACKBONES)}")
+    local: dict[str, LocalConfig] = opt({}, "further backbones by name, from files on this machine")
+    cache: str = opt("", "folder of cached features, may be shared; empty means OUT/features")
     slices: tuple[str, ...] = opt((), "tags to cut the table by; none means every tag that occurs")
     strict: bool = opt(False, "stop at the first sample that cannot be scored instead of counting it")
     num_workers: int = opt(0, "processes that read films; 0 reads in this one. Results do not depend on it")
-    seed: int = opt(0, "seed of the bootstrap")
+    seed: int = opt(0, "seed of the bootstrap and of subsets")
     sheet_rows: int = opt(32, "samples on the contact sheet; 0 draws none")
+    html_films: int = opt(24, "films inside report.html; 0 writes no page")
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.metrics if name not in METRICS]
-        if unknown or not self.metrics:
-            got = unknown[0] if unknown else "nothing"
-            raise ValueError(f"metrics: expected some of {', '.join(METRICS)}, got {got}")
-        for key in ("num_workers", "sheet_rows"):
+        if not self.metrics and not self.backbones and not self.local:
+            raise ValueError("metrics: nothing to compute; name some metrics or backbones")
+        expand(self.metrics)
+        for key in ("num_workers", "sheet_rows", "html_films"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}: must not be negative, got {getattr(self, key)}")
 
@@ -69,70 +75,93 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
     started = time.time()
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    num_samples = sum(1 for _ in iter_manifest(config.manifest, check_files=False))
-    metrics = [METRICS[name]() for name in config.metrics]
-    tally = Tally()
-    with _progress(console) as progress, (out / "results.jsonl").open("w", encoding="utf-8") as results:
-        task = progress.add_task("reading films", total=num_samples)
-        for records in _all_records(config):
-            for record in records:
-                if config.strict and record.dropped is not None:
-                    raise ValueError(f"{config.manifest}: sample {record.id!r}: {record.dropped}")
-                results.write(record.to_json() + "\n")
-                tally.add(record)
-            progress.advance(task)
-    rows = tally.rows(slices=config.slices, seed=config.seed)
+    cache = FeatureCache(config.cache or out / "features")
+    backbones = extractors(config.backbones, config.local)
+    extractions = [Extraction(each, cache) for each in backbones]
+    metrics = build(config.metrics, backbones, cache) if config.metrics else []
+    with _progress(console) as progress:
+        judged = _judge(config, config.manifest, [*metrics, *extractions], progress, out / "results.jsonl")
+        real = _judge(config, config.reference, [*extractions], progress) if config.reference else None
+    rows = judged.tally.rows(slices=config.slices, seed=config.seed)
+    for extraction in extractions:
+        name = extraction.name
+        reference = real.items[name].get("", []) if real else []
+        rows += set_rows(extraction, judged.items[name], reference, judged.asked, config.seed)
     summary = {
-        "measured": [{"metric": metric.name, **metric.describe()} for metric in metrics],
-        "asked": num_samples,
-        "dropped": tally.dropped,
+        "measured": [{"metric": each.name, **each.describe()} for each in [*metrics, *extractions]],
+        "asked": sum(judged.asked.values()),
+        "dropped": judged.tally.dropped,
+        "reference": {"asked": sum(real.asked.values()), "dropped": real.tally.dropped} if real else None,
         "seed": config.seed,
+        "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
         "seconds": round(time.time() - started, 1),
     }
-    report.write_tables(out, rows, summary)
-    if config.sheet_rows:
-        contact_sheet.from_results(
-            out / "results.jsonl", config.manifest, out / "contact_sheet.png", config.sheet_rows
-        )
-    _print(console, config, rows, tally, out)
+    scores = {metric.name: metric.scores for metric in metrics}
+    scores |= {f"distribution_{each.name}": SET_SCORES for each in backbones}
+    rows = [row for row in rows if row.metric in scores]
+    report.write_tables(out, rows, summary, scores)
+    _show(config, rows, scores, summary, out)
+    _print(console, config, rows, scores, judged.tally, out)
     return summary
 
 
-def _all_records(config: EvalConfig) -> Iterator[list[Record]]:
-    """Records of every sample in the manifest's order, whatever the number of workers."""
-    samples = iter_manifest(config.manifest, check_files=False)
-    root = Path(config.manifest).resolve().parent
-    judge = partial(judge_sample, root=root, metrics=config.metrics)
-    if not config.num_workers:
-        yield from map(judge, samples)
-        return
-    with ProcessPoolExecutor(config.num_workers, mp_context=get_context("spawn")) as pool:
-        while block := list(islice(samples, 64 * config.num_workers)):
-            yield from pool.map(judge, block, chunksize=8)
+@dataclass(frozen=True)
+class _Judged:
+    tally: Tally
+    asked: dict[str, int]  # by system
+    items: dict[str, dict[str, list[Item]]]  # by extraction, by system: whose features there are
 
 
-def judge_sample(sample: Sample, *, root: Path, metrics: tuple[str, ...]) -> list[Record]:
-    """Decode one film and measure it; what cannot be measured becomes a record with its reason."""
-    identity = {"id": sample.id, "system": sample.system, "prompt": sample.prompt, "tags": sample.tags}
-    try:
-        if sample.video is None:
-            raise ValueError("names no video")
-        video = read_video(resolve_media(root, sample.video, "video"))
-    except ValueError as error:
-        reason = str(error).replace(str(root) + "/", "")
-        return [Record(**identity, metric=name, values=None, detail={}, dropped=reason) for name in metrics]
-    records = []
-    for name in metrics:
-        values, detail, dropped = None, {}, None
-        try:
-            measured = METRICS[name]().measure(sample, video)
-            values, detail = measured.values, measured.detail
-            if not np.isfinite(list(values.values())).all():
-                values, dropped = None, "the metric gave a number that is not finite"
-        except ValueError as error:
-            dropped = str(error)
-        records.append(Record(**identity, metric=name, values=values, detail=detail, dropped=dropped))
-    return records
+def _judge(
+    config: EvalConfig, manifest: str, metrics: list[Metric], progress: Progress, results: Path | None = None
+) -> _Judged:
+    """Run all metrics over a manifest, collecting numbers and, for extractions, which samples worked.
+
+    A reference (`results` is None) counts as one system, whatever its samples say.
+    """
+    samples, num_samples = dict[tuple[str, str], Sample](), 0
+    for sample in iter_manifest(manifest, check_files=False):
+        num_samples += 1
+        if _sets(metrics):  # else only numbers are kept, so that large sets stream through
+            samples[sample.system, sample.id] = sample
+    root = Path(manifest).resolve().parent
+    judged = _Judged(Tally(), {}, {metric.name: {} for metric in metrics})
+    task = progress.add_task("reading films" if results else "reading the reference", total=num_samples)
+    with (results or Path(os.devnull)).open("w", encoding="utf-8") as lines:
+        for group in records(manifest, metrics, config.num_workers):
+            system = group[0].system if results else ""
+            judged.asked[system] = judged.asked.get(system, 0) + 1
+            for record, metric in zip(group, metrics, strict=True):
+                if config.strict and record.dropped is not None:
+                    raise ValueError(f"{manifest}: sample {record.id!r}: {record.metric}: {record.dropped}")
+                lines.write(record.to_json() + "\n")
+                judged.tally.add(record)
+                kept = judged.items[metric.name].setdefault(system, [])
+                if isinstance(metric, Extraction) and record.dropped is None:
+                    kept.append(Item(samples[record.system, record.id], root))
+            progress.advance(task)
+    return judged
+
+
+def _sets(metrics: list[Metric]) -> bool:
+    return any(isinstance(metric, Extraction) for metric in metrics)
+
+
+def _show(
+    config: EvalConfig,
+    rows: list[Row],
+    scores: dict[str, dict[str, Score]],
+    summary: dict[str, Any],
+    out: Path,
+) -> None:
+    """What is for the eye: the contact sheet and the page with the films."""
+    if config.sheet_rows:
+        results = out / "results.jsonl"
+        contact_sheet.from_results(results, config.manifest, out / "contact_sheet.png", config.sheet_rows)
+    if config.html_films:
+        root = Path(config.manifest).resolve().parent
+        first = islice(iter_manifest(config.manifest, check_files=False), config.html_films)
+        html.write_page(out / "report.html", rows, scores, summary, [(sample, root) for sample in first])
 
 
 def _progress(console: Console) -> Progress:
@@ -140,14 +169,30 @@ def _progress(console: Console) -> Progress:
     return Progress(*parts, console=console, transient=True)
 
 
-def _print(console: Console, config: EvalConfig, rows: list[report.Row], tally: Tally, out: Path) -> None:
-    console.print(report.terminal(rows, title=f"{', '.join(config.metrics)} on {Path(config.manifest).name}"))
+def _print(
+    console: Console,
+    config: EvalConfig,
+    rows: list[Row],
+    scores: dict[str, dict[str, Score]],
+    tally: Tally,
+    out: Path,
+) -> None:
+    for metric in dict.fromkeys(row.metric for row in rows):
+        own = [row for row in rows if row.metric == metric]
+        console.print(report.terminal(own, scores[metric], f"{metric} on {Path(config.manifest).name}"))
+        for note in dict.fromkeys(note for row in own for note in row.notes):
+            console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
     for entry in tally.dropped[:10]:
-        console.print(f"dropped {entry['id']}: {entry['reason']}", style="red", markup=False, highlight=False)
+        console.print(
+            f"dropped {entry['id']} ({entry['metric']}): {entry['reason']}",
+            style="red",
+            markup=False,
+            highlight=False,
+        )
     if len(tally.dropped) > 10:
         console.print(f"and {len(tally.dropped) - 10} more, in {out / 'summary.json'}", style="red")
-    sheet = ", contact_sheet.png" if config.sheet_rows else ""
-    console.print(f"written to {out}: results.jsonl, table.md, table.csv, summary.json{sheet}")
+    shown = ", contact_sheet.png" * bool(config.sheet_rows) + ", report.html" * bool(config.html_films)
+    console.print(f"written to {out}: results.jsonl, scores.jsonl, table.*, summary.json{shown}")
 
 
 def main(argv: list[str]) -> None:

@@ -51,7 +51,7 @@ def bootstrap_interval(
         raise ValueError("values: an interval needs at least one value")
     if not np.isfinite(data).all():
         raise ValueError(f"values: {int((~np.isfinite(data)).sum())} of {len(data)} are not finite")
-    sums, sizes = _by_group(data, groups)
+    sums, sizes = group_sums(data, groups)
     mean = float(data.mean())
     if np.ptp(data) == 0 and mean in (0.0, 1.0):
         low, high = wilson_bounds(round(mean * len(sums)), len(sums), level=level)
@@ -79,7 +79,7 @@ def wilson_bounds(successes: int, num: int, *, level: float = 0.95) -> tuple[flo
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _by_group(data: np.ndarray, groups: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:
+def group_sums(data: np.ndarray, groups: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:
     if groups is None:
         return data, np.ones(len(data))
     if len(groups) != len(data):

@@ -7,16 +7,18 @@ import scipy
 
 from data.worlds.vocabulary import STILL
 from eval.alignment.bounce import VERSION, Reading, Verdict, judge, read
-from eval.manifest import Sample
-from eval.media import Video
-from eval.results import Measurement
+from eval.results import SHARE, Item, Measurement, Score
 
 
 class BounceMetric:
     """Judges films of the Bounce world against the facts in their manifest."""
 
     name = "bounce"
-    scores = ("subject", "motion", "camera")
+    scores = {
+        "subject": Score(1, SHARE, "number of objects, their shapes and colours all right"),
+        "motion": Score(1, SHARE, "directions or stillness and bounces all right"),
+        "camera": Score(1, SHARE, "the camera's label right"),
+    }
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -30,7 +32,8 @@ class BounceMetric:
             "scipy": scipy.__version__,
         }
 
-    def measure(self, sample: Sample, video: Video) -> Measurement:
+    def measure(self, item: Item) -> Measurement:
+        sample, video = item.sample, item.video
         if sample.facts is None:
             raise ValueError("names no facts to judge against")
         if "objects" not in sample.facts or "camera" not in sample.facts:

@@ -1,0 +1,145 @@
+"""Prompt lists of published benchmarks, read from the user's own copy: none of them is in this repository.
+
+Movie Gen Video Bench (txt, or csv with tags) and Movie Gen Audio Bench (jsonl) are CC-BY-NC 4.0; VBench's
+full information is a JSON list. Ids are made here or taken from the file, never from a prompt.
+"""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from eval.draws import generator
+from eval.loaders.media_files import open_text
+from eval.manifest import Sample
+
+MINI = 381  # prompts of the paper's ablations, whose list is not published
+
+
+def movie_gen_video_bench(path: str | Path) -> list[Sample]:
+    """Both files: one prompt a line (txt), or columns prompt, concept, motion_level (csv).
+
+    Ids are the 0-based places in the file, `0000` to `1002`, the same for both files. Spaces around
+    prompts go. Concepts are split at commas, each once; tags are `concept: X` and `motion: X`. A prompt
+    that occurred before keeps its id and gets the tag `duplicate`.
+
+    Raises:
+        ValueError: `PATH:LINE: what is wrong`, for an empty prompt or a header that is not the csv's.
+    """
+    path = Path(path)
+    rows = _tagged(path) if path.suffix.lower() == ".csv" else _plain(path)
+    seen, samples = set[str](), []
+    for index, (line, prompt, tags) in enumerate(rows):
+        prompt = prompt.strip()
+        if not prompt:
+            raise ValueError(f"{path}:{line}: the prompt is empty")
+        if prompt in seen:
+            tags = (*tags, "duplicate")
+        seen.add(prompt)
+        samples.append(Sample(id=f"{index:04d}", prompt=prompt, tags=tags))
+    if not samples:
+        raise ValueError(f"{path}: holds no prompt")
+    return samples
+
+
+def _plain(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
+    with open_text(path) as file:
+        lines = file.read().split("\n")
+    if lines and not lines[-1].strip():
+        lines.pop()
+    return [(number, line, ()) for number, line in enumerate(lines, 1)]
+
+
+def _tagged(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
+    with open_text(path) as file:
+        reader = csv.DictReader(file)
+        wanted = ["prompt", "concept", "motion_level"]
+        if reader.fieldnames is None or [name.strip() for name in reader.fieldnames] != wanted:
+            raise ValueError(f"{path}:1: expected the columns {', '.join(wanted)}, got {reader.fieldnames}")
+        rows = []
+        for row in reader:
+            concepts = sorted({part.strip() for part in (row["concept"] or "").split(",")} - {""})
+            tags = [f"concept: {each}" for each in concepts]
+            motion = (row["motion_level"] or "").strip()
+            rows.append(
+                (reader.line_num, row["prompt"] or "", (*tags, *([f"motion: {motion}"] * bool(motion))))
+            )
+        return rows
+
+
+def movie_gen_audio_bench(path: str | Path, prompt: str = "audio_prompt") -> list[Sample]:
+    """Lines {id, video_prompt, audio_prompt[, music_prompt]}; `prompt` says which one is wanted.
+
+    Ids are the file's own numbers, which have gaps: they are no places in the list.
+    """
+    path, samples, seen = Path(path), [], set[str]()
+    with open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                text, name = record[prompt], str(int(record["id"]))
+            except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                raise ValueError(f"{path}:{number}: expected id and {prompt} ({reason})") from None
+            if name in seen:
+                raise ValueError(f"{path}:{number}: id {name} occurs twice")
+            seen.add(name)
+            samples.append(Sample(id=name, prompt=text.strip()))
+    if not samples:
+        raise ValueError(f"{path}: holds no prompt")
+    return samples
+
+
+def vbench(path: str | Path) -> list[Sample]:
+    """VBench's full information: [{prompt_en, dimension: [...]}, ...], or a txt with a prompt a line."""
+    path = Path(path)
+    if path.suffix.lower() == ".txt":
+        return [
+            Sample(id=f"{index:04d}", prompt=line.strip())
+            for index, (_, line, _) in enumerate(_plain(path))
+            if line.strip()
+        ]
+    with open_text(path) as file:
+        try:
+            entries = json.load(file)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: not JSON ({error.msg} at line {error.lineno})") from None
+    samples = []
+    for index, entry in enumerate(entries if isinstance(entries, list) else [entries]):
+        if not isinstance(entry, dict) or not isinstance(entry.get("prompt_en"), str):
+            raise ValueError(f"{path}: entry {index}: expected an object with prompt_en")
+        tags = tuple(f"dimension: {name}" for name in entry.get("dimension", ()))
+        samples.append(Sample(id=f"{index:04d}", prompt=entry["prompt_en"].strip(), tags=tags))
+    return samples
+
+
+def bench_mini(samples: Sequence[Sample], *, num: int = MINI, seed: int = 0) -> list[Sample]:
+    """A stratified, seeded subset in the original order.
+
+    Strata are the whole sets of tags (concepts with motion level). Each stratum gives its share, the
+    rest goes to the largest remainders; duplicates of a prompt are left out first.
+
+    Raises:
+        ValueError: where there are fewer different prompts than asked for.
+    """
+    single = [each for each in samples if "duplicate" not in each.tags]
+    if len(single) < num:
+        raise ValueError(f"num: {num} asked of {len(single)} different prompts")
+    strata = defaultdict(list)
+    for index, sample in enumerate(single):
+        strata[tuple(sorted(sample.tags))].append(index)
+    names = sorted(strata)
+    exact = {name: num * len(strata[name]) / len(single) for name in names}
+    counts = {name: int(exact[name]) for name in names}
+    ties = dict(zip(names, generator(seed, "bench-mini/ties").permutation(len(names)), strict=True))
+    by_rest = sorted(names, key=lambda name: (counts[name] - exact[name], ties[name]))
+    for name in by_rest[: num - sum(counts.values())]:
+        counts[name] += 1
+    picked = []
+    for place, name in enumerate(names):
+        order = generator(seed, "bench-mini", place).permutation(len(strata[name]))
+        picked += [strata[name][i] for i in order[: counts[name]]]
+    return [single[index] for index in sorted(picked)]

@@ -1,0 +1,148 @@
+"""The metrics by name, the suites that gather them, and how they are made from a config."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.alignment.bounce_metric import BounceMetric
+from eval.alignment.onsets import BounceSound, ReferenceOnsets
+from eval.features.aisfx import Aisfx
+from eval.features.cache import FeatureCache
+from eval.features.efflite import EffLite0, EffLite0Clip
+from eval.features.extractor import Extractor, Rows
+from eval.features.local import LocalConfig, LocalExtractor
+from eval.quality.classes import paired_divergence, softmax
+from eval.quality.consistency import Consistency
+from eval.quality.fidelity import Fidelity
+from eval.quality.frames import Frames
+from eval.quality.loudness import Loudness
+from eval.quality.sound_fidelity import SoundFidelity, Speech
+from eval.results import Item, Measurement, Metric, Score
+
+METRICS: dict[str, Callable[[], Metric]] = {
+    "bounce": BounceMetric,
+    "bounce_sound": BounceSound,
+    "frames": Frames,
+    "fidelity": Fidelity,
+    "sound": Loudness,
+    "sound_fidelity": SoundFidelity,
+    "speech": Speech,
+    "onsets": ReferenceOnsets,
+}
+SUITES: dict[str, tuple[str, ...]] = {
+    "bounce_av": ("bounce", "bounce_sound", "frames", "sound"),
+    "video": ("frames", "consistency"),
+    "codec": ("fidelity", "frames"),
+    "audio": ("sound",),
+    "audio_codec": ("sound_fidelity", "sound"),
+    "video_to_audio": ("onsets", "sound"),
+}
+PER_BACKBONE = ("consistency", "kl")
+BACKBONES: dict[str, Callable[[], Extractor]] = {
+    "efflite0": EffLite0,
+    "efflite0_clip": EffLite0Clip,
+    "aisfx": Aisfx,
+}
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Fills the cache for what is computed over whole sets; per sample it only says that it worked."""
+
+    extractor: Extractor
+    cache: FeatureCache
+    scores = dict[str, Score]()
+
+    @property
+    def name(self) -> str:
+        return f"features_{self.extractor.name}"
+
+    def describe(self) -> dict[str, Any]:
+        return self.extractor.describe()
+
+    def rows(self, item: Item) -> Rows:
+        return self.cache.rows(self.extractor, media_path(self.extractor, item))
+
+    def measure(self, item: Item) -> Measurement:
+        return Measurement({}, {"rows": len(self.rows(item)["features"])})
+
+
+class Divergence:
+    """KL(reference || made) of a classifier's mean probabilities: does it hear or see the same things?"""
+
+    def __init__(self, extractor: Extractor, cache: FeatureCache) -> None:
+        self.extractor, self.cache = extractor, cache
+        self.name = f"kl_{extractor.name}"
+        self.scores = {self.name: Score(-1, "nats", "softmax, mean over rows, made kept from 0 by 1e-6")}
+
+    def describe(self) -> dict[str, Any]:
+        return {**self.extractor.describe(), "reference": "the sample's own"}
+
+    def measure(self, item: Item) -> Measurement:
+        made, real = (
+            self._probabilities(path) for path in (media_path(self.extractor, item), item.path("reference"))
+        )
+        return Measurement({self.name: float(paired_divergence(real, made)[0])})
+
+    def _probabilities(self, path: Path) -> np.ndarray:
+        rows = self.cache.rows(self.extractor, path)
+        if "logits" not in rows:
+            raise ValueError(f"{self.extractor.name} is no classifier, it has no KL divergence")
+        return softmax(rows["logits"]).mean(0, keepdims=True)
+
+
+def media_path(extractor: Extractor, item: Item) -> Path:
+    """The file that an extractor reads of a sample."""
+    if extractor.media == "sound":
+        return item.sound_path
+    return item.path("image" if item.sample.video is None and item.sample.image else "video")
+
+
+def extractors(backbones: Iterable[str], local: dict[str, LocalConfig]) -> list[Extractor]:
+    """Backbones by name: those that arrive in packages, and the user's own."""
+    made: list[Extractor] = []
+    for name in dict.fromkeys((*backbones, *local)):
+        if name in BACKBONES and name not in local:
+            made.append(BACKBONES[name]())
+        elif name in local and name not in BACKBONES:
+            made.append(LocalExtractor(name, local[name]))
+        else:
+            why = "is built in, give yours another name" if name in BACKBONES else "is unknown"
+            raise ValueError(f"backbones: {name!r} {why}; built in: {', '.join(BACKBONES)}")
+    for each in made:
+        each.describe()  # missing packages and wrong checksums are told before any film is read
+    return made
+
+
+def expand(names: Iterable[str]) -> tuple[str, ...]:
+    """Suites replaced by their metrics, each metric once.
+
+    Raises:
+        ValueError: for a name that is neither.
+    """
+    expanded = [part for name in names for part in SUITES.get(name, (name,))]
+    for name in expanded:
+        if name not in METRICS and name not in PER_BACKBONE:
+            known = ", ".join((*METRICS, *PER_BACKBONE))
+            raise ValueError(
+                f"metrics: expected some of {known} or a suite of {', '.join(SUITES)}, got {name}"
+            )
+    return tuple(dict.fromkeys(expanded))
+
+
+def build(names: Iterable[str], backbones: list[Extractor], cache: FeatureCache) -> list[Metric]:
+    """Metrics of single samples; those over features once for every backbone they can use."""
+    made: list[Metric] = []
+    for name in expand(names):
+        if name in METRICS:
+            made.append(METRICS[name]())
+            continue
+        fitting = [each for each in backbones if name == "kl" or each.describe()["rows"] == "frames"]
+        if not fitting:
+            raise ValueError(f"metrics: {name} needs a backbone, for example backbones=[efflite0]")
+        kind = {"consistency": Consistency, "kl": Divergence}[name]
+        made += [kind(extractor, cache) for extractor in fitting]
+    return made

@@ -1,0 +1,62 @@
+"""What every metric over features asks of them, and how intervals are made from influences."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.draws import generator
+from eval.statistics import NUM_RESAMPLES, Interval, group_sums
+
+Array = NDArray[np.float64]
+
+
+def check_features(features: NDArray[np.floating], *, minimum: int, name: str = "features") -> None:
+    """Refuse what cannot be measured.
+
+    Raises:
+        ValueError: not [n, d] floats, fewer rows than `minimum`, or a row that is not finite.
+    """
+    if features.ndim != 2 or not np.issubdtype(features.dtype, np.floating) or not features.shape[1]:
+        raise ValueError(f"{name}: expected floats [n, d], got {features.dtype} {list(features.shape)}")
+    if len(features) < minimum:
+        raise ValueError(f"{name}: at least {minimum} rows are needed, got {len(features)}")
+    bad = np.flatnonzero(~np.isfinite(features).all(1))
+    if len(bad):
+        raise ValueError(f"{name}: {len(bad)} of {len(features)} rows are not finite, the first is {bad[0]}")
+
+
+def linearised_interval(
+    value: float,
+    influences: Sequence[Array],
+    groups: Sequence[Sequence[Hashable] | None] | None = None,
+    *,
+    level: float = 0.95,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Interval of a number that is no mean, by a bootstrap of its first-order expansion.
+
+    Resampling rows and computing again would cost thousands of decompositions, and repeated rows bias
+    distances upwards. Instead the derivative towards each row is resampled: value + sum over the sets
+    of the mean influence of the drawn rows. It tells how far the number would move with other samples
+    of the same size, not how far its own bias is from zero.
+
+    Args:
+        influences: one array for each independent set of rows; any constant in it does not matter.
+        groups: for each set the label of each row (its prompt); whole groups are drawn together.
+    """
+    moves, num, num_groups = np.zeros(num_resamples), 0, 0
+    for side, rows in enumerate(influences):
+        sums, sizes = group_sums(rows - rows.mean(), None if groups is None else groups[side])
+        rng = generator(seed, "linearised", side, len(sums))
+        block = max(1, 4_000_000 // len(sums))
+        for start in range(0, num_resamples, block):
+            stop = min(start + block, num_resamples)
+            picks = rng.integers(len(sums), size=(stop - start, len(sums)))
+            moves[start:stop] += sums[picks].sum(1) / sizes[picks].sum(1)
+        num, num_groups = num or len(rows), num_groups or len(sums)
+    tail = (1 - level) / 2
+    low, high = np.quantile(moves, [tail, 1 - tail])
+    method = f"linearised bootstrap x{num_resamples}"
+    return Interval(value, value + float(low), value + float(high), num, num_groups, method)

@@ -1,0 +1,69 @@
+"""Films against their reference, frame by frame: PSNR, SSIM, MS-SSIM (torchmetrics)."""
+
+import math
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from eval.results import Item, Measurement, Score
+
+CAP = 100.0  # dB for equal frames, whose PSNR is infinite and would swallow every mean
+SMALLEST = 11 * 2**4 - 10  # pixels that five scales of an 11-pixel window need (more than 160)
+
+
+class Fidelity:
+    """Needs `reference`: a film of the same size and number of frames."""
+
+    name = "fidelity"
+    scores = {
+        "psnr": Score(1, "dB", f"mean over frames, RGB, range 255; equal frames count {CAP:.0f} dB"),
+        "psnr_film": Score(1, "dB", "of the whole film's mean squared error"),
+        "ssim": Score(1, "", "gaussian window of 11 pixels, sigma 1.5, K 0.01 and 0.03, mean of RGB"),
+        "ms_ssim": Score(1, "", f"five scales; films of {SMALLEST} pixels or more"),
+    }
+
+    def describe(self) -> dict[str, Any]:
+        preprocessing = "frames as decoded, RGB uint8, no resizing"
+        return {
+            "backbone": None,
+            "preprocessing": preprocessing,
+            "torchmetrics": version("torchmetrics"),
+            "reference": "the sample's own",
+        }
+
+    def measure(self, item: Item) -> Measurement:
+        video, reference = item.video, item.reference_video
+        if video.frames_THWC.shape != reference.frames_THWC.shape:
+            shapes = (f"{list(each.frames_THWC.shape[:3])}" for each in (video, reference))
+            raise ValueError("film and reference differ in frames or size: {} and {}".format(*shapes))
+        if video.fps and reference.fps and not math.isclose(video.fps, reference.fps, rel_tol=1e-3):
+            raise ValueError(f"film and reference differ in frame rate: {video.fps:g}, {reference.fps:g}")
+        return Measurement(compare_films(video.frames_THWC, reference.frames_THWC))
+
+
+def psnr(mse: float) -> float:
+    """dB for a range of 255, at most CAP."""
+    return min(CAP, 10 * math.log10(255**2 / mse)) if mse > 0 else CAP
+
+
+def compare_films(made_THWC: np.ndarray, real_THWC: np.ndarray) -> dict[str, float]:
+    """All values for two films of one shape; frames go through one by one, so memory stays small."""
+    import torch
+    from torchmetrics.functional.image import (
+        multiscale_structural_similarity_index_measure as ms_ssim,
+    )
+    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+    side = min(made_THWC.shape[1:3])
+    errors, similar, scaled = [], [], []
+    for pair in zip(made_THWC, real_THWC, strict=True):
+        errors.append(float(((pair[0].astype(np.float64) - pair[1]) ** 2).mean()))
+        made, real = (torch.from_numpy(frame.astype(np.float64)).permute(2, 0, 1)[None] for frame in pair)
+        if side >= 11:
+            similar.append(float(ssim(made, real, data_range=255.0)))
+        if side >= SMALLEST:
+            scaled.append(float(ms_ssim(made, real, data_range=255.0)))
+    values = {"psnr": float(np.mean([psnr(e) for e in errors])), "psnr_film": psnr(float(np.mean(errors)))}
+    values |= {"ssim": float(np.mean(similar))} if similar else {}
+    return values | ({"ms_ssim": float(np.mean(scaled))} if scaled else {})

@@ -1,0 +1,103 @@
+"""Sounds judged by themselves: loudness, peaks, clipping, silence, offset, bandwidth."""
+
+from typing import Any
+
+import numpy as np
+import scipy
+from scipy.signal import stft
+
+from eval.results import SHARE, Item, Measurement, Score
+from eval.sound import Sound
+
+SILENCE_DB, CLIP_LEVEL, ROLL_OFF_DB = -60.0, 0.999, -60.0
+WINDOW_S = 0.02
+GATE_LUFS = -70.0
+
+
+class Loudness:
+    """No reference, no network. Silence has no loudness and no bandwidth: those values are then left out."""
+
+    name = "sound"
+    scores = {
+        "lufs": Score(0, "LUFS", "integrated loudness (ITU-R BS.1770, libavfilter ebur128)"),
+        "peak_db": Score(0, "dBFS", "largest sample"),
+        "clipped": Score(-1, SHARE, f"samples at or above {CLIP_LEVEL} of full scale"),
+        "silent": Score(-1, SHARE, f"windows of {1000 * WINDOW_S:.0f} ms below {SILENCE_DB:.0f} dBFS (RMS)"),
+        "offset": Score(-1, "", "mean of the samples, absolute, the largest of the channels"),
+        "bandwidth_hz": Score(1, "Hz", f"highest frequency within {-ROLL_OFF_DB:.0f} dB of the loudest"),
+    }
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "backbone": None,
+            "preprocessing": "samples as decoded, float; no resampling, no normalisation; bandwidth of the "
+            "mean of the channels",
+            "scipy": scipy.__version__,
+        }
+
+    def measure(self, item: Item) -> Measurement:
+        return Measurement(judge_sound(item.sound))
+
+
+def judge_sound(sound: Sound) -> dict[str, float]:
+    """All values of one sound."""
+    samples_CS = sound.samples_CS.astype(np.float64)
+    loudest = np.abs(samples_CS).max()
+    values = {
+        "clipped": float((np.abs(samples_CS) >= CLIP_LEVEL).mean()),
+        "silent": silent_share(samples_CS, sound.rate),
+        "offset": float(np.abs(samples_CS.mean(1)).max()),
+    }
+    if loudest > 0:
+        values["peak_db"] = float(20 * np.log10(loudest))
+        values["bandwidth_hz"] = bandwidth(samples_CS.mean(0), sound.rate)
+        lufs = integrated_loudness(sound)
+        if lufs > GATE_LUFS:
+            values["lufs"] = lufs
+    return values
+
+
+def silent_share(samples_CS: np.ndarray, rate: int) -> float:
+    """Share of windows in which every channel is silent; a last window may be short."""
+    size = max(1, round(WINDOW_S * rate))
+    edges = np.arange(0, samples_CS.shape[1], size)
+    energy = np.add.reduceat(samples_CS**2, edges, axis=1).max(0)
+    lengths = np.diff([*edges, samples_CS.shape[1]])
+    return float((energy / lengths < 10 ** (SILENCE_DB / 10)).mean())
+
+
+def bandwidth(mono_S: np.ndarray, rate: int) -> float:
+    """Hz; from the mean power spectrum of windows of 2048 samples. 0 for a channel sum of nothing."""
+    size = min(2048, len(mono_S))
+    hertz, _, spectrum = stft(mono_S, rate, nperseg=size, boundary=None, padded=False)
+    power = (np.abs(spectrum) ** 2).mean(1)
+    loud = np.flatnonzero(power > power.max() * 10 ** (ROLL_OFF_DB / 10))
+    return float(hertz[loud[-1]]) if len(loud) else 0.0
+
+
+def integrated_loudness(sound: Sound) -> float:
+    """LUFS of a mono or stereo sound (others are mixed to mono), -70 or less for silence.
+
+    What is shorter than one gating block of 0.4 s is repeated to fill it.
+    """
+    import av
+    from av.filter import Graph
+
+    samples_CS = sound.samples_CS if len(sound.samples_CS) < 3 else sound.mono[None]
+    repeats = -(-round(0.5 * sound.rate) // samples_CS.shape[1])
+    samples_CS = np.ascontiguousarray(np.tile(samples_CS, (1, repeats)), np.float32)
+    layout = "mono" if len(samples_CS) == 1 else "stereo"
+    graph = Graph()
+    source = graph.add_abuffer(sample_rate=sound.rate, format="fltp", layout=layout)
+    graph.link_nodes(source, graph.add("ebur128", "metadata=1"), graph.add("abuffersink")).configure()
+    frame = av.AudioFrame.from_ndarray(samples_CS, format="fltp", layout=layout)
+    frame.sample_rate = sound.rate
+    graph.push(frame)
+    graph.push(None)
+    last = GATE_LUFS
+    while True:
+        try:
+            out = graph.pull()
+        except (av.error.EOFError, av.error.BlockingIOError):
+            return last
+        last = float(out.metadata.get("lavfi.r128.I", last))

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+
+from eval.manifest import Sample
+from eval.quality.loudness import Loudness, integrated_loudness, judge_sound
+from eval.quality.sound_fidelity import SoundFidelity, Speech, compare_sounds, si_sdr
+from eval.results import Item
+from eval.sound import Sound, write_sound
+
+RATE = 48_000
+
+
+def sine(level=0.5, hertz=997.0, seconds=1.0, channels=1):
+    wave = level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE)
+    return Sound(np.repeat(wave[None], channels, 0).astype(np.float32), RATE)
+
+
+def noise(seed=0, level=0.1, seconds=1.0):
+    return np.random.default_rng(seed).normal(0, level, round(seconds * RATE)).astype(np.float32)
+
+
+def test_loudness_of_the_standards_tones():
+    # EBU Tech 3341, case 1: a stereo 1 kHz sine with peaks at -23 dBFS reads -23.0 LUFS (+-0.1)
+    tone = sine(10 ** (-23 / 20), 1000, 20, channels=2)
+    assert integrated_loudness(tone) == pytest.approx(-23.0, abs=0.1)
+    assert integrated_loudness(sine(10 ** (-33 / 20), 1000, 20, 2)) == pytest.approx(-33.0, abs=0.1)
+    assert integrated_loudness(sine(10 ** (-23 / 20), 1000, 0.2, 2)) == pytest.approx(-23.0, abs=0.3)
+
+
+def test_values_of_known_sounds():
+    found = judge_sound(sine())
+    assert found["peak_db"] == pytest.approx(-6.02, abs=0.01)
+    assert found["clipped"] == 0
+    assert found["silent"] == 0
+    assert found["bandwidth_hz"] == pytest.approx(997, abs=200)  # the window's skirt
+    half = np.concatenate([sine().samples_CS, np.zeros((1, RATE), np.float32)], 1)
+    assert judge_sound(Sound(half, RATE))["silent"] == pytest.approx(0.5, abs=0.02)
+    hard = Sound(np.clip(4 * sine().samples_CS, -1, 1), RATE)
+    assert judge_sound(hard)["clipped"] == pytest.approx(2 / 3, abs=0.01)  # asin(1/2) of a quarter turn
+    assert judge_sound(Sound(sine().samples_CS + 0.25, RATE))["offset"] == pytest.approx(0.25, abs=1e-3)
+    silence = judge_sound(Sound(np.zeros((2, 900), np.float32), RATE))
+    assert silence == {"clipped": 0.0, "silent": 1.0, "offset": 0.0}
+    assert judge_sound(Sound(np.full((1, 1), 0.5, np.float32), RATE))["silent"] == 0
+
+
+def test_bandwidth_sees_a_low_pass():
+    full = Sound(noise()[None], RATE)
+    low = full.at_rate(16_000).at_rate(RATE)
+    assert judge_sound(full)["bandwidth_hz"] > 23_000
+    assert judge_sound(low)["bandwidth_hz"] == pytest.approx(8_000, rel=0.3)
+
+
+def test_si_sdr_against_torchmetrics_and_closed_form():
+    from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio as reference
+
+    real, made = noise(0), noise(0) * 0.3 + noise(1, 0.02)
+    theirs = reference(torch.from_numpy(made).double(), torch.from_numpy(real).double(), zero_mean=True)
+    assert si_sdr(made, real) == pytest.approx(float(theirs), abs=1e-6)
+    assert si_sdr(2 * real, real) > 90
+    assert si_sdr(np.zeros(9), np.arange(9.0)) is None
+
+
+def test_distances_grow_with_noise():
+    real = sine().mono
+    found = [compare_sounds(real + noise(1, level), real) for level in (0.0, 0.003, 0.03, 0.3)]
+    assert found[0]["mel"] == found[0]["stft"] == 0
+    for name, sign in (("mel", 1), ("stft", 1), ("si_sdr", -1)):
+        assert (sign * np.diff([each[name] for each in found]) > 0).all()
+    assert compare_sounds(10 * real, real)["mel"] <= 1.0001  # one decade
+
+
+def test_metrics_on_files(tmp_path):
+    write_sound(tmp_path / "a.wav", noise()[None], RATE)
+    write_sound(tmp_path / "b.wav", noise(seconds=0.9)[None], RATE)
+    write_sound(tmp_path / "c.wav", noise()[None, : RATE - 100], RATE)
+
+    def item(audio, reference):
+        return Item(Sample(id="1", prompt="", audio=audio, reference=reference), tmp_path)
+
+    assert SoundFidelity().measure(item("a.wav", "a.wav")).values["si_sdr"] > 90
+    assert SoundFidelity().measure(item("a.wav", "c.wav")).values["si_sdr"] > 90
+    with pytest.raises(ValueError, match=r"differ in length: 1\.000 s, 0\.900 s"):
+        SoundFidelity().measure(item("a.wav", "b.wav"))
+    with pytest.raises(ValueError, match="names no reference"):
+        SoundFidelity().measure(item("a.wav", None))
+    assert Loudness().measure(item("a.wav", None)).values["lufs"] < 0
+
+
+def test_speech(tmp_path):
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    time = np.arange(3 * 16_000) / 16_000
+    voice = sum(np.sin(2 * np.pi * 130 * k * time) / k for k in range(1, 20)) * (np.sin(8 * time) > -0.3)
+    voice = (0.1 * voice).astype(np.float32)
+    rough = voice + np.random.default_rng(0).normal(0, 0.05, len(voice)).astype(np.float32)
+    for name, wave in (("a", voice), ("b", rough)):
+        write_sound(tmp_path / f"{name}.wav", wave[None], 16_000)
+    good, bad = (
+        Speech().measure(Item(Sample(id="1", prompt="", audio=a, reference="a.wav"), tmp_path)).values
+        for a in ("a.wav", "b.wav")
+    )
+    assert good["pesq"] > 4.5 > bad["pesq"]
+    assert good["stoi"] > 0.99 > bad["stoi"]

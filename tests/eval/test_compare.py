@@ -1,0 +1,79 @@
+import csv
+import itertools
+
+import numpy as np
+import pytest
+
+from eval.compare import CompareConfig, compare, main
+from eval.comparison import compare_systems, holm, permutation_p
+from eval.manifest import Sample, write_manifest
+from eval.media import write_video
+from eval.run import EvalConfig, score
+from src.errors import UserError
+from tests.eval.films import waves
+
+
+def test_permutation_test_against_all_flips_and_the_t_test():
+    from scipy.stats import ttest_1samp
+
+    few = np.array([0.3, -0.1, 0.5, 0.2, 0.4])
+    flips = [abs(np.dot(signs, few)) >= few.sum() - 1e-12 for signs in itertools.product((1, -1), repeat=5)]
+    assert permutation_p(few) == np.mean(flips) == 2 * 2 / 32
+    many = np.random.default_rng(0).normal(0.2, 1, 100)
+    assert permutation_p(many) == pytest.approx(ttest_1samp(many, 0).pvalue, abs=0.01)
+    grouped = permutation_p(np.repeat(many[:20], 5), np.repeat(np.arange(20), 5))
+    assert grouped == pytest.approx(permutation_p(many[:20]), abs=0.02)
+    assert permutation_p(np.ones(50)) == pytest.approx(1 / 10_001)
+    assert permutation_p(np.zeros(50)) == 1
+
+
+def test_the_test_keeps_its_level():
+    rng = np.random.default_rng(3)
+    rejected = [permutation_p(rng.normal(size=11), seed=i) <= 0.05 for i in range(300)]
+    assert 0.02 < np.mean(rejected) < 0.09
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_only_common_samples_count():
+    a = {("m", "s"): {"1": 1.0, "2": 2.0, "3": 3.0}, ("m", "t"): {"1": 0.0}}
+    b = {("m", "s"): {"1": 2.0, "2": 3.0, "9": 100.0}}
+    found, notes = compare_systems(a, b, {"1": "p", "2": "q", "3": "r"})
+    assert [(d.score, d.interval.mean, d.interval.num) for d in found] == [("s", 1.0, 2)]
+    assert notes == ["s (m): 2 values have no partner and are left out"]
+
+
+def test_runs_side_by_side(tmp_path):
+    for name, step in (("first", 1), ("second", 2)):
+        samples = []
+        for seed in range(14):
+            write_video(tmp_path / name / f"{seed}.mp4", waves(seed)[::step], 16)
+            samples.append(Sample(id=str(seed), prompt=f"p{seed}", video=f"{seed}.mp4"))
+        manifest = tmp_path / name / "m.jsonl"
+        write_manifest(manifest, samples)
+        score(
+            EvalConfig(
+                manifest=str(manifest),
+                out=str(tmp_path / "scores" / name),
+                metrics=("frames",),
+                sheet_rows=0,
+                html_films=0,
+            )
+        )
+    runs = tuple(str(tmp_path / "scores" / name) for name in ("first", "second"))
+    board, differences = compare(CompareConfig(runs=runs, out=str(tmp_path / "out")))
+    assert "| first | all | 14 / 14 |" in board
+    assert "second minus first" in differences
+    with (tmp_path / "out" / "differences.csv").open() as file:
+        found = {row["score"]: row for row in csv.DictReader(file)}
+    assert float(found["change"]["low"]) > 0  # every second frame: larger steps
+    assert float(found["change"]["p (Holm)"]) < 0.05
+    assert float(found["change"]["p"]) <= float(found["change"]["p (Holm)"])
+    with pytest.raises(UserError, match=r"holds no results\.jsonl"):
+        main([f"runs=[{tmp_path}]", f"out={tmp_path / 'x'}"])
+    with pytest.raises(ValueError, match="baseline: expected one of first, second, got 'third'"):
+        compare(CompareConfig(runs=runs, out=str(tmp_path / "out"), baseline="third"))

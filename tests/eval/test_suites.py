@@ -1,0 +1,142 @@
+"""Suites, backbones and references through the whole of eval.run."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from eval.degradations import blur
+from eval.features.extractor import file_sha256
+from eval.features.local import LocalConfig
+from eval.manifest import Sample, write_manifest
+from eval.media import write_video
+from eval.metrics import expand
+from eval.run import EvalConfig, score
+from tests.eval.films import waves
+
+
+class Toy(torch.nn.Module):
+    """Mean colours of a film's quarters."""
+
+    def forward(self, x):
+        return torch.nn.functional.adaptive_avg_pool2d(x, 2).flatten(1) / 255
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sets")
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Toy()).save(str(root / "toy.pt"))
+    samples = {"real": [], "made": []}
+    for seed in range(12):
+        for kind, change in (("real", 0), ("good", 0), ("soft", 3)):
+            film = waves(seed + 100 * (kind != "real"), num=5, side=32)
+            film = blur(change)(film, 0) if change else film
+            write_video(root / f"{kind}/{seed}.mp4", film, 16)
+            system = "" if kind == "real" else kind
+            sample = Sample(id=str(seed), prompt=f"p{seed // 2}", system=system, video=f"{kind}/{seed}.mp4")
+            samples["real" if kind == "real" else "made"].append(sample)
+    samples["made"].append(Sample(id="lost", prompt="p", system="soft", video="soft/none.mp4"))
+    for name, found in samples.items():
+        write_manifest(root / f"{name}.jsonl", found)
+    return root
+
+
+def config(folder, out, **changes):
+    local = {"toy": LocalConfig(path=str(folder / "toy.pt"), size=16, num_frames=3)}
+    made, real = str(folder / "made.jsonl"), str(folder / "real.jsonl")
+    settings = {"metrics": ("video",), "local": local, "sheet_rows": 0, "html_films": 3, **changes}
+    return EvalConfig(manifest=made, reference=real, out=str(folder / out), **settings)
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    score(config(folder, "out"))
+    return [json.loads(line) for line in (folder / "out" / "scores.jsonl").read_text().splitlines()]
+
+
+def pick(results, system, name):
+    (found,) = [r for r in results if (r["system"], r["score"], r["slice"]) == (system, name, "all")]
+    return found
+
+
+def test_every_number_says_what_it_is(folder, results):
+    found = pick(results, "soft", "fd_toy")
+    assert (found["used"], found["asked"]) == (12, 13)
+    assert found["dropped"] == [{"id": "lost", "reason": "video: no such file: 'soft/none.mp4'"}]
+    assert found["measured"]["weights_sha256"] == file_sha256(folder / "toy.pt")
+    assert found["measured"]["preprocessing"]["size"] == 16
+    assert found["seed"] == 0
+    assert found["num_groups"] == 6  # prompts
+    assert found["num"] == 36  # rows: 12 films of three frames
+    assert {"numpy", "scipy"} <= set(found["versions"])
+    assert found["low"] < found["mean"] < found["high"]
+    assert found["better"] == -1
+    assert pick(results, "good", "fd_toy")["dropped"] == []
+
+
+def test_worse_films_are_worse(results):
+    assert pick(results, "soft", "blur")["mean"] > pick(results, "good", "blur")["mean"]
+    assert pick(results, "soft", "consistency_toy")["asked"] == 13
+    assert pick(results, "soft", "flicker")["mean"] > pick(results, "good", "flicker")["mean"]
+
+
+def test_refused_numbers_are_named(folder, results):
+    summary = json.loads((folder / "out" / "summary.json").read_text())
+    assert summary["reference"] == {"asked": 12, "dropped": []}
+    assert not [r for r in results if r["score"] == "is_toy"]
+    text = (folder / "out" / "table.md").read_text()
+    assert "36 samples in 12 dimensions" not in text
+    assert "fd_toy ↓" in text
+
+
+@pytest.mark.parametrize(
+    "workers", [2, pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
+)
+def test_processes_change_no_bit(folder, results, workers):
+    out = f"out{workers}"
+    score(config(folder, out, num_workers=workers, cache=str(folder / out / "own")))
+    for name in ("results.jsonl", "scores.jsonl", "table.csv", "table.tex"):
+        assert (folder / out / name).read_bytes() == (folder / "out" / name).read_bytes()
+
+
+def test_a_shared_cache_gives_the_same_and_reads_no_film_twice(folder, results):
+    places = sorted((folder / "out" / "features").rglob("*.npz"))
+    assert len(places) == 36
+    before = [place.stat().st_mtime_ns for place in places]
+    score(config(folder, "again", cache=str(folder / "out" / "features")))
+    assert [place.stat().st_mtime_ns for place in places] == before
+    assert (folder / "again" / "table.csv").read_bytes() == (folder / "out" / "table.csv").read_bytes()
+
+
+def test_the_page_holds_its_films(folder, results):
+    page = (folder / "out" / "report.html").read_text()
+    assert page.count("data:video/mp4;base64,") == 3
+    assert "<svg" in page
+    assert "http:" not in page
+    assert "https:" not in page
+    tex = (folder / "out" / "table.tex").read_text()
+    assert tex.count("\\toprule") == tex.count("\\bottomrule") >= 3
+    assert "fd\\_toy $\\downarrow$" in tex
+
+
+def test_strict_stops_and_nan_is_dropped(folder):
+    with pytest.raises(ValueError, match="sample 'lost': frames: video: no such file"):
+        score(config(folder, "strict", strict=True))
+    assert expand(["video", "frames"]) == ("frames", "consistency")
+    with pytest.raises(ValueError, match="consistency needs a backbone"):
+        score(config(folder, "x", local={}))
+    with pytest.raises(ValueError, match="backbones: 'fid' is unknown"):
+        score(config(folder, "x", backbones=("fid",)))
+
+
+def test_without_a_reference_there_are_no_distances(folder):
+    score(EvalConfig(**{**vars(config(folder, "alone")), "reference": ""}))
+    found = (folder / "alone" / "scores.jsonl").read_text()
+    assert "consistency_toy" in found
+    assert "fd_toy" not in found
+    assert np.isfinite([json.loads(line)["mean"] for line in found.splitlines()]).all()
