@@ -26,7 +26,9 @@ class Frames:
         "frozen": Score(-1, SHARE, "share of steps in which nothing changes"),
         "si": Score(0, "", "spatial information (ITU-T P.910), mean of frames"),
         "ti": Score(0, "", "temporal information (ITU-T P.910), mean of frames after the first"),
-        "blur": Score(-1, "", "width of edges (libavfilter blurdetect), mean of frames that have any"),
+        "blur": Score(
+            -1, "", "width of the edges that are left (libavfilter blurdetect); heavy blur leaves none"
+        ),
         "blocks": Score(-1, "", "blockiness (libavfilter blockdetect), mean of frames"),
     }
 
