@@ -44,8 +44,8 @@ class TrainConfig:
         for name in ("val_every", "sample_every", "warmup_steps", "clip", "weight_decay", "plateau_patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.lr <= 0:
-            raise ValueError(f"lr must be positive, got {self.lr}")
+        if self.lr < 0:
+            raise ValueError(f"lr must not be negative, got {self.lr}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
         if not 0 <= self.final_lr <= 1:
