@@ -27,6 +27,7 @@ SMALL = [
     "dataset=data",
     "model.widths=[8,8,16,16]",
     "data.streams.videos.batch_size=2",
+    "data.streams.videos.crop=16",
     "data.val_batches=1",
     "data.val.videos.batch_size=2",
     "train.max_steps=2",
@@ -42,7 +43,7 @@ SMALL = [
 
 def take_steps(path: Path) -> Config:
     images = "images" in config.load(Config, path).data.streams
-    words = [*SMALL, *(["data.streams.images.batch_size=2"] if images else [])]
+    words = [*SMALL, *(["data.streams.images.batch_size=2", "data.streams.images.crop=16"] if images else [])]
     train.main([str(path), *words])
     return config.load(Config, path, words)
 
@@ -52,7 +53,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("claims"))
         for split in ("train", "val"):
-            write_pixels(Path("data") / split, {(16, 32, 32): 4, (1, 32, 32): 2})
+            write_pixels(Path("data") / split, {(16, 16, 16): 4, (1, 16, 16): 2})
         take_steps(CONFIGS / "tae" / "tiny_image.yaml")
         return {name: take_steps(CONFIGS / "claims" / f"tae_{name}.yaml") for name in ORDER} | {
             "root": Path.cwd()
@@ -98,12 +99,12 @@ def test_clips_of_a_prepared_data_set_are_reconstructed(
     out = Path("runs/claims/tae_base/reconstructed")
     reconstruct.main(["run=runs/claims/tae_base", "data=data/val", "clips=1"])
     names = sorted(p.name for p in out.glob("*0000*"))
-    films = [f"16x32x32_0000{end}" for end in ("-frames.png", "-pair.mp4", ".mp4")]
-    assert names == sorted([f"1x32x32_0000{end}" for end in ("-frames.png", "-pair.png", ".png")] + films)
+    films = [f"16x16x16_0000{end}" for end in ("-frames.png", "-pair.mp4", ".mp4")]
+    assert names == sorted([f"1x16x16_0000{end}" for end in ("-frames.png", "-pair.png", ".png")] + films)
     last = [line for line in records.read(out.parent / records.METRICS) if "val/psnr_videos" in line][-1]
     reconstruct.main(["run=runs/claims/tae_base", "data=data/val", "clips=0", "out=all"])
     rows = [line.split(",") for line in Path("all/scores.csv").read_text().splitlines()[1:]]
-    psnr = [float(row[2]) for row in rows if row[0] in ("16x32x32_0000", "16x32x32_0001")]
+    psnr = [float(row[2]) for row in rows if row[0] in ("16x16x16_0000", "16x16x16_0001")]
     # Validation saw the first two films, in one tile as here.
     assert sum(psnr) / len(psnr) == pytest.approx(last["val/psnr_videos"], abs=1e-3)
     assert torch.tensor(psnr).isfinite().all()
