@@ -42,7 +42,8 @@ def main(argv: list[str]) -> None:
         return
     tree = config.read(arguments.configs, arguments.overrides)
     if tree.get("experiment") != "video":
-        raise UserError(f"experiment: {tree.get('experiment')!r} cannot be inspected; give a video stage")
+        kind = tree.get("experiment") or "no experiment"
+        raise UserError(f"{kind}: only a video stage can be inspected, such as configs/paper/t2i_256.yaml")
     stage = config.build(experiment("video").Config, tree)
     console = Console(highlight=False)
     console.print(parameter_table(stage))
