@@ -108,5 +108,5 @@ def test_the_command_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1x256x256" in out
     with pytest.raises(UserError, match="needs 64 along W, got 16"):
         inspect.main([str(PAPER / "sft.yaml"), "transformer.max_positions=[32,64,16]"])
-    with pytest.raises(UserError, match="experiment: 'average' only a video stage can be inspected"):
+    with pytest.raises(UserError, match="average: only a video stage can be inspected"):
         inspect.main([str(PAPER / "average.yaml")])
