@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from src import command_line, config, media, provenance
+from src.decode import MediaError, read_image
 from src.errors import UserError
 from src.experiments import pretrained
 from src.flow import SamplerConfig
@@ -205,7 +208,12 @@ def first_frames(settings: GenerateConfig, module: VideoModule, tae: TAE, num: i
         raise UserError(f"image={settings.image}: run={settings.run} is no image-to-video model")
     if settings.frames == 1:
         raise UserError(f"image={settings.image}: frames=1 makes pictures; give frames above 1")
-    pixels_CHW = media.read_image(Path(settings.image), settings.height, settings.width)
+    try:
+        picture = Image.fromarray(read_image(settings.image))
+    except MediaError as error:
+        raise UserError(f"image={settings.image}: cannot be read as a picture ({error})") from error
+    fitted = ImageOps.fit(picture, (settings.width, settings.height), Image.Resampling.LANCZOS)
+    pixels_CHW = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
     with torch.inference_mode():
         latent = tae.encode(pixels_CHW[None, :, None].float() / 127.5 - 1).mean_BCTHW
     return latent.expand(num, -1, -1, -1, -1)

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
-
-from src.errors import UserError
 
 OPTIONS = {"fflags": "+bitexact", "movflags": "+faststart"}
 
@@ -21,20 +18,6 @@ def to_uint8(video_BCTHW: Tensor) -> NDArray[np.uint8]:
     """Pixels in [-1, 1] to uint8 [B, T, H, W, C]; what lies outside is clipped."""
     scaled = (video_BCTHW.float().clamp(-1, 1) + 1) * 127.5
     return np.ascontiguousarray(scaled.round().byte().permute(0, 2, 3, 4, 1).cpu().numpy())
-
-
-def read_image(path: Path, height: int, width: int) -> Tensor:
-    """A picture file scaled to cover a size and cut to it around its middle; uint8 [3, H, W].
-
-    Raises:
-        UserError: no such file, or not a picture.
-    """
-    try:
-        with Image.open(path) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"image={path}: cannot be read as a picture ({error})") from error
-    return torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
 
 
 def write_image(path: Path, frame_HWC: NDArray[np.uint8]) -> None:
