@@ -146,11 +146,9 @@ def table(found: dict[str, dict[str, Any]]) -> Table:
 
 def main(argv: list[str]) -> None:
     """One case as a line of JSON, or all of them as a table and a file."""
-    arguments = config.parse_arguments(argv)
-    if arguments.help:
-        print((__doc__ or "").strip() + "\n\n" + config.help_text(BenchConfig))
+    settings = config.from_command_line(BenchConfig, argv, __doc__)
+    if settings is None:
         return
-    settings = config.build(BenchConfig, config.read(arguments.configs, arguments.overrides))
     if settings.case:
         print(json.dumps(measure(settings)))
         return

@@ -50,11 +50,9 @@ def measure(settings: BenchConfig) -> float:
 
 def main(argv: list[str]) -> None:
     """One length as a line of JSON, or all of them as a table."""
-    arguments = config.parse_arguments(argv)
-    if arguments.help:
-        print((__doc__ or "").strip() + "\n\n" + config.help_text(BenchConfig))
+    settings = config.from_command_line(BenchConfig, argv, __doc__)
+    if settings is None:
         return
-    settings = config.build(BenchConfig, config.read(arguments.configs, arguments.overrides))
     if settings.case:
         print(json.dumps({"mib": measure(settings)}))
         return

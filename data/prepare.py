@@ -118,13 +118,8 @@ def summary(root: Path, info: DatasetInfo) -> Table:
 
 def main(argv: list[str]) -> None:
     """Parse and prepare."""
-    arguments = config.parse_arguments(argv)
-    if arguments.help:
-        print((__doc__ or "").strip() + "\n\n" + config.help_text(PrepareConfig))
-        return
-    settings = config.build(PrepareConfig, config.read(arguments.configs, arguments.overrides))
-    if arguments.print:
-        print(config.to_yaml(settings), end="")
+    settings = config.from_command_line(PrepareConfig, argv, __doc__)
+    if settings is None:
         return
     prepare(settings)
 

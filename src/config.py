@@ -140,6 +140,19 @@ def _flatten(tree: Any, prefix: str) -> dict[str, Any]:
     return {k: v for name, part in tree.items() for k, v in _flatten(part, f"{prefix}{name}.").items()}
 
 
+def from_command_line(schema: type[T], argv: list[str], about: str | None) -> T | None:
+    """What a command line asks for; None after `--help` (`about`, then every key) or `--print`."""
+    arguments = parse_arguments(argv)
+    if arguments.help:
+        print((about or "").strip() + "\n\n" + help_text(schema))
+        return None
+    settings = build(schema, read(arguments.configs, arguments.overrides))
+    if arguments.print:
+        print(to_yaml(settings), end="")
+        return None
+    return settings
+
+
 def help_text(schema: type) -> str:
     """Every key with its type, default and help, one line each."""
     rows = list(_help_rows(schema, ""))

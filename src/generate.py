@@ -77,13 +77,10 @@ class Request:
 def main(argv: list[str]) -> None:
     """Parse, generate, write."""
     given = [word.removeprefix("prompt=") for word in argv if word.startswith("prompt=")]
-    arguments = config.parse_arguments([word for word in argv if not word.startswith("prompt=")])
-    if arguments.help:
-        print((__doc__ or "").strip() + "\n\n" + config.help_text(GenerateConfig))
-        return
-    settings = config.build(GenerateConfig, config.read(arguments.configs, arguments.overrides))
-    if arguments.print:
-        print(config.to_yaml(settings), end="")
+    settings = config.from_command_line(
+        GenerateConfig, [word for word in argv if not word.startswith("prompt=")], __doc__
+    )
+    if settings is None:
         return
     generate(settings, given)
 

@@ -56,13 +56,10 @@ class ReconstructConfig:
 def main(argv: list[str]) -> None:
     """Parse, reconstruct, write, print."""
     given = [word.removeprefix("video=") for word in argv if word.startswith("video=")]
-    arguments = config.parse_arguments([word for word in argv if not word.startswith("video=")])
-    if arguments.help:
-        print((__doc__ or "").strip() + "\n\n" + config.help_text(ReconstructConfig))
-        return
-    settings = config.build(ReconstructConfig, config.read(arguments.configs, arguments.overrides))
-    if arguments.print:
-        print(config.to_yaml(settings), end="")
+    settings = config.from_command_line(
+        ReconstructConfig, [word for word in argv if not word.startswith("video=")], __doc__
+    )
+    if settings is None:
         return
     reconstruct(settings, [Path(path) for path in given])
 

@@ -125,13 +125,8 @@ def tags(facts: FilmFacts) -> list[str]:
 def main(argv: list[str]) -> None:
     """Parse and write."""
     argv = [f"out={word}" if word.endswith(".jsonl") and "=" not in word else word for word in argv]
-    arguments = config.parse_arguments(argv)
-    if arguments.help:
-        print((__doc__ or "").strip() + "\n\n" + config.help_text(PromptsConfig))
-        return
-    settings = config.build(PromptsConfig, config.read(arguments.configs, arguments.overrides))
-    if arguments.print:
-        print(config.to_yaml(settings), end="")
+    settings = config.from_command_line(PromptsConfig, argv, __doc__)
+    if settings is None:
         return
     if not settings.out:
         raise UserError("out is empty: name the file to write, such as out=prompts.jsonl")
