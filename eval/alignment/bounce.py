@@ -21,7 +21,7 @@ from eval.alignment.bounce_objects import Track, edge_width, find_blobs, find_tr
 from eval.alignment.bounce_room import empty_room
 from eval.alignment.bounce_shape import canonical, read_shape
 
-VERSION = "bounce-checker-1"
+VERSION = "bounce-checker-2"
 CORE = 0.7  # quantile of the distance from the floor above which a pixel shows the object's own colour
 MARGIN, WIDEST = 1.5, 0.12  # how far soft edges reach: in widths of an edge; at most, of the side
 
@@ -129,7 +129,8 @@ class _Film:
         times, sizes = np.array(frames), np.array(areas)
         usual = np.median(sizes)
         whole = sizes > 0.6 * usual  # not while it pops up or shrinks away
-        motion = read_motion(times[whole], np.array(places)[whole] / self.side)
+        path = np.array(places)[whole] / self.side
+        motion = read_motion(times[whole], path, alone=len(tracks) == 1)
         shape = read_shape(np.array(masks)[whole], np.array(known)[whole], times[whole] / self.fps)
         num = len(self.video)
         return ObjectReading(

@@ -33,18 +33,23 @@ class MotionReading:
     stray: float  # root mean square distance from the fitted path, frame sides
 
 
-def read_motion(frames_T: np.ndarray, path_T2: np.ndarray) -> MotionReading:
+def read_motion(frames_T: np.ndarray, path_T2: np.ndarray, *, alone: bool = False) -> MotionReading:
     """Read a path of x, y (y down) at increasing frames.
 
     Paths with no bend, one, two and so on are fitted, and the one is taken whose error, measured in the
     noise of the best fit, is worth its bends; all bends must be plausible impacts.
+
+    Args:
+        alone: no other object is in the film, so that an impact can only be a wall's, which turns the
+            motion towards it around. A hitch in mid-air is then no bounce; if it is large, the path
+            is erratic.
     """
     times, path_T2 = _without_jumps(frames_T.astype(float), path_T2)
     fits = [_Fit.of(times, path_T2, knees) for knees in _candidates(times, path_T2)]
     most = fits[-1]
     noise = max(NOISE**2, most.error / (2 * max(len(times) - 2 * len(most.knees) - 2, 1)))
     best = min(
-        (fit for fit in fits if not fit.knees or _all_matter(times, fit)),
+        (fit for fit in fits if not fit.knees or _all_matter(times, fit, alone)),
         key=lambda fit: fit.error / noise + BEND * len(fit.knees),
     )
     stray = math.sqrt(best.error / len(times))
@@ -141,16 +146,20 @@ def _least_piece(times: np.ndarray) -> float:
     return max(PIECE * float(times[-1] - times[0]), PIECE_FRAMES)
 
 
-def _all_matter(times: np.ndarray, fit: _Fit) -> bool:
+def _all_matter(times: np.ndarray, fit: _Fit, alone: bool) -> bool:
     """Whether every bend is an impact: a clear change of velocity that leads somewhere."""
     velocities = np.cumsum(fit.coefficients[1:], axis=0)
     speeds = np.hypot(*velocities.T)
     ends = [times[0], *fit.knees, times[-1]]
     for n in range(len(fit.knees)):
-        change = float(np.hypot(*fit.coefficients[2 + n]))
+        bend = fit.coefficients[2 + n]
+        change = float(np.hypot(*bend))
         rest = min(ends[n + 2] - ends[n + 1], ends[n + 1] - ends[n])
         if rest < 0.99 * _least_piece(times):
             return False
-        if change < TURNS * max(speeds[n], speeds[n + 1]) or change * rest < DRIFTS:
+        clear = TURNS * max(speeds[n], speeds[n + 1])
+        if change < clear or change * rest < DRIFTS:
+            return False
+        if alone and not ((velocities[n] * velocities[n + 1] < 0) & (np.abs(bend) >= clear)).any():
             return False
     return True

@@ -48,6 +48,17 @@ def test_struck_and_then_off_a_wall():
     assert (found.direction, found.bounces, len(found.knees)) == ("still", True, 2)
 
 
+def test_a_hitch_in_mid_air_is_a_bounce_only_where_something_could_have_struck() -> None:
+    hitch = path((6, 0.02, 0), (3, 0.06, 0), (7, 0.02, 0))
+    assert read_motion(FRAMES, hitch).bounces is True
+    alone = read_motion(FRAMES, hitch, alone=True)
+    assert (alone.direction, alone.bounces) == ("right", False)
+    wall = read_motion(FRAMES, path((9, 0.03, 0.03), (7, 0.03, -0.03)), alone=True)
+    assert (wall.direction, wall.bounces) == ("down-right", True)
+    leap = path((7, 0.02, 0), (2, 0.2, 0), (7, 0.02, 0))
+    assert read_motion(FRAMES, leap, alone=True).direction == ERRATIC
+
+
 def test_a_jump_in_the_last_frame_is_no_bounce():
     places = path((16, 0.025, 0))
     places[-1] += 0.08
