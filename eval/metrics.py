@@ -19,7 +19,9 @@ from eval.quality.consistency import Consistency
 from eval.quality.fidelity import Fidelity
 from eval.quality.frames import Frames
 from eval.quality.loudness import Loudness
+from eval.quality.niqe import Niqe
 from eval.quality.sound_fidelity import SoundFidelity, Speech
+from eval.quality.vmaf import Vmaf
 from eval.results import Item, Measurement, Metric, Score
 
 METRICS: dict[str, Callable[[], Metric]] = {
@@ -27,6 +29,8 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "bounce_sound": BounceSound,
     "frames": Frames,
     "fidelity": Fidelity,
+    "vmaf": Vmaf,
+    "niqe": Niqe,
     "sound": Loudness,
     "sound_fidelity": SoundFidelity,
     "speech": Speech,
