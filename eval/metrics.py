@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from eval.alignment.bounce_identity import BounceIdentity
 from eval.alignment.bounce_metric import BounceMetric
+from eval.alignment.bounce_sound import BounceHearing
 from eval.alignment.onsets import BounceSound, ReferenceOnsets
 from eval.features.aisfx import Aisfx
 from eval.features.cache import FeatureCache
@@ -27,6 +29,8 @@ from eval.results import Item, Measurement, Metric, Score
 METRICS: dict[str, Callable[[], Metric]] = {
     "bounce": BounceMetric,
     "bounce_sound": BounceSound,
+    "bounce_hearing": BounceHearing,
+    "bounce_identity": BounceIdentity,
     "frames": Frames,
     "fidelity": Fidelity,
     "vmaf": Vmaf,
@@ -37,7 +41,7 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "onsets": ReferenceOnsets,
 }
 SUITES: dict[str, tuple[str, ...]] = {
-    "bounce_av": ("bounce", "bounce_sound", "frames", "sound"),
+    "bounce_av": ("bounce", "bounce_sound", "bounce_hearing", "frames", "sound"),
     "video": ("frames", "consistency"),
     "codec": ("fidelity", "frames"),
     "audio": ("sound",),

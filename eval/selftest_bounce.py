@@ -5,11 +5,14 @@ from functools import cache
 
 import numpy as np
 
-from data.worlds.bounce import Film, film
+from data.worlds.bounce import WORLD_VERSION, Film, FilmFacts, film, sound
 from data.worlds.config import WorldConfig
+from data.worlds.scene import draw_scene
 from eval.alignment.bounce import judge, read
+from eval.alignment.bounce_sound import judge_sound_of, listen
 from eval.degradations import Degradation, frozen, other_colours, reversed_time, shuffled, unchanged
-from eval.selftest_media import FPS, Trial, Values
+from eval.selftest_media import FPS, RATE, Trial, Values
+from eval.sound import Sound
 
 SET = 8  # films judged together: the strength is the share of them that is spoilt
 SIDE, FRAMES = 32, 16
@@ -18,6 +21,7 @@ WORLD = WorldConfig(
     max_objects=1, cameras=("static shot",), holdout="include", split="all",
     still_prob=0.0, bounce_prob=0.0, spin_prob=0.0, appear_prob=0.0, vanish_prob=0.0,
 )  # fmt: skip
+SOUNDING = WorldConfig(max_objects=1, bounce_prob=1.0, still_prob=0.0, holdout="include", split="all")
 
 
 @cache
@@ -41,9 +45,29 @@ def judged(change: Degradation = unchanged, *, wrong_caption: bool = False) -> C
     return measure
 
 
+@cache
+def scene(seed: int) -> FilmFacts:
+    """Facts of a film of two seconds, for its sound."""
+    return draw_scene(seed, WORLD_VERSION, SOUNDING, 32, SIDE, SIDE, FPS).facts
+
+
+def heard(seed: int, share: float) -> Values:
+    """What is heard in a set of sounds, of which a share is judged by the next film's facts."""
+    found = []
+    for place in range(SET):
+        index = seed * SET + place
+        asked = scene(index + 1 if place < round(share * SET) else index)
+        found.append(judge_sound_of(listen(Sound(sound(scene(index)), RATE)), asked.to_dict()))
+    return {
+        key: float(np.mean([each[key] for each in found if key in each]))
+        for key in ("sound_material", "sound_place")
+    }
+
+
 _SHARES = (0, 0.5, 1)
 BOUNCE_TRIALS = (
     Trial("wrong caption", _SHARES, judged(wrong_caption=True), {"subject": -1, "motion": -1}),
+    Trial("wrong caption of a sound", _SHARES, heard, {"sound_material": -1, "sound_place": -1}),
     Trial("wrong colour", _SHARES, judged(other_colours), {"subject": -1, "motion": 0}),
     Trial("reversed film", _SHARES, judged(reversed_time), {"subject": 0, "motion": -1}),
     Trial("frozen film", _SHARES, judged(frozen), {"subject": 0, "motion": -1}),
