@@ -8,7 +8,7 @@ import numpy as np
 from data.worlds.bounce import WORLD_VERSION, Film, FilmFacts, film, sound
 from data.worlds.config import WorldConfig
 from data.worlds.scene import draw_scene
-from eval.alignment.bounce import judge, read
+from eval.alignment.bounce import Reading, judge, read
 from eval.alignment.bounce_sound import judge_sound_of, listen
 from eval.degradations import Degradation, frozen, other_colours, reversed_time, shuffled, unchanged
 from eval.selftest_media import FPS, RATE, Trial, Values
@@ -38,11 +38,15 @@ def judged(change: Degradation = unchanged, *, wrong_caption: bool = False) -> C
             index, spoilt = seed * SET + place, place < round(share * SET)
             clip = bounce(index)
             facts = bounce(index + 1).facts if spoilt and wrong_caption else clip.facts
-            video = change(clip.video_THWC, index) if spoilt else clip.video_THWC
-            verdicts.append(judge(read(video, FPS), facts.to_dict()))
+            verdicts.append(judge(reading(index, change if spoilt else unchanged), facts.to_dict()))
         return {key: float(np.mean([getattr(v, key) for v in verdicts])) for key in ("subject", "motion")}
 
     return measure
+
+
+@cache
+def reading(seed: int, change: Degradation) -> Reading:
+    return read(change(bounce(seed).video_THWC, seed), FPS)
 
 
 @cache
