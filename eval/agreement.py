@@ -1,83 +1,32 @@
-"""Do metrics agree with people? Correlations and pairwise accuracy against human votes, with intervals.
+"""Do metrics agree with people? `python -m eval.agreement votes=FILE runs=[DIR,...] out=FOLDER`.
 
-Votes are lines of JSON, or rows of a CSV with the same names:
-  {"item": "0007", "prompt": "...", "axis": "overall", "system_a": "x", "system_b": "y",
-   "vote": "a" | "b" | "tie", "rater": "r1"}
-`item` is the sample id that both systems share. One line is one rater's answer on one axis; `rater` and
-`prompt` may be empty. Unknown keys are kept out of the way, so that a study may write more.
+FILE holds votes (`eval/human/votes.py`), each DIR is the `out` of an `eval.run` whose systems have the votes'
+names and whose samples have their items as ids. Every value of single samples that knows which way is better
+is held against the votes of each axis: agreement.md, .csv and .jsonl, with intervals over items.
 """
 
 import csv
 import json
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 
+from eval.compare import read_runs
 from eval.draws import generator
+from eval.human.votes import VALUE, Vote, read_votes
 from eval.quality.features import Array
+from src.command_line import run as run_command
+from src.config import from_command_line
+from src.errors import UserError
+from src.options import opt
 
-VALUE = {"a": 1.0, "tie": 0.0, "b": -1.0}
 NUM_RESAMPLES = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vote:
-    """One rater's preference between two systems on one item."""
-
-    item: str
-    system_a: str
-    system_b: str
-    vote: str
-    axis: str = ""
-    rater: str = ""
-    prompt: str = ""
-
-    def __post_init__(self) -> None:
-        if self.vote not in VALUE:
-            raise ValueError(f"vote: expected a, b or tie, got {self.vote!r}")
-        if not self.item or self.system_a == self.system_b:
-            raise ValueError(f"vote on {self.item!r}: needs an item and two different systems")
-
-
-def read_votes(path: str | Path) -> list[Vote]:
-    """Votes of a .csv or .jsonl file.
-
-    Raises:
-        ValueError: `PATH:LINE: what is wrong`; also for a rater who answers twice, and for no votes.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"votes: no such file: {path}")
-    votes, seen = [], set[tuple[str, ...]]()
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows: Iterable[dict] = csv.DictReader(file) if path.suffix == ".csv" else _objects(path, file)
-        for number, row in enumerate(rows, 2 if path.suffix == ".csv" else 1):
-            try:
-                vote = Vote(**{key: str(row[key] or "") for key in Vote.__dataclass_fields__ if key in row})
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}:{number}: {error}") from None
-            key = (vote.item, vote.axis, vote.rater, *sorted((vote.system_a, vote.system_b)))
-            if vote.rater and key in seen:
-                raise ValueError(f"{path}:{number}: rater {vote.rater!r} has voted on {vote.item!r} before")
-            seen.add(key)
-            votes.append(vote)
-    if not votes:
-        raise ValueError(f"{path}: holds no vote")
-    return votes
-
-
-def _objects(path: Path, lines: Iterable[str]) -> Iterable[dict]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not JSON ({error.msg})") from None
-
 
 Scores = dict[str, dict[str, float]]
 """system -> item -> value of one metric (more is better: negate what is not)."""
@@ -181,13 +130,27 @@ def kendall(x: Array, y: Array) -> float | None:
     return float(kendalltau(x, y).statistic)
 
 
-def _of_systems(cells: _Cells) -> float | None:
-    codes = np.concatenate([cells.a, cells.b])
-    counts = np.bincount(codes)
-    values = np.bincount(codes, np.concatenate([cells.value_a, cells.value_b]))
-    wins = np.bincount(codes, np.concatenate([cells.vote, -cells.vote]))
-    met = counts > 0
-    return spearman(values[met] / counts[met], wins[met] / counts[met])
+def accuracy_over(x: Array, y: Array) -> float | None:
+    """Share of pairs that x puts in the order of y; a tie of x counts half, one of y not at all."""
+    first, second = np.triu_indices(len(x), 1)
+    asked, said = np.sign(y[first] - y[second]), np.sign(x[first] - x[second])
+    if not asked.any():
+        return None
+    return float((((said * asked)[asked != 0] + 1) / 2).mean())
+
+
+def _of_systems(measure: Callable[[Array, Array], float | None]) -> Callable[[_Cells], float | None]:
+    """`measure` over systems of the mean value and the net wins."""
+
+    def of(cells: _Cells) -> float | None:
+        codes = np.concatenate([cells.a, cells.b])
+        counts = np.bincount(codes)
+        values = np.bincount(codes, np.concatenate([cells.value_a, cells.value_b]))
+        wins = np.bincount(codes, np.concatenate([cells.vote, -cells.vote]))
+        met = counts > 0
+        return measure(values[met] / counts[met], wins[met] / counts[met])
+
+    return of
 
 
 def _num_systems(cells: _Cells) -> int:
@@ -198,5 +161,97 @@ _MEASURES: dict[str, tuple[Callable[[_Cells], float | None], Callable[[_Cells], 
     "pairwise_accuracy": (pairwise_accuracy, lambda cells: int((cells.vote != 0).sum())),
     "spearman_pairs": (lambda c: spearman(c.value_a - c.value_b, c.vote), lambda cells: len(cells.vote)),
     "kendall_pairs": (lambda c: kendall(c.value_a - c.value_b, c.vote), lambda cells: len(cells.vote)),
-    "spearman_systems": (_of_systems, _num_systems),
+    "accuracy_systems": (_of_systems(accuracy_over), _num_systems),
+    "spearman_systems": (_of_systems(spearman), _num_systems),
+    "kendall_systems": (_of_systems(kendall), _num_systems),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementConfig:
+    """Which votes, which scores."""
+
+    votes: str = opt("???", "votes as .jsonl or .csv (see eval/human/votes.py)")
+    runs: tuple[str, ...] = opt((), "folders written by eval.run")
+    out: str = opt("???", "folder for the tables")
+    seed: int = opt(0, "seed of the bootstrap")
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ValueError("runs: name at least one folder written by eval.run")
+
+
+def agreements(config: AgreementConfig) -> tuple[list[dict], list[str]]:
+    """A record for each axis, metric, score and measure, and notes on scores that no vote is about.
+
+    Raises:
+        ValueError: for bad votes or runs, or where no score meets any vote.
+    """
+    systems, scores = read_runs(config.runs)
+    votes = read_votes(config.votes)
+    found, notes = [], []
+    for axis in sorted({vote.axis for vote in votes}):
+        own = [vote for vote in votes if vote.axis == axis]
+        for metric, score in sorted({key for system in systems.values() for key in system.values}):
+            better = scores[metric][score].better
+            if not better:
+                continue
+            known = {
+                name: {item: better * value for item, value in system.values[metric, score].items()}
+                for name, system in systems.items()
+                if (metric, score) in system.values
+            }
+            try:
+                measured = agreement(own, known, seed=config.seed)
+            except ValueError as error:
+                notes.append(f"{axis or 'votes'}: {metric}/{score}: {error}")
+                continue
+            for measure, value in measured.items():
+                found.append(
+                    {"axis": axis, "metric": metric, "score": score, "measure": measure, **asdict(value)}
+                )
+    if not found:
+        raise ValueError(
+            f"votes: none is on systems and items of the runs; the runs know {', '.join(systems)}, the votes "
+            f"{', '.join(sorted({n for v in votes for n in (v.system_a, v.system_b)}))}"
+        )
+    return found, notes
+
+
+def table(found: list[dict]) -> str:
+    """Markdown: a line for each axis and score, a column for each measure."""
+    lines = ["| axis | metric | score | " + " | ".join(_MEASURES) + " |", "|---" * (3 + len(_MEASURES)) + "|"]
+    cells: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
+    for each in found:
+        text = f"{each['value']:.3f} [{each['low']:.3f}, {each['high']:.3f}], n={each['num']}"
+        cells[each["axis"], each["metric"], each["score"]][each["measure"]] = text
+    for key, row in cells.items():
+        lines.append(
+            "| " + " | ".join([*(k or "–" for k in key), *(row.get(m, "–") for m in _MEASURES)]) + " |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: list[str]) -> None:
+    config = from_command_line(AgreementConfig, argv, __doc__)
+    if config is None:
+        return
+    try:
+        found, notes = agreements(config)
+        out = Path(config.out)
+        out.mkdir(parents=True, exist_ok=True)
+        text = "\n".join([table(found), *(f"- {note}" for note in notes)]).rstrip() + "\n"
+        (out / "agreement.md").write_text(text, encoding="utf-8")
+        lines = "".join(json.dumps(each) + "\n" for each in found)
+        (out / "agreement.jsonl").write_text(lines, encoding="utf-8")
+        with (out / "agreement.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, found[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(found)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

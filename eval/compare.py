@@ -19,7 +19,7 @@ from eval.comparison import Difference, Values, compare_systems
 from eval.results import EVERYTHING, Row, Score
 from eval.statistics import Interval
 from src.command_line import run as run_command
-from src.config import ConfigError, help_text, load, parse_arguments
+from src.config import from_command_line
 from src.errors import UserError
 from src.options import opt
 
@@ -147,13 +147,9 @@ def differences_markdown(title: str, found: list[Difference], notes: list[str]) 
 
 
 def main(argv: list[str]) -> None:
-    arguments = parse_arguments(argv)
-    if arguments.help:
-        print(__doc__, help_text(CompareConfig), sep="\n")
+    config = from_command_line(CompareConfig, argv, __doc__)
+    if config is None:
         return
-    if len(arguments.configs) > 1:
-        raise ConfigError(f"expected at most one config file, got {len(arguments.configs)}")
-    config = load(CompareConfig, arguments.configs[0] if arguments.configs else None, arguments.overrides)
     try:
         board, differences = compare(config)
     except (ValueError, OSError) as error:

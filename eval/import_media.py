@@ -13,7 +13,7 @@ from eval.loaders.benchmarks import MINI, bench_mini, movie_gen_audio_bench, mov
 from eval.loaders.media_files import from_csv, from_folder
 from eval.manifest import Sample, iter_manifest, write_manifest
 from src.command_line import run as run_command
-from src.config import ConfigError, help_text, load, parse_arguments
+from src.config import from_command_line
 from src.errors import UserError
 from src.options import opt
 
@@ -57,13 +57,9 @@ def import_media(config: ImportConfig) -> int:
 
 
 def main(argv: list[str]) -> None:
-    arguments = parse_arguments(argv)
-    if arguments.help:
-        print(__doc__, help_text(ImportConfig), sep="\n")
+    config = from_command_line(ImportConfig, argv, __doc__)
+    if config is None:
         return
-    if arguments.configs:
-        raise ConfigError(f"expected no config file, got {arguments.configs[0]}")
-    config = load(ImportConfig, None, arguments.overrides)
     try:
         print(f"{import_media(config)} samples in {Path(config.out)}")
     except (ValueError, OSError) as error:

@@ -45,7 +45,7 @@ def iter_manifest(path: str | Path, *, check_files: bool = True) -> Iterator[Sam
 
     Args:
         path: a JSONL file. Empty lines are passed over.
-        check_files: also require that every named media file exists.
+        check_files: also require that every named media file exists, in the folder even if it is a link.
 
     Raises:
         ValueError: `PATH:LINE: what is wrong`, for a line that is not a JSON object, an unknown key,
@@ -67,7 +67,9 @@ def iter_manifest(path: str | Path, *, check_files: bool = True) -> Iterator[Sam
                     raise ValueError(f"duplicate id {sample.id!r} (system {sample.system!r})")
                 for key in MEDIA_KEYS:
                     if (relative := getattr(sample, key)) is not None:
-                        resolve_media(root, relative, key, must_exist=check_files)
+                        check_words(relative, key)
+                        if check_files:
+                            resolve_media(root, relative, key)
             except ValueError as error:
                 raise ValueError(f"{path}:{number}: {error}") from None
             seen.add((sample.system, sample.id))
@@ -88,7 +90,6 @@ def write_manifest(path: str | Path, samples: Iterable[Sample]) -> int:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    root = path.resolve().parent
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     count = 0
     seen: set[tuple[str, str]] = set()
@@ -99,7 +100,7 @@ def write_manifest(path: str | Path, samples: Iterable[Sample]) -> int:
                     raise ValueError(f"duplicate id {sample.id!r} (system {sample.system!r})")
                 for key in MEDIA_KEYS:
                     if (relative := getattr(sample, key)) is not None:
-                        resolve_media(root, relative, key, must_exist=False)
+                        check_words(relative, key)
                 seen.add((sample.system, sample.id))
                 out.write(json.dumps(_plain(sample), ensure_ascii=False) + "\n")
                 count += 1
@@ -109,37 +110,48 @@ def write_manifest(path: str | Path, samples: Iterable[Sample]) -> int:
     return count
 
 
-def resolve_media(root: Path, relative: str, key: str, *, must_exist: bool = True) -> Path:
-    """The absolute path of a sample's file; `root` is the manifest's resolved folder.
+def resolve_media(root: Path, relative: str, key: str) -> Path:
+    """The absolute path of a sample's file, for whoever reads it; `root` is the manifest's resolved folder.
 
     Raises:
-        ValueError: for an absolute path, one that climbs out of `root` (symbolic links included,
-            once they are resolved), or a missing file.
+        ValueError: as `check_words`; for a path that leads out of `root` by links, or to nothing.
     """
-    if not relative:
-        raise ValueError(f"{key}: the path is empty")
-    if Path(relative).is_absolute():
-        raise ValueError(f"{key}: must be relative to the manifest's folder, got {relative!r}")
-    if "\0" in relative:
-        raise ValueError(f"{key}: the path holds a NUL byte")
+    check_words(relative, key)
     full = (root / relative).resolve()
     if not full.is_relative_to(root):
         raise ValueError(f"{key}: {relative!r} climbs out of the manifest's folder")
-    if must_exist and not full.is_file():
+    if not full.is_file():
         raise ValueError(f"{key}: no such file: {relative!r}")
     return full
 
 
+def check_words(relative: str, key: str) -> None:
+    """What can be said of a path without a look at the disk, as a manifest of a million lines is read.
+
+    Raises:
+        ValueError: for an empty or absolute path, or one that climbs out of the folder.
+    """
+    if not relative:
+        raise ValueError(f"{key}: the path is empty")
+    if os.path.isabs(relative):
+        raise ValueError(f"{key}: must be relative to the manifest's folder, got {relative!r}")
+    if "\0" in relative:
+        raise ValueError(f"{key}: the path holds a NUL byte")
+    if ".." in relative and os.path.normpath(relative).split(os.sep, 1)[0] == "..":
+        raise ValueError(f"{key}: {relative!r} climbs out of the manifest's folder")
+
+
 def _parse(line: bytes) -> Sample:
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode())
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(record, dict):
         raise ValueError(f"expected a JSON object, got {type(record).__name__}")
-    if unknown := sorted(set(record) - _KEYS):
+    if not record.keys() <= _KEYS:
+        unknown = sorted(record.keys() - _KEYS)
         raise ValueError(f"unknown key {unknown[0]!r}; known: {', '.join(sorted(_KEYS))}")
     for key in ("id", "prompt"):
         if not isinstance(record.get(key), str):

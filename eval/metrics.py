@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from eval.alignment.bounce_identity import BounceIdentity
 from eval.alignment.bounce_metric import BounceMetric
+from eval.alignment.bounce_sound import BounceHearing
 from eval.alignment.onsets import BounceSound, ReferenceOnsets
 from eval.features.aisfx import Aisfx
 from eval.features.cache import FeatureCache
@@ -19,21 +21,27 @@ from eval.quality.consistency import Consistency
 from eval.quality.fidelity import Fidelity
 from eval.quality.frames import Frames
 from eval.quality.loudness import Loudness
+from eval.quality.niqe import Niqe
 from eval.quality.sound_fidelity import SoundFidelity, Speech
+from eval.quality.vmaf import Vmaf
 from eval.results import Item, Measurement, Metric, Score
 
 METRICS: dict[str, Callable[[], Metric]] = {
     "bounce": BounceMetric,
     "bounce_sound": BounceSound,
+    "bounce_hearing": BounceHearing,
+    "bounce_identity": BounceIdentity,
     "frames": Frames,
     "fidelity": Fidelity,
+    "vmaf": Vmaf,
+    "niqe": Niqe,
     "sound": Loudness,
     "sound_fidelity": SoundFidelity,
     "speech": Speech,
     "onsets": ReferenceOnsets,
 }
 SUITES: dict[str, tuple[str, ...]] = {
-    "bounce_av": ("bounce", "bounce_sound", "frames", "sound"),
+    "bounce_av": ("bounce", "bounce_sound", "bounce_hearing", "frames", "sound"),
     "video": ("frames", "consistency"),
     "codec": ("fidelity", "frames"),
     "audio": ("sound",),

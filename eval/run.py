@@ -28,7 +28,7 @@ from eval.quality.distribution import SET_SCORES
 from eval.results import Item, Metric, Row, Score, Tally
 from src import provenance
 from src.command_line import run as run_command
-from src.config import ConfigError, help_text, load, parse_arguments, to_yaml
+from src.config import from_command_line, to_yaml
 from src.errors import UserError
 from src.options import opt
 
@@ -197,15 +197,8 @@ def _print(
 
 def main(argv: list[str]) -> None:
     """Score what the command line names."""
-    arguments = parse_arguments(argv)
-    if arguments.help:
-        print(__doc__, help_text(EvalConfig), sep="\n")
-        return
-    if len(arguments.configs) > 1:
-        raise ConfigError(f"expected at most one config file, got {len(arguments.configs)}")
-    config = load(EvalConfig, arguments.configs[0] if arguments.configs else None, arguments.overrides)
-    if arguments.print:
-        print(to_yaml(config), end="")
+    config = from_command_line(EvalConfig, argv, __doc__)
+    if config is None:
         return
     try:
         provenance.write(Path(config.out), to_yaml(config))

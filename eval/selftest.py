@@ -5,48 +5,32 @@ table says for each pair whether the value moved as it must, and whether it did 
 """
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from eval.alignment.onsets import TOLERANCE_S, onsets, paired
-from eval.degradations import blur, noise
-from eval.draws import generator
-from eval.quality.fidelity import compare_films
-from eval.quality.frames import filtered, steps
-from eval.quality.loudness import judge_sound
-from eval.quality.sound_fidelity import compare_sounds
-from eval.sound import Sound
+from eval.selftest_bounce import BOUNCE_TRIALS
+from eval.selftest_media import MEDIA_TRIALS
 from src.command_line import run as run_command
-from src.config import ConfigError, help_text, load, parse_arguments
+from src.config import from_command_line
 from src.options import opt
 
-RATE = 48_000
-Values = dict[str, float]
+TRIALS = (*MEDIA_TRIALS, *BOUNCE_TRIALS)
+STAYS = 0.05  # what must stay, all of it between 0 and 1, may move by this
+MUST = {1: "rise", -1: "fall", 0: "stay"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelftestConfig:
     """How much to try."""
 
-    num: int = opt(3, "films and sounds; their mean is judged")
+    num: int = opt(3, "films and sounds, and sets of Bounce films; their mean is judged")
     out: str = opt("", "file for the table in Markdown; empty writes none")
 
     def __post_init__(self) -> None:
         if self.num < 1:
             raise ValueError(f"num: must be positive, got {self.num}")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A degradation in growing strengths (the first is none), and which way each value must move."""
-
-    name: str
-    strengths: tuple[float, ...]
-    measure: Callable[[int, float], Values]
-    expected: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -60,117 +44,14 @@ class Finding:
 
     @property
     def right_way(self) -> bool:
-        return self.expected * (self.means[-1] - self.means[0]) > 0
+        moved = self.means[-1] - self.means[0]
+        return abs(moved) <= STAYS if self.expected == 0 else self.expected * moved > 0
 
     @property
     def monotonic(self) -> bool:
+        if self.expected == 0:
+            return bool(np.ptp(self.means) <= STAYS)
         return bool((self.expected * np.diff(self.means) > 0).all())
-
-
-def film(seed: int) -> np.ndarray:
-    """uint8 [10, 48, 48, 3]: drifting stripes with edges, for blur is a matter of edges."""
-    rng = generator(seed, "selftest/film")
-    t, y, x = np.mgrid[:10, :48, :48]
-    planes = []
-    for _ in range(3):
-        kx, ky, speed = rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.6), rng.uniform(0.3, 0.5)
-        planes.append(rng.uniform(90, 160) + 60 * np.tanh(4 * np.sin(kx * x + ky * y + speed * t)))
-    return np.stack(planes, -1).clip(0, 255).astype(np.uint8)
-
-
-def hits(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """float64 [S] of ringing hits over faint noise, 3 s, and the hits' times."""
-    rng = generator(seed, "selftest/sound")
-    times = 0.25 + 0.45 * np.arange(6) + rng.uniform(-0.05, 0.05, 6)
-    out = rng.normal(0, 0.002, 3 * RATE)
-    for time in times:
-        n = np.arange(RATE // 5)
-        start = round(time * RATE)
-        out[start : start + len(n)] += 0.4 * np.sin(n * rng.uniform(0.05, 0.2)) * np.exp(-n / 1500)
-    return out, times
-
-
-def against_itself(change: Callable[[np.ndarray, float], np.ndarray]) -> Callable[[int, float], Values]:
-    """A film's values after `change`, with those against what it was."""
-
-    def measure(seed: int, strength: float) -> Values:
-        real = film(seed)
-        made = change(real, strength) if strength else real
-        return compare_films(made, real) | steps(made) | filtered(made)
-
-    return measure
-
-
-def sounding(change: Callable[[np.ndarray, float], np.ndarray]) -> Callable[[int, float], Values]:
-    """A sound's values after `change`, against what it was and against its hits."""
-
-    def measure(seed: int, strength: float) -> Values:
-        real, times = hits(seed)
-        made = change(real, strength) if strength else real
-        sound = Sound(made[None].astype(np.float32), RATE)
-        heard = onsets(sound)
-        pairs = len(paired(heard, times, TOLERANCE_S))
-        return (
-            judge_sound(sound)
-            | compare_sounds(made, real)
-            | {
-                "onset_f1": 2 * pairs / (len(heard) + len(times)),
-            }
-        )
-
-    return measure
-
-
-def freeze(video: np.ndarray, share: float) -> np.ndarray:
-    """The last `share` of the frames repeat the one before them."""
-    keep = round(len(video) * (1 - share))
-    return video[np.minimum(np.arange(len(video)), max(keep - 1, 0))]
-
-
-def shuffle(video: np.ndarray, share: float) -> np.ndarray:
-    """The first `share` of the frames in another order: neighbours of before stand far apart."""
-    order, count = np.arange(len(video)), round(len(video) * share)
-    order[:count] = np.concatenate([order[0:count:2], order[1:count:2]])
-    return video[order]
-
-
-def late(sound: np.ndarray, ms: float) -> np.ndarray:
-    shift = round(ms * RATE / 1000)
-    return np.concatenate([np.zeros(shift), sound])[: len(sound)]
-
-
-def silence(sound: np.ndarray, share: float) -> np.ndarray:
-    out = sound.copy()
-    out[: round(share * len(sound))] = 0
-    return out
-
-
-def clip(sound: np.ndarray, gain: float) -> np.ndarray:
-    return np.clip(sound * gain, -1, 1)
-
-
-def hiss(sound: np.ndarray, level: float) -> np.ndarray:
-    return sound + generator(0, "selftest/hiss").normal(0, level, len(sound))
-
-
-TRIALS = (
-    Trial("blur", (0, 0.5, 1, 2), against_itself(lambda v, s: blur(s)(v, 0)),
-          {"psnr": -1, "ssim": -1, "si": -1}),
-    # blurdetect measures the width of the edges that are left: past this it falls again, with the edges
-    Trial("slight blur", (0, 0.5, 1), against_itself(lambda v, s: blur(s)(v, 0)), {"blur": 1}),
-    Trial("noise", (0, 5, 10, 20, 40), against_itself(lambda v, s: noise(s)(v, 0)),
-          {"psnr": -1, "ssim": -1, "flicker": -1, "smoothness_blend": -1, "ti": 1, "si": 1}),
-    Trial("freeze", (0, 0.3, 0.6, 0.9), against_itself(freeze),
-          {"frozen": 1, "change": -1, "psnr": -1, "ti": -1}),
-    Trial("shuffle", (0, 0.5, 1), against_itself(shuffle),
-          {"smoothness_blend": -1, "flicker": -1, "psnr": -1}),
-    Trial("desync by k x 40 ms", (0, 40, 80, 120), sounding(late), {"si_sdr": -1, "stft": 1}),
-    Trial("desync by 80 ms", (0, 80), sounding(late), {"onset_f1": -1}),
-    Trial("silence", (0, 0.3, 0.6, 0.95), sounding(silence),
-          {"silent": 1, "onset_f1": -1, "mel": 1, "si_sdr": -1}),
-    Trial("clipping", (0, 4, 8, 16), sounding(clip), {"clipped": 1, "si_sdr": -1, "mel": 1, "lufs": 1}),
-    Trial("hiss", (0, 0.003, 0.01, 0.03), sounding(hiss), {"mel": 1, "stft": 1, "si_sdr": -1}),
-)  # fmt: skip
 
 
 def findings(config: SelftestConfig) -> list[Finding]:
@@ -192,21 +73,16 @@ def table(found: list[Finding]) -> str:
     ]
     for each in found:
         means = ", ".join(f"{value:.4g}" for value in each.means)
-        must = "rise" if each.expected > 0 else "fall"
         answers = ("yes" if each.right_way else "**no**"), ("yes" if each.monotonic else "no")
-        lines.append("| " + " | ".join((each.trial, each.value, must, means, *answers)) + " |")
+        lines.append("| " + " | ".join((each.trial, each.value, MUST[each.expected], means, *answers)) + " |")
     return "\n".join(lines) + "\n"
 
 
 def main(argv: list[str]) -> None:
     """Print the table; exit code 1 where a value moved the wrong way."""
-    arguments = parse_arguments(argv)
-    if arguments.help:
-        print(__doc__, help_text(SelftestConfig), sep="\n")
+    config = from_command_line(SelftestConfig, argv, __doc__)
+    if config is None:
         return
-    if arguments.configs:
-        raise ConfigError(f"expected no config file, got {arguments.configs[0]}")
-    config = load(SelftestConfig, None, arguments.overrides)
     found = findings(config)
     print(table(found), end="")
     if config.out:

@@ -18,12 +18,14 @@ from eval.sound import Sound
 HOP_S, WINDOW_S = 0.005, 0.02
 LEAST_GAP_S = 0.05  # onsets closer than this are one
 TOLERANCE_S = 0.05
+FARTHEST_S = 1.0
 
 _SCORES = {
     "onset_precision": Score(1, SHARE, f"heard onsets with a wanted one within {1000 * TOLERANCE_S:.0f} ms"),
     "onset_recall": Score(1, SHARE, "wanted onsets with a heard one that near"),
     "onset_f1": Score(1, SHARE, "harmonic mean of the two"),
     "onset_lag": Score(-1, "s", "mean distance of the pairs, absolute"),
+    "onset_shift": Score(-1, "s", f"shift, absolute, up to {FARTHEST_S:.0f} s, at which most onsets meet"),
     "onset_count": Score(0, "", "heard onsets"),
 }
 
@@ -61,7 +63,7 @@ class BounceSound:
 
 def _description(truth: str) -> dict[str, Any]:
     return {
-        "version": "onsets-1",
+        "version": "onsets-2",
         "backbone": None,
         "truth": truth,
         "tolerance_s": TOLERANCE_S,
@@ -109,7 +111,21 @@ def paired(heard: np.ndarray, wanted: np.ndarray, tolerance: float = TOLERANCE_S
     return pairs
 
 
-def _compared(heard: np.ndarray, wanted: np.ndarray) -> Measurement:
+def shift(heard: np.ndarray, wanted: np.ndarray) -> float | None:
+    """By how much the sound is late (negative: early), seconds: where most onsets meet, the nearest of these.
+
+    Sees offsets that are larger than the tolerance of the pairs. None where no two onsets are that near.
+    """
+    gaps = (heard[:, None] - wanted[None]).ravel()
+    gaps = gaps[np.abs(gaps) <= FARTHEST_S]
+    if not len(gaps):
+        return None
+    best = max(gaps, key=lambda gap: (len(paired(heard - gap, wanted, TOLERANCE_S / 2)), -abs(gap)))
+    met = paired(heard - best, wanted, TOLERANCE_S / 2)
+    return float(np.mean([heard[i] - wanted[j] for i, j in met]))
+
+
+def onset_scores(heard: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     """Values that have no meaning (recall of nothing) are left out; silence where silence is due is right."""
     pairs = paired(heard, wanted)
     values = {"onset_count": float(len(heard))}
@@ -119,12 +135,17 @@ def _compared(heard: np.ndarray, wanted: np.ndarray) -> Measurement:
         values["onset_recall"] = len(pairs) / len(wanted)
     total = len(heard) + len(wanted)
     values["onset_f1"] = 2 * len(pairs) / total if total else 1.0
-    lags = [float(heard[i] - wanted[j]) for i, j in pairs]
-    if lags:
-        values["onset_lag"] = float(np.mean(np.abs(lags)))
+    if pairs:
+        values["onset_lag"] = float(np.mean([abs(heard[i] - wanted[j]) for i, j in pairs]))
+    late = shift(heard, wanted)
+    return values if late is None else {**values, "onset_shift": abs(late)}
+
+
+def _compared(heard: np.ndarray, wanted: np.ndarray) -> Measurement:
     detail = {
         "heard_s": np.round(heard, 4).tolist(),
         "wanted_s": np.round(wanted, 4).tolist(),
-        "lags_s": lags,
+        "lags_s": [float(heard[i] - wanted[j]) for i, j in paired(heard, wanted)],
+        "shift_s": shift(heard, wanted),
     }
-    return Measurement(values, detail)
+    return Measurement(onset_scores(heard, wanted), detail)

@@ -25,7 +25,7 @@ from eval.contact_sheet import SheetRow, draw
 from eval.degradations import DEGRADATIONS
 from eval.statistics import wilson_bounds
 from src.command_line import run as run_command
-from src.config import help_text, load, parse_arguments
+from src.config import from_command_line
 from src.options import opt
 
 
@@ -174,11 +174,9 @@ def validate(config: ValidateConfig, console: Console) -> list[list[str]]:
 
 
 def main(argv: list[str]) -> None:
-    arguments = parse_arguments(argv)
-    if arguments.help:
-        print(__doc__, help_text(ValidateConfig), sep="\n")
+    config = from_command_line(ValidateConfig, argv, __doc__)
+    if config is None:
         return
-    config = load(ValidateConfig, arguments.configs[0] if arguments.configs else None, arguments.overrides)
     console = Console()
     rows = validate(config, console)
     table = Table(*HEADS, title="Bounce checker on films whose truth is known, per cent judged right")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.media import Video
 from eval.results import Item, Measurement, Score
 
 CAP = 100.0  # dB for equal frames, whose PSNR is infinite and would swallow every mean
@@ -33,13 +34,19 @@ class Fidelity:
         }
 
     def measure(self, item: Item) -> Measurement:
-        video, reference = item.video, item.reference_video
-        if video.frames_THWC.shape != reference.frames_THWC.shape:
-            shapes = (f"{list(each.frames_THWC.shape[:3])}" for each in (video, reference))
-            raise ValueError("film and reference differ in frames or size: {} and {}".format(*shapes))
-        if video.fps and reference.fps and not math.isclose(video.fps, reference.fps, rel_tol=1e-3):
-            raise ValueError(f"film and reference differ in frame rate: {video.fps:g}, {reference.fps:g}")
+        video, reference = same_kind(item)
         return Measurement(compare_films(video.frames_THWC, reference.frames_THWC))
+
+
+def same_kind(item: Item) -> tuple[Video, Video]:
+    """A sample's film and its reference; ValueError where their frames, sizes or frame rates differ."""
+    video, reference = item.video, item.reference_video
+    if video.frames_THWC.shape != reference.frames_THWC.shape:
+        shapes = (f"{list(each.frames_THWC.shape[:3])}" for each in (video, reference))
+        raise ValueError("film and reference differ in frames or size: {} and {}".format(*shapes))
+    if video.fps and reference.fps and not math.isclose(video.fps, reference.fps, rel_tol=1e-3):
+        raise ValueError(f"film and reference differ in frame rate: {video.fps:g}, {reference.fps:g}")
+    return video, reference
 
 
 def psnr(mse: float) -> float:

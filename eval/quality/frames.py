@@ -4,6 +4,7 @@ Flicker and smoothness follow VBench's formulas; smoothness with a plain blend o
 its interpolation network, hence its own name. The rest is libavfilter's (through PyAV).
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 from av.filter import Graph
 
 from eval.results import SHARE, Item, Measurement, Score
+
+LEAST_FREEZE_S = 0.25
 
 
 class Frames:
@@ -24,6 +27,9 @@ class Frames:
         "smoothness_blend": Score(1, SHARE, "1 - error of odd frames blended from their neighbours / 255"),
         "change": Score(0, "levels", "mean absolute step between neighbours"),
         "frozen": Score(-1, SHARE, "share of steps in which nothing changes"),
+        "freeze": Score(
+            -1, SHARE, f"the film's time in stops of {LEAST_FREEZE_S} s or longer (freezedetect, -60 dB)"
+        ),
         "si": Score(0, "", "spatial information (ITU-T P.910), mean of frames"),
         "ti": Score(0, "", "temporal information (ITU-T P.910), mean of frames after the first"),
         "blur": Score(
@@ -42,7 +48,7 @@ class Frames:
     def measure(self, item: Item) -> Measurement:
         video = item.video
         values = steps(video.frames_THWC) if len(video.frames_THWC) > 1 else {}
-        return Measurement(values | filtered(video.frames_THWC))
+        return Measurement(values | filtered(video.frames_THWC) | freezes(video.frames_THWC, video.fps))
 
 
 def steps(frames_THWC: np.ndarray) -> dict[str, float]:
@@ -69,17 +75,43 @@ def filtered(frames_THWC: np.ndarray) -> dict[str, float]:
         return {}
     found: dict[str, list[float]] = {}
     keys = {"lavfi.siti.si": "si", "lavfi.siti.ti": "ti", "lavfi.blur": "blur", "lavfi.block": "blocks"}
-    graph = Graph()
-    source = graph.add_buffer(
-        width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1, 25)
-    )
-    nodes = [source, graph.add("format", "gray"), *map(graph.add, ("siti", "blurdetect", "blockdetect"))]
-    graph.link_nodes(*nodes, graph.add("buffersink")).configure()
-    for index, frame_HWC in enumerate(frames_THWC):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_HWC), format="rgb24")
-        frame.pts = index
-        graph.push(frame)
-        for key, text in graph.pull().metadata.items():
+    for index, told in enumerate(
+        _metadata(frames_THWC, 25.0, {"siti": "", "blurdetect": "", "blockdetect": ""})
+    ):
+        for key, text in told.items():
             if key in keys and np.isfinite(float(text)) and not (keys[key] == "ti" and index == 0):
                 found.setdefault(keys[key], []).append(float(text))
     return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def freezes(frames_THWC: np.ndarray, fps: float) -> dict[str, float]:
+    """`freeze`: the share of stops, each from its first frame to the first other one; films only."""
+    if len(frames_THWC) < 2 or not fps:
+        return {}
+    total = len(frames_THWC) / fps
+    stopped, start = 0.0, None
+    # half a frame less, lest rounded time stamps decide about a stop of just that length
+    options = f"n=0.001:d={max(LEAST_FREEZE_S - 0.5 / fps, 0):.6f}"
+    for told in _metadata(frames_THWC, fps, {"freezedetect": options}):
+        if "lavfi.freezedetect.freeze_start" in told:
+            start = float(told["lavfi.freezedetect.freeze_start"])
+        if "lavfi.freezedetect.freeze_end" in told and start is not None:
+            stopped, start = stopped + float(told["lavfi.freezedetect.freeze_end"]) - start, None
+    stopped += 0 if start is None else total - start
+    return {"freeze": min(1.0, stopped / total)}
+
+
+def _metadata(frames_THWC: np.ndarray, fps: float, filters: dict[str, str]) -> Iterator[dict[str, str]]:
+    """What libavfilter's filters write beside each frame's luma."""
+    height, width = frames_THWC.shape[1:3]
+    time_base = 1 / Fraction(fps).limit_denominator(1001)
+    graph = Graph()
+    rgb = av.VideoFormat("rgb24")
+    source = graph.add_buffer(width=width, height=height, format=rgb, time_base=time_base)
+    nodes = [source, graph.add("format", "gray"), *(graph.add(*each) for each in filters.items())]
+    graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+    for index, frame_HWC in enumerate(frames_THWC):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_HWC), format="rgb24")
+        frame.pts, frame.time_base = index, time_base
+        graph.push(frame)
+        yield graph.pull().metadata

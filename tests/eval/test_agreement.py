@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from eval.agreement import Vote, agreement, kendall, read_votes, spearman
+from eval.agreement import accuracy_over, agreement, kendall, main, spearman
+from eval.human.votes import Vote, read_votes
+from src.errors import UserError
 
 
 def votes_of(quality, noise=0.0, raters=3, seed=0):
@@ -37,6 +39,8 @@ def test_a_metric_that_is_the_truth_agrees_and_its_negative_does_not():
     assert wrong["pairwise_accuracy"].value == 0
     assert right["spearman_systems"].value == 1 == -wrong["spearman_systems"].value
     assert right["spearman_systems"].num == 3
+    assert right["kendall_systems"].value == right["accuracy_systems"].value == 1
+    assert wrong["accuracy_systems"].value == 0
     assert right["spearman_pairs"].value == pytest.approx(-wrong["spearman_pairs"].value)
     assert right["spearman_pairs"].value > 0.8
 
@@ -103,3 +107,51 @@ def test_both_formats(tmp_path):
         read_votes(tmp_path / "v.jsonl")
     with pytest.raises(ValueError, match="no vote is on items"):
         agreement([Vote(item="9", system_a="x", system_b="y", vote="a")], quality(3))
+
+
+def test_accuracy_over_systems_by_hand():
+    x, y = np.array([1.0, 2, 2, 5]), np.array([0.0, 1, 2, 2])
+    assert accuracy_over(x, y) == pytest.approx((1 + 1 + 1 + 0.5 + 1) / 5)  # one pair of y is a tie
+    assert accuracy_over(x, np.zeros(4)) is None
+
+
+def run_folder(root, truth, better):
+    """What eval.run writes, as far as it is read."""
+    root.mkdir()
+    results, scores = [], []
+    for system, row in truth.items():
+        for item, value in row.items():
+            values = {"good": value, "bad": -value, "count": value}
+            results.append({"system": system, "id": item, "prompt": "", "metric": "m", "values": values})
+        for score, way in better.items():
+            interval = {"mean": 0, "low": 0, "high": 0, "num": 1, "num_groups": 1, "method": ""}
+            line = {"system": system, "metric": "m", "slice": "all", "score": score, "better": way}
+            scores.append({**line, **interval, "used": 1, "asked": 1, "unit": "", "text": ""})
+    for name, lines in (("results", results), ("scores", scores)):
+        (root / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_the_command_holds_every_score_against_every_axis(tmp_path, capsys):
+    truth = quality(30)
+    run_folder(tmp_path / "run", truth, {"good": 1, "bad": -1, "count": 0})
+    lines = [
+        {**vars(vote), "axis": axis} for axis in ("overall", "motion") for vote in votes_of(truth, noise=0.1)
+    ]
+    (tmp_path / "v.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    main([f"votes={tmp_path}/v.jsonl", f"runs=[{tmp_path}/run]", f"out={tmp_path}/out"])
+    with (tmp_path / "out" / "agreement.csv").open() as file:
+        found = {(r["axis"], r["score"], r["measure"]): r for r in csv.DictReader(file)}
+    assert {key[0] for key in found} == {"overall", "motion"}
+    assert {key[1] for key in found} == {
+        "good",
+        "bad",
+    }  # counts are neither
+    for score in ("good", "bad"):  # less is better turned round
+        each = found["motion", score, "pairwise_accuracy"]
+        assert float(each["low"]) <= float(each["value"]) <= float(each["high"])
+        assert float(each["value"]) > 0.9
+        assert float(found["overall", score, "kendall_systems"]["value"]) == 1
+    assert "| motion | m | good | 0.9" in capsys.readouterr().out
+    (tmp_path / "v.jsonl").write_text(json.dumps({**lines[0], "system_a": "p", "system_b": "q"}))
+    with pytest.raises(UserError, match="the runs know x, y, z, the votes p, q"):
+        main([f"votes={tmp_path}/v.jsonl", f"runs=[{tmp_path}/run]", f"out={tmp_path}/out"])

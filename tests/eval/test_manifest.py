@@ -1,5 +1,6 @@
 import json
 import time
+from itertools import islice
 
 import pytest
 
@@ -91,3 +92,18 @@ def test_large_manifests_stream(tmp_path):
     start = time.perf_counter()
     assert next(iter_manifest(path, check_files=False)).id == "0"
     assert time.perf_counter() - start < 0.1
+
+
+@pytest.mark.slow
+def test_a_manifest_of_a_million_lines(tmp_path):
+    path = tmp_path / "m.jsonl"
+    with path.open("w") as out:
+        for i in range(1_000_000):
+            out.write(f'{{"id": "{i}", "prompt": "p", "video": "v/{i}.mp4"}}\n')
+        out.write('{"id": "999999", "prompt": "p"}\n')
+    samples = iter_manifest(path, check_files=False)
+    start = time.perf_counter()
+    assert sum(len(sample.id) > 0 for sample in islice(samples, 1_000_000)) == 1_000_000
+    assert time.perf_counter() - start < 60  # asking the disk for every line takes minutes
+    with pytest.raises(ValueError, match=r"m.jsonl:1000001: duplicate id '999999'"):
+        next(samples)

@@ -4,7 +4,7 @@ import pytest
 from data.worlds.bounce import film
 from data.worlds.config import WorldConfig
 from data.worlds.sound import sound as render
-from eval.alignment.onsets import BounceSound, ReferenceOnsets, onsets, paired, thinned
+from eval.alignment.onsets import BounceSound, ReferenceOnsets, onsets, paired, shift, thinned
 from eval.manifest import Sample
 from eval.results import Item
 from eval.sound import Sound, write_sound
@@ -34,6 +34,15 @@ def test_pairs_are_one_to_one():
     assert paired(np.array([0.1, 0.5]), np.array([0.5, 0.9])) == [(1, 0)]
     assert paired(np.array([]), np.array([0.5])) == []
     assert thinned(np.array([0.1, 0.12, 0.2])).tolist() == [0.1, 0.2]
+
+
+def test_the_shift_is_found_beyond_the_tolerance():
+    wanted = np.array([0.2, 0.5, 1.1, 1.3])
+    for late in (-0.36, -0.04, 0.0, 0.2, 0.48):
+        assert shift(wanted + late, wanted) == pytest.approx(late)
+    assert shift(np.array([0.7, 0.9]), np.array([0.5, 3.0])) == pytest.approx(0.2)  # of equals the nearest
+    assert shift(np.array([0.0]), np.array([1.5])) is None
+    assert shift(np.array([]), wanted) is None
 
 
 def test_bounce_films_and_their_own_sound(tmp_path):

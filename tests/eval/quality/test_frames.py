@@ -9,7 +9,7 @@ from eval.manifest import Sample
 from eval.media import read_video, write_video
 from eval.quality.consistency import consistency
 from eval.quality.fidelity import CAP, Fidelity, compare_films
-from eval.quality.frames import Frames, filtered, steps
+from eval.quality.frames import Frames, filtered, freezes, steps
 from eval.results import Item
 
 
@@ -52,6 +52,19 @@ def test_spatial_and_temporal_information_by_definition():
     found = filtered(film)
     assert found["si"] == pytest.approx(np.mean(edges), rel=0.02)
     assert found["ti"] == pytest.approx(np.diff(luma, axis=0).std(axis=(1, 2)).mean(), rel=0.02)
+
+
+def test_freezes_by_hand():
+    film = np.random.default_rng(0).integers(0, 256, (48, 24, 32, 3), dtype=np.uint8)
+    assert freezes(film, 16) == {"freeze": 0}
+    for frames, share in ((4, 4), (3, 0), (10, 10)):  # 0.25 s are four frames
+        stopped = film.copy()
+        stopped[10 : 10 + frames] = film[10]
+        assert freezes(stopped, 16)["freeze"] == pytest.approx(share / 48)
+        stopped[40:] = film[40]
+        assert freezes(stopped, 16)["freeze"] == pytest.approx((share + 8) / 48)
+    assert freezes(film[[0] * 30], 29.97)["freeze"] == pytest.approx(1)
+    assert freezes(film[:1], 16) == freezes(film[:1], 0) == {}
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 3), (1, 30, 40, 3), (2, 5, 90, 3), (4, 17, 33, 3)])

