@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.media import Video
 from eval.results import Item, Measurement, Score
 
 CAP = 100.0  # dB for equal frames, whose PSNR is infinite and would swallow every mean
@@ -34,12 +35,21 @@ class Fidelity:
 
     def measure(self, item: Item) -> Measurement:
         video, reference = item.video, item.reference_video
-        if video.frames_THWC.shape != reference.frames_THWC.shape:
-            shapes = (f"{list(each.frames_THWC.shape[:3])}" for each in (video, reference))
-            raise ValueError("film and reference differ in frames or size: {} and {}".format(*shapes))
-        if video.fps and reference.fps and not math.isclose(video.fps, reference.fps, rel_tol=1e-3):
-            raise ValueError(f"film and reference differ in frame rate: {video.fps:g}, {reference.fps:g}")
+        check_pair(video, reference)
         return Measurement(compare_films(video.frames_THWC, reference.frames_THWC))
+
+
+def check_pair(video: Video, reference: Video) -> None:
+    """Refuse two films that cannot be compared frame by frame.
+
+    Raises:
+        ValueError: for other sizes, numbers of frames or frame rates.
+    """
+    if video.frames_THWC.shape != reference.frames_THWC.shape:
+        shapes = (f"{list(each.frames_THWC.shape[:3])}" for each in (video, reference))
+        raise ValueError("film and reference differ in frames or size: {} and {}".format(*shapes))
+    if video.fps and reference.fps and not math.isclose(video.fps, reference.fps, rel_tol=1e-3):
+        raise ValueError(f"film and reference differ in frame rate: {video.fps:g}, {reference.fps:g}")
 
 
 def psnr(mse: float) -> float:
