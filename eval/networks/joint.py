@@ -55,9 +55,16 @@ class Checkpoint:
 
     @cached_property
     def model(self) -> Any:
-        return self.load("AutoModel").eval()
+        model, found = self.load("AutoModel", output_loading_info=True)
+        # what is missing would be drawn at random; the pooler is not used, and DINO's folder has none
+        missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
+        if missing:
+            raise ValueError(
+                f"weights: {self.network.path} lacks {len(missing)} tensors, the first is {missing[0]}"
+            )
+        return model.eval()
 
-    def load(self, kind: str) -> Any:
+    def load(self, kind: str, **options: Any) -> Any:
         """`AutoModel` and its like from the folder alone.
 
         Raises:
@@ -67,7 +74,7 @@ class Checkpoint:
             import transformers
         except ImportError:
             raise ValueError(f"{self.network.role}: needs pip install 'transformers>=5'") from None
-        options: dict[str, Any] = {"local_files_only": True}
+        options["local_files_only"] = True
         if kind == "AutoImageProcessor":
             options["backend"] = "pil"  # what the checkpoints were trained with
         transformers.utils.logging.disable_progress_bar()
@@ -79,6 +86,8 @@ class Checkpoint:
 
     @cached_property
     def tokenizer(self) -> Any:
+        if not any((self.network.path / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+            raise ValueError(f"weights: {self.network.path} has neither tokenizer.json nor vocab.json")
         return self.load("AutoTokenizer")
 
     @cached_property

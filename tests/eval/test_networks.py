@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -58,9 +59,14 @@ def test_a_folder_of_something_else_is_told(tmp_path, clip):
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match=r"has no config.json, it is no transformers folder"):
         Clip(network("clip", tmp_path))
-    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
-    with pytest.raises(ValueError, match="gives no AutoTokenizer"):
+    shutil.copy(clip / "config.json", tmp_path)
+    with pytest.raises(ValueError, match=r"neither tokenizer.json nor vocab.json"):
         Clip(network("clip", tmp_path)).text("a")
+    with pytest.raises(ValueError, match=r"lacks \d+ tensors, the first is logit_scale"):
+        Clip(network("clip", tmp_path)).frames(waves(0))  # else it would be drawn at random
+    (tmp_path / "model.safetensors").write_text("no tensors")
+    with pytest.raises(ValueError, match="gives no AutoModel"):
+        Clip(network("clip", tmp_path)).frames(waves(0))
 
 
 def test_clip_agrees_with_transformers_and_keeps_the_end_of_long_texts(clip):
