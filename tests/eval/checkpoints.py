@@ -112,3 +112,150 @@ def save_script(module: nn.Module, path: Path) -> Path:
 
 def save_contract(folder: Path, contract: dict) -> None:
     (folder / "contract.json").write_text(json.dumps(contract))
+
+
+class VideoProgram(nn.Module):
+    """Mean colour of a clip."""
+
+    def forward(self, x_NTCHW: torch.Tensor) -> torch.Tensor:
+        return x_NTCHW.mean((1, 3, 4))
+
+
+class ImageProgram(nn.Module):
+    """Mean colour of a picture."""
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        return x_NCHW.mean((2, 3))
+
+
+class TextProgram(nn.Module):
+    """How often a text says red, green and blue."""
+
+    def forward(self, ids_NL: torch.Tensor) -> torch.Tensor:
+        return torch.stack([(ids_NL == word).sum(1) for word in (5, 7, 6)], 1).float()
+
+
+class SoundProgram(nn.Module):
+    """A loud sound is red, a soft one is blue."""
+
+    def forward(self, x_NS: torch.Tensor) -> torch.Tensor:
+        loud = (x_NS.abs().mean(1) > 0.2).float()
+        return torch.stack([loud, torch.zeros_like(loud), 1 - loud], 1)
+
+
+class SyncProgram(nn.Module):
+    """Where is the brightest frame, where is the loudest sample? 10 frames per second, 1000 samples."""
+
+    def forward(self, x_NTCHW: torch.Tensor, x_NS: torch.Tensor) -> torch.Tensor:
+        seen = x_NTCHW.mean((2, 3, 4)).argmax(1) / 10
+        heard = x_NS.abs().argmax(1) / 1000
+        offsets = torch.linspace(-0.6, 0.6, 7)
+        return -200 * (offsets[None] - (heard - seen)[:, None]) ** 2
+
+
+class Detector(nn.Module):
+    """One box around what is bright, none in the dark, and one that is not likely."""
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        at = (x_NCHW[0].mean(0) > 100).nonzero()
+        rows = torch.tensor([[0.0, 0.0, 5.0, 5.0, 0.1]])
+        if len(at) > 0:
+            low, high = at.min(0)[0], at.max(0)[0] + 1
+            box = torch.stack([low[1], low[0], high[1], high[0]]).float()
+            rows = torch.cat([rows, torch.cat([box, torch.tensor([0.9])])[None]])
+        return rows
+
+
+PIXELS = {"size": 16, "mean": [0, 0, 0], "std": [1, 1, 1]}
+
+
+def save_joint_towers(folder: Path) -> Path:
+    """Film, text and sound in the space of three colours."""
+    folder.mkdir(exist_ok=True)
+    save_script(VideoProgram(), folder / "video.pt")
+    save_script(TextProgram(), folder / "text.pt")
+    save_script(SoundProgram(), folder / "sound.pt")
+    tokenizer().save(str(folder / "tokenizer.json"))
+    save_contract(
+        folder,
+        {
+            "model": "Colours",
+            "video": {"program": "video.pt", "frames": 4, **PIXELS},
+            "text": {"program": "text.pt", "context": 6},
+            "sound": {"program": "sound.pt", "rate": 1000, "seconds": 0.5, "clips": 2},
+        },
+    )
+    return folder
+
+
+def save_sync(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    save_script(SyncProgram(), folder / "sync.pt")
+    offsets = [round(-0.6 + 0.2 * i, 1) for i in range(7)]
+    window = {"fps": 10, "rate": 1000, "seconds": 1.0, "offsets_s": offsets}
+    save_contract(folder, {"model": "Flash and bang", "sync": {"program": "sync.pt", **window, **PIXELS}})
+    return folder
+
+
+def save_face(folder: Path, *, detector: bool = True) -> Path:
+    folder.mkdir(exist_ok=True)
+    save_script(ImageProgram(), folder / "image.pt")
+    save_script(Detector(), folder / "detector.pt")
+    contract = {"model": "Bright", "image": {"program": "image.pt", **PIXELS}}
+    if detector:
+        contract["detector"] = {"program": "detector.pt", "least_score": 0.5}
+    save_contract(folder, contract)
+    return folder
+
+
+class I3dLike(nn.Module):
+    """The signature of i3d_torchscript.pt; features are the mean colours of the frames."""
+
+    def forward(
+        self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = False
+    ) -> torch.Tensor:
+        assert return_features
+        assert not rescale
+        assert not resize
+        assert x.shape[3] == 224
+        assert x.shape[4] == 224
+        return x.mean((3, 4)).flatten(1)
+
+
+class InceptionLike(nn.Module):
+    """clean-fid calls `layers` alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(192, 2048))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class Middle(nn.Module):
+    """The mean of two frames."""
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a + b) / 2
+
+
+class Brightness(nn.Module):
+    """0..100."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 100 * x.mean((1, 2, 3))[:, None]
+
+
+def save_torchvision(name: str, path: Path, seed: int = 0) -> Path:
+    """Random features; the large layers after them, which nobody looks at, are one number each."""
+    import torchvision
+
+    torch.manual_seed(seed)
+    net = getattr(torchvision.models, name)(weights=None, num_classes=1000)
+    state = net.state_dict()
+    for key in state:
+        if key.startswith("classifier"):
+            state[key] = torch.zeros(1).expand(state[key].shape)
+    torch.save(state, path)
+    return path

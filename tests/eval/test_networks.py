@@ -61,7 +61,7 @@ def test_a_folder_of_something_else_is_told(tmp_path, clip):
         Clip(network("clip", tmp_path))
     shutil.copy(clip / "config.json", tmp_path)
     with pytest.raises(ValueError, match=r"neither tokenizer.json nor vocab.json"):
-        Clip(network("clip", tmp_path)).text("a")
+        Clip(network("clip", tmp_path)).tokens("a", 12)
     with pytest.raises(ValueError, match=r"lacks \d+ tensors, the first is logit_scale"):
         Clip(network("clip", tmp_path)).frames(waves(0))  # else it would be drawn at random
     (tmp_path / "model.safetensors").write_text("no tensors")
