@@ -78,7 +78,7 @@ def test_every_number_says_by_which_weights(results):
     found = {record["score"]: record for record in records(results)}
     for name in ("clip_score", "clap", "viclip", "subject_consistency", "imaging", "identity_clip_best"):
         assert "weights_sha256" in json.dumps(found[name]), name
-        assert found[name]["n_used"] == 5
+        assert found[name]["used"] == 5
     assert {"consistency_clip", "consistency_inception", "kid_clip"} <= set(found)
     frechet = {name for name in found if name.split("_")[0] in ("fd", "fid", "fvd") and "inf" not in name}
     assert frechet == {"fd_clip", "fid_inception", "fvd_i3d"}
