@@ -3,15 +3,19 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
 WORDS = "a the red blue green circle square moves left right hit loud soft film of".split()  # noqa: SIM905
 
 
-def tokenizer() -> Tokenizer:
+def tokenizer() -> Any:
+    pytest.importorskip("tokenizers")
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
     vocabulary = {word: i for i, word in enumerate(["<pad>", "<start>", "<unk>", *WORDS, "<end>"])}
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -42,6 +46,7 @@ TOWER = {
 
 
 def save_clip(folder: Path, *, dim: int = 16, longest: int = 12) -> Path:
+    pytest.importorskip("transformers")
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
     end = len(WORDS) + 3
@@ -61,6 +66,7 @@ def save_clip(folder: Path, *, dim: int = 16, longest: int = 12) -> Path:
 
 
 def save_dino(folder: Path) -> Path:
+    pytest.importorskip("transformers")
     from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
 
     torch.manual_seed(2)
@@ -70,6 +76,7 @@ def save_dino(folder: Path) -> Path:
 
 
 def save_clap(folder: Path, *, longest: int = 12) -> Path:
+    pytest.importorskip("transformers")
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
     text = {**TOWER, "vocab_size": len(WORDS) + 4, "max_position_embeddings": longest + 2, "pad_token_id": 0}

@@ -121,15 +121,15 @@ def test_contracts_that_do_not_say_what_they_must(tmp_path):
 
 def test_desync_reads_the_offset_of_both_windows(tmp_path):
     made = setup(tmp_path, synchformer=checkpoints.save_sync(tmp_path / "sync"))
-    for late_s, other in ((0.0, 0.0), (0.4, 0.4), (-0.2, 0.2)):
+    for late_s, wanted, near in (((0, 0), 0, 1), ((0.4, 0.4), 0.4, 0), ((-0.2, 0.4), 0.3, 0.5)):
         film, sound = plain((0, 0, 0), 20, 16), np.zeros(2000)
-        for flash in (5, 14):
+        for flash, late in zip((5, 14), late_s, strict=True):
             film[flash] = 255
-            sound[round(1000 * (flash / 10 + late_s))] = 0.9
+            sound[round(1000 * (flash / 10 + late))] = 0.9
         found = values("desync", made, item(tmp_path, video=film, audio=sound, fps=10))
-        assert found["desync"] == pytest.approx(other, abs=1e-6)
-        assert found["desync_near"] == (other <= 0.2)
-        assert found["desync_expected"] == pytest.approx(other, abs=0.01)
+        assert found["desync"] == pytest.approx(wanted, abs=1e-6)
+        assert found["desync_near"] == near
+        assert found["desync_expected"] == pytest.approx(wanted, abs=0.01)
     with pytest.raises(ValueError, match=r"needs 1 s of film and sound, got 0\.60"):
         values("desync", made, item(tmp_path, video=film[:6], audio=sound, fps=10))
 
