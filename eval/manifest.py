@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 MEDIA_KEYS = ("video", "audio", "image", "reference", "source")
+CAPTION_KEYS = ("source_caption", "output_caption")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ def _parse(line: bytes) -> Sample:
     for key in MEDIA_KEYS:
         if not isinstance(record.get(key), str | None):
             raise ValueError(f"{key}: expected a path or null, got {record[key]!r}")
-    for key in ("source_caption", "output_caption"):
+    for key in CAPTION_KEYS:
         if not isinstance(record.get(key), str | None):
             raise ValueError(f"{key}: expected a string or null, got {record[key]!r}")
     if not isinstance(record.get("system", ""), str):

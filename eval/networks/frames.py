@@ -95,7 +95,7 @@ class Inception:
             pixels = (resized(frames_THWC[start : start + BATCH], 299) - 128) / 128
             with torch.inference_mode():
                 out = layers(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
-            parts.append(out.flatten(1).numpy())
+            parts.append(_of_size(out, 2048, self.network))
         return {"features": np.concatenate(parts)}
 
 
@@ -153,5 +153,15 @@ class I3d:
                     resize=False,
                     return_features=True,
                 )
-            rows.append(out.flatten(1).numpy())
+            rows.append(_of_size(out, 400, self.network))
         return {"features": np.concatenate(rows)}
+
+
+def _of_size(rows: Any, size: int, network: Network) -> np.ndarray:
+    """Rows as an array, if they are as long as those of the network that the role is named after."""
+    rows = rows.flatten(1).numpy()
+    if rows.shape[1] != size:
+        raise ValueError(
+            f"weights: {network.path} gives {rows.shape[1]} numbers, {network.role} gives {size}"
+        )
+    return rows

@@ -216,7 +216,11 @@ def save_face(folder: Path, *, detector: bool = True) -> Path:
 
 
 class I3dLike(nn.Module):
-    """The signature of i3d_torchscript.pt; features are the mean colours of the frames."""
+    """The signature of i3d_torchscript.pt; the 400 features begin with the mean colours of the frames."""
+
+    def __init__(self, dim: int = 400) -> None:
+        super().__init__()
+        self.dim = dim
 
     def forward(
         self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = False
@@ -226,7 +230,8 @@ class I3dLike(nn.Module):
         assert not resize
         assert x.shape[3] == 224
         assert x.shape[4] == 224
-        return x.mean((3, 4)).flatten(1)
+        rows = x.mean((3, 4)).flatten(1)
+        return torch.nn.functional.pad(rows, (0, self.dim - rows.shape[1]))
 
 
 class InceptionLike(nn.Module):

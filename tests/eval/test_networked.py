@@ -280,7 +280,7 @@ def test_fvd_takes_the_clips_it_says(tmp_path):
     made = setup(tmp_path, i3d=path)
     extractor = NETWORK_BACKBONES["i3d"](made, "i3d")
     row = extractor.extract(tmp_path / "a.mp4")["features"]
-    assert row.shape == (1, 48)
+    assert row.shape == (1, 400)
     np.testing.assert_allclose(row[0, :16], shown[7:23], atol=0.01)
     assert extractor.distance == "fvd"
     assert extractor.describe()["preprocessing"]["num_frames"] == 16
@@ -288,13 +288,16 @@ def test_fvd_takes_the_clips_it_says(tmp_path):
     two = NETWORK_BACKBONES["i3d"](
         Setup(networks=made.networks, cache=made.cache, clips=clips), "i3d"
     ).extract(tmp_path / "a.mp4")["features"]
-    assert two.shape == (2, 30)
+    assert two.shape == (2, 400)
     np.testing.assert_allclose(two[1, :10], shown[10:30:2], atol=0.01)
     write_video(tmp_path / "b.mp4", film[:15], 8)
     with pytest.raises(ValueError, match="a clip of 16 frames cannot be cut from 15"):
         extractor.extract(tmp_path / "b.mp4")
     with pytest.raises(ValueError, match="I3D takes 10 frames or more, got 6"):
         type(made.clips)(num_frames=6)
+    other = checkpoints.save_script(checkpoints.I3dLike(dim=60), tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="gives 60 numbers, i3d gives 400"):
+        NETWORK_BACKBONES["i3d"](setup(tmp_path, i3d=other), "i3d").extract(tmp_path / "a.mp4")
 
 
 def test_inception_is_fed_as_clean_fid_feeds_it(tmp_path):

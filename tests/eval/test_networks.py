@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from eval.manifest import Sample
+from eval.loaders.media_files import from_csv
+from eval.manifest import Sample, read_manifest, write_manifest
 from eval.media import Video
 from eval.networks.joint import Clap, Clip
 from eval.networks.pictures import at_rate, cropped, starts, window
@@ -121,11 +122,13 @@ def test_frames_by_time_and_by_size():
 
 
 def test_new_keys_of_the_manifest(tmp_path):
-    from eval.manifest import read_manifest, write_manifest
-
     sample = Sample(id="a", prompt="make it red", source_caption="a cat", output_caption="a red cat")
     write_manifest(tmp_path / "m.jsonl", [sample])
     assert read_manifest(tmp_path / "m.jsonl") == [sample]
+    (tmp_path / "m.csv").write_text(
+        "id,prompt,source_caption,output_caption\na,make it red,a cat,a red cat\n"
+    )
+    assert list(from_csv(tmp_path / "m.csv")) == [sample]
     (tmp_path / "m.jsonl").write_text(json.dumps({"id": "a", "prompt": "", "output_caption": 3}))
     with pytest.raises(ValueError, match="output_caption: expected a string or null, got 3"):
         read_manifest(tmp_path / "m.jsonl")
