@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 MEDIA_KEYS = ("video", "audio", "image", "reference", "source")
+CAPTION_KEYS = ("source_caption", "output_caption")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +21,9 @@ class Sample:
     """One generated (or real) item.
 
     `video`, `audio`, `image`: what is judged; `reference`: ground truth or the pictured individual;
-    `source`: what was edited or sounded. `facts`: the world's ground truth as plain JSON (see
-    `data.worlds`), used only for judging. `tags`: the slices that tables are cut by.
+    `source`: what was edited or sounded. `source_caption`, `output_caption`: of an edit, what is seen
+    before and after it, where `prompt` is the instruction. `facts`: the world's ground truth as plain
+    JSON (see `data.worlds`), used only for judging. `tags`: the slices that tables are cut by.
     """
 
     id: str
@@ -33,6 +35,8 @@ class Sample:
     image: str | None = None
     reference: str | None = None
     source: str | None = None
+    source_caption: str | None = None
+    output_caption: str | None = None
     facts: dict[str, Any] | None = None
     tags: tuple[str, ...] = ()
 
@@ -161,6 +165,9 @@ def _parse(line: bytes) -> Sample:
     for key in MEDIA_KEYS:
         if not isinstance(record.get(key), str | None):
             raise ValueError(f"{key}: expected a path or null, got {record[key]!r}")
+    for key in CAPTION_KEYS:
+        if not isinstance(record.get(key), str | None):
+            raise ValueError(f"{key}: expected a string or null, got {record[key]!r}")
     if not isinstance(record.get("system", ""), str):
         raise ValueError(f"system: expected a string, got {record['system']!r}")
     if not isinstance(record.get("seed"), int | None):

@@ -16,8 +16,10 @@ from eval.features.cache import FeatureCache
 from eval.features.efflite import EffLite0, EffLite0Clip
 from eval.features.extractor import Extractor, Rows
 from eval.features.local import LocalConfig, LocalExtractor
+from eval.networks.registry import NETWORK_BACKBONES, NETWORKED, Setup
 from eval.quality.classes import paired_divergence, softmax
 from eval.quality.consistency import Consistency
+from eval.quality.dynamics import BlockMotion
 from eval.quality.fidelity import Fidelity
 from eval.quality.frames import Frames
 from eval.quality.loudness import Loudness
@@ -32,6 +34,7 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "bounce_hearing": BounceHearing,
     "bounce_identity": BounceIdentity,
     "frames": Frames,
+    "block_motion": BlockMotion,
     "fidelity": Fidelity,
     "vmaf": Vmaf,
     "niqe": Niqe,
@@ -43,12 +46,18 @@ METRICS: dict[str, Callable[[], Metric]] = {
 SUITES: dict[str, tuple[str, ...]] = {
     "bounce_av": ("bounce", "bounce_sound", "bounce_hearing", "frames", "sound"),
     "video": ("frames", "consistency"),
+    "vbench": (
+        *("subject_consistency", "background_consistency", "frames", "motion_smoothness"),
+        *("dynamic_degree", "aesthetic", "imaging", "viclip"),
+    ),
+    "edit": ("edit_clip", "edit_viclip", "structure"),
     "codec": ("fidelity", "frames"),
     "audio": ("sound",),
     "audio_codec": ("sound_fidelity", "sound"),
     "video_to_audio": ("onsets", "sound"),
 }
 PER_BACKBONE = ("consistency", "kl")
+KNOWN = (*METRICS, *PER_BACKBONE, *NETWORKED)
 BACKBONES: dict[str, Callable[[], Extractor]] = {
     "efflite0": EffLite0,
     "efflite0_clip": EffLite0Clip,
@@ -109,17 +118,18 @@ def media_path(extractor: Extractor, item: Item) -> Path:
     return item.path("image" if item.sample.video is None and item.sample.image else "video")
 
 
-def extractors(backbones: Iterable[str], local: dict[str, LocalConfig]) -> list[Extractor]:
-    """Backbones by name: those that arrive in packages, and the user's own."""
+def extractors(backbones: Iterable[str], local: dict[str, LocalConfig], setup: Setup) -> list[Extractor]:
+    """Backbones by name: those that arrive in packages, those by role, and the user's own."""
     made: list[Extractor] = []
+    known = (*BACKBONES, *NETWORK_BACKBONES)
     for name in dict.fromkeys((*backbones, *local)):
-        if name in BACKBONES and name not in local:
-            made.append(BACKBONES[name]())
-        elif name in local and name not in BACKBONES:
+        if (name in known) == (name in local):
+            why = "is built in, give yours another name" if name in known else "is unknown"
+            raise ValueError(f"backbones: {name!r} {why}; built in: {', '.join(known)}")
+        if name in local:
             made.append(LocalExtractor(name, local[name]))
         else:
-            why = "is built in, give yours another name" if name in BACKBONES else "is unknown"
-            raise ValueError(f"backbones: {name!r} {why}; built in: {', '.join(BACKBONES)}")
+            made.append(BACKBONES[name]() if name in BACKBONES else NETWORK_BACKBONES[name](setup, name))
     for each in made:
         each.describe()  # missing packages and wrong checksums are told before any film is read
     return made
@@ -133,24 +143,31 @@ def expand(names: Iterable[str]) -> tuple[str, ...]:
     """
     expanded = [part for name in names for part in SUITES.get(name, (name,))]
     for name in expanded:
-        if name not in METRICS and name not in PER_BACKBONE:
-            known = ", ".join((*METRICS, *PER_BACKBONE))
+        if name not in KNOWN:
             raise ValueError(
-                f"metrics: expected some of {known} or a suite of {', '.join(SUITES)}, got {name}"
+                f"metrics: expected some of {', '.join(KNOWN)} or a suite of {', '.join(SUITES)}, got {name}"
             )
     return tuple(dict.fromkeys(expanded))
 
 
-def build(names: Iterable[str], backbones: list[Extractor], cache: FeatureCache) -> list[Metric]:
-    """Metrics of single samples; those over features once for every backbone they can use."""
+def build(names: Iterable[str], backbones: list[Extractor], setup: Setup) -> list[Metric]:
+    """Metrics of single samples; those over features once for every backbone they can use.
+
+    Raises:
+        ValueError: for a metric whose network or backbone is not given, before any film is read.
+    """
     made: list[Metric] = []
     for name in expand(names):
         if name in METRICS:
             made.append(METRICS[name]())
             continue
+        if name in NETWORKED:
+            made.append(NETWORKED[name](setup, name))
+            made[-1].describe()
+            continue
         fitting = [each for each in backbones if name == "kl" or each.describe()["rows"] == "frames"]
         if not fitting:
             raise ValueError(f"metrics: {name} needs a backbone, for example backbones=[efflite0]")
         kind = {"consistency": Consistency, "kl": Divergence}[name]
-        made += [kind(extractor, cache) for extractor in fitting]
+        made += [kind(extractor, setup.cache) for extractor in fitting]
     return made

@@ -91,7 +91,10 @@ def set_rows(
         made, groups, logits = _stacked(extraction, items)
         scores: list[SetScore] = []
         if len(reference) and len(items):
-            scores += compare(backbone, made, real, groups_x=groups, groups_y=real_groups, seed=seed)
+            kind = extraction.extractor.distance
+            scores += compare(
+                backbone, made, real, distance=kind, groups_x=groups, groups_y=real_groups, seed=seed
+            )
         if logits is not None:
             scores.append(inception(backbone, softmax(logits), groups=groups, seed=seed))
         notes = [f"{score.name}: not computed, {score.refused}" for score in scores if score.refused]

@@ -55,6 +55,12 @@ class Item:
         return read_video(self.path("video"))
 
     @cached_property
+    def picture(self) -> Video:
+        """The film, or the still picture of a sample that has no film."""
+        still = self.sample.video is None and self.sample.image is not None
+        return read_video(self.path("image")) if still else self.video
+
+    @cached_property
     def reference_video(self) -> Video:
         return read_video(self.path("reference"))
 

@@ -22,7 +22,10 @@ from eval import contact_sheet, html, report
 from eval.features.cache import FeatureCache
 from eval.features.local import LocalConfig
 from eval.manifest import Sample, iter_manifest
-from eval.metrics import BACKBONES, METRICS, PER_BACKBONE, SUITES, Extraction, build, expand, extractors
+from eval.metrics import BACKBONES, KNOWN, SUITES, Extraction, build, expand, extractors
+from eval.networks.frames import ClipsConfig
+from eval.networks.registry import NETWORK_BACKBONES, Setup
+from eval.networks.weights import ROLES, Networks, WeightsConfig
 from eval.pipeline import records, set_rows
 from eval.quality.distribution import SET_SCORES
 from eval.results import Item, Metric, Row, Score, Tally
@@ -32,7 +35,8 @@ from src.config import from_command_line, to_yaml
 from src.errors import UserError
 from src.options import opt
 
-_METRICS_HELP = f"{', '.join((*METRICS, *PER_BACKBONE))}; suites: {', '.join(SUITES)}"
+_METRICS_HELP = f"{', '.join(KNOWN)}; suites: {', '.join(SUITES)}"
+_BACKBONES_HELP = ", ".join((*BACKBONES, *NETWORK_BACKBONES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,11 @@ class EvalConfig:
     out: str = opt("???", "folder for results; made if it is not there")
     metrics: tuple[str, ...] = opt(("bounce",), f"metrics to compute: {_METRICS_HELP}")
     reference: str = opt("", "manifest of real samples, for distances between sets; empty for none")
-    backbones: tuple[str, ...] = opt((), f"backbones of features: {', '.join(BACKBONES)}")
+    backbones: tuple[str, ...] = opt((), f"backbones of features: {_BACKBONES_HELP}")
+    weights: dict[str, WeightsConfig] = opt({}, f"networks on this machine by role: {', '.join(ROLES)}")
     local: dict[str, LocalConfig] = opt({}, "further backbones by name, from files on this machine")
+    num_frames: int = opt(16, "frames of a film for networks of pictures by role, evenly; 0 for all")
+    clips: ClipsConfig = opt(ClipsConfig(), "clips of a film for i3d")
     cache: str = opt("", "folder of cached features, may be shared; empty means OUT/features")
     slices: tuple[str, ...] = opt((), "tags to cut the table by; none means every tag that occurs")
     strict: bool = opt(False, "stop at the first sample that cannot be scored instead of counting it")
@@ -57,7 +64,7 @@ class EvalConfig:
         if not self.metrics and not self.backbones and not self.local:
             raise ValueError("metrics: nothing to compute; name some metrics or backbones")
         expand(self.metrics)
-        for key in ("num_workers", "sheet_rows", "html_films"):
+        for key in ("num_frames", "num_workers", "sheet_rows", "html_films"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}: must not be negative, got {getattr(self, key)}")
 
@@ -76,9 +83,12 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     cache = FeatureCache(config.cache or out / "features")
-    backbones = extractors(config.backbones, config.local)
+    setup = Setup(
+        networks=Networks(config.weights), cache=cache, num_frames=config.num_frames, clips=config.clips
+    )
+    backbones = extractors(config.backbones, config.local, setup)
     extractions = [Extraction(each, cache) for each in backbones]
-    metrics = build(config.metrics, backbones, cache) if config.metrics else []
+    metrics = build(config.metrics, backbones, setup) if config.metrics else []
     with _progress(console) as progress:
         judged = _judge(config, config.manifest, [*metrics, *extractions], progress, out / "results.jsonl")
         real = _judge(config, config.reference, [*extractions], progress) if config.reference else None

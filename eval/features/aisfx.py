@@ -27,7 +27,7 @@ class Aisfx:
     """Windows of a sound: `features` [N, 512], `logits` [N, 69] of the head with the UCS categories."""
 
     name = "aisfx"
-    media = "sound"
+    media, distance = "sound", "fad"
 
     @cached_property
     def folder(self) -> Path:

@@ -23,7 +23,7 @@ class EffLite0:
     """Frames of a film: `features` [T, 1280] after global pooling, `logits` [T, 1000]."""
 
     name = "efflite0"
-    media = "video"
+    media, distance = "video", "fd"
 
     def __init__(self, num_frames: int = 16) -> None:
         self.num_frames = num_frames

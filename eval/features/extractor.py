@@ -18,10 +18,14 @@ Rows = dict[str, NDArray[np.float32]]
 
 
 class Extractor(Protocol):
-    """A backbone with everything that happens to the media before it. `name` ends the metrics' names."""
+    """A backbone with everything that happens to the media before it. `name` ends the metrics' names.
+
+    `distance`: what a Frechet distance over it is called; fid and fvd are Inception's and I3D's alone.
+    """
 
     name: str
     media: Media
+    distance: str
 
     def describe(self) -> dict[str, Any]:
         """Backbone, sha256 of the weights, preprocessing, versions: plain JSON. Two extractors that may

@@ -1,31 +1,28 @@
-"""Any backbone as a TorchScript file on the user's own disk: Inception (FID), I3D (FVD), CLIP, VGGish, ...
+"""Any further backbone as a program on the user's own disk: VGGish, PANNs, PaSST, VideoMAE, ...
 
 Nothing is downloaded. The file's sha256 is in every result, and the name is the user's own.
 """
 
 import re
-import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from eval.features.extractor import RESIZING, Media, Rows, checked_weights, resized, spread
 from eval.media import read_video
+from eval.networks.weights import load_program
 from eval.sound import read_sound
 from src.options import opt
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalConfig:
-    """A TorchScript module and what it wants to be fed."""
+    """A TorchScript file, or an exported program (.pt2), and what it wants to be fed."""
 
-    path: str = opt("???", "TorchScript file on this machine")
+    path: str = opt("???", "TorchScript file or exported program on this machine")
     sha256: str = opt("", "checksum the file must have; empty takes any")
     input: Literal["frames", "clip", "sound"] = opt(
         "frames", "frames: [N,3,H,W]; clip: [1,3,T,H,W]; sound: [1,S] mono"
@@ -49,6 +46,8 @@ class LocalConfig:
 class LocalExtractor:
     """A `LocalConfig` at work."""
 
+    distance = "fd"
+
     def __init__(self, name: str, config: LocalConfig) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name):
             raise ValueError(f"backbones: a name is lower-case letters, digits and _, got {name!r}")
@@ -60,7 +59,7 @@ class LocalExtractor:
         c = self.config
         settings = {k: v for k, v in asdict(c).items() if k not in ("path", "sha256")}
         return {
-            "backbone": f"TorchScript {Path(c.path).name}",
+            "backbone": f"program {Path(c.path).name}",
             "weights_sha256": checked_weights(c.path, c.sha256),
             "preprocessing": {**settings, "resizing": RESIZING},
             "rows": {"frames": "frames", "clip": "clips", "sound": "sounds"}[c.input],
@@ -69,25 +68,13 @@ class LocalExtractor:
     def describe(self) -> dict[str, Any]:
         return self.description
 
-    @cached_property
-    def model(self) -> "torch.nn.Module":
-        import torch
-
-        self.describe()  # the checksum comes first
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript is deprecated, and is what these files are
-            try:
-                return torch.jit.load(self.config.path, map_location="cpu").eval()
-            except RuntimeError as error:
-                reason = str(error).splitlines()[0]
-                raise ValueError(f"weights: {self.config.path} is no TorchScript file ({reason})") from None
-
     def extract(self, path: Path) -> Rows:
         import torch
 
+        self.describe()  # the checksum comes first
         batch = self._sound(path) if self.config.input == "sound" else self._pixels(path)
         with torch.inference_mode():
-            out = self.model(torch.from_numpy(batch), **self.config.arguments)
+            out = load_program(Path(self.config.path))(torch.from_numpy(batch), **self.config.arguments)
         rows = out.flatten(1).float().numpy()
         return {"features": rows, "logits": rows} if self.config.logits else {"features": rows}
 

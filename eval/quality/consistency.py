@@ -16,9 +16,9 @@ class Consistency:
     other backbones a relative of them, named after the backbone.
     """
 
-    def __init__(self, extractor: Extractor, cache: FeatureCache) -> None:
+    def __init__(self, extractor: Extractor, cache: FeatureCache, name: str = "") -> None:
         self.extractor, self.cache = extractor, cache
-        self.name = f"consistency_{extractor.name}"
+        self.name = name or f"consistency_{extractor.name}"
         self.scores = {self.name: Score(1, "", "cosine of frames to the one before and to the first")}
 
     def describe(self) -> dict[str, Any]:

@@ -16,9 +16,13 @@ from eval.results import SHARE, Score
 from eval.statistics import Interval, bootstrap_interval
 
 NEIGHBOURS = 5
+DISTANCES = ("fd", "fid", "fvd", "fad")  # by the backbones' kinds; fid and fvd over their own networks only
 SET_SCORES = {
-    "fd": Score(-1, "", "Frechet distance, covariances divided by n - 1"),
-    "fd_inf": Score(-1, "", "Frechet distance extrapolated to infinitely many samples"),
+    **{each: Score(-1, "", "Frechet distance, covariances divided by n - 1") for each in DISTANCES},
+    **{
+        f"{each}_inf": Score(-1, "", "Frechet distance extrapolated to infinitely many samples")
+        for each in DISTANCES
+    },
     "kid": Score(-1, "", "unbiased kernel distance, (a.b / d + 1)^3, over all pairs"),
     "precision": Score(1, SHARE, f"judged samples within the reference's {NEIGHBOURS}-neighbour balls"),
     "recall": Score(1, SHARE, "reference samples within the judged ones' balls"),
@@ -46,6 +50,7 @@ def compare(
     x_nd: Features,
     y_md: Features,
     *,
+    distance: str = "fd",
     groups_x: Groups | None = None,
     groups_y: Groups | None = None,
     seed: int = 0,
@@ -54,14 +59,15 @@ def compare(
 
     Args:
         x_nd: features of the judged set; y_md: of the reference.
+        distance: what the Frechet distance is called over this backbone, one of DISTANCES.
         groups_x: each row's prompt; rows of one prompt are drawn together by the bootstrap.
         seed: of the bootstrap and of the subsets.
 
     Numbers that the sets are too small for are refused with the reason, never replaced.
     """
     sets = _Sets(x_nd, y_md, groups_x, groups_y, seed)
-    scores = [_score(f"fd_{backbone}", _frechet, sets, notes=_size_notes(x_nd, y_md))]
-    scores.append(_score(f"fd_inf_{backbone}", _frechet_inf, sets))
+    scores = [_score(f"{distance}_{backbone}", _frechet, sets, notes=_size_notes(x_nd, y_md))]
+    scores.append(_score(f"{distance}_inf_{backbone}", _frechet_inf, sets))
     scores.append(_score(f"kid_{backbone}", _kernel, sets))
     return scores + _manifold_scores(backbone, sets)
 

@@ -1,0 +1,102 @@
+"""Films against their reference as networks see them: LPIPS and DISTS (torchmetrics), backbones by path."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval.networks.weights import Network, load_state
+from eval.quality.fidelity import same_kind
+from eval.results import Item, Measurement, Score
+
+if TYPE_CHECKING:
+    import torch
+
+BLOCK = 4  # frames at once
+
+
+class Perceptual:
+    """Distance of frames to those of `reference`, mean over the film.
+
+    `lpips_vgg` and `lpips_alex`: Zhang et al. 2018, version 0.1, frames in [-1, 1]; `dists`: Ding et al.
+    2020, frames in [0, 1]. The linear heads are the published ones, which torchmetrics carries.
+    """
+
+    def __init__(self, name: str, network: Network) -> None:
+        self.name, self.network = name, network
+        self.scores = {name: Score(-1, "", "distance to the reference's frames, mean over frames")}
+
+    def describe(self) -> dict[str, Any]:
+        preprocessing = "frames as decoded, RGB, no resizing"
+        return {
+            **self.network.describe(),
+            "preprocessing": preprocessing,
+            "torchmetrics": version("torchmetrics"),
+            "reference": "the sample's own",
+        }
+
+    def measure(self, item: Item) -> Measurement:
+        made, real = (video.frames_THWC for video in same_kind(item))
+        values_T = [
+            self._distances(made[start : start + BLOCK], real[start : start + BLOCK])
+            for start in range(0, len(made), BLOCK)
+        ]
+        return Measurement({self.name: float(np.concatenate(values_T).mean())})
+
+    def _distances(self, made_THWC: np.ndarray, real_THWC: np.ndarray) -> np.ndarray:
+        import torch
+
+        pair = [
+            torch.from_numpy(each.astype(np.float32) / 255).permute(0, 3, 1, 2)
+            for each in (made_THWC, real_THWC)
+        ]
+        with torch.inference_mode():
+            try:
+                found = self.model(*(pair if self.name == "dists" else (2 * each - 1 for each in pair)))
+            except RuntimeError as error:  # pictures that shrink to nothing on the way
+                size = "x".join(map(str, made_THWC.shape[1:3]))
+                raise ValueError(f"{self.name}: cannot judge {size} ({str(error).splitlines()[0]})") from None
+        return found.reshape(-1).numpy()
+
+    @cached_property
+    def model(self) -> "torch.nn.Module":
+        from torchmetrics.functional.image.dists import DISTSNetwork
+        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+        with torchvision_weights(self.network):
+            if self.name == "dists":
+                return DISTSNetwork().eval()
+            kind: Any = self.name.removeprefix("lpips_")
+            return LearnedPerceptualImagePatchSimilarity(net_type=kind).net.eval()
+
+
+@contextmanager
+def torchvision_weights(network: Network) -> Iterator[None]:
+    """For a while torchvision finds a role's file where it would keep its own download, and so asks nobody.
+
+    Raises:
+        ValueError: for a file that is no state dict of that network.
+    """
+    import torch
+    import torchvision
+
+    names = {"vgg16": torchvision.models.VGG16_Weights, "alexnet": torchvision.models.AlexNet_Weights}
+    load_state(network.path)  # its own message for what is no state dict
+    before = torch.hub.get_dir()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "checkpoints" / Path(names[network.role].DEFAULT.url).name
+        place.parent.mkdir()
+        place.symlink_to(network.path.resolve())
+        torch.hub.set_dir(folder)
+        try:
+            yield
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:160]
+            raise ValueError(f"weights: {network.path} is not {network.role}'s ({reason})") from None
+        finally:
+            torch.hub.set_dir(before)

@@ -1,0 +1,117 @@
+"""A whole run with networks by path: in one process and in two, with the network of the machine blocked."""
+
+import json
+import socket
+
+import numpy as np
+import pytest
+
+from eval.manifest import Sample, write_manifest
+from eval.media import write_video
+from eval.networks.frames import ClipsConfig
+from eval.networks.weights import WeightsConfig
+from eval.run import EvalConfig, main, score
+from eval.sound import write_sound
+from src.errors import UserError
+from tests.eval import checkpoints
+from tests.eval.films import waves
+
+METRICS = ("clip_score", "clap", "viclip", "subject_consistency", "imaging", "identity_clip", "consistency")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("run")
+    for kind, seeds in (("made", range(5)), ("real", range(10, 15))):
+        samples = []
+        for seed in seeds:
+            name = f"{kind}{seed}"
+            write_video(root / f"{name}.mp4", waves(seed, num=12), 8)
+            rng = np.random.default_rng(seed)
+            write_sound(root / f"{name}.wav", rng.normal(0, 0.1, (1, 9000)).astype(np.float32), 8000)
+            media = {"video": f"{name}.mp4", "audio": f"{name}.wav", "reference": "made0.mp4"}
+            samples.append(Sample(id=name, prompt="a red circle moves left", **media))
+        write_manifest(root / f"{kind}.jsonl", samples)
+    checkpoints.save_clip(root / "clip")
+    checkpoints.save_clap(root / "clap")
+    checkpoints.save_dino(root / "dino")
+    checkpoints.save_joint_towers(root / "viclip")
+    checkpoints.save_script(checkpoints.Brightness(), root / "musiq.pt")
+    checkpoints.save_script(checkpoints.I3dLike(), root / "i3d.pt")
+    checkpoints.save_script(checkpoints.InceptionLike(), root / "inception.pt")
+    return root
+
+
+def config(folder, out, **settings):
+    roles = ("clip", "clap", "dino", "viclip", "musiq.pt", "i3d.pt", "inception.pt")
+    return EvalConfig(
+        manifest=str(folder / "made.jsonl"),
+        reference=str(folder / "real.jsonl"),
+        out=str(folder / out),
+        metrics=METRICS,
+        backbones=("clip", "i3d", "inception"),
+        weights={role.split(".")[0]: WeightsConfig(path=str(folder / role)) for role in roles},
+        num_frames=4,
+        clips=ClipsConfig(num_frames=10, clips=2),
+        sheet_rows=0,
+        html_films=0,
+        **settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    def refuse(*_):
+        raise AssertionError("asked the network")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        score(config(folder, "one"))
+    return folder / "one"
+
+
+def records(out):
+    return [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+
+
+def test_every_number_says_by_which_weights(results):
+    found = {record["score"]: record for record in records(results)}
+    for name in ("clip_score", "clap", "viclip", "subject_consistency", "imaging", "identity_clip_best"):
+        assert "weights_sha256" in json.dumps(found[name]), name
+        assert found[name]["used"] == 5
+    assert {"consistency_clip", "consistency_inception", "kid_clip"} <= set(found)
+    frechet = {name for name in found if name.split("_")[0] in ("fd", "fid", "fvd") and "inf" not in name}
+    assert frechet == {"fd_clip", "fid_inception", "fvd_i3d"}
+    clips = found["fvd_i3d"]["measured"]["preprocessing"]
+    assert (clips["num_frames"], clips["clips"], clips["size"]) == (10, 2, 224)
+    text = (results / "table.md").read_text()
+    assert "fid_inception \u2193" in text
+    assert "clip_score \u2191" in text
+
+
+@pytest.mark.slow
+def test_processes_change_nothing(folder, results):
+    score(config(folder, "two", num_workers=2))
+    for name in ("results.jsonl", "table.csv", "table.md"):
+        assert (folder / "two" / name).read_bytes() == (results / name).read_bytes()
+
+
+def test_what_is_not_given_is_told_in_one_line(folder, tmp_path):
+    common = [f"manifest={folder}/made.jsonl", f"out={tmp_path}", "sheet_rows=0", "html_films=0"]
+    for argv, message in (
+        (["metrics=[clip_score]"], r"^clip_score: needs weights.clip.path=\.\.\., a folder of"),
+        (["backbones=[i3d]"], r"^i3d: needs weights.i3d.path=\.\.\., a TorchScript I3D"),
+        (["metrics=[vbench]"], r"^subject_consistency: needs weights.dino.path="),
+        (["metrics=[clip_score]", f"weights.clip.path={tmp_path}/none"], "no such folder"),
+        (["metrics=[clip_score]", f"weights.clap.path={folder}/clap"], "needs weights.clip.path"),
+        (["metrics=[clip_score]", f"weights.clop.path={folder}/clip"], "'clop' is no role"),
+        (["metrics=[clip_score]", f"weights.clip.path={folder}/dino"], "holds a model of type vit"),
+        (
+            ["metrics=[imaging]", f"weights.musiq.path={folder}/musiq.pt", "weights.musiq.sha256=ff"],
+            "expected ff",
+        ),
+        (["backbones=[i3d]", f"local.i3d.path={folder}/i3d.pt"], "give yours another name"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            main([*common, *argv])
+        assert "\n" not in str(caught.value)
