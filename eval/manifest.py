@@ -21,11 +21,13 @@ class Sample:
 
     `video`, `audio`, `image`: what is judged; `reference`: ground truth or the pictured individual;
     `source`: what was edited or sounded. `facts`: the world's ground truth as plain JSON (see
-    `data.worlds`), used only for judging. `tags`: the slices that tables are cut by.
+    `data.worlds`), used only for judging. `rewritten`: what the model read instead of `prompt`.
+    `tags`: the slices that tables are cut by.
     """
 
     id: str
     prompt: str
+    rewritten: str | None = None
     system: str = ""
     seed: int | None = None
     video: str | None = None
@@ -149,6 +151,8 @@ def _parse(line: bytes) -> Sample:
     for key in MEDIA_KEYS:
         if not isinstance(record.get(key), str | None):
             raise ValueError(f"{key}: expected a path or null, got {record[key]!r}")
+    if not isinstance(record.get("rewritten"), str | None):
+        raise ValueError(f"rewritten: expected a string or null, got {record['rewritten']!r}")
     if not isinstance(record.get("system", ""), str):
         raise ValueError(f"system: expected a string, got {record['system']!r}")
     if not isinstance(record.get("seed"), int | None):

@@ -2,12 +2,12 @@
 
 `prompt=` may be given several times; `prompts=FILE` takes a text file (a prompt a line) or JSONL with
 id, prompt and, kept for scoring, facts and tags. Writes media and `manifest.jsonl` into OUT. The same
-seeds give the same bytes. `frames=1` makes pictures.
+seeds give the same bytes. `frames=1` makes pictures. `rewrite.by=` rewrites prompts in the manner of training
+captions, shows both and keeps both in the manifest; films are judged by what was asked.
 """
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from src import command_line, config, media, provenance
 from src.decode import MediaError, read_image
 from src.errors import UserError
 from src.experiments import pretrained
+from src.experiments.requests import Request, read_requests, rewrite
+from src.experiments.rewriting import RewriteConfig, rewriter
 from src.flow import SamplerConfig
 from src.models.tae import TAE
 from src.options import opt
@@ -53,6 +55,7 @@ class GenerateConfig:
     precision: str = opt("bf16", "fp32 or bf16 (where the device has it)")
     crf: int = opt(8, "H.264 quality of the films, 0 (lossless) to 51")
     sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "solver, schedule and guidance")
+    rewrite: RewriteConfig = opt(RewriteConfig(), "prompts rewritten in the manner of training captions")
 
     def __post_init__(self) -> None:
         for name in ("frames", "height", "width", "seeds_per_prompt", "batch_size"):
@@ -62,16 +65,6 @@ class GenerateConfig:
             raise ValueError(f"fps must be above 0, got {self.fps}")
         if self.negative and not self.sampler.guided:
             raise ValueError(f"negative={self.negative!r} needs guidance: sampler.guidance above 1, got 1")
-
-
-@dataclass(frozen=True)
-class Request:
-    """One film to make: an entry of the prompts file and the seed of its noise."""
-
-    id: str
-    prompt: str
-    seed: int
-    extra: dict[str, Any]
 
 
 def main(argv: list[str]) -> None:
@@ -87,7 +80,9 @@ def main(argv: list[str]) -> None:
 
 def generate(settings: GenerateConfig, given: list[str]) -> Path:
     """Make every film that is asked for; returns the manifest's path."""
-    requests = list(read_requests(settings, given))
+    asked = read_requests(given, settings.prompts, settings.seed, settings.seeds_per_prompt)
+    requests = rewrite(list(asked), rewriter(settings.rewrite, pictures=settings.frames == 1))
+    show_rewritten(requests)
     module, tae = load(settings)
     check_size(settings, module, tae)
     out = Path(settings.out or Path(settings.run) / "generated")
@@ -112,50 +107,12 @@ def generate(settings: GenerateConfig, given: list[str]) -> Path:
     return manifest
 
 
-def read_requests(settings: GenerateConfig, given: list[str]) -> Iterator[Request]:
-    """Prompts of the command line, then those of the file; ids name the files."""
-    entries = [{"id": f"{i:04d}", "prompt": text} for i, text in enumerate(given)]
-    if settings.prompts:
-        entries += read_prompts(Path(settings.prompts), len(entries))
-    if not entries:
-        raise UserError('no prompts: give prompt="..." or prompts=FILE')
-    repeats = settings.seeds_per_prompt
-    for i, entry in enumerate(entries):
-        extra = {k: v for k, v in entry.items() if k not in ("id", "prompt")}
-        for k in range(repeats):
-            name = entry["id"] if repeats == 1 else f"{entry['id']}-{k}"
-            yield Request(name, entry["prompt"], settings.seed + i * repeats + k, extra)
-
-
-def read_prompts(path: Path, first: int) -> list[dict[str, Any]]:
-    """A text file's lines, or a JSONL file's objects.
-
-    Raises:
-        UserError: the file is missing, not UTF-8, or a line is not an object with a prompt.
-    """
-    if not path.is_file():
-        raise UserError(f"prompts={path}: no such file")
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise UserError(f"prompts={path}: not UTF-8 text ({error})") from error
-    entries = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        entry: Any = {"prompt": line}
-        if path.suffix == ".jsonl":
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}:{number}: not JSON ({error})") from error
-        if not isinstance(entry, dict) or not isinstance(entry.get("prompt"), str):
-            raise UserError(f"{path}:{number}: an object with a text `prompt` is needed")
-        name = str(entry.get("id", f"{first + len(entries):04d}"))
-        if "/" in name or name.startswith(".") or len(name) > 100:
-            raise UserError(f"{path}:{number}: id {name!r} cannot name a file")
-        entries.append({**entry, "id": name})
-    return entries
+def show_rewritten(requests: list[Request]) -> None:
+    """Each prompt that was rewritten, and what the model reads instead."""
+    console = Console(highlight=False, markup=False)
+    found = {request.prompt: request.rewritten for request in requests if request.rewritten is not None}
+    for prompt, rewritten in found.items():
+        console.print(f"prompt:    {prompt}\nrewritten: {rewritten}", soft_wrap=True)
 
 
 def load(settings: GenerateConfig) -> tuple[VideoModule, TAE]:
@@ -233,7 +190,7 @@ def make(
 
     with torch.inference_mode():
         latents = module.generate(
-            [as_trained(r.prompt) for r in batch],
+            [as_trained(r.text) for r in batch],
             shape,
             [r.seed for r in batch],
             settings.sampler,
@@ -252,8 +209,7 @@ def make(
         else:
             media.write_video(out / path, film_THWC, settings.fps, settings.crf)
         system = Path(settings.run).name
-        entry = {"id": request.id, "prompt": request.prompt, "system": system, "seed": request.seed}
-        entries.append({**entry, kind: str(path), **request.extra})
+        entries.append({**request.extra, **request.entry(), "system": system, kind: str(path)})
     return entries
 
 

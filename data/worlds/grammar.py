@@ -18,60 +18,19 @@ _COLOURS = {c: c for c in COLOURS} | {"violet": "purple", "turquoise": "cyan"}
 _SIZES = dict.fromkeys(("small", "little", "tiny"), "small") | {"medium": "medium"}
 _SIZES |= dict.fromkeys(("large", "big"), "large")
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "2": 2, "3": 3, "4": 4, "5": 5}
-_SIDES = dict.fromkeys(["right", "rightward", "rightwards"], "right")
-_SIDES |= dict.fromkeys(["left", "leftward", "leftwards"], "left")
-_HEIGHTS = dict.fromkeys(["up", "upward", "upwards", "upper", "rises", "rising", "climbs"], "up")
-_HEIGHTS |= dict.fromkeys(
-    ["down", "downward", "downwards", "lower", "falls", "falling", "drops", "dropping"], "down"
-)
-_STILL = set(["still", "stays", "rests", "resting", "motionless", "remains", "sits", "not"])
-_MOVES = set(
-    [
-        "moves",
-        "moving",
-        "glides",
-        "gliding",
-        "slides",
-        "sliding",
-        "travels",
-        "travelling",
-        "drifts",
-        "drifting",
-        "flies",
-        "flying",
-        "goes",
-        "going",
-        "rolls",
-        "rolling",
-        "floats",
-        "floating",
-        "crosses",
-        "crossing",
-    ]
-)
-_BOUNCES = set(
-    [
-        "bounces",
-        "bouncing",
-        "bounce",
-        "rebounds",
-        "rebounding",
-        "collides",
-        "colliding",
-        "collide",
-        "hits",
-        "hitting",
-        "hit",
-        "strikes",
-        "struck",
-        "crashes",
-        "crashing",
-    ]
-)
-_MEETS = set(["off", "with", "by", "into", "against", "hits", "hitting", "strikes"])
-_SPEEDS = {"slowly": "slow", "slow": "slow", "steadily": "medium", "quickly": "fast", "fast": "fast"}
-_SPINS = set(["spins", "spinning", "rotates", "rotating"])
-_VANISHES = set(["vanishes", "vanishing", "disappears", "disappearing", "shrinks"])
+_SIDES = {"right": r"right(wards?)?", "left": r"left(wards?)?"}
+_HEIGHTS = {
+    "up": r"up(wards?|per)?|ris(es|ing)|climb(s|ing)",
+    "down": r"down(wards?)?|lower|(fall|drop)p?(s|ing)",
+}
+_STILL = r"still|stays|rest(s|ing)|motionless|remains|sits|not"
+_MOVES = r"(mov|glid|slid)(es?|ing)|(travell?|drift|roll|float|fly|go|cross)(e?s|ing)?|flies"
+_BOUNCES = r"(bounc|rebound|collid|strik)(es?|s|ing)|(hit|crash)t?(e?s|ing)?|struck"
+_MEETS = r"off|with|by|into|against|hit(s|ting)|strik(es|ing)"
+_SPEEDS = {"slow": r"slow(ly)?", "medium": r"steadily", "fast": r"fast|quickly"}
+_SPINS = r"spin(s|ning)|rotat(es|ing)"
+_APPEARS = r"appear(s|ing)"
+_VANISHES = r"vanish(es|ing)|disappear(s|ing)|shrinks"
 _BACKGROUNDS = {
     "plain": r"plain (grey )?(room|floor)",
     "tiles": r"tiled floor|tiles",
@@ -101,38 +60,44 @@ class Mention:
     partner: int | None = None  # index of the object that it bounces off; None: a wall
     words: list[str] = field(default_factory=list)  # what is said about it
 
+    def says(self, meaning: str) -> bool:
+        """Whether a word about it has a meaning (a pattern of whole words)."""
+        return any(re.fullmatch(meaning, word) for word in self.words)
+
+    def which(self, meanings: dict[str, str]) -> str | None:
+        """The meaning of the first word about it that has one."""
+        found = (name for word in self.words for name, m in meanings.items() if re.fullmatch(m, word))
+        return next(found, None)
+
     @property
     def direction(self) -> str | None:
         """Its course, "still", or None where nothing tells."""
-        height = next((_HEIGHTS[w] for w in self.words if w in _HEIGHTS), None)
-        side = next((_SIDES[w] for w in self.words if w in _SIDES), None)
-        if height or side:
-            return "-".join(w for w in (height, side) if w)
-        return STILL if _STILL & set(self.words) else None
-
-    @property
-    def bounces(self) -> bool:
-        return bool(_BOUNCES & set(self.words))
-
-    @property
-    def moves(self) -> bool:
-        return bool((_MOVES | _BOUNCES) & set(self.words))
+        course = "-".join(filter(None, (self.which(_HEIGHTS), self.which(_SIDES))))
+        return course or (STILL if self.says(_STILL) else None)
 
     @property
     def speed(self) -> str | None:
-        return next((_SPEEDS[w] for w in self.words if w in _SPEEDS), None)
+        return self.which(_SPEEDS)
+
+    @property
+    def bounces(self) -> bool:
+        return self.says(_BOUNCES)
+
+    @property
+    def moves(self) -> bool:
+        return self.says(_MOVES) or self.bounces
 
     @property
     def spin(self) -> bool:
-        return bool(_SPINS & set(self.words))
+        return self.says(_SPINS)
 
     @property
     def appears(self) -> bool:
-        return "appears" in self.words or "appearing" in self.words
+        return self.says(_APPEARS)
 
     @property
     def vanishes(self) -> bool:
-        return bool(_VANISHES & set(self.words))
+        return self.says(_VANISHES)
 
 
 @dataclass(frozen=True)
@@ -180,7 +145,7 @@ def _mentions(words: list[str]) -> list[Mention]:
         if subject is not None:
             subject.words += lead
         index = _add(mentions, word, before, article)
-        if subject is not None and lead and lead[-1] in _MEETS:
+        if subject is not None and lead and re.fullmatch(_MEETS, lead[-1]):
             subject.partner = index
         else:
             subject = mentions[index]
