@@ -28,7 +28,7 @@ from src.flow import SamplerConfig
 from src.models.tae import TAE
 from src.options import opt
 from src.streaming.collate import with_fps
-from src.streaming.schema import read_info
+from src.streaming.schema import DataError, read_info
 from src.training.checkpoints import find
 from src.training.video import VideoModule
 from src.training.weights import Use
@@ -38,8 +38,8 @@ from src.training.weights import Use
 class GenerateConfig:
     """What to make, with which model."""
 
-    run: str = opt("???", "run directory or checkpoint of a video model")
-    tae: str = opt("", "run directory of the TAE; empty: the one that made the run's latents")
+    run: str = opt("???", "run directory, checkpoint or exported file of a video model")
+    tae: str = opt("", "run or exported file of the TAE; empty: the one that made the run's latents")
     use: Use = opt("ema", "weights: ema or raw")
     prompts: str = opt("", "file of prompts: .txt, one a line, or .jsonl")
     image: str = opt("", "picture that every film starts with, for an image-to-video model; cut to the size")
@@ -85,7 +85,7 @@ def generate(settings: GenerateConfig, given: list[str]) -> Path:
     show_rewritten(requests)
     module, tae = load(settings)
     check_size(settings, module, tae)
-    out = Path(settings.out or Path(settings.run) / "generated")
+    out = Path(settings.out or pretrained.folder_of(Path(settings.run)) / "generated")
     out.mkdir(parents=True, exist_ok=True)
     record = {
         "settings": config.to_dict(settings),
@@ -119,7 +119,7 @@ def load(settings: GenerateConfig) -> tuple[VideoModule, TAE]:
     """The model and its decoder, checked to belong together."""
     module, run = pretrained.load_video(Path(settings.run), settings.use)
     module.precision_name = "bf16" if settings.precision == "bf16" else "fp32"
-    tae_run = settings.tae or latents_encoder(run)
+    tae_run = settings.tae or latents_encoder(settings.run, run)
     tae, _ = pretrained.load_tae(Path(tae_run))
     channels = module.transformer_config.latent_channels
     if tae.config.latent_channels != channels:
@@ -129,10 +129,15 @@ def load(settings: GenerateConfig) -> tuple[VideoModule, TAE]:
     return module, tae
 
 
-def latents_encoder(run: Any) -> str:
+def latents_encoder(name: str, run: Any) -> str:
     """The TAE that a run's training latents were made with."""
     stream = next(iter(run.data.streams.values()))
-    return str(read_info(stream.path).provenance["tae"])
+    try:
+        return str(read_info(stream.path).provenance["tae"])
+    except DataError as error:
+        raise UserError(
+            f"run={name}: its latents are not here to tell which TAE made them; give tae=... ({error})"
+        ) from error
 
 
 def check_size(settings: GenerateConfig, module: VideoModule, tae: TAE) -> None:
@@ -208,7 +213,7 @@ def make(
             media.write_image(out / path, film_THWC[0])
         else:
             media.write_video(out / path, film_THWC, settings.fps, settings.crf)
-        system = Path(settings.run).name
+        system = pretrained.folder_of(Path(settings.run)).name
         entries.append({**request.extra, **request.entry(), "system": system, kind: str(path)})
     return entries
 
