@@ -5,9 +5,6 @@ Two back ends: a causal language model from a local directory, with an instructi
 context; and the rules of the Bounce world, which need nothing but this checkout.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +13,9 @@ from typing import Any, Literal
 import torch
 
 from src.errors import UserError
+from src.experiments.commands import run_command
 from src.models.text import quoted_text
 from src.options import opt
-from src.provenance import ROOT
 
 Rewriter = Callable[[list[str]], list[str]]  # prompts to captions, one each, always the same ones
 
@@ -81,19 +78,10 @@ def rewriter(config: RewriteConfig, *, pictures: bool) -> Rewriter | None:
 
 
 def bounce(prompts: list[str], wording: str, pictures: bool) -> list[str]:
-    """Rewrite by the Bounce world's rules. A command of its own, as `src` does not import `data`."""
+    """Rewrite by the Bounce world's rules. A command of its own."""
     words = ["data.worlds.rewriting", f"wording={wording}", f"picture={str(pictures).lower()}"]
     lines = "".join(" ".join(prompt.split()) + "\n" for prompt in prompts)
-    done = subprocess.run(
-        [sys.executable, "-m", *words],
-        input=lines.encode(),
-        capture_output=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUTF8": "1"},
-    )
-    if done.returncode:
-        raise UserError(f"rewrite.by=bounce: {done.stderr.decode().strip()[-300:]}")
-    return done.stdout.decode().split("\n")[: len(prompts)]
+    return run_command(words, lines).split("\n")[: len(prompts)]
 
 
 class LanguageModel:
