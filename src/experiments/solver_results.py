@@ -16,6 +16,7 @@ from torch import Tensor
 from src.experiments.generation import Generator
 
 SCORES = ("subject", "motion", "camera")
+DISTANCE = "latent distance"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def plot(results: list[Result], path: Path) -> None:
     from matplotlib import pyplot
 
     reference, arms = results[0], results[1:]
-    panels = ["latent distance", *(name for name in SCORES if name in reference.scores)]
+    panels = [DISTANCE, *(name for name in SCORES if name in reference.scores)]
     figure, axes = pyplot.subplots(1, len(panels), figsize=(4 * len(panels), 3.4), squeeze=False)
     for axis, panel in zip(axes[0], panels, strict=True):
         for group, style in _groups(arms).items():
@@ -114,13 +115,14 @@ def plot(results: list[Result], path: Path) -> None:
             error = [[v["mean"] - v["low"] for _, v in found], [v["high"] - v["mean"] for _, v in found]]
             line = "-" if group == "linear" else "none"
             axis.errorbar(steps, mean, np.abs(error), label=group, marker="o", linestyle=line, capsize=3)
-        if panel != "latent distance":
+        if panel != DISTANCE:
             level = reference.scores[panel]["mean"]
             axis.axhline(level, color="grey", linestyle=":", label=f"{reference.arm['steps']} linear")
-        axis.set(xscale="log", xlabel="steps", title=panel)
-    axes[0][0].set_ylim(bottom=0)
-    if arms:
-        axes[0][-1].legend(fontsize=7)
+        axis.set(xscale="log", xlabel="steps", title=panel, ylim=(0, None if panel == DISTANCE else 1.05))
+        stops = sorted({r.arm["steps"] for r in arms})
+        axis.set_xticks(stops, [str(s) for s in stops])
+        axis.minorticks_off()
+    axes[0][0].legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
@@ -137,4 +139,4 @@ def _groups(arms: list[Result]) -> dict[str, list[Result]]:
 
 
 def _value(result: Result, panel: str) -> dict[str, float]:
-    return result.latent_distance if panel == "latent distance" else result.scores[panel]
+    return result.latent_distance if panel == DISTANCE else result.scores[panel]
