@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 MEDIA_KEYS = ("video", "audio", "image", "reference", "source")
-CAPTION_KEYS = ("source_caption", "output_caption")
+TEXT_KEYS = ("source_caption", "output_caption", "rewritten")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +22,14 @@ class Sample:
 
     `video`, `audio`, `image`: what is judged; `reference`: ground truth or the pictured individual;
     `source`: what was edited or sounded. `source_caption`, `output_caption`: of an edit, what is seen
-    before and after it, where `prompt` is the instruction. `facts`: the world's ground truth as plain
-    JSON (see `data.worlds`), used only for judging. `tags`: the slices that tables are cut by.
+    before and after it, where `prompt` is the instruction. `rewritten`: what the model read instead of
+    `prompt`. `facts`: the world's ground truth as plain JSON (see `data.worlds`), used only for judging.
+    `tags`: the slices that tables are cut by.
     """
 
     id: str
     prompt: str
+    rewritten: str | None = None
     system: str = ""
     seed: int | None = None
     video: str | None = None
@@ -165,7 +167,7 @@ def _parse(line: bytes) -> Sample:
     for key in MEDIA_KEYS:
         if not isinstance(record.get(key), str | None):
             raise ValueError(f"{key}: expected a path or null, got {record[key]!r}")
-    for key in CAPTION_KEYS:
+    for key in TEXT_KEYS:
         if not isinstance(record.get(key), str | None):
             raise ValueError(f"{key}: expected a string or null, got {record[key]!r}")
     if not isinstance(record.get("system", ""), str):

@@ -88,6 +88,14 @@ def read(configs: tuple[Path, ...] | list[Path], overrides: tuple[str, ...] | li
     return merged
 
 
+def read_text(text: str) -> DictConfig:
+    """One resolved snapshot, as `to_yaml` writes it."""
+    node = OmegaConf.create(text)
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"a config's text must hold keys and values, got {type(node).__name__}")
+    return node
+
+
 def build(schema: type[T], node: DictConfig) -> T:
     """Check a merged tree against a dataclass and build it.
 

@@ -7,8 +7,10 @@ import pytest
 
 from data.prepare import PrepareConfig
 from data.worlds.prompts import PromptsConfig
+from data.worlds.rewriting import RewritingConfig
 from src import config
 from src.experiments import EXPERIMENTS, experiment
+from src.export import ExportConfig
 from src.generate import GenerateConfig
 from src.reconstruct import ReconstructConfig
 from src.train import DEFAULT
@@ -66,8 +68,8 @@ def test_the_command_line_changes_only_on_purpose() -> None:
 def surface() -> str:
     """Every key of every command, without its default and text."""
     schemas = {name: experiment(name).Config for name in EXPERIMENTS}
-    schemas |= {"generate": GenerateConfig, "reconstruct": ReconstructConfig}
-    schemas |= {"prepare": PrepareConfig, "prompts": PromptsConfig}
+    schemas |= {"generate": GenerateConfig, "reconstruct": ReconstructConfig, "export": ExportConfig}
+    schemas |= {"prepare": PrepareConfig, "prompts": PromptsConfig, "rewriting": RewritingConfig}
     lines = []
     for name, schema in schemas.items():
         for line in config.help_text(schema).splitlines():

@@ -12,6 +12,7 @@ EXPERIMENTS = {
     "latents": "encode a prepared data set once",
     "video": "train the flow-matching video transformer (one stage)",
     "claims": "run arms of the paper's claims over seeds, keeping what is finished",
+    "solvers": "compare schedules of sampling with a reference of many steps",
     "average": "average the weights of several runs",
 }
 

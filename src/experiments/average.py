@@ -1,7 +1,6 @@
 """Average the weights of several finished runs into a run of its own (spec, section 4.4)."""
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +25,7 @@ class Config:
     experiment: str = opt("average", "kind of run")
     name: str = opt("???", "what the average is called")
     run_dir: str = opt("runs/${name}", "where the average goes; it can be used like any finished run")
-    inputs: tuple[str, ...] = opt((), "runs or checkpoints of one architecture")
+    inputs: tuple[str, ...] = opt((), "runs, checkpoints or exported files of one architecture")
     use: Use = opt("ema", "which weights of each: ema or raw")
     select: Literal["all", "greedy"] = opt(
         "all", "all: the uniform mean; greedy: from the best on, those that do not raise the validation loss"
@@ -48,7 +47,8 @@ def run(config: Config) -> None:
         if config.validate:
             payload["val_metrics"] = validation(mean, chosen[0])
         storage.write_file(payload, checkpoint_dir(run_dir) / "step-00000000.ckpt")
-        shutil.copyfile(Path(config.inputs[0]) / "config.yaml", run_dir / "config.yaml")
+        text = pretrained.config_text(Path(config.inputs[0]))
+        (run_dir / "config.yaml").write_text(text, encoding="utf-8")
         if run_directory.is_first_rank():
             console.print(f"{run_dir}: mean of {', '.join(map(str, chosen))}", soft_wrap=True)
 

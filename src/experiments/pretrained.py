@@ -1,7 +1,7 @@
 """Finished runs opened again: a run's config, its networks with their weights, ready for inference."""
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +10,7 @@ from torch import Tensor
 from src import config as configs
 from src.errors import UserError
 from src.models.tae import TAE
-from src.parallel import storage
-from src.parallel.consolidate import weights
+from src.parallel import weights
 from src.streaming.schema import encoder_key
 from src.training.checkpoints import find
 from src.training.weights import Use
@@ -22,19 +21,43 @@ T = TypeVar("T")
 def run_config(schema: type[T], run: Path) -> T:
     """The config that a run was started with.
 
+    Args:
+        run: a run's directory, one of its checkpoints, or an exported file.
+
     Raises:
-        UserError: the directory holds no run.
+        UserError: there is no run, or one of another kind.
     """
-    directory = run.parent.parent if run.parent.name == "checkpoints" else run
-    path = directory / "config.yaml"
+    tree = configs.read_text(config_text(run))
+    kind = next(f.default for f in fields(schema) if f.name == "experiment")  # type: ignore[arg-type]
+    if tree.get("experiment") != kind:
+        raise UserError(f"{run}: is a run of kind {tree.get('experiment')}, one of kind {kind} is needed")
+    return configs.build(schema, tree)
+
+
+def config_text(run: Path) -> str:
+    """A run's config as YAML.
+
+    Raises:
+        UserError: the directory holds no run, or the file is no export of one.
+    """
+    if run.suffix == weights.SUFFIX:
+        return weights.read_header(run).config
+    path = folder_of(run) / "config.yaml"
     if not path.is_file():
         raise UserError(f"{run}: holds no run (config.yaml is missing)")
-    return configs.load(schema, path)
+    return path.read_text(encoding="utf-8")
+
+
+def folder_of(run: Path) -> Path:
+    """A run's directory, given that or one of its checkpoints; an exported file without its ending."""
+    if run.suffix == weights.SUFFIX:
+        return run.with_suffix("")
+    return run.parent.parent if run.parent.name == "checkpoints" else run
 
 
 def read_weights(run: Path, use: Use = "ema") -> dict[str, Tensor]:
     """A run's newest weights (or one checkpoint's) by name, averaged ones where there are any."""
-    return weights(storage.read(find(run), mmap=True)["state_dict"], use)
+    return weights.read(find(run), use)
 
 
 def part(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:

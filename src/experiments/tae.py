@@ -13,6 +13,7 @@ from src.models.discriminator import DiscriminatorConfig
 from src.models.tae import TAEConfig
 from src.models.tae.diffusers import check_same_pictures, config_of
 from src.options import opt
+from src.parallel.weights import SUFFIX, header_of
 from src.streaming.media_data import DataConfig, MediaData
 from src.training.config import TrainConfig
 from src.training.fit import Start, fit
@@ -29,8 +30,8 @@ class Config:
     run_dir: str = opt("runs/${name}", "where checkpoints and curves go")
     start_from: str = opt(
         "",
-        "run, checkpoint, or .safetensors of a diffusers AutoencoderKL (config.json beside it) whose weights "
-        "this run starts from; empty: from nothing",
+        "run, checkpoint, exported file, or .safetensors of a diffusers AutoencoderKL (config.json beside "
+        "it) whose weights this run starts from; empty: from nothing",
     )
     start_use: Use = opt("ema", "which of its weights: ema or raw")
     dataset: str = opt("", "prepared data set, for ${dataset} in the paths of streams")
@@ -64,7 +65,7 @@ def check_image(weights: Path, model: TAEConfig) -> None:
         UserError: it is no JSON, of another kind, or treats pictures otherwise.
     """
     path = weights.parent / "config.json"
-    if weights.suffix != ".safetensors" or not path.is_file():
+    if weights.suffix != SUFFIX or not path.is_file() or header_of(weights) is not None:
         return
     try:
         check_same_pictures(model, config_of(json.loads(path.read_text(encoding="utf-8"))))

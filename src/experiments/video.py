@@ -35,7 +35,7 @@ class Config:
     run_dir: str = opt("runs/${name}", "where checkpoints and curves go")
     latents: str = opt("???", "run directory of the encoded data set")
     tae: str = opt("", "run directory of the TAE that decodes sample films; empty: the latents' own")
-    start_from: str = opt("", "run or checkpoint whose weights this stage starts from; empty: from nothing")
+    start_from: str = opt("", "run, checkpoint or exported file whose weights this stage starts from")
     start_use: Use = opt("ema", "which of its weights: ema or raw")
     transformer: TransformerConfig = opt(TransformerConfig(), "the transformer")
     text: ByteEncoderConfig = opt(ByteEncoderConfig(), "the text encoder that is trained along")

@@ -3,7 +3,7 @@
 Legend: B batch, C channels, T frames, H height, W width (of the latent); L text tokens, D width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,24 +13,14 @@ from torch.distributed.fsdp import FSDPModule
 
 from src import flow, rng
 from src.flow import SamplerConfig
-from src.models.text import (
-    ByteEncoder,
-    ByteEncoderConfig,
-    Embeddings,
-    FrozenEncoder,
-    FrozenTextConfig,
-    ProjectedText,
-    drop_captions,
-    drop_encoders,
-    join_batches,
-    without_text,
-)
+from src.models.text import ByteEncoderConfig, FrozenTextConfig, join_batches
 from src.models.transformer import MediaTransformer, TransformerConfig
 from src.options import opt
 from src.streaming.batches import LatentBatch
-from src.streaming.schema import DataError
 from src.training.config import TrainConfig
+from src.training.image_to_video import first_frames, known_channels
 from src.training.module import BatchSize, TrainingModule
+from src.training.text_condition import Condition, TextCondition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,17 +78,14 @@ class VideoModule(TrainingModule):
         encoders: dict[str, FrozenTextConfig] | None = None,
     ) -> None:
         super().__init__(train)
-        self.encoder_configs = encoders or {}
         known = transformer.latent_channels + 1
         if flow.first_frame and transformer.known_channels != known:
             given = transformer.known_channels
             raise ValueError(f"flow.first_frame needs transformer.known_channels={known}, got {given}")
-        if not self.encoder_configs and transformer.context_dim != text.width:
-            raise ValueError(f"context_dim must equal text.width={text.width}, got {transformer.context_dim}")
-        self.transformer_config, self.text_config, self.flow_config = transformer, text, flow
+        self.transformer_config, self.flow_config = transformer, flow
+        self.condition = TextCondition(text, encoders or {}, transformer.context_dim)
         self.register_buffer("latent_mean_C", torch.zeros(transformer.latent_channels))
         self.register_buffer("latent_std_C", torch.ones(transformer.latent_channels))
-        self.frozen: dict[str, FrozenEncoder] = {}  # loaded where prompts are to be read
         # What sample films need; set by whoever has a TAE. Not part of the module's state.
         self.decoder: Callable[[Tensor, int], Tensor] | None = None
         self.sample_prompts: list[str] = []
@@ -107,14 +94,9 @@ class VideoModule(TrainingModule):
 
     def networks(self) -> dict[str, Callable[[], nn.Module]]:
         return {
-            "text": self._make_text,
+            "text": self.condition.network,
             "transformer": lambda: MediaTransformer(self.transformer_config),
         }
-
-    def _make_text(self) -> nn.Module:
-        if self.encoder_configs:
-            return ProjectedText(self.encoder_configs, self.transformer_config.context_dim)
-        return ByteEncoder(self.text_config)
 
     def configure_optimizers(self) -> Any:
         return self.make_optimizer("text", "transformer")
@@ -182,71 +164,29 @@ class VideoModule(TrainingModule):
         return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, self._dropped(batch), known)
 
     def known_of(self, batch: LatentBatch, given_B: Tensor) -> Tensor:
-        """What is known of the films of a batch: the first frames of some of them, of pictures nothing.
+        """What is known of a batch: first frames of some films (bool `given_B`), of pictures nothing."""
+        return self.known(first_frames(batch), batch.mean_BCTHW.shape, given_B)
 
-        Raises:
-            DataError: the latents were encoded without first frames.
-        """
-        shape = batch.mean_BCTHW.shape
-        if shape[2] == 1:
-            return self.known(None, shape, given_B)
-        if batch.first_BC1HW is None:
-            raise DataError(
-                f"stream {batch.stream}: its latents hold no first frames; encode them with first_frames=true"
-            )
-        return self.known(batch.first_BC1HW, shape, given_B)
+    def known(self, first_BC1HW: Tensor | None, shape: Sequence[int], given_B: Tensor) -> Tensor:
+        """`known_channels` of first frames as the TAE encodes them."""
+        normalised = None if first_BC1HW is None else self.normalise(first_BC1HW)
+        return known_channels(normalised, shape, given_B)
 
-    def known(self, first_BC1HW: Tensor | None, shape: Any, given_B: Tensor) -> Tensor:
-        """The further channels of image-to-video, [B, C + 1, T, H, W]: a latent and where it is known.
-
-        Args:
-            first_BC1HW: latents of first frames, as the TAE encodes pictures; None: nothing is known.
-            shape: of the films' latents.
-            given_B: bool, the samples that are given theirs.
-        """
-        known = torch.zeros(shape[0], shape[1] + 1, *shape[2:], device=given_B.device)
-        if first_BC1HW is not None:
-            given = given_B.float()[:, None, None, None]
-            known[:, :-1, 0] = self.normalise(first_BC1HW)[:, :, 0] * given
-            known[:, -1, 0] = given[:, 0]
-        return known
-
-    def condition(self, batch: LatentBatch) -> list[str] | Embeddings:
-        """What the text network reads of a batch: its captions, or frozen encoders' embeddings of them.
-
-        Raises:
-            DataError: the latents were encoded without the embeddings of an encoder.
-        """
-        if not self.encoder_configs:
-            return batch.captions
-        found = batch.text or {}
-        for name in self.encoder_configs:
-            if name not in found:
-                raise DataError(
-                    f"stream {batch.stream}: its latents hold no embeddings of encoder {name}; encode them "
-                    f"again with encoders.{name} in the latents' config"
-                )
-        return {name: found[name] for name in self.encoder_configs}
-
-    def _dropped(self, batch: LatentBatch) -> list[str] | Embeddings:
+    def _dropped(self, batch: LatentBatch) -> Condition:
         """The condition without what is dropped for guidance."""
         c = self.flow_config
 
         def uniform(kind: str) -> Tensor:
             return rng.rand_slots(self.train_config.seed, f"train/{kind}", batch.step, batch.slots)
 
-        whole, condition = uniform("caption_drop"), self.condition(batch)
-        if isinstance(condition, list):
-            return drop_captions(condition, whole, c.caption_drop)
-        uniforms = {name: uniform(f"encoder_drop/{name}") for name in condition}
-        return drop_encoders(condition, uniforms | {"": whole}, c.encoder_drop, c.caption_drop)
+        return self.condition.dropped(batch, uniform, c.caption_drop, c.encoder_drop)
 
     def loss_at(
         self,
         x_BCTHW: Tensor,
         noise_BCTHW: Tensor,
         t_B: Tensor,
-        condition: list[str] | Embeddings,
+        condition: Condition,
         known_BCTHW: Tensor | None = None,
         *,
         averaged: bool = False,
@@ -284,7 +224,7 @@ class VideoModule(TrainingModule):
                 ]
             ).to(x)
             t_B = torch.full((len(x),), time, device=x.device)
-            loss_B = self.loss_at(x, noise, t_B, self.condition(batch), known, averaged=True)[real]
+            loss_B = self.loss_at(x, noise, t_B, self.condition.of(batch), known, averaged=True)[real]
             self.add_val(f"val/loss_t{time:.2f}", loss_B)
             losses.append(loss_B)
         mean_B = torch.stack(losses).mean(0)
@@ -292,16 +232,6 @@ class VideoModule(TrainingModule):
         self.add_val("val/loss_videos" if x.shape[2] > 1 else "val/loss_images", mean_B)
 
     # ---- sampling
-
-    def read(self, prompts: list[str]) -> list[str] | Embeddings:
-        """What the text network takes of prompts; empty prompts are the null condition."""
-        if not self.encoder_configs:
-            return prompts
-        for name, config in self.encoder_configs.items():
-            if name not in self.frozen:
-                self.frozen[name] = FrozenEncoder(name, config)
-        found = {name: self.frozen[name].encode(prompts) for name in self.encoder_configs}
-        return found if any(prompts) else without_text(found)
 
     @torch.no_grad()
     def generate(
@@ -336,9 +266,9 @@ class VideoModule(TrainingModule):
             extra = self.known(first_BC1HW.to(self.device), noise.shape, given_B)
             extra = torch.cat([extra, extra]) if sampler.guided else extra
         with self.autocast():
-            context = text.encode(self.read(prompts))
+            context = text.encode(self.condition.read(prompts))
             if sampler.guided:
-                context = join_batches(context, text.encode(self.read([negative] * len(prompts))))
+                context = join_batches(context, text.encode(self.condition.read([negative] * len(prompts))))
 
             # Keys and values of the text are the same at every step; sharded blocks have to make them anew.
             known: Any = context.tokens_BLD

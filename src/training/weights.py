@@ -10,8 +10,8 @@ from torch import Tensor
 
 from src.errors import UserError
 from src.models.transformer.positions import expand_table
-from src.parallel import architecture, storage
-from src.parallel.consolidate import weights as select
+from src.parallel import architecture
+from src.parallel import weights as files
 from src.parallel.layout import copy_whole_
 from src.parallel.storage import CheckpointError
 from src.training.checkpoints import find
@@ -61,7 +61,7 @@ def load_weights(
     """
     path = find(Path(checkpoint))
     module.configure_model()
-    source = module.adapt_weights(select(_read(path), use))
+    source = module.adapt_weights(files.read(path, use))
     report = WeightReport(path, use)
     with torch.no_grad():
         for name, target in module.state_dict(keep_vars=True).items():
@@ -74,18 +74,6 @@ def load_weights(
         raise CheckpointError(f"{path}: none of its {len(source)} tensors fits this model")
     module.reset_ema()
     return report
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix != ".safetensors":
-        return storage.read(path, mmap=True)["state_dict"]
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
 
 
 def _load_one(
@@ -130,7 +118,7 @@ def average(checkpoints: list[Path], use: Use = "ema") -> dict[str, Tensor]:
         raise UserError("average: no checkpoints given")
     total: dict[str, Tensor] = {}
     for path in map(find, checkpoints):
-        found = select(_read(path), use)
+        found = files.read(path, use)
         if not total:
             total = {k: v.double() if v.is_floating_point() else v.clone() for k, v in found.items()}
             kinds = {k: v.dtype for k, v in found.items()}

@@ -19,7 +19,7 @@ def test_round_trip_keeps_every_field(tmp_path):
         Sample(
             id="1/ä", prompt="a / b\nc", system="x", seed=3, video="a b.mp4", facts={"n": [1]}, tags=("seen",)
         ),
-        Sample(id="2", prompt=""),
+        Sample(id="2", prompt="", rewritten="A star."),
     ]
     assert write_manifest(tmp_path / "m.jsonl", samples) == 2
     assert read_manifest(tmp_path / "m.jsonl") == samples
@@ -38,6 +38,7 @@ def test_round_trip_keeps_every_field(tmp_path):
         ({"id": "a", "prompt": "p"}, r":2: duplicate id 'a'"),
         ({"id": "b", "prompt": "p", "tags": "seen"}, r":2: tags: expected a list"),
         ({"id": "b", "prompt": "p", "facts": []}, r":2: facts: expected an object"),
+        ({"id": "b", "prompt": "p", "rewritten": 1}, r":2: rewritten: expected a string"),
         ({"id": "b", "prompt": "p", "seed": "1"}, r":2: seed: expected an integer"),
         ({"id": "b", "prompt": "p", "video": "no.mp4"}, r":2: video: no such file: 'no.mp4'"),
         ({"id": "b", "prompt": "p", "video": "../x.mp4"}, r":2: video: '../x.mp4' climbs out"),

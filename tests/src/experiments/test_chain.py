@@ -10,10 +10,12 @@ import torch
 
 from data import prepare
 from data.worlds import prompts
+from eval.manifest import read_manifest
 from src import command_line, generate, train
 from src.errors import UserError
 from src.experiments import latents
 from src.streaming.schema import read_info, writer
+from src.training.video import VideoModule
 
 TAE = """
 experiment: tae
@@ -143,9 +145,38 @@ def test_stale_latents_are_noticed(chain: Path, monkeypatch: pytest.MonkeyPatch)
         newest.write_bytes(whole)
 
 
+def test_rewritten_prompts_are_shown_read_and_kept(
+    chain: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(chain)
+    read: list[str] = []
+    sample = VideoModule.generate
+
+    def spy(self: VideoModule, prompts: list[str], *given: object, **named: object) -> torch.Tensor:
+        read.extend(prompts)
+        return sample(self, prompts, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(VideoModule, "generate", spy)
+    words = ["prompt=red star", "prompt=no shape", "seeds_per_prompt=2"]
+    entries = make(chain, "rewritten", *words, "rewrite.by=bounce")
+    star = "Static shot. A red star stays still."
+    assert [e["prompt"] for e in entries] == ["red star"] * 2 + ["no shape"] * 2
+    assert [e["rewritten"] for e in entries] == [star] * 2 + ["no shape"] * 2
+    assert read == [f"FPS-16 {e['rewritten']}" for e in entries]
+    shown = capsys.readouterr().out
+    assert shown.count(f"prompt:    red star\nrewritten: {star}\n") == 1
+    (as_asked,) = make(chain, "as_asked", "prompt=red star")
+    assert "rewritten" not in as_asked
+    assert "rewritten:" not in capsys.readouterr().out
+    assert read[4:] == ["FPS-16 red star"]
+    assert read_manifest(chain / "rewritten/manifest.jsonl")[0].rewritten == star
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["run=mean", "prompt=x", "rewrite.by=model"], "rewrite: path='' goes with by=model"),
+        (["run=mean", "prompt=x", "rewrite.by=model", "rewrite.path=gone"], "rewrite.path=gone: holds no"),
         (["run=nowhere", "prompt=x"], "nowhere: holds no run"),
         (["run=mean"], "no prompts"),
         (["run=mean", "prompts=missing.txt"], "missing.txt: no such file"),

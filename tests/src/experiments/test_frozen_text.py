@@ -44,7 +44,7 @@ def test_embeddings_are_those_of_the_captions_as_read(root: Path, monkeypatch: p
     record = Dataset("latents/train").latents("16x32x32", 0)
     assert set(record.text) == {"ul2", "byt5", "metaclip"}
     module, config = pretrained.load_video(Path("run"))
-    found = module.read([f"FPS-16 {record.captions[1]}"])
+    found = module.condition.read([f"FPS-16 {record.captions[1]}"])
     for name, (tokens, mask) in found.items():
         kept = record.text[name][0][1][: tokens.shape[1]].float()
         assert torch.equal(record.text[name][1][1].sum(), mask.sum())

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from src.parallel import storage
-from src.parallel.consolidate import consolidate
+from src.parallel import weights as files
 from src.parallel.storage import CheckpointError
 from src.training.fit import Start, fit
 from src.training.weights import average, load_weights
@@ -70,7 +71,8 @@ def test_new_and_dropped_tensors_are_reported(run: Path) -> None:
 
 
 def test_safetensors(run: Path, tmp_path: Path) -> None:
-    consolidate(run / "checkpoints/last.ckpt", tmp_path / "weights.safetensors")
+    path = tmp_path / "weights.safetensors"
+    save_file(files.read(run / "checkpoints/last.ckpt"), path)
     module = video_module(train_config(seed=9))
     load_weights(module, tmp_path / "weights.safetensors")
     name = "transformer.patch_in.weight"
