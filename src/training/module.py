@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -122,9 +123,9 @@ class TrainingModule(L.LightningModule):
             {"params": [p for p in rest if p.dim() > 1], "weight_decay": c.weight_decay},
             {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
         ]
-        kind: type[torch.optim.AdamW] = torch.optim.AdamW
+        kind: Callable[..., torch.optim.AdamW] = torch.optim.AdamW
         if c.optimizer == "muon":
-            kind = Muon
+            kind = partial(Muon, dtype=torch.bfloat16 if self.precision_name == "bf16" else torch.float32)
             matrices = [p for n, p in named if n in hidden]
             groups.append({"params": matrices, "weight_decay": c.weight_decay, "matrices": True})
         groups = [group for group in groups if group["params"]]
