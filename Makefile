@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test lint format bench-tae lock clean
+.PHONY: help install demo test lint format bench-tae bench-video bench-eval lock clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,14 @@ bench-tae: $(INSTALLED)  ## Time our autoencoder beside diffusers' (installs dif
 	$(BIN)/python -m pip install --quiet 'diffusers>=0.37'
 	$(BIN)/python -m benchmarks.tae
 	$(BIN)/python -m benchmarks.tae_memory
+
+bench-video: $(INSTALLED)  ## Time our transformer beside diffusers' (installs diffusers; hours, goes on where it stopped)
+	$(BIN)/python -m pip install --quiet 'diffusers>=0.37'
+	$(BIN)/python -m benchmarks.video
+
+bench-eval: $(INSTALLED)  ## Time our set metrics beside clean-fid, torch-fidelity and torchmetrics (installs them; minutes)
+	$(BIN)/python -m pip install --quiet clean-fid torch-fidelity
+	$(BIN)/python -m benchmarks.evaluation
 
 lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with hashes for every platform
 	$(BIN)/python -m pip install --quiet uv

@@ -14,18 +14,27 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.record import Numbers, Record
 from src.errors import UserError
 
 
-def cpu_seconds(call: Callable[[], Any], repeats: int, warm_ups: int = 2) -> float:
-    """Least CPU time of a call in this process."""
-    for _ in range(warm_ups):
-        call()
-    found = []
-    for _ in range(repeats):
+def cpu_seconds(
+    call: Callable[[], Any], repeats: int, warm_ups: int = 2, budget: float = float("inf")
+) -> float:
+    """Least CPU time of a call in this process.
+
+    Args:
+        budget: CPU seconds after which nothing is repeated; one repetition is always made.
+    """
+    begun = time.process_time()
+    found: list[float] = []
+    for number in range(warm_ups + repeats):
+        if found and time.process_time() - begun > budget:
+            break
         started = time.process_time()
         call()
-        found.append(time.process_time() - started)
+        if number >= warm_ups:
+            found.append(time.process_time() - started)
     return min(found)
 
 
@@ -34,24 +43,27 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def interleaved(module: str, cases: list[str], words: list[str], rounds: int) -> dict[str, dict[str, Any]]:
-    """Run `python -m module case=CASE words...` for all cases, `rounds` times in turn.
+def interleaved(
+    module: str, cases: list[str], words: list[str], rounds: int, record: Record | None = None
+) -> dict[str, Numbers]:
+    """Run `python -m module words... case=CASE` for all cases, `rounds` times in turn.
+
+    Args:
+        record: where each process's numbers go; what it holds already is not measured again.
 
     Returns:
         By case: the least of every number in the JSON line that it prints last; other values as they are.
     """
-    found: dict[str, dict[str, Any]] = {}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    record = record or Record()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     for number in range(rounds):
         for case in cases:
+            if len(record.runs.get(case, ())) > number:
+                continue
             print(f"round {number + 1} of {rounds}: {case}", file=sys.stderr)
             command = [sys.executable, "-m", module, *words, f"case={case}"]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
             if done.returncode:
                 raise UserError(f"case {case} ended with exit code {done.returncode}; see above")
-            new = json.loads(done.stdout.splitlines()[-1])
-            old = found.setdefault(case, new)
-            for key, value in new.items():
-                if isinstance(value, float):
-                    old[key] = min(old[key], value)
-    return found
+            record.add(case, json.loads(done.stdout.splitlines()[-1]))
+    return {case: numbers for case, numbers in record.least().items() if case in cases}

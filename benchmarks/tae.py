@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -17,7 +16,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.cases import cpu_seconds, interleaved, peak_mib
-from src import command_line, config, provenance
+from benchmarks.record import Record
+from src import command_line, config
 from src.models.tae import TAE, TAEConfig
 from src.options import opt
 
@@ -152,14 +152,12 @@ def main(argv: list[str]) -> None:
     if settings.case:
         print(json.dumps(measure(settings)))
         return
-    found = interleaved("benchmarks.tae", list(CASES), argv, settings.rounds)
-    record = {"settings": config.to_dict(settings), "cases": found, "provenance": provenance.collect()}
-    path = Path(settings.out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    fixed = {k: v for k, v in config.to_dict(settings).items() if k not in ("case", "rounds", "out")}
+    record = Record.open(settings.out, fixed, ("diffusers",))
+    found = interleaved("benchmarks.tae", list(CASES), argv, settings.rounds, record)
     Console(highlight=False).print(table(found))
     Console(highlight=False).print(
-        f"ratios to {FLOOR}; differences below 10 % are none: {path}", soft_wrap=True
+        f"ratios to {FLOOR}; differences below 10 % are none: {settings.out}", soft_wrap=True
     )
 
 

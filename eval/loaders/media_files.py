@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from eval.manifest import CAPTION_KEYS, MEDIA_KEYS, Sample
+from eval.manifest import MEDIA_KEYS, TEXT_KEYS, Sample
 
 KINDS = {
     "video": {".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif"},
@@ -54,7 +54,7 @@ def from_csv(path: str | Path) -> Iterator[Sample]:
         ValueError: `PATH:LINE: what is wrong`, for an unknown column or a row that is too long or short.
     """
     path = Path(path)
-    known = {"id", "prompt", "system", "seed", "tags", *MEDIA_KEYS, *CAPTION_KEYS}
+    known = {"id", "prompt", "system", "seed", "tags", *MEDIA_KEYS, *TEXT_KEYS}
     with open_text(path) as file:
         reader = csv.reader(file)
         header = [name.strip() for name in next(reader, [])]

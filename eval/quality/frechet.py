@@ -70,8 +70,22 @@ def frechet_distance(x: Moments, y: Moments) -> float:
         raise ValueError(f"features: {len(x.mean)} and {len(y.mean)} dimensions cannot be compared")
     cov_x, cov_y = x.covariance, y.covariance
     shift = x.mean - y.mean
-    overlap = scipy.linalg.svdvals(factor(cov_x).T @ factor(cov_y), check_finite=False).sum()
+    overlap = sum_of_singular_values(factor(cov_x).T @ factor(cov_y))
     return max(0.0, float(shift @ shift + np.trace(cov_x) + np.trace(cov_y) - 2 * overlap))
+
+
+def sum_of_singular_values(matrix: Array) -> float:
+    """From the eigenvalues of M M^T, four times as fast, where they are known to be exact enough.
+
+    Eigenvalues are off by about eps times the largest, which small roots feel; where all of that together
+    could reach 1e-10 of the sum, the singular values themselves are computed.
+    """
+    values = scipy.linalg.eigvalsh(matrix @ matrix.T, check_finite=False)
+    off = 8 * np.finfo(np.float64).eps * values[-1]
+    roots = np.sqrt(np.maximum(values, off))
+    if values[-1] > 0 and (off / roots).sum() / 2 <= 1e-10 * roots.sum():
+        return float(roots.sum())
+    return float(scipy.linalg.svdvals(matrix, check_finite=False).sum())
 
 
 def factor(cov: Array) -> Array:

@@ -4,9 +4,12 @@ Shapes: L tokens, D width, F hidden dimension, G groups of hidden units.
 """
 
 import math
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 NORM_EPS = 1e-5
 FFN_GROUPS = 8
@@ -51,6 +54,29 @@ def make_qk_norms(wanted: bool, head_dim: int) -> tuple[nn.Module, nn.Module]:
     return HeadNorm(head_dim, eps=NORM_EPS), HeadNorm(head_dim, eps=NORM_EPS)
 
 
+class GatedSiLU(torch.autograd.Function):
+    """silu(gate) * up of a fused [..., 2 F] in groups of (gate, up), keeping only that for backward.
+
+    Plain autograd would keep silu(gate) and the product's factors too, as much again; both are cheap to
+    compute once more. Values and gradients are those of plain autograd, bit by bit.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate_up)
+        gate, up = gate_up.unflatten(-1, (FFN_GROUPS, 2, -1)).unbind(-2)
+        return (F.silu(gate) * up).flatten(-2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (gate_up,) = ctx.saved_tensors
+        gate, up = gate_up.unflatten(-1, (FFN_GROUPS, 2, -1)).unbind(-2)
+        gradient = gradient.unflatten(-1, (FFN_GROUPS, -1))
+        of_gate = torch.ops.aten.silu_backward(gradient * up, gate)
+        return torch.stack([of_gate, gradient * F.silu(gate)], -2).flatten(-3)
+
+
 class SwiGLU(nn.Module):
     """down(silu(gate(x)) * up(x)), with gate and up in one matrix product.
 
@@ -64,8 +90,7 @@ class SwiGLU(nn.Module):
         self.down = Linear(hidden, dim, bias=bias)
 
     def forward(self, x_BLD: Tensor) -> Tensor:
-        gate, up = self.gate_up(x_BLD).unflatten(-1, (FFN_GROUPS, 2, -1)).unbind(-2)
-        return self.down((F.silu(gate) * up).flatten(-2))
+        return self.down(GatedSiLU.apply(self.gate_up(x_BLD)))
 
 
 class MLP(nn.Module):

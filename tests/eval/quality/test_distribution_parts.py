@@ -8,7 +8,7 @@ from scipy.stats import special_ortho_group
 
 from eval.quality.classes import inception_score, paired_divergence, softmax, surprise
 from eval.quality.features import linearised_interval
-from eval.quality.frechet import Moments, extrapolated, frechet_distance, influences
+from eval.quality.frechet import Moments, extrapolated, frechet_distance, influences, sum_of_singular_values
 from eval.quality.kid import kernel_distance, subset_distances
 from eval.quality.manifold import manifold
 
@@ -135,6 +135,36 @@ def test_kid_against_all_pairs_and_the_reference():
     kernels = [torch.from_numpy((a @ b.T / 8 + 1) ** 3) for a, b in ((x[:30], x[:30]), (x[:30], y), (y, y))]
     theirs = float(maximum_mean_discrepancy(*kernels))
     assert kernel_distance(x[:30], y).value == pytest.approx(theirs, rel=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-9), (torch.bfloat16, 2e-7)])
+def test_kid_of_large_sets_in_fast_formats(monkeypatch, dtype, tolerance):
+    x, y = np.abs(normal(0, 3000, 64)), np.abs(normal(1, 2500, 64)) + 0.01
+    slow = kernel_distance(x, y)
+    monkeypatch.setattr("eval.quality.kid.SMALL", 0)
+    monkeypatch.setattr("eval.quality.kid.fast_type", lambda: dtype)
+    fast = kernel_distance(x, y)
+    assert 0 < abs(fast.value - slow.value) < tolerance * 8  # the mean kernel is about 4.5
+    assert np.abs(fast.influence_x - slow.influence_x).max() < 1e-4 * np.abs(slow.influence_x).max()
+
+
+def test_singular_values_are_exact_where_their_squares_are_not():
+    rng = np.random.default_rng(0)
+    left, right = (special_ortho_group(40, seed=s).rvs() for s in (1, 2))
+    for lowest in (0, -12):  # decades that the singular values span
+        values = 10 ** np.linspace(lowest, 0, 40) * rng.uniform(1, 2, 40)
+        found = sum_of_singular_values(left @ np.diag(values) @ right)
+        assert found == pytest.approx(values.sum(), rel=1e-12)
+    assert sum_of_singular_values(np.zeros((3, 3))) == 0
+
+
+def test_neighbours_that_float32_cannot_tell_apart():
+    x = np.repeat(normal(0, 1, 6), 400, axis=0) + 1e-9 * normal(1, 400, 6)
+    y = x[::2] + 1e-9 * normal(2, 200, 6)
+    distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
+    radius = np.sort(np.linalg.norm(y[:, None] - y[None], axis=-1), axis=1)[:, 3]
+    assert np.array_equal(manifold(x, y, k=3).precision_n, (distance <= radius).any(1))
+    np.testing.assert_allclose(manifold(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
 
 
 def test_kid_is_unbiased_seeded_and_its_influences_tell_the_spread():

@@ -1,5 +1,6 @@
 """Patches, positions, layers and attention against plain formulas."""
 
+import dataclasses
 import math
 import sys
 import types
@@ -12,10 +13,11 @@ from torch.nn import functional as F
 from src.models.transformer.attention import attend
 from src.models.transformer.block import CrossAttention, SelfAttention
 from src.models.transformer.conditioning import modulate, time_features
-from src.models.transformer.layers import MLP, Linear, SwiGLU, make_norm
+from src.models.transformer.layers import MLP, GatedSiLU, Linear, SwiGLU, make_norm
 from src.models.transformer.patches import from_patches, to_patches
 from src.models.transformer.positions import FactorisedPositions, expand_table
 from src.rng import generator
+from tests.src.models.transformer.test_media_transformer import TINY, build
 
 
 def randn(*shape, dtype=torch.float64):
@@ -193,3 +195,35 @@ def test_normalised_queries_and_keys_bound_the_logits(qk_norm):
         after = own(x), text(x, text.keys_values(context), None)
     for a, b in zip(before, after, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-3) == qk_norm
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gated_unit_is_plain_autograd_in_half_the_memory(dtype):
+    fused = torch.randn(2, 5, 64, generator=generator(0, "test.gated")).to(dtype).requires_grad_()
+    gate, up = fused.unflatten(-1, (8, 2, -1)).unbind(-2)
+    plain = (torch.nn.functional.silu(gate) * up).flatten(-2)
+    weight = torch.linspace(-1, 1, 32, dtype=dtype)
+    (expected,) = torch.autograd.grad((plain * weight).sum(), fused)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+        ours = GatedSiLU.apply(fused)
+    (found,) = torch.autograd.grad((ours * weight).sum(), fused)
+    assert torch.equal(ours, plain)
+    assert torch.equal(found, expected)
+    assert [x.numel() for x in kept] == [fused.numel()]
+
+
+def test_what_is_cheap_is_not_kept_for_the_backward_pass():
+    """Numbers kept for a token by a block of ffn = 2 widths: 20 widths; 27 with plain autograd."""
+    kept_floats = []
+    for layers in (2, 4):
+        kept = {}
+        model = build(dataclasses.replace(TINY, layers=layers, max_positions=(4, 8, 8)))
+        film, text = torch.randn(1, 4, 4, 16, 16), torch.randn(1, 6, 24)
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, kept=kept: kept.setdefault(x.untyped_storage().data_ptr(), x), lambda x: x
+        ):
+            model(film, torch.tensor([0.5]), text)
+        own = {p.data_ptr() for p in model.parameters()}
+        kept_floats.append(sum(x.untyped_storage().nbytes() // 4 for q, x in kept.items() if q not in own))
+    assert (kept_floats[1] - kept_floats[0]) / 2 / 256 / TINY.width < 21

@@ -1,0 +1,142 @@
+"""The same numbers from the same features [n, d] float32, by ours and by other libraries' public calls."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Features = NDArray[np.float32]
+Values = dict[str, float]
+SUBSETS, SUBSET_SIZE, NEIGHBOURS = 100, 1000, 5
+
+
+class Passed(nn.Module):
+    """Features that are there already, where torchmetrics expects a network."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def frechet_ours(x: Features, y: Features) -> Values:
+    from eval.quality.frechet import Moments, frechet_distance
+
+    return {"distance": frechet_distance(Moments.of(x), Moments.of(y))}
+
+
+def frechet_cleanfid(x: Features, y: Features) -> Values:
+    from cleanfid.fid import frechet_distance
+
+    statistics = [(z.mean(0), np.cov(z, rowvar=False)) for z in (x, y)]
+    return {"distance": float(frechet_distance(*statistics[0], *statistics[1]))}
+
+
+def frechet_fidelity(x: Features, y: Features) -> Values:
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    statistics = [fid_features_to_statistics(torch.from_numpy(z)) for z in (x, y)]
+    found = fid_statistics_to_metric(*statistics, verbose=False)
+    return {"distance": found["frechet_inception_distance"]}
+
+
+def frechet_torchmetrics(x: Features, y: Features) -> Values:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    metric = FrechetInceptionDistance(feature=Passed(x.shape[1]))
+    metric.update(torch.from_numpy(x), real=False)
+    metric.update(torch.from_numpy(y), real=True)
+    return {"distance": float(metric.compute())}
+
+
+def kid_ours(x: Features, y: Features) -> Values:
+    from eval.quality.kid import kernel_distance
+
+    return {"distance": kernel_distance(x, y).value}
+
+
+def kid_subsets_ours(x: Features, y: Features) -> Values:
+    from eval.quality.kid import subset_distances
+
+    found = subset_distances(x, y, num_subsets=SUBSETS, subset_size=SUBSET_SIZE)
+    return {"distance": float(found.mean()), "error": float(found.std() / SUBSETS**0.5)}
+
+
+def kid_cleanfid(x: Features, y: Features, subsets: int = 1, size: int | None = None) -> Values:
+    from cleanfid.fid import kernel_distance
+
+    return {"distance": kernel_distance(x, y, num_subsets=subsets, max_subset_size=size or len(x))}
+
+
+def kid_fidelity(x: Features, y: Features, subsets: int = 1, size: int | None = None) -> Values:
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    found = kid_features_to_metric(
+        torch.from_numpy(x),
+        torch.from_numpy(y),
+        kid_subsets=subsets,
+        kid_subset_size=size or len(x),
+        verbose=False,
+    )
+    return {"distance": found["kernel_inception_distance_mean"]}
+
+
+def kid_torchmetrics(x: Features, y: Features, subsets: int = 1, size: int | None = None) -> Values:
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    with warnings.catch_warnings(action="ignore"):  # that it keeps all features
+        metric = KernelInceptionDistance(
+            feature=Passed(x.shape[1]), subsets=subsets, subset_size=size or len(x)
+        )
+    metric.update(torch.from_numpy(x), real=False)
+    metric.update(torch.from_numpy(y), real=True)
+    return {"distance": float(metric.compute()[0])}
+
+
+def manifold_ours(x: Features, y: Features) -> Values:
+    from eval.quality.manifold import manifold
+
+    found = manifold(x, y, k=NEIGHBOURS)
+    return {"precision": float(found.precision_n.mean()), "recall": float(found.recall_m.mean())}
+
+
+def manifold_fidelity(x: Features, y: Features) -> Values:
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    found = prc_features_to_metric(
+        torch.from_numpy(x), torch.from_numpy(y), prc_neighborhood=NEIGHBOURS, verbose=False
+    )
+    return {"precision": found["precision"], "recall": found["recall"]}
+
+
+def _in_subsets(call: Callable[..., Values]) -> Callable[[Features, Features], Values]:
+    return lambda x, y: call(x, y, SUBSETS, SUBSET_SIZE)
+
+
+OURS = "ours"
+METRICS: dict[str, dict[str, Callable[[Features, Features], Values]]] = {
+    "frechet": {
+        OURS: frechet_ours,
+        "clean-fid": frechet_cleanfid,
+        "torch-fidelity": frechet_fidelity,
+        "torchmetrics": frechet_torchmetrics,
+    },
+    "kid": {
+        OURS: kid_ours,
+        "clean-fid": kid_cleanfid,
+        "torch-fidelity": kid_fidelity,
+        "torchmetrics": kid_torchmetrics,
+    },
+    "kid_subsets": {
+        OURS: kid_subsets_ours,
+        "clean-fid": _in_subsets(kid_cleanfid),
+        "torch-fidelity": _in_subsets(kid_fidelity),
+        "torchmetrics": _in_subsets(kid_torchmetrics),
+    },
+    "precision_recall": {OURS: manifold_ours, "torch-fidelity": manifold_fidelity},
+}

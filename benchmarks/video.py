@@ -1,0 +1,164 @@
+"""Our video transformer beside diffusers' at equal size, text and type: `python -m benchmarks.video`.
+
+Forward, and forward and backward without and with checkpointing, in us of CPU time per video token, and peak
+memory above the loaded model in KB per token; the same matrix products and attentions alone (the attainable
+peak); and a guided sampling step beside the forward pass it contains. Finished cases are kept in `out`, so
+the grid can be measured piece by piece: `tokens=[1024] widths=[384] dtypes=[float32]`. Needs diffusers.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from benchmarks.cases import cpu_seconds, interleaved, peak_mib
+from benchmarks.record import Record
+from benchmarks.video_models import (
+    ATTAINABLE,
+    CHANNELS,
+    GRIDS,
+    OURS,
+    PATCH_DIM,
+    PEERS,
+    OurVideo,
+    Products,
+    Size,
+    build,
+    text_of,
+)
+from benchmarks.video_table import markdown
+from src import command_line, config, flow
+from src.options import opt
+
+MODELS = (OURS, *PEERS, ATTAINABLE)
+DTYPES = ("float32", "bfloat16")
+STEPS = 4  # of the sampling run whose steps are timed
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """What is measured, and how often."""
+
+    case: str = opt("", "one case in this process, such as Wan/384/1024/float32; empty: all, interleaved")
+    models: tuple[str, ...] = opt(MODELS, f"some of {', '.join(MODELS)}")
+    widths: tuple[int, ...] = opt((384, 768), "widths of the models, multiples of 64")
+    tokens: tuple[int, ...] = opt(tuple(GRIDS), f"video tokens, some of {', '.join(map(str, GRIDS))}")
+    dtypes: tuple[str, ...] = opt(DTYPES, "types of weights and latents: float32, bfloat16")
+    layers: int = opt(6, "blocks")
+    repeats: int = opt(7, "repetitions in a process, of which the least counts")
+    budget: float = opt(60.0, "CPU seconds of a phase after which nothing is repeated")
+    rounds: int = opt(3, "processes for each case")
+    out: str = opt("runs/bench_video.json", "where the numbers go; the table goes beside it as .md")
+
+    def __post_init__(self) -> None:
+        for key, allowed in (("models", MODELS), ("tokens", tuple(GRIDS)), ("dtypes", DTYPES)):
+            for value in getattr(self, key):
+                if value not in allowed:
+                    raise ValueError(f"{key}: {value!r} is none of {', '.join(map(str, allowed))}")
+        for width in self.widths:
+            if width < 64 or width % 64:
+                raise ValueError(f"widths: {width} is no multiple of 64")
+        if self.case:
+            parts = self.case.split("/")
+            if len(parts) != 4 or parts[0] not in MODELS or parts[3] not in DTYPES:
+                raise ValueError(f"case: {self.case!r} is not MODEL/WIDTH/TOKENS/DTYPE")
+
+
+def measure(settings: BenchConfig) -> dict[str, Any]:
+    """Numbers of one case: us and KB a token of each phase.
+
+    Phases come in the order of what they need, since the peak of memory never falls.
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    name, width, tokens, dtype_name = settings.case.split("/")
+    size, dtype = Size(int(width), settings.layers, int(tokens)), getattr(torch, dtype_name)
+    found: dict[str, Any] = {}
+    # what torch imports and starts at the first backward pass is nobody's memory
+    checkpoint(torch.sin, torch.ones(1, requires_grad=True), use_reentrant=False).sum().backward()
+
+    def add(phase: str, call: Callable[[], Any]) -> None:
+        seconds = cpu_seconds(call, settings.repeats, budget=settings.budget)
+        found[f"{phase}_us"] = seconds / size.tokens * 1e6
+        found[f"{phase}_kb"] = (peak_mib() - loaded) * 1024 / size.tokens
+
+    if name == ATTAINABLE:
+        alone, loaded = Products(size, dtype), peak_mib()
+        with torch.no_grad():
+            add("forward", alone)
+        add("train", alone.backward)
+        return found
+    net, forward = build(name, size, dtype)
+    found["parameters"] = sum(p.numel() for p in net.parameters())
+    loaded = peak_mib()
+
+    def step() -> None:
+        forward().float().square().mean().backward()
+        net.zero_grad(set_to_none=True)
+
+    with torch.no_grad():
+        made = forward()
+        if made.numel() != size.tokens * PATCH_DIM:
+            raise ValueError(f"{name} gives {tuple(made.shape)} for {size.tokens} tokens")
+        add("forward", forward)
+    net.enable_gradient_checkpointing()
+    add("checkpointed", step)
+    net.disable_gradient_checkpointing()
+    add("train", step)
+    if isinstance(net, OurVideo):
+        found |= sampling(net, size, settings)
+    return found
+
+
+@torch.no_grad()
+def sampling(net: OurVideo, size: Size, settings: BenchConfig) -> dict[str, float]:
+    """us per token of a guided step, and of the forward pass of the doubled batch with kept text alone."""
+    net.eval()
+    transformer = net.transformer
+    dtype = transformer.patch_in.weight.dtype
+    noise = torch.randn(1, CHANNELS, *size.latent)
+    kept = transformer.cache_context(net.context(text_of(2, dtype)))
+    doubled, half = noise.to(dtype).expand(2, -1, -1, -1, -1), torch.full((2,), 0.5)
+    sampler = flow.SamplerConfig(steps=STEPS, schedule="linear")
+
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        return transformer(x.to(dtype), t, kept).float()
+
+    calls = {
+        "pass": (lambda: transformer(doubled, half, kept), 1),
+        "step": (lambda: flow.sample(velocity, noise, sampler), STEPS),
+    }
+    return {
+        f"{name}_us": cpu_seconds(call, settings.repeats, budget=settings.budget) / times / size.tokens * 1e6
+        for name, (call, times) in calls.items()
+    }
+
+
+def main(argv: list[str]) -> None:
+    """One case as a line of JSON, or row by row all of them, interleaved, as a file and a table."""
+    settings = config.from_command_line(BenchConfig, argv, __doc__)
+    if settings is None:
+        return
+    if settings.case:
+        print(json.dumps(measure(settings)))
+        return
+    fixed = {key: getattr(settings, key) for key in ("layers", "repeats", "budget")}
+    record = Record.open(settings.out, fixed, ("diffusers",))
+    path = Path(settings.out).with_suffix(".md")
+    for width, tokens, dtype in product(settings.widths, settings.tokens, settings.dtypes):
+        cases = [f"{model}/{width}/{tokens}/{dtype}" for model in settings.models]
+        interleaved("benchmarks.video", cases, argv, settings.rounds, record)
+        path.write_text(markdown(record), encoding="utf-8")
+    print(markdown(record))
+    print(f"numbers: {settings.out}, this table: {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

@@ -1,0 +1,89 @@
+"""The numbers of `benchmarks.video` as Markdown: a table for each size and type, and the goals."""
+
+from collections.abc import Iterator
+
+from benchmarks.record import Numbers, Record
+from benchmarks.video_models import ATTAINABLE, OURS
+
+PHASES = {"forward": "forward", "train": "forward + backward", "checkpointed": "with checkpointing"}
+SHARE = 0.7  # of the attainable peak
+MARGIN = {"float32": 1.0, "bfloat16": 1.25}  # how many times faster than the best peer
+STEP = 1.1  # forward passes that a sampling step may cost
+MEMORY_KB, MEMORY_SIZE = 284, ("384", "1024", "float32")  # forward and backward without checkpointing
+
+
+def markdown(record: Record) -> str:
+    """Everything that the record holds so far."""
+    rows: dict[tuple[str, ...], dict[str, Numbers]] = {}
+    for case, numbers in record.least().items():
+        model, *size = case.split("/")
+        rows.setdefault(tuple(size), {})[model] = numbers
+    versions = ", ".join(f"{name} {version}" for name, version in record.fixed["versions"].items())
+    processes = min(map(len, record.runs.values()), default=0)
+    lines = [
+        f"CPU time of one thread, least of {processes} or more processes a case; {versions}. In brackets: "
+        "times the best peer (above 1 is better). Differences below 10 % are none.",
+    ]
+    for size in sorted(rows, key=lambda s: (int(s[0]), int(s[1]), s[2])):
+        lines += ["", "### width {}, {} tokens, {}".format(*size), "", *_table(rows[size])]
+    goals = [line for size, models in sorted(rows.items()) for line in _goals(size, models)]
+    return "\n".join(
+        [*lines, "", "### Goals", "", "| size | goal | measured | met |", "|---|---|---|---|", *goals, ""]
+    )
+
+
+def _best(models: dict[str, Numbers], key: str) -> float | None:
+    """The least of the peers' numbers."""
+    return min((n[key] for m, n in models.items() if m not in (OURS, ATTAINABLE)), default=None)
+
+
+def _table(models: dict[str, Numbers]) -> Iterator[str]:
+    columns = [f"{title} us/token" for title in PHASES.values()] + [
+        f"{PHASES[phase]} KB/token" for phase in ("train", "checkpointed")
+    ]
+    yield "| model | parameters | " + " | ".join(columns) + " |"
+    yield "|---|---|" + "---|" * len(columns)
+    keys = [f"{phase}_us" for phase in PHASES] + ["train_kb", "checkpointed_kb"]
+    for model, numbers in models.items():
+        cells = [_cell(model, numbers, models, key) for key in keys]
+        parameters = f"{numbers['parameters'] / 1e6:.1f} M" if "parameters" in numbers else "-"
+        yield f"| {model} | {parameters} | " + " | ".join(cells) + " |"
+    if "step_us" in models.get(OURS, {}):
+        ours = models[OURS]
+        yield ""
+        step, alone = ours["step_us"], ours["pass_us"]
+        yield f"Guided sampling step: {step:,.0f} us/token, its forward pass {alone:,.0f}."
+
+
+def _cell(model: str, numbers: Numbers, models: dict[str, Numbers], key: str) -> str:
+    if key not in numbers or (model == ATTAINABLE and key.endswith("_kb")):
+        return "-"
+    best = _best(models, key)
+    ratio = f" ({best / numbers[key]:.2f}x)" if model == OURS and best else ""
+    return f"{numbers[key]:,.0f}{ratio}"
+
+
+def _goals(size: tuple[str, ...], models: dict[str, Numbers]) -> Iterator[str]:
+    if OURS not in models:
+        return
+    ours, title = models[OURS], " / ".join(size)
+
+    def line(goal: str, measured: str, met: bool) -> str:
+        return f"| {title} | {goal} | {measured} | {'yes' if met else 'no'} |"
+
+    for phase, name in PHASES.items():
+        key, margin = f"{phase}_us", MARGIN[size[2]]
+        if best := _best(models, key):
+            ratio = best / ours[key]
+            yield line(f"{name}: {margin:g}x the best peer", f"{ratio:.2f}x", ratio >= margin)
+        if key in models.get(ATTAINABLE, {}):
+            share = models[ATTAINABLE][key] / ours[key]
+            yield line(f"{name}: {SHARE:.0%} of the attainable peak", f"{share:.0%}", share >= SHARE)
+    for key, name in (("train_kb", "peak memory"), ("checkpointed_kb", "peak memory with checkpointing")):
+        if best := _best(models, key):
+            yield line(f"{name}: the best peer's", f"{best / ours[key]:.2f}x", ours[key] <= best)
+    if size == MEMORY_SIZE:
+        given = ours["train_kb"]
+        yield line(f"at most {MEMORY_KB} KB/token", f"{given:.0f}", given <= MEMORY_KB)
+    cost = ours["step_us"] / ours["pass_us"]
+    yield line(f"sampling step: {STEP:g} forward passes", f"{cost:.2f}", cost <= STEP)

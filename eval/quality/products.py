@@ -1,0 +1,37 @@
+"""Scalar products of many rows with many, in a number format that the processor is fast in.
+
+Legend: a [n, d], b [m, d] rows; u unit roundoff.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eval.quality.features import Array
+
+SMALL = 2**31  # multiplications that are done in float64 within a fraction of a second
+
+
+def fast_type() -> torch.dtype:
+    """bfloat16 where the CPU multiplies it in hardware, else float32."""
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
+def rows_of(z_nd: Array, dtype: torch.dtype) -> Tensor:
+    """Rows in the format that they are multiplied in."""
+    return torch.from_numpy(np.ascontiguousarray(z_nd)).to(dtype)
+
+
+def products(a_nd: Tensor, b_md: Tensor) -> Tensor:
+    """a b^T [n, m], at least float32."""
+    if a_nd.dtype == torch.bfloat16:
+        return (a_nd @ b_md.T).float()
+    return torch.from_numpy(a_nd.numpy() @ b_md.numpy().T)  # its BLAS is the faster one on many CPUs
+
+
+def float32_error(dim: int) -> float:
+    """e such that every product in float32 is within e |a| |b| of the true one (Higham 2002, section 3.1).
+
+    16 roundings more than the sum has leave room for what is done with it in float32.
+    """
+    return 1.01 * (dim + 16) * 2.0**-24

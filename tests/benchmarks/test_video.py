@@ -1,0 +1,112 @@
+"""The benchmark of the transformer: every case runs, the table judges, finished cases are kept."""
+
+import json
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from benchmarks import cases, record, video, video_models
+from benchmarks.record import Record
+from benchmarks.video_table import markdown
+from src.errors import UserError
+
+PHASES = ("forward", "train", "checkpointed")
+
+
+def measured(case: str) -> dict[str, float]:
+    return video.measure(video.BenchConfig(case=case, layers=3, repeats=1))
+
+
+def test_our_case_measures_every_phase() -> None:
+    found = measured("ours/64/256/float32")
+    assert all(found[f"{phase}_us"] > 0 and found[f"{phase}_kb"] >= 0 for phase in PHASES)
+    assert found["train_us"] > found["forward_us"]
+    assert found["step_us"] > 0.5 * found["pass_us"] > 0
+
+
+def test_the_attainable_peak_counts_our_products() -> None:
+    size = video_models.Size(64, 2, 256)
+    ours, _ = video_models.build("ours", size, torch.float32)
+    matrices = sum(
+        p.numel() for n, p in ours.transformer.named_parameters() if "time." not in n and p.ndim > 1
+    )
+    tables = sum(
+        p.numel() for n, p in ours.transformer.named_parameters() if "table" in n or "positions." in n
+    )
+    weights = [
+        given[1] for call, given in video_models.Products(size, torch.float32).calls if len(given) == 2
+    ]
+    assert sum(w.numel() for w in weights) == matrices - tables
+    assert measured("attainable/64/256/bfloat16").keys() == {
+        "forward_us", "forward_kb", "train_us", "train_kb",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("peer", video_models.PEERS)
+def test_peers_have_our_size(peer: str) -> None:
+    pytest.importorskip("diffusers")
+    warnings.simplefilter("ignore")  # theirs
+    size = video_models.Size(128, 3, 256)
+    net, call = video_models.build(peer, size, torch.float32)
+    with torch.no_grad():
+        assert call().numel() == 256 * video_models.PATCH_DIM
+    assert net.config.num_attention_heads * net.config.attention_head_dim == 128
+
+
+def test_a_row_is_judged() -> None:
+    judged = Record(fixed={"versions": {"torch": "2"}})
+    same = {f"{phase}_{unit}": 100.0 for phase in PHASES for unit in ("us", "kb")}
+    ours = {**same, "train_kb": 300.0, "pass_us": 10.0, "step_us": 10.5, "parameters": 2}
+    judged.runs = {
+        "ours/384/1024/float32": [
+            {**ours, "train_kb": 300.0, "pass_us": 10.0, "step_us": 10.5, "parameters": 2}
+        ],
+        "Wan/384/1024/float32": [{**{k: 130.0 for k in same}, "parameters": 3}],
+        "LTX/384/1024/float32": [{**{k: 120.0 for k in same}, "parameters": 3}],
+        "attainable/384/1024/float32": [{"forward_us": 60.0, "train_us": 80.0}],
+    }
+    text = markdown(judged)
+    for line in (
+        "| ours | 0.0 M | 100 (1.20x) | 100 (1.20x) | 100 (1.20x) | 300 (0.40x) | 100 (1.20x) |",
+        "| 384 / 1024 / float32 | forward: 1x the best peer | 1.20x | yes |",
+        "| 384 / 1024 / float32 | forward: 70% of the attainable peak | 60% | no |",
+        "| 384 / 1024 / float32 | forward + backward: 70% of the attainable peak | 80% | yes |",
+        "| 384 / 1024 / float32 | at most 284 KB/token | 300 | no |",
+        "| 384 / 1024 / float32 | sampling step: 1.1 forward passes | 1.05 | yes |",
+    ):
+        assert line in text
+
+
+def test_finished_cases_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        asked.append(command[-1])
+        number = len(asked)
+        return SimpleNamespace(returncode=int(number == 3), stdout=json.dumps({"s": 1.0 / number}))
+
+    monkeypatch.setattr(record, "provenance", SimpleNamespace(collect=dict))
+
+    monkeypatch.setattr(cases.subprocess, "run", run)
+    path = tmp_path / "deep" / "bench.json"
+    with pytest.raises(UserError, match="case a ended"):
+        cases.interleaved("module", ["a", "b"], [], 2, Record.open(path, {"layers": 2}))
+    found = cases.interleaved("module", ["a", "b"], [], 2, Record.open(path, {"layers": 2}))
+    assert asked == ["case=a", "case=b", "case=a", "case=a", "case=b"]
+    assert found == {"a": {"s": 0.25}, "b": {"s": 0.2}} == json.loads(path.read_text())["cases"]
+    with pytest.raises(UserError, match="layers=2, not 3"):
+        Record.open(path, {"layers": 3})
+
+
+def test_what_is_measured_is_checked() -> None:
+    for words, message in (
+        ({"models": ("Sora",)}, "models: 'Sora' is none of ours"),
+        ({"widths": (100,)}, "widths: 100"),
+        ({"tokens": (300,)}, "tokens: 300 is none of 256"),
+        ({"case": "Wan/384"}, "is not MODEL/WIDTH/TOKENS/DTYPE"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            video.BenchConfig(**words)
