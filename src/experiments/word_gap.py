@@ -200,7 +200,7 @@ def _gap(name: str, time: float, pairs: list[tuple[float, float]]) -> Gap:
 
 
 def table(gaps: list[Gap], title: str) -> Table:
-    """A row for each kind of words (n films hold one), a column for each time: gap ± its standard error, %."""
+    """A row for each kind of words (n films hold one), a column for each time: gap ± standard error, %."""
     times = list(dict.fromkeys(gap.time for gap in gaps))
     made = Table("wrong", "n", *(f"t = {t:g}" for t in times), title=f"{title}: rise of the loss, %")
     for name in dict.fromkeys(gap.words for gap in gaps):
