@@ -12,7 +12,7 @@ from PIL import Image
 from src import command_line, config, reconstruct
 from src.decode import open_video
 from src.experiments import pretrained
-from src.experiments.reconstruction import Film, Strip, reconstruct_film
+from src.experiments.reconstruction import Files, Film, Strip, reconstruct_film
 from src.experiments.tae import Config
 from src.models.tae import TAE
 from src.models.tae.tiling import TilingConfig
@@ -197,5 +197,5 @@ def test_frames_that_change_their_size_are_refused(root: Path) -> None:
     sizes = [np.zeros((16, 16, 3), np.uint8)] * 40 + [np.zeros((16, 24, 3), np.uint8)]
     film = Film("film", "film", 1.0, False, lambda: iter(sizes))
     with pytest.raises(ValueError, match="its frames change their size"):
-        reconstruct_film(model, film, root / "bad", TilingConfig(frames=8, overlap=4), 3, 8)
+        reconstruct_film(model, film, Files(root / "bad"), TilingConfig(frames=8, overlap=4))
     assert not list((root / "bad").glob("*film*"))  # what was written so far is gone
