@@ -42,7 +42,9 @@ def _dotted(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 def _word(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(_word(v) for v in value) + "]"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if value is None or value == "":
+        return "null" if value is None else "''"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def once(record: Path, name: str, words: list[str], folder: Path) -> float | None:

@@ -24,7 +24,7 @@ from src.errors import UserError
 from src.models.tae import TAE
 from src.models.tae.tiling import TilingConfig, reconstruct_stream
 from src.streaming.reader import Dataset
-from src.training.tae import frame_scores
+from src.training.film_scores import frame_scores
 
 Pixels = NDArray[np.uint8]
 PIECE = 8  # frames read together
@@ -156,7 +156,7 @@ def reconstruct_film(tae: TAE, film: Film, files: Files, tiling: TilingConfig) -
 def _named(film: Film, files: Files, original: Pixels, made: Pixels, pair: Pixels) -> dict[str, Pixels]:
     """One frame of each file of a film."""
     named = {film.name: made, f"{film.name}-pair": pair}
-    return named | ({f"{ORIGINALS}/{film.name}": original} if files.originals else {})
+    return named | ({f"{ORIGINALS}/{film.name}": original} if files.originals and not film.is_picture else {})
 
 
 def _pairs(

@@ -21,7 +21,7 @@ latents=latents train.max_steps=2 train.warmup_steps=1 train.precision=fp32 trai
 train.sample_every=0 train.log_every=1 transformer.width=32 transformer.layers=2 transformer.ffn=32
 transformer.context_dim=16 text.width=16 text.layers=1 text.ffn=16 flow.val_times=1
 """
-FEW = [*(f"set.{word}" for word in SMALL.split()), "measure.prompts=", "probe_steps=4"]
+FEW = [*(f"set.{word}" for word in SMALL.split()), "measure.prompts=''", "probe_steps=4"]
 
 
 def write_toy_latents(root: Path) -> None:

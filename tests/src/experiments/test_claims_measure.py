@@ -1,4 +1,4 @@
-"""Video arms are scored by the Bounce checker at every checkpoint asked for, once, beside the validation loss."""
+"""Video arms are scored by the Bounce checker, at the checkpoints asked for, beside the validation loss."""
 
 import json
 from pathlib import Path
@@ -61,39 +61,35 @@ def test_scores_stand_beside_the_validation_loss(root: Path, monkeypatch: pytest
         assert set(row["measured"]) == {"subject", "motion"}
         assert all(0 <= value <= 1 for value in row["measured"].values())
         run = settings.own_runs(row["arm"], 0)[0]
-        told = json.loads(
-            (
-                folder_of(run / "checkpoints" / f"step-{row['step']:08d}.ckpt") / "scores/summary.json"
-            ).read_text()
-        )
+        folder = folder_of(run / "checkpoints" / f"step-{row['step']:08d}.ckpt")
+        told = json.loads((folder / "scores" / "summary.json").read_text())
         (bounce,) = [r for r in told["rows"] if r["slice"] == "all"]
         assert row["measured"]["motion"] == bounce["intervals"]["motion"]["mean"]
-        lines = records.read(run / records.METRICS)
-        assert row["metrics"]["val/loss"] in [
-            r["val/loss"] for r in lines if r["step"] == row["step"] and "val/loss" in r
-        ]
+        lines = [r for r in records.read(run / records.METRICS) if r["step"] == row["step"]]
+        assert row["metrics"]["val/loss"] in [r["val/loss"] for r in lines if "val/loss" in r]
     table = Path("runs/toy/results.md").read_text()
     assert "| arm | seeds | steps | seconds of training | val/loss | subject | motion |" in table
     assert "### often: validation loss and scores over checkpoints" in table
     assert "- toys" in table
     assert Path("runs/toy/often_checkpoints.png").stat().st_size > 5000
 
-    Path(folder_of(run / "checkpoints" / "step-00000003.ckpt") / "steps" / "scores.json").unlink()
+    (folder / "steps" / "scores.json").unlink()
     train.main(["arms.yaml"])
     assert [words[0] for words in seen[8:]] == ["eval.run"]  # what was interrupted, and nothing else
-    with pytest.raises(
-        UserError, match=r"measurement films of .* was finished with other settings \(now seed=1\)"
-    ):
+    with pytest.raises(UserError, match=r"measurement films of .* with other settings \(now seed=1\)"):
         train.main(["arms.yaml", "measure.films.seed=1"])
 
 
 def test_correlation_with_the_loss_is_by_rank(tmp_path: Path) -> None:
     Path(tmp_path / "arms.yaml").write_text(ARMS)
     settings = config.load(claims.Config, tmp_path / "arms.yaml")
+    pairs = [(0.9, 0.1), (0.5, 0.2), (0.4, 0.9)]
     rows = [
-        {"arm": "often", "seed": 0, "step": n, "metrics": {"val/loss": loss}, "measured": {"subject": score, "motion": 0.5}}
-        for n, (loss, score) in enumerate([(0.9, 0.1), (0.5, 0.2), (0.4, 0.9)])
-    ]  # fmt: skip
+        {"arm": "often", "seed": 0, "step": n, "metrics": {"val/loss": loss}, "measured": {"subject": score}}
+        for n, (loss, score) in enumerate(pairs)
+    ]
+    for row in rows:
+        row["measured"]["motion"] = 0.5  # type: ignore[index]
     (text,) = claims_report.over_checkpoints(settings, rows, tmp_path)
     assert "over 3 checkpoints: subject -1.00, motion not defined." in text
     assert claims_report.cell([1.0, 3.0]) == "2 ± 1.4"
@@ -133,5 +129,5 @@ def test_steps_of_equal_time_come_from_a_probe(tmp_path: Path) -> None:
 
 
 def test_settings_become_words() -> None:
-    tree = {"a.b": 1, "c": {"d": True, "e": [1, "x"]}, "f": None, "g": {}}
-    assert commands.settings(tree) == ["a.b=1", "c.d=true", "c.e=[1,x]", "f=null", "g={}"]
+    tree = {"a.b": 1, "c": {"d": True, "e": [1, "x"]}, "f": None, "g": {}, "h": ""}
+    assert commands.settings(tree) == ["a.b=1", "c.d=true", "c.e=[1,x]", "f=null", "g={}", "h=''"]
