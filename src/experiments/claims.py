@@ -94,21 +94,29 @@ def run(config: Config) -> None:
         raise UserError(f"arms: {unknown[0]!r} is not an arm; known: {', '.join(config.all)}")
     config.measure.check()
     root, console = Path(config.run_dir), Console(highlight=False)
+    done: set[tuple[str, int]] = set()
     with run_directory.opened(root, config, compare=False):
         for seed in config.seeds:  # seed by seed: a stopped comparison has every arm at the seeds it has
             for name in config.arms or config.all:
                 console.print(f"[bold]{name}[/bold], seed {seed}", soft_wrap=True)
-                run_arm(config, name, seed)
+                run_arm(config, name, seed, done)
                 measure_arm(config, name, seed)
                 claims_report.write(config)
     console.print(f"results: {root / 'results.json'}, {root / 'results.md'}", soft_wrap=True)
 
 
-def run_arm(config: Config, name: str, seed: int) -> None:
-    """The stages of one arm, and before them what it waits for; finished ones return at once."""
+def run_arm(config: Config, name: str, seed: int, done: set[tuple[str, int]]) -> None:
+    """The stages of one arm, and before them what it waits for; finished ones return at once.
+
+    Args:
+        done: arms and seeds that have been run; this one is added.
+    """
+    if (name, seed) in done:
+        return
+    done.add((name, seed))
     arm = config.all[name]
     for other in filter(None, (arm.after, arm.equal_time)):
-        run_arm(config, other, seed)
+        run_arm(config, other, seed, done)
     before = config.chain(arm.after, seed) if arm.after else []
     for number, (path, run_dir) in enumerate(zip(arm.stages, config.own_runs(name, seed), strict=True)):
         tree = configs.read([Path(path)], ())
