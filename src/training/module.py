@@ -116,7 +116,8 @@ class TrainingModule(L.LightningModule):
     def make_optimizer(self, *names: str) -> torch.optim.AdamW:
         """The chosen optimiser over whole networks; no decay for vectors."""
         named = [(n, p) for net in names for n, p in getattr(self, net).named_parameters()]
-        return build_optimizer(named, self.train_config, sharded=self._distributed)
+        dtype = torch.bfloat16 if self.precision_name == "bf16" else torch.float32
+        return build_optimizer(named, self.train_config, dtype=dtype, sharded=self._distributed)
 
     def learning_rate(self) -> float:
         """The learning rate of the current step."""

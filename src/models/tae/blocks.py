@@ -13,7 +13,9 @@ from src.models.tae.layers import (
     TemporalConv,
     UpConv2d,
     build_norm,
+    fold_time,
     replicate_time,
+    unfold_time,
 )
 
 
@@ -169,6 +171,11 @@ class Up(nn.Module):
 def fold_channels(x_TBCHW: Tensor, time: int, space: int, outputs: int) -> Tensor:
     """Move space and time into channels, then match their number to `outputs`."""
     T, B, C, H, W = x_TBCHW.shape
+    if (
+        space > 1 and C * time % outputs == 0
+    ):  # whole squares are averaged: before they are moved, a quarter is to move
+        x_TBCHW = unfold_time(F.avg_pool2d(fold_time(x_TBCHW), space), T)
+        H, W, space = H // space, W // space, 1
     x = x_TBCHW.permute(0, 1, 3, 4, 2).reshape(T // time, time, B, H // space, space, W // space, space, C)
     x = x.permute(0, 2, 3, 5, 7, 1, 4, 6).reshape(T // time, B, H // space, W // space, -1)
     return match_channels(x, outputs).permute(0, 1, 4, 2, 3)
@@ -176,9 +183,13 @@ def fold_channels(x_TBCHW: Tensor, time: int, space: int, outputs: int) -> Tenso
 
 def unfold_channels(x_TBCHW: Tensor, time: int, space: int, outputs: int) -> Tensor:
     """Match the number of channels, then move them into space and time: the mirror of `fold_channels`."""
-    T, B, _, H, W = x_TBCHW.shape
-    x = match_channels(x_TBCHW.permute(0, 1, 3, 4, 2), outputs * time * space**2)
-    x = x.reshape(T, B, H, W, outputs, time, space, space).permute(0, 5, 1, 2, 6, 3, 7, 4)
+    T, B, C, H, W = x_TBCHW.shape
+    spread = space if outputs * time % C == 0 else 1  # whole squares are repeated: last, and without a copy
+    square = space // spread
+    x = match_channels(x_TBCHW.permute(0, 1, 3, 4, 2), outputs * time * square**2)
+    x = x.reshape(T, B, H, W, outputs, time, square, square).permute(0, 5, 1, 2, 6, 3, 7, 4)
+    x = x.reshape(T * time, B, H * square, 1, W * square, 1, outputs)
+    x = x.expand(-1, -1, -1, spread, -1, spread, -1)
     return x.reshape(T * time, B, H * space, W * space, outputs).permute(0, 1, 4, 2, 3)
 
 
