@@ -35,7 +35,7 @@ format: $(INSTALLED)  ## Format the code
 bench-tae: $(INSTALLED)  ## Time our autoencoder beside diffusers' (installs diffusers; about half an hour)
 	$(BIN)/python -m pip install --quiet 'diffusers>=0.37'
 	$(BIN)/python -m benchmarks.tae
-	$(BIN)/python -m benchmarks.tae_memory
+	$(BIN)/python -m benchmarks.tae_memory out=runs/bench
 
 bench-video: $(INSTALLED)  ## Time our transformer beside diffusers' (installs diffusers; hours, goes on where it stopped)
 	$(BIN)/python -m pip install --quiet 'diffusers>=0.37'

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from src.lifeline import Lifeline, WorkerEnd
 from src.streaming.schema import PixelRecord, Rejection
-from src.streaming.schema.writer import write_part
+from src.streaming.schema.part_writer import write_part
 
 Input = dict[str, Any]
 

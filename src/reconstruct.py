@@ -20,7 +20,7 @@ from rich.table import Table
 from src import command_line, config, provenance
 from src.errors import UserError
 from src.experiments import pretrained
-from src.experiments.reconstruction import Film, Scores, clips, files, reconstruct_film
+from src.experiments.reconstruction import ORIGINALS, Files, Film, Scores, clips, films_of, reconstruct_film
 from src.models.tae import TAE
 from src.models.tae.tiling import TilingConfig
 from src.options import opt
@@ -45,6 +45,9 @@ class ReconstructConfig:
     crf: int = opt(8, "H.264 quality of the films, 0 (lossless) to 51")
     precision: Precision = opt("fp32", "fp32 or bf16 (where the device has it)")
     device: str = opt("cpu", "cpu, cuda or cuda:N")
+    manifests: bool = opt(
+        False, "for eval.run: also the originals of films in the same encoding, and a manifest of each kind"
+    )
     tiling: TilingConfig = opt(TilingConfig(), "tiles of long films and large frames")
 
     def __post_init__(self) -> None:
@@ -76,8 +79,11 @@ def reconstruct(settings: ReconstructConfig, videos: list[Path]) -> Path:
     number_format = autocast(resolve(settings.precision, device.type), device.type)
     for film in films(settings, videos):
         with torch.inference_mode(), number_format:
-            found.append(reconstruct_film(tae, film, out, settings.tiling, settings.shown, settings.crf))
+            files = Files(out, settings.shown, settings.crf, settings.manifests)
+            found.append(reconstruct_film(tae, film, files, settings.tiling))
     write(settings, found, out)
+    if settings.manifests:
+        write_manifests([film for film in found if not film.is_picture], out)
     Console(highlight=False).print(table(found))
     Console(highlight=False).print(f"{len(found)} films: {out}", soft_wrap=True)
     return out / "scores.csv"
@@ -99,7 +105,7 @@ def load(settings: ReconstructConfig) -> TAE:
 
 def films(settings: ReconstructConfig, videos: list[Path]) -> list[Film]:
     """Every film that is asked for, under names that differ."""
-    found = files(videos, settings.frames)
+    found = films_of(videos, settings.frames)
     if settings.data:
         found += clips(Path(settings.data), settings.clips, settings.frames)
     counts: dict[str, int] = {}
@@ -125,6 +131,18 @@ def write(settings: ReconstructConfig, found: list[Scores], out: Path) -> None:
         "provenance": provenance.collect(),
     }
     (out / "reconstruction.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def write_manifests(films: list[Scores], out: Path) -> None:
+    """`manifest.jsonl` of the reconstructions and `originals.jsonl`; pictures are in scores.csv only."""
+    for name, folder in (("manifest", ""), ("originals", f"{ORIGINALS}/")) if films else ():
+        lines = [
+            {"id": film.name, "prompt": "", "video": f"{folder}{film.name}.mp4"}
+            | ({"reference": f"{ORIGINALS}/{film.name}.mp4"} if name == "manifest" else {})
+            for film in films
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (out / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
 def table(found: list[Scores]) -> Table:

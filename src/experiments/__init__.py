@@ -14,6 +14,8 @@ EXPERIMENTS = {
     "claims": "run arms of the paper's claims over seeds, keeping what is finished",
     "solvers": "compare schedules of sampling with a reference of many steps",
     "average": "average the weights of several runs",
+    "latent_norms": "outliers in the latents of a temporal autoencoder, as numbers and a picture",
+    "word_gap": "rise of the loss of a video model when one word of its captions is wrong",
 }
 
 

@@ -24,11 +24,12 @@ from src.errors import UserError
 from src.models.tae import TAE
 from src.models.tae.tiling import TilingConfig, reconstruct_stream
 from src.streaming.reader import Dataset
-from src.training.tae import frame_scores
+from src.training.film_scores import frame_scores
 
 Pixels = NDArray[np.uint8]
 PIECE = 8  # frames read together
 SSIM_WINDOW = 11
+ORIGINALS = "originals"  # folder of the films as they were
 
 
 @dataclass
@@ -42,19 +43,30 @@ class Film:
     frames: Callable[[], Iterator[Pixels]]
 
 
+@dataclass(frozen=True)
+class Files:
+    """What is written of a film into `out`: frames in its picture, H.264 quality, the original too."""
+
+    out: Path
+    shown: int = 6
+    crf: int = 8
+    originals: bool = False
+
+
 @dataclass
 class Scores:
     """Scores of a reconstruction, frame by frame: PSNR in dB and SSIM."""
 
     name: str
     source: str
+    is_picture: bool = False
     height: int = 0
     width: int = 0
     psnr: list[float] = field(default_factory=list)
     ssim: list[float] = field(default_factory=list)
 
 
-def files(paths: list[Path], most: int) -> list[Film]:
+def films_of(paths: list[Path], most: int) -> list[Film]:
     """Videos and pictures as films of at most `most` frames (0: all).
 
     Raises:
@@ -111,32 +123,40 @@ def _read(path: Path, most: int) -> Iterator[Pixels]:
         raise UserError(f"video={path}: {error}") from error
 
 
-def reconstruct_film(tae: TAE, film: Film, out: Path, tiling: TilingConfig, shown: int, crf: int) -> Scores:
+def reconstruct_film(tae: TAE, film: Film, files: Files, tiling: TilingConfig) -> Scores:
     """Write NAME.mp4, NAME-pair.mp4 (for a picture .png of both) and NAME-frames.png; returns the scores.
 
     Frames are padded on the right and below to what the model divides, and cut back. Film files of odd
-    sizes repeat their last row or column, since mp4 needs even ones.
+    sizes repeat their last row or column, since mp4 needs even ones. The original goes into `originals`.
 
     Raises:
         UserError: no frames, frames too small for SSIM, of changing size, or pixels that are not finite.
     """
-    scores, strip = Scores(film.name, film.source), Strip(shown)
+    scores, strip = Scores(film.name, film.source, film.is_picture), Strip(files.shown)
     with ExitStack() as stack:
         write: dict[str, Callable[[Pixels], None]] = {}
         for originals, made_THWC in _pairs(tae, film, tiling, scores):
-            for pair in zip(originals, made_THWC, strict=True):
-                for name, frame in ((film.name, pair[1]), (f"{film.name}-pair", np.concatenate(pair, 1))):
+            for original, made in zip(originals, made_THWC, strict=True):
+                pair = np.concatenate((original, made), 1)
+                for name, frame in _named(film, files, original, made, pair).items():
                     if film.is_picture:
-                        media.write_image(out / f"{name}.png", frame)
+                        media.write_image(files.out / f"{name}.png", frame)
                         continue
                     even = np.pad(frame, [(0, n % 2) for n in frame.shape[:2]] + [(0, 0)], mode="edge")
                     if name not in write:
-                        writer = media.video_writer(out / f"{name}.mp4", *even.shape[:2], film.fps, crf)
+                        path = files.out / f"{name}.mp4"
+                        writer = media.video_writer(path, *even.shape[:2], film.fps, files.crf)
                         write[name] = stack.enter_context(writer)
                     write[name](even)
-                strip.add(np.concatenate(pair, 0))
-    media.write_image(out / f"{film.name}-frames.png", strip.picture())
+                strip.add(np.concatenate((original, made), 0))
+    media.write_image(files.out / f"{film.name}-frames.png", strip.picture())
     return scores
+
+
+def _named(film: Film, files: Files, original: Pixels, made: Pixels, pair: Pixels) -> dict[str, Pixels]:
+    """One frame of each file of a film."""
+    named = {film.name: made, f"{film.name}-pair": pair}
+    return named | ({f"{ORIGINALS}/{film.name}": original} if files.originals and not film.is_picture else {})
 
 
 def _pairs(

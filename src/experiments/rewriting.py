@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from src.errors import UserError
-from src.experiments.commands import run_command
+from src.experiments.commands import answer
 from src.models.text import quoted_text
 from src.options import opt
 
@@ -81,7 +81,7 @@ def bounce(prompts: list[str], wording: str, pictures: bool) -> list[str]:
     """Rewrite by the Bounce world's rules. A command of its own."""
     words = ["data.worlds.rewriting", f"wording={wording}", f"picture={str(pictures).lower()}"]
     lines = "".join(" ".join(prompt.split()) + "\n" for prompt in prompts)
-    return run_command(words, lines).split("\n")[: len(prompts)]
+    return answer(words, lines).split("\n")[: len(prompts)]
 
 
 class LanguageModel:

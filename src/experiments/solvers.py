@@ -22,7 +22,7 @@ from torch import Tensor
 from src import config as configs
 from src.errors import UserError
 from src.experiments import run_directory
-from src.experiments.commands import run_command
+from src.experiments.commands import answer
 from src.experiments.generation import GenerateConfig, Generator
 from src.experiments.requests import Request, read_requests, rewrite
 from src.experiments.rewriting import rewriter
@@ -175,7 +175,7 @@ def score(entries: list[dict[str, Any]], root: Path) -> dict[str, dict[str, dict
     if not judged:
         (out / "summary.json").unlink(missing_ok=True)
         manifest.write_text(text, encoding="utf-8")
-        run_command(["eval.run", f"manifest={manifest}", f"out={out}", "metrics=[bounce]"])
+        answer(["eval.run", f"manifest={manifest}", f"out={out}", "metrics=[bounce]"])
     rows = json.loads((out / "summary.json").read_text(encoding="utf-8"))["rows"]
     found = {r["system"]: r["intervals"] for r in rows if r["metric"] == "bounce" and r["slice"] == "all"}
     return {

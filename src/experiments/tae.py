@@ -17,7 +17,8 @@ from src.parallel.weights import SUFFIX, header_of
 from src.streaming.media_data import DataConfig, MediaData
 from src.training.config import TrainConfig
 from src.training.fit import Start, fit
-from src.training.tae import TAELossConfig, TAEModule
+from src.training.tae import TAEModule
+from src.training.tae_losses import TAELossConfig
 from src.training.weights import Use
 
 

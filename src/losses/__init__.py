@@ -6,7 +6,7 @@ from src.losses.adversarial import (
     generator_hinge,
     squared_gradient_norms,
 )
-from src.losses.latent import outlier_fraction, outlier_penalty, per_pixel_value
+from src.losses.latent import distances, outlier_fraction, outlier_penalty, per_pixel_value
 from src.losses.perceptual import PerceptualLoss
 from src.losses.reconstruction import gradient, l1, mse, psnr
 
@@ -14,6 +14,7 @@ __all__ = [
     "PerceptualLoss",
     "adaptive_weight",
     "discriminator_hinge",
+    "distances",
     "generator_hinge",
     "gradient",
     "l1",

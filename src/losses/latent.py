@@ -17,7 +17,7 @@ def per_pixel_value(term: Tensor, video_BCTHW: Tensor) -> Tensor:
     return term / video_BCTHW[0].numel()
 
 
-def _distances(latent_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
+def distances(latent_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
     """Distance of every position from its frame's mean, [N, S]; norm of its frame's deviation, [N, 1]."""
     x_NSC = latent_BCTHW.float().permute(0, 2, 3, 4, 1).flatten(0, 1).flatten(1, 2)
     distance_NS = torch.linalg.vector_norm(x_NSC - x_NSC.mean(1, keepdim=True), dim=-1)
@@ -32,12 +32,12 @@ def outlier_penalty(latent_BCTHW: Tensor, r: float = 3.0) -> Tensor:
     Mean and Std are per channel over the positions of one latent frame; time is folded into the batch, over
     which the frames' penalties are averaged.
     """
-    distance_NS, deviation_N1 = _distances(latent_BCTHW)
+    distance_NS, deviation_N1 = distances(latent_BCTHW)
     return (distance_NS - r * deviation_N1).clamp_min(0).mean()
 
 
 @torch.no_grad()
 def outlier_fraction(latent_BCTHW: Tensor, r: float = 3.0) -> Tensor:
     """Share of latent positions farther than r standard deviations from their frame's mean; a scalar."""
-    distance_NS, deviation_N1 = _distances(latent_BCTHW)
+    distance_NS, deviation_N1 = distances(latent_BCTHW)
     return (distance_NS > r * deviation_N1).float().mean()

@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import lightning as L
@@ -21,7 +20,8 @@ from src.parallel.build import build_network
 from src.parallel.layout import Layout, local, set_gradient_sync, whole
 from src.training import precision
 from src.training.config import TrainConfig
-from src.training.muon import Muon, is_hidden_matrix
+from src.training.means import Means
+from src.training.optimizers import build_optimizer
 from src.training.schedule import learning_rate, plateau
 
 
@@ -115,23 +115,9 @@ class TrainingModule(L.LightningModule):
 
     def make_optimizer(self, *names: str) -> torch.optim.AdamW:
         """The chosen optimiser over whole networks; no decay for vectors."""
-        c = self.train_config
-        named = [(n, p) for net in names for n, p in getattr(self, net).named_parameters() if p.requires_grad]
-        hidden = {n for n, p in named if c.optimizer == "muon" and is_hidden_matrix(n, p)}
-        rest = [p for n, p in named if n not in hidden]
-        groups = [
-            {"params": [p for p in rest if p.dim() > 1], "weight_decay": c.weight_decay},
-            {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
-        ]
-        kind: Callable[..., torch.optim.AdamW] = torch.optim.AdamW
-        if c.optimizer == "muon":
-            kind = partial(Muon, dtype=torch.bfloat16 if self.precision_name == "bf16" else torch.float32)
-            matrices = [p for n, p in named if n in hidden]
-            groups.append({"params": matrices, "weight_decay": c.weight_decay, "matrices": True})
-        groups = [group for group in groups if group["params"]]
-        # The fused step reads each weight once; on shards it is not offered everywhere.
-        how = {"foreach": True} if self._distributed else {"fused": True}
-        return kind(groups, lr=c.lr, betas=(c.beta1, c.beta2), **how)
+        named = [(n, p) for net in names for n, p in getattr(self, net).named_parameters()]
+        dtype = torch.bfloat16 if self.precision_name == "bf16" else torch.float32
+        return build_optimizer(named, self.train_config, dtype=dtype, sharded=self._distributed)
 
     def learning_rate(self) -> float:
         """The learning rate of the current step."""
@@ -251,26 +237,15 @@ class TrainingModule(L.LightningModule):
     # ---- validation
 
     def on_validation_epoch_start(self) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._means = Means()
 
     def add_val(self, name: str, values_B: Tensor) -> None:
         """Add one number per sample to the mean that is reported as `name`."""
-        pair = torch.stack([values_B.double().sum(), values_B.new_tensor(len(values_B)).double()])
-        self._sums[name] = self._sums.get(name, 0) + pair
+        self._means.add(name, values_B)
 
     def on_validation_epoch_end(self) -> None:
-        names = self._all_names()
-        empty = torch.zeros(2, dtype=torch.float64, device=self.device)
-        sums = torch.stack([self._sums.get(name, empty) for name in names])
-        sums = self.across_processes(sums, "sum")
+        names = self._means.names(self.trainer.world_size if self._distributed else 1)
+        sums = self.across_processes(self._means.sums(names, self.device), "sum")
         self.val_metrics = {n: float(s / c) for n, (s, c) in zip(names, sums.tolist(), strict=True) if c}
         if self.val_metric in self.val_metrics:
             self.val_history.append(self.val_metrics[self.val_metric])
-
-    def _all_names(self) -> list[str]:
-        names = sorted(self._sums)
-        if not self._distributed:
-            return names
-        gathered: list[Any] = [None] * self.trainer.world_size
-        torch.distributed.all_gather_object(gathered, names)
-        return sorted({name for part in gathered for name in part})

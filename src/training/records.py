@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 METRICS = "metrics.jsonl"
+SECONDS = "speed/seconds_per_step"
 
 
 class JsonLines(Logger):
@@ -62,3 +63,19 @@ def build_loggers(run_dir: Path, start: int) -> list[Logger]:
     purge = start + 1 if start else None
     board = TensorBoardLogger(run_dir, name="tensorboard", version="", purge_step=purge)
     return [board, JsonLines(run_dir, start)]
+
+
+def training_seconds(path: Path, steps: int) -> float:
+    """Seconds that `steps` steps of a run took by its metrics file: steps and their waiting for data.
+
+    Start-up, validation, sample films and saving are left out; the first step, which also warms up, counts
+    as long as those after it. Steps after the last record count like those before it. No record: 0.
+    """
+    rates = [(r["step"], r[SECONDS]) for r in read(path) if SECONDS in r]
+    if len(rates) > 1 and rates[0][0] == 1:
+        del rates[0]
+    total, done, each = 0.0, 0, 0.0
+    for step, each in rates:
+        total += (step - done) * each
+        done = step
+    return total + max(steps - done, 0) * each

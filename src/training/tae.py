@@ -4,48 +4,22 @@ Legend: B batch, C channels, T frames, H height, W width.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from src import losses as terms_of
 from src import rng
-from src.errors import UserError
 from src.models.discriminator import Discriminator, DiscriminatorConfig
 from src.models.tae import TAE, TAEConfig
-from src.models.tae.diffusers import from_diffusers, is_diffusers
-from src.models.tae.inflate import inflate
-from src.options import opt
 from src.parallel.layout import set_gradient_sync
 from src.streaming.batches import ClipBatch
+from src.training import tae_weights
 from src.training.config import TrainConfig
+from src.training.film_scores import film_scores
 from src.training.module import BatchSize, TrainingModule
-
-
-@dataclass(frozen=True, kw_only=True)
-class TAELossConfig:
-    """Weights of the terms. Pixel terms are means; weights of the KL and of the outlier penalty are those
-    published beside a sum over pixel values, and are brought to the same footing (`per_pixel_value`).
-    """
-
-    reconstruction: Literal["l1", "mse"] = opt("l1", "distance of pixels in [-1, 1]; its weight is 1")
-    mse: float = opt(0.0, "weight of the squared distance of pixels beside it")
-    edges: float = opt(0.0, "weight of the distance of differences between neighbouring pixels and frames")
-    kl: float = opt(1e-6, "weight of the KL divergence (Latent Diffusion: 1e-6)")
-    outlier: float = opt(0.0, "weight of the outlier penalty (the paper: 1e5); 0: none")
-    outlier_r: float = opt(3.0, "deviations from the mean beyond which it applies (the paper: 3)")
-    perceptual: float = opt(0.0, "weight of the distance of features; needs a feature network")
-    adversarial: float = opt(0.0, "weight of the adversarial term; 0: no discriminator at all")
-    adversarial_start: int = opt(1000, "step from which the discriminator trains and counts")
-    adaptive: bool = opt(True, "scale the adversarial gradient at the output to the reconstruction's")
-
-    def __post_init__(self) -> None:
-        for name in ("mse", "edges", "kl", "outlier", "perceptual", "adversarial", "adversarial_start"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+from src.training.tae_losses import TAELossConfig
 
 
 class TAEModule(TrainingModule):
@@ -93,22 +67,7 @@ class TAEModule(TrainingModule):
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Inflates an image autoencoder's weights (ours or diffusers') where films are to be learned."""
-        if is_diffusers(source):
-            try:
-                source = {f"tae.{name}": value for name, value in from_diffusers(source).items()}
-            except ValueError as error:
-                raise UserError(f"weights in diffusers' layout: {error}") from error
-        state = self.state_dict(keep_vars=True)
-        if not any(n.startswith("discriminator.") for n in source):  # a new adversary starts from nothing
-            source = {n: p.detach() for n, p in state.items() if n.startswith("discriminator.")} | dict(
-                source
-            )
-        # Statistics are gathered anew.
-        source = dict(source) | {n: b.clone() for n, b in state.items() if n.startswith("latent_")}
-        own = {n: p for n, p in state.items() if n.startswith("tae.")}
-        if own.keys() <= source.keys() and all(source[n].dim() == p.dim() for n, p in own.items()):
-            return source
-        return {n: v for n, v in source.items() if not n.startswith("tae.")} | inflate(source, own)
+        return tae_weights.adapt(source, self.state_dict(keep_vars=True))
 
     def configure_optimizers(self) -> Any:
         optimizers = [self.make_optimizer("tae")]
@@ -273,18 +232,3 @@ class TAEModule(TrainingModule):
         pair_BCTHW = torch.cat(list(self._look), dim=4)
         pixels = ((pair_BCTHW + 1) * 127.5).round().byte().transpose(1, 2).cpu()
         return {f"sample {number}": film for number, film in enumerate(pixels)}
-
-
-def film_scores(made_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str, Tensor]:
-    """L1 of [-1, 1], PSNR in dB and SSIM of each film, the last two frame by frame and then averaged; [B]."""
-    frames = {name: values_BT.mean(1) for name, values_BT in frame_scores(made_BCTHW, video_BCTHW).items()}
-    return {"loss": (made_BCTHW - video_BCTHW).abs().flatten(1).mean(1), **frames}
-
-
-def frame_scores(made_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str, Tensor]:
-    """PSNR in dB (equal frames: 100) and SSIM of every frame of films in [-1, 1]; [B, T]."""
-    B, _, T = made_BCTHW.shape[:3]
-    made, video = (((x + 1) / 2).transpose(1, 2).flatten(0, 1) for x in (made_BCTHW, video_BCTHW))
-    mse = (made - video).square().flatten(1).mean(1).clamp(min=1e-10)
-    ssim = structural_similarity_index_measure(made, video, data_range=1.0, reduction="none")
-    return {"psnr": (-10 * torch.log10(mse)).reshape(B, T), "ssim": ssim.reshape(B, T)}

@@ -1,6 +1,7 @@
 """The benchmarks run: one case of each, and the interleaving of many."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,17 @@ def test_one_case_measures_every_phase() -> None:
 
 def test_a_streamed_film_is_measured() -> None:
     assert tae_memory.measure(tae_memory.BenchConfig(case=48, widths=(8, 8, 8, 8), size=16)) >= 0
+
+
+def test_the_memory_table_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        tae_memory, "interleaved", lambda *_, **__: {"16": {"mib": 27.4}, "64": {"mib": 30.0}}
+    )
+    tae_memory.main(["lengths=[16,64]", f"out={tmp_path}"])
+    assert (tmp_path / "tae_memory.md").read_text().splitlines()[2:] == ["| 16 | 27 |", "| 64 | 30 |"]
+    assert json.loads((tmp_path / "tae_memory.json").read_text())["mib"] == {"16": 27.4, "64": 30.0}
+    with pytest.raises(UserError, match="lengths must be multiples of 8 frames, got 20"):
+        tae_memory.main(["lengths=[20]"])
 
 
 def test_processes_take_turns_and_the_least_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from data.worlds.config import WorldConfig
 from src import command_line
 from src.streaming.reader import Dataset
 from src.streaming.schema import DataError, PixelWriter
-from src.streaming.schema import writer as writer_module
+from src.streaming.schema import part_writer as writer_module
 from tests.data.sources import ToySource
 from tests.src.streaming.toys import tree
 

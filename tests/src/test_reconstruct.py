@@ -12,11 +12,11 @@ from PIL import Image
 from src import command_line, config, reconstruct
 from src.decode import open_video
 from src.experiments import pretrained
-from src.experiments.reconstruction import Film, Strip, reconstruct_film
+from src.experiments.reconstruction import Files, Film, Strip, reconstruct_film
 from src.experiments.tae import Config
 from src.models.tae import TAE
 from src.models.tae.tiling import TilingConfig
-from src.training.tae import film_scores
+from src.training.film_scores import film_scores
 from tests.data.films import write_image, write_video, write_zero_frames
 
 MODEL = [
@@ -197,5 +197,23 @@ def test_frames_that_change_their_size_are_refused(root: Path) -> None:
     sizes = [np.zeros((16, 16, 3), np.uint8)] * 40 + [np.zeros((16, 24, 3), np.uint8)]
     film = Film("film", "film", 1.0, False, lambda: iter(sizes))
     with pytest.raises(ValueError, match="its frames change their size"):
-        reconstruct_film(model, film, root / "bad", TilingConfig(frames=8, overlap=4), 3, 8)
+        reconstruct_film(model, film, Files(root / "bad"), TilingConfig(frames=8, overlap=4))
     assert not list((root / "bad").glob("*film*"))  # what was written so far is gone
+
+
+def test_manifests_are_for_the_evaluation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Films only: what was made beside what was there, in the same encoding."""
+    from eval.manifest import read_manifest
+
+    monkeypatch.chdir(root)
+    out = root / "manifests"
+    words = [f"run={root / 'run'}", f"video={root / 'long.mp4'}", f"video={root / 'still.png'}", "crf=0"]
+    reconstruct.main([*words, *FAST, f"out={out}", "manifests=true"])
+    (made,) = read_manifest(out / "manifest.jsonl")
+    (real,) = read_manifest(out / "originals.jsonl")
+    assert (made.id, made.video, made.reference) == ("long", "long.mp4", "originals/long.mp4")
+    assert (real.id, real.video) == ("long", made.reference)
+    with open_video(root / "long.mp4") as given, open_video(out / "originals" / "long.mp4") as kept:
+        for one, other in zip(given.frames(), kept.frames(), strict=True):
+            assert np.abs(one.rgb_HWC.astype(int) - other.rgb_HWC).mean() < 4  # colours are kept by halves
+    assert not (out / "originals" / "still.png").exists()

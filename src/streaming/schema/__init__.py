@@ -10,6 +10,7 @@
 
 from src.streaming.schema.dataset_index import BucketInfo, ChunkInfo, DatasetInfo, read_info
 from src.streaming.schema.keys import check_key, encoder_key, file_sha256, latent_key, stable_hash
+from src.streaming.schema.part_writer import PartWriter, Rejection
 from src.streaming.schema.records import (
     SCHEMA_VERSION,
     Bucket,
@@ -20,7 +21,7 @@ from src.streaming.schema.records import (
     item_of,
     record_of,
 )
-from src.streaming.schema.writer import DatasetWriter, LatentWriter, PartWriter, PixelWriter, Rejection
+from src.streaming.schema.writer import DatasetWriter, LatentWriter, PixelWriter
 
 __all__ = [
     "SCHEMA_VERSION",

