@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from src.models.text.context import TextContext
 from src.models.transformer.block import SelfAttention
-from src.models.transformer.layers import NORM_EPS, SwiGLU
+from src.models.transformer.layers import NORM_EPS, RMSNorm, SwiGLU
 from src.options import opt
 
 NUM_SYMBOLS = 259  # 256 bytes, and:
@@ -52,9 +52,9 @@ class TextBlock(nn.Module):
 
     def __init__(self, config: ByteEncoderConfig) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(config.width, eps=NORM_EPS)
+        self.attention_norm = RMSNorm(config.width, eps=NORM_EPS)
         self.attention = SelfAttention(config.width, config.heads, backend=config.attention)
-        self.ffn_norm = nn.RMSNorm(config.width, eps=NORM_EPS)
+        self.ffn_norm = RMSNorm(config.width, eps=NORM_EPS)
         self.ffn = SwiGLU(config.width, config.ffn)
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor) -> Tensor:
@@ -72,9 +72,9 @@ class ByteEncoder(nn.Module):
         self.symbols = nn.Parameter(torch.empty((config.bytes_per_token + 1) * NUM_SYMBOLS, config.width))
         self.positions = nn.Parameter(torch.empty(config.max_tokens, config.width))
         self.word = SwiGLU(config.width, config.ffn)
-        self.word_norm = nn.RMSNorm(config.width, eps=NORM_EPS)
+        self.word_norm = RMSNorm(config.width, eps=NORM_EPS)
         self.blocks = nn.ModuleList(TextBlock(config) for _ in range(config.layers))
-        self.last_norm = nn.RMSNorm(config.width, eps=NORM_EPS)
+        self.last_norm = RMSNorm(config.width, eps=NORM_EPS)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from src.models.transformer.attention import attend, attend_packed
-from src.models.transformer.conditioning import ModulationTable, normalised
+from src.models.transformer.conditioning import ModulationTable
 from src.models.transformer.config import TransformerConfig
-from src.models.transformer.layers import Linear, make_ffn, make_norm, make_qk_norms
+from src.models.transformer.layers import Linear, make_ffn, make_norm, make_qk_norms, modulated
 from src.models.transformer.packing import Packing
 
 
@@ -117,12 +117,12 @@ class TransformerBlock(nn.Module):
         if packing is not None:
             modulation = tuple(packing.per_token(each) for each in modulation)
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation
-        hidden = normalised(self.attention_norm, x_BND, shift_a, scale_a)
+        hidden = modulated(self.attention_norm, x_BND, shift_a, scale_a)
         attended = self.attention(hidden, packing=packing)
         x_BND = torch.addcmul(x_BND, gate_a, attended.to(x_BND.dtype))
         keys_values = context if isinstance(context, tuple) else self.cross_attention.keys_values(context)
         x_BND = x_BND + self.cross_attention(
-            normalised(self.context_norm, x_BND), keys_values, mask_BL, packing
+            modulated(self.context_norm, x_BND), keys_values, mask_BL, packing
         )
-        hidden = self.ffn(normalised(self.ffn_norm, x_BND, shift_f, scale_f))
+        hidden = self.ffn(modulated(self.ffn_norm, x_BND, shift_f, scale_f))
         return torch.addcmul(x_BND, gate_f, hidden.to(x_BND.dtype))

@@ -8,7 +8,6 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from src.models.transformer.layers import Linear
 
@@ -62,26 +61,3 @@ class ModulationTable(nn.Module):
     def forward(self, modulation_BKD: Tensor) -> tuple[Tensor, ...]:
         """K tensors [B, 1, D], ready to be broadcast over tokens."""
         return (modulation_BKD + self.table_KD).unsqueeze(2).unbind(1)
-
-
-def normalised(
-    norm: nn.Module, x_BLD: Tensor, shift_B1D: Tensor | None = None, scale_B1D: Tensor | None = None
-) -> Tensor:
-    """norm(x), modulated where shift and scale are given; computed again in the backward pass.
-
-    A norm keeps what costs more memory than time: two tensors of the size of x, beside x itself.
-    """
-
-    def run(*given: Tensor) -> Tensor:
-        out = norm(given[0])
-        return out if len(given) == 1 else modulate(out, given[1], given[2])
-
-    given = (x_BLD,) if shift_B1D is None else (x_BLD, shift_B1D, scale_B1D)
-    if not torch.is_grad_enabled():
-        return run(*given)
-    return checkpoint(run, *given, use_reentrant=False, preserve_rng_state=False)
-
-
-def modulate(x_BLD: Tensor, shift_B1D: Tensor, scale_B1D: Tensor) -> Tensor:
-    """x * (1 + scale) + shift."""
-    return torch.addcmul(x_BLD + shift_B1D, x_BLD, scale_B1D)

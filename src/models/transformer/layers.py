@@ -33,25 +33,90 @@ class Linear(nn.Linear):
             nn.init.zeros_(self.bias)
 
 
+class _RMSNorm(torch.autograd.Function):
+    """x / rms(x) * weight * (1 + scale) + shift in few passes; only x and 1 / rms are kept for backward.
+
+    Plain autograd goes over the tokens three times as often and keeps each of its steps.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight_D: Tensor,
+        shift: Tensor | None,
+        scale: Tensor | None,
+        eps: float,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        wide = x.float() if x.dtype.itemsize < 4 else x
+        mean = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_() / x.shape[-1]
+        inverse = mean.add_(eps).rsqrt_()
+        ctx.save_for_backward(x, inverse, weight_D, scale)
+        ctx.shifted = shift is not None
+        out = wide * inverse
+        gain = weight_D if scale is None else weight_D * (1 + scale)
+        out = out.mul_(gain) if shift is None else torch.addcmul(shift, out, gain)
+        return out.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, inverse, weight_D, scale = ctx.saved_tensors
+        gradient = gradient.to(inverse.dtype)
+        normal = x * inverse
+        inner = gradient * (weight_D if scale is None else weight_D * (1 + scale))
+        of_x = torch.addcmul(inner, normal, (inner * normal).mean(-1, keepdim=True), value=-1)
+        of_x = of_x.mul_(inverse).to(x.dtype)
+        of_gain = normal.mul_(gradient)
+        if scale is None:
+            of_scale, of_weight_D = None, of_gain.sum_to_size(weight_D.shape)
+        else:
+            of_gain = of_gain.sum_to_size(scale.shape)
+            of_scale, of_weight_D = of_gain * weight_D, (of_gain * (1 + scale)).sum_to_size(weight_D.shape)
+        of_shift = gradient.sum_to_size(scale.shape) if ctx.shifted else None
+        return of_x, of_weight_D, of_shift, of_scale, None, None
+
+
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm with a learned gain, in the type of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.eps is not None
+        return _RMSNorm.apply(x, self.weight, None, None, self.eps, x.dtype)
+
+
 def make_norm(kind: str, dim: int) -> nn.Module:
     """RMSNorm with a learned gain (LLaMa3), or LayerNorm without parameters (DiT)."""
     if kind == "rms":
-        return nn.RMSNorm(dim, eps=NORM_EPS)
+        return RMSNorm(dim, eps=NORM_EPS)
     return nn.LayerNorm(dim, eps=NORM_EPS, elementwise_affine=False)
 
 
-class HeadNorm(nn.RMSNorm):
-    """RMSNorm in the type of its input, which is what the fused kernel asks for."""
+def modulated(
+    norm: nn.Module, x_BLD: Tensor, shift: Tensor | None = None, scale: Tensor | None = None
+) -> Tensor:
+    """norm(x) * (1 + scale) + shift, or norm(x), as a matrix product will read it.
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+    Args:
+        shift, scale: [B, 1, D] or [B, L, D]; both or neither.
+
+    Returns:
+        [B, L, D] in autocast's type where that is on.
+    """
+    kind = x_BLD.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x_BLD.dtype
+    if isinstance(norm, RMSNorm):
+        return _RMSNorm.apply(x_BLD, norm.weight, shift, scale, norm.eps, dtype)
+    out = norm(x_BLD)
+    return out if shift is None or scale is None else torch.addcmul(out + shift, out, scale)
 
 
 def make_qk_norms(wanted: bool, head_dim: int) -> tuple[nn.Module, nn.Module]:
     """Norms of queries and keys, head by head: they bound the logits, so that large steps stay stable."""
     if not wanted:
         return nn.Identity(), nn.Identity()
-    return HeadNorm(head_dim, eps=NORM_EPS), HeadNorm(head_dim, eps=NORM_EPS)
+    return RMSNorm(head_dim, eps=NORM_EPS), RMSNorm(head_dim, eps=NORM_EPS)
 
 
 class GatedSiLU(torch.autograd.Function):

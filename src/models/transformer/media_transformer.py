@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from src.models.transformer.block import TransformerBlock
-from src.models.transformer.conditioning import ModulationTable, TimeModulation, modulate
+from src.models.transformer.conditioning import ModulationTable, TimeModulation
 from src.models.transformer.config import TransformerConfig
-from src.models.transformer.layers import Linear, make_norm
+from src.models.transformer.layers import Linear, make_norm, modulated
 from src.models.transformer.packing import Packing, pack_text
 from src.models.transformer.patches import from_patches, to_patches, token_grid
 from src.models.transformer.positions import FactorisedPositions
@@ -85,7 +85,7 @@ class MediaTransformer(nn.Module):
             mask_BL = context.mask_BL
         x_BND = self._run_blocks(x_BND, modulation_B6D, context, mask_BL, positions_ND)
         shift, scale = self.last_modulation(last_B2D)
-        x_BNP = self.patch_out(modulate(self.last_norm(x_BND), shift, scale))
+        x_BNP = self.patch_out(modulated(self.last_norm, x_BND, shift, scale))
         return from_patches(x_BNP, grid, self.config.patch)
 
     def _run_blocks(
@@ -121,7 +121,7 @@ class MediaTransformer(nn.Module):
         x_1ND = self.patch_in(tokens_1NP).to(positions_ND.dtype)
         x_1ND = self._run_blocks(x_1ND, modulation_B6D, context_1SD, None, positions_ND, packing)
         shift, scale = (packing.per_token(each) for each in self.last_modulation(last_B2D))
-        out_1NP = self.patch_out(modulate(self.last_norm(x_1ND), shift, scale))
+        out_1NP = self.patch_out(modulated(self.last_norm, x_1ND, shift, scale))
         parts = zip(out_1NP.split(packing.media, 1), grids, strict=True)
         return [from_patches(part, grid, patch)[0] for part, grid in parts]
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from src.models.transformer.attention import attend
 from src.models.transformer.block import CrossAttention, SelfAttention
-from src.models.transformer.conditioning import modulate, time_features
-from src.models.transformer.layers import MLP, GatedSiLU, Linear, SwiGLU, make_norm
+from src.models.transformer.conditioning import time_features
+from src.models.transformer.layers import MLP, NORM_EPS, GatedSiLU, Linear, SwiGLU, make_norm, modulated
 from src.models.transformer.patches import from_patches, to_patches
 from src.models.transformer.positions import FactorisedPositions, expand_table
 from src.rng import generator
@@ -92,9 +92,37 @@ def test_linear_start():
     assert not Linear(4, 4, zero=True).weight.any()
 
 
-def test_modulation_and_time_features():
-    x, shift, scale = randn(2, 3, 4), randn(2, 1, 4), randn(2, 1, 4)
-    torch.testing.assert_close(modulate(x, shift, scale), x * (1 + scale) + shift)
+@pytest.mark.parametrize("shape", [None, (3, 1, 16), (3, 5, 16)])
+@pytest.mark.parametrize("kind", ["rms", "layer"])
+def test_modulated_norm_is_its_definition(kind, shape):
+    random = generator(0, "test.modulated")
+    norm = make_norm(kind, 16).double()
+    x = (3 * torch.randn(3, 5, 16, generator=random)).double().requires_grad_()
+    given = [torch.randn(shape, generator=random).double().requires_grad_() for _ in "ab"] if shape else []
+    weight = [norm.weight] if kind == "rms" else []
+    for p in weight:
+        torch.nn.init.normal_(p, generator=random)
+    centred = x if kind == "rms" else x - x.mean(-1, keepdim=True)
+    plain = centred / (centred.square().mean(-1, keepdim=True) + NORM_EPS).sqrt()
+    plain = plain * weight[0] if weight else plain
+    plain = plain * (1 + given[1]) + given[0] if given else plain
+    ours = modulated(norm, x, *given)
+    out = torch.randn(3, 5, 16, generator=random).double()
+    torch.testing.assert_close(ours, plain)
+    of = [x, *given, *weight]
+    for a, b in zip(torch.autograd.grad(ours, of, out), torch.autograd.grad(plain, of, out), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_norms_give_what_their_reader_computes_in():
+    norm, x = make_norm("rms", 16), torch.randn(2, 16)
+    assert norm(x.bfloat16()).dtype == torch.bfloat16
+    assert modulated(norm, x).dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert modulated(norm, x).dtype == torch.bfloat16
+
+
+def test_time_features():
     features = time_features(torch.tensor([0.0, 0.5]), 8)
     assert features[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     assert features[1, [0, 4]].tolist() == pytest.approx([math.cos(500), math.sin(500)], abs=1e-4)
