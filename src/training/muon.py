@@ -6,6 +6,7 @@ paper's optimiser: a switch for runs that have minutes. Jordan et al. 2024; the 
 AdamW's as in Liu et al. 2025 (arXiv 2502.16982), so that one learning rate serves both.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -54,18 +55,33 @@ class Muon(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """One update of every group."""
-        done = []
-        for group in self.param_groups:
-            for p in group["params"] if group["matrices"] else ():
-                if p.grad is not None:
-                    self._step_matrix(p, p.grad, group["lr"], group["weight_decay"])
-                    done.append((p, p.grad))
-                    p.grad = None  # AdamW passes over it
+        work = [
+            (p, p.grad, group["lr"], group["weight_decay"])
+            for group in self.param_groups
+            if group["matrices"]
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        self._step_matrices(work)
+        for p, *_ in work:
+            p.grad = None  # AdamW passes over it
         loss = super().step(closure)
-        for p, grad in done:
+        for p, grad, *_ in work:
             p.grad = grad
         return loss
 
+    def _step_matrices(self, work: list[tuple[Tensor, Tensor, float, float]]) -> None:
+        """On a CPU a matrix is too small for all cores: each core takes its own, the largest first."""
+        cores = torch.get_num_threads()
+        if cores == 1 or any(p.device.type != "cpu" or isinstance(p, DTensor) for p, *_ in work):
+            for each in work:
+                self._step_matrix(*each)
+            return
+        work = sorted(work, key=lambda each: -each[0].numel() * min(each[0].flatten(1).shape))
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(lambda each: self._step_matrix(*each), work))
+
+    @torch.no_grad()
     def _step_matrix(self, p: Tensor, grad: Tensor, lr: float, weight_decay: float) -> None:
         state = self.state[p]
         if not state:

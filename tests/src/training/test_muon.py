@@ -64,6 +64,25 @@ def test_state_survives_saving() -> None:
     assert torch.equal(p, q)
 
 
+def test_cores_share_the_matrices_and_change_nothing() -> None:
+    def stepped(threads: int) -> list[torch.Tensor]:
+        params = [torch.nn.Parameter(draw(32 + 8 * n, 64)) for n in range(5)]
+        optimiser = Muon([{"params": params, "weight_decay": 0.1, "matrices": True}], lr=0.01)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            for p in params:
+                p.grad = p.detach().roll(1)
+            optimiser.step()
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+        return params
+
+    for alone, shared in zip(stepped(1), stepped(3), strict=True):
+        assert torch.equal(alone, shared)
+
+
 def test_tables_first_and_last_layers_are_left_to_adamw() -> None:
     assert is_hidden_matrix("blocks.0.ffn.down.weight", draw(64, 64))
     assert is_hidden_matrix("encoder.levels.0.0.conv1.0.weight", draw(64, 64, 3, 3))
