@@ -12,11 +12,12 @@ import numpy as np
 
 from eval.selftest_bounce import BOUNCE_TRIALS
 from eval.selftest_media import MEDIA_TRIALS
+from eval.selftest_pictures import PICTURE_TRIALS
 from src.command_line import run as run_command
 from src.config import from_command_line
 from src.options import opt
 
-TRIALS = (*MEDIA_TRIALS, *BOUNCE_TRIALS)
+TRIALS = (*MEDIA_TRIALS, *PICTURE_TRIALS, *BOUNCE_TRIALS)
 STAYS = 0.05  # what must stay, all of it between 0 and 1, may move by this
 MUST = {1: "rise", -1: "fall", 0: "stay"}
 
@@ -54,19 +55,24 @@ class Finding:
         return bool((self.expected * np.diff(self.means) > 0).all())
 
 
-def findings(config: SelftestConfig) -> list[Finding]:
-    """Every pair of degradation and value that has an expectation."""
-    found = []
+def findings(config: SelftestConfig) -> tuple[list[Finding], list[str]]:
+    """Every pair of degradation and value that has an expectation, and what could not be tried, and why."""
+    found, missing = [], []
     for trial in TRIALS:
+        try:
+            trial.needs()
+        except ValueError as error:
+            missing.append(f"{trial.name}: {error}")
+            continue
         values = [[trial.measure(seed, s) for seed in range(config.num)] for s in trial.strengths]
         for name, way in trial.expected.items():
             means = tuple(float(np.mean([each[name] for each in group])) for group in values)
             found.append(Finding(trial.name, name, way, means))
-    return found
+    return found, missing
 
 
-def table(found: list[Finding]) -> str:
-    """Markdown: one line for each finding."""
+def table(found: list[Finding], missing: list[str]) -> str:
+    """Markdown: one line for each finding; below, what was not tried."""
     lines = [
         "| degradation | value | must | means by strength | right way | every step |",
         "|---|---|---|---|---|---|",
@@ -75,6 +81,7 @@ def table(found: list[Finding]) -> str:
         means = ", ".join(f"{value:.4g}" for value in each.means)
         answers = ("yes" if each.right_way else "**no**"), ("yes" if each.monotonic else "no")
         lines.append("| " + " | ".join((each.trial, each.value, MUST[each.expected], means, *answers)) + " |")
+    lines += [""] * bool(missing) + [f"- not tried: {each}" for each in missing]
     return "\n".join(lines) + "\n"
 
 
@@ -83,10 +90,10 @@ def main(argv: list[str]) -> None:
     config = from_command_line(SelftestConfig, argv, __doc__)
     if config is None:
         return
-    found = findings(config)
-    print(table(found), end="")
+    found, missing = findings(config)
+    print(table(found, missing), end="")
     if config.out:
-        Path(config.out).write_text(table(found), encoding="utf-8")
+        Path(config.out).write_text(table(found, missing), encoding="utf-8")
     if not all(each.right_way for each in found):
         sys.exit(1)
 

@@ -22,13 +22,15 @@ Values = dict[str, float]
 class Trial:
     """A degradation in growing strengths (the first is none), and which way each value must move.
 
-    `expected`: 1 must rise, -1 must fall, 0 must stay. `measure` takes a seed and a strength.
+    `expected`: 1 must rise, -1 must fall, 0 must stay. `measure` takes a seed and a strength. `needs`
+    raises ValueError where a package is not there.
     """
 
     name: str
     strengths: tuple[float, ...]
     measure: Callable[[int, float], Values]
     expected: dict[str, int]
+    needs: Callable[[], object] = dict  # nothing
 
 
 def film(seed: int) -> np.ndarray:

@@ -9,10 +9,12 @@ Votes are lines of JSON, or rows of a CSV with the same names:
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
+NEEDED = ("item", "system_a", "system_b", "vote")
 VALUE = {"a": 1.0, "tie": 0.0, "b": -1.0}
 
 
@@ -46,11 +48,10 @@ def read_votes(path: str | Path) -> list[Vote]:
         raise ValueError(f"votes: no such file: {path}")
     votes, seen = [], set[tuple[str, ...]]()
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows: Iterable[dict] = csv.DictReader(file) if path.suffix == ".csv" else _objects(path, file)
-        for number, row in enumerate(rows, 2 if path.suffix == ".csv" else 1):
+        for number, row in _rows(path, file):
             try:
-                vote = Vote(**{key: str(row[key] or "") for key in Vote.__dataclass_fields__ if key in row})
-            except (TypeError, ValueError) as error:
+                vote = _vote(row)
+            except ValueError as error:
                 raise ValueError(f"{path}:{number}: {error}") from None
             key = (vote.item, vote.axis, vote.rater, *sorted((vote.system_a, vote.system_b)))
             if vote.rater and key in seen:
@@ -62,9 +63,25 @@ def read_votes(path: str | Path) -> list[Vote]:
     return votes
 
 
-def _objects(path: Path, lines: Iterable[str]) -> Iterable[dict]:
-    for number, line in enumerate(lines, 1):
+def _vote(row: Any) -> Vote:
+    if not isinstance(row, dict):
+        raise ValueError(f"expected a JSON object, got {type(row).__name__}")
+    for key in NEEDED:
+        if row.get(key) is None:
+            raise ValueError(f"{key}: missing; a vote needs {', '.join(NEEDED)}")
+    return Vote(**{key: str(row[key] or "") for key in Vote.__dataclass_fields__ if key in row})
+
+
+def _rows(path: Path, file: TextIO) -> Iterator[tuple[int, Any]]:
+    """Numbers of lines and what they hold; empty lines are passed over."""
+    if path.suffix == ".csv":
+        reader = csv.DictReader(file)
+        yield from ((reader.line_num, row) for row in reader)
+        return
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
         try:
-            yield json.loads(line)
+            yield number, json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}:{number}: not JSON ({error.msg})") from None

@@ -96,13 +96,20 @@ def test_both_formats(tmp_path):
     for bad, message in (
         ({**rows[0], "vote": "left"}, "v.jsonl:2: vote: expected a, b or tie, got 'left'"),
         ({**rows[0], "system_b": "x"}, "two different systems"),
-        ({"item": "1"}, ":2: .*missing"),
+        ({"item": "1"}, ":2: system_a: missing; a vote needs item, system_a, system_b, vote"),
+        ([1], ":2: expected a JSON object, got list"),
         ({**rows[0], "system_a": "y", "system_b": "x"}, "'r1' has voted on '1' before"),
     ):
         (tmp_path / "v.jsonl").write_text("\n".join(map(json.dumps, [rows[0], bad])))
         with pytest.raises(ValueError, match=message):
             read_votes(tmp_path / "v.jsonl")
-    (tmp_path / "v.jsonl").write_text("")
+    (tmp_path / "v.jsonl").write_text("\n".join(["", json.dumps(rows[0]), "", json.dumps(rows[1]), "{"]))
+    with pytest.raises(ValueError, match="v.jsonl:5: not JSON"):
+        read_votes(tmp_path / "v.jsonl")
+    (tmp_path / "v.csv").write_text("item,system_a,vote\n1,x,a\n")
+    with pytest.raises(ValueError, match="v.csv:2: system_b: missing"):
+        read_votes(tmp_path / "v.csv")
+    (tmp_path / "v.jsonl").write_text("\n")
     with pytest.raises(ValueError, match="holds no vote"):
         read_votes(tmp_path / "v.jsonl")
     with pytest.raises(ValueError, match="no vote is on items"):

@@ -1,8 +1,14 @@
+from dataclasses import replace
+from importlib.util import find_spec
+
+from eval import selftest
 from eval.selftest import TRIALS, Finding, SelftestConfig, findings, table
+from eval.selftest_media import Trial
 
 
 def test_every_value_moves_the_right_way():
-    found = findings(SelftestConfig(num=1))
+    found, missing = findings(SelftestConfig(num=1))
+    assert bool(missing) == (find_spec("imageio_ffmpeg") is None or find_spec("skvideo") is None)
     assert [(f.trial, f.value, f.means) for f in found if not f.right_way] == []
     assert sum(f.monotonic for f in found) >= 0.85 * len(found)
 
@@ -20,4 +26,16 @@ def test_the_table_names_what_went_wrong():
     calm, wild = Finding("x", "motion", 0, (1.0, 0.98, 1.0)), Finding("x", "motion", 0, (1.0, 0.5, 1.0))
     assert (calm.right_way, calm.monotonic, wild.right_way, wild.monotonic) == (True, True, True, False)
     assert not Finding("x", "motion", 0, (1.0, 0.9)).right_way
-    assert "| x | ssim | rise | 3, 2 | **no** | no |" in table([good, bad])
+    assert "| x | ssim | rise | 3, 2 | **no** | no |" in table([good, bad], [])
+    assert table([good], ["y: needs z"]).endswith("| no |\n\n- not tried: y: needs z\n")
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    def absent():
+        raise ValueError("needs pip install z")
+
+    trial = Trial("a", (0, 1), lambda seed, strength: {"v": strength}, {"v": 1})
+    monkeypatch.setattr(selftest, "TRIALS", (trial, replace(trial, name="b", needs=absent)))
+    found, missing = findings(SelftestConfig(num=1))
+    assert [each.trial for each in found] == ["a"]
+    assert missing == ["b: needs pip install z"]

