@@ -100,7 +100,7 @@ def heard(change: SoundChange = same, *, wrong_caption: bool = False) -> Callabl
 
 @cache
 def hearing(seed: int, change: SoundChange) -> Heard:
-    return listen(Sound(change(sound(scene(seed))).astype(np.float32), RATE))
+    return listen(Sound(change(sound(scene(seed))[0])[None].astype(np.float32), RATE))
 
 
 def hushed(samples_S: np.ndarray) -> np.ndarray:

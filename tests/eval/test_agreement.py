@@ -104,10 +104,10 @@ def test_both_formats(tmp_path):
         with pytest.raises(ValueError, match=message):
             read_votes(tmp_path / "v.jsonl")
     (tmp_path / "v.jsonl").write_text("\n".join(["", json.dumps(rows[0]), "", json.dumps(rows[1]), "{"]))
-    with pytest.raises(ValueError, match="v.jsonl:5: not JSON"):
+    with pytest.raises(ValueError, match=r"v.jsonl:5: not JSON"):
         read_votes(tmp_path / "v.jsonl")
     (tmp_path / "v.csv").write_text("item,system_a,vote\n1,x,a\n")
-    with pytest.raises(ValueError, match="v.csv:2: system_b: missing"):
+    with pytest.raises(ValueError, match=r"v.csv:2: system_b: missing"):
         read_votes(tmp_path / "v.csv")
     (tmp_path / "v.jsonl").write_text("\n")
     with pytest.raises(ValueError, match="holds no vote"):
