@@ -32,6 +32,8 @@ class SelftestConfig:
     def __post_init__(self) -> None:
         if self.num < 1:
             raise ValueError(f"num: must be positive, got {self.num}")
+        if self.out and not Path(self.out).resolve().parent.is_dir():
+            raise ValueError(f"out: no such folder: {Path(self.out).parent}")
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,8 @@ class ValidateConfig:
             for name in getattr(self, key):
                 if name not in known:
                     raise ValueError(f"{key}: expected some of {', '.join(known)}; got {name!r}")
+        if self.out and not Path(self.out).resolve().parent.is_dir():
+            raise ValueError(f"out: no such folder: {Path(self.out).parent}")
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ class ValidateSoundConfig:
     def __post_init__(self) -> None:
         if self.num < 1:
             raise ValueError(f"num: must be positive, got {self.num}")
+        if self.out and not Path(self.out).resolve().parent.is_dir():
+            raise ValueError(f"out: no such folder: {Path(self.out).parent}")
 
 
 def row(name: str, judged: list[dict[str, float]]) -> list[str]:
