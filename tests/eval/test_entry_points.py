@@ -1,4 +1,4 @@
-"""What every command of eval does when asked for help, for its settings, or for something it does not know."""
+"""What every command of eval does when asked for help, for its settings, or for what it does not know."""
 
 from importlib import import_module
 
