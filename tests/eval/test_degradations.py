@@ -19,7 +19,7 @@ def video(num=6, side=16):
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_all_keep_shape_and_type_and_repeat(name):
-    film = video()
+    film = video(side=32)  # below, x264 does not always repeat itself
     before = film.copy()
     first, second = DEGRADATIONS[name](film, 3), DEGRADATIONS[name](film, 3)
     assert first.shape == film.shape
