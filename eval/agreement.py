@@ -187,8 +187,8 @@ def agreements(config: AgreementConfig) -> tuple[list[dict], list[str]]:
     Raises:
         ValueError: for bad votes or runs, or where no score meets any vote.
     """
-    systems, scores = read_runs(config.runs)
     votes = read_votes(config.votes)
+    systems, scores = read_runs(config.runs)
     found, notes = [], []
     for axis in sorted({vote.axis for vote in votes}):
         own = [vote for vote in votes if vote.axis == axis]
