@@ -189,7 +189,7 @@ def _losses(
     module: VideoModule, x: Tensor, noise: Tensor, time: float, captions: list[str], known: Tensor | None
 ) -> Tensor:
     t_B = torch.full((len(x),), time, device=x.device)
-    return module.loss_at(x, noise, t_B, module.read(captions), known)
+    return module.loss_at(x, noise, t_B, module.condition.read(captions), known)
 
 
 def _gap(name: str, time: float, pairs: list[tuple[float, float]]) -> Gap:
