@@ -47,6 +47,26 @@ class Config:
     train: TrainConfig = opt(TrainConfig(), "steps and optimiser")
     samples: SamplesConfig = opt(SamplesConfig(), "films in TensorBoard")
 
+    def __post_init__(self) -> None:
+        for name, stream in self.data.streams.items():
+            if stream.pack:
+                self._check_packed(f"data.streams.{name}", stream.batch_size)
+
+    def _check_packed(self, key: str, least: int) -> None:
+        parts = self.train.micro_batches * self.train.parallel.world_size
+        if least < parts:
+            raise ValueError(
+                f"{key}.batch_size must be at least {parts} with pack=true, a film for each of "
+                f"train.micro_batches on each process, got {least}"
+            )
+        if self.flow.first_frame:
+            raise ValueError(f"{key}.pack=true does not go with flow.first_frame={self.flow.first_frame}")
+        if self.train.parallel.compile_blocks:
+            raise ValueError(
+                f"{key}.pack=true gives every step other shapes and does not go with "
+                "train.parallel.compile_blocks=true"
+            )
+
 
 def run(config: Config) -> None:
     """Train the stage to its end; resumes by itself."""

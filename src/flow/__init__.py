@@ -1,7 +1,7 @@
 """Flow matching: path, times, schedules, solvers, guidance. Pure functions; noise is always passed in."""
 
 from src.flow.diffusion import diffusion_path
-from src.flow.objective import Objective, velocity_loss
+from src.flow.objective import Objective, packed_velocity_loss, velocity_loss
 from src.flow.path import PathSample, path, predict_data
 from src.flow.sampling import SamplerConfig, sample
 from src.flow.times import Times, fixed_times, logit_normal, times_of
@@ -14,6 +14,7 @@ __all__ = [
     "diffusion_path",
     "fixed_times",
     "logit_normal",
+    "packed_velocity_loss",
     "path",
     "predict_data",
     "sample",

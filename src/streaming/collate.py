@@ -74,12 +74,17 @@ def collate_clips(
     )
 
 
-def collate_latents(records: list[LatentRecord], draw: Draw, slots: list[int], seed: int) -> LatentBatch:
-    """Stack the moments as float32 and pick one caption, with its cached embeddings, for each sample."""
-    channels, *shape = records[0].moments_2CTHW.shape
-    mean, std = torch.empty(2, len(records), channels // 2, *shape)
-    for i, record in enumerate(records):
-        mean[i], std[i] = record.moments_2CTHW.chunk(2)  # one pass: cast and copy at once
+def collate_latents(
+    records: list[LatentRecord], draw: Draw, slots: list[int], seed: int, share: float = 1.0
+) -> LatentBatch:
+    """The moments as float32, stacked unless the batch is packed, and one caption, with its cached
+    embeddings, for each sample.
+
+    Args:
+        share: as `Batch.share`.
+    """
+    packed = bool(draw.tokens)
+    mean, std = _films(records) if packed else _stack_films(records)
     chosen = [choose_caption(r.captions, seed, draw.step, s) for r, s in zip(records, slots, strict=True)]
     return LatentBatch(
         mean_BCTHW=mean,
@@ -87,7 +92,8 @@ def collate_latents(records: list[LatentRecord], draw: Draw, slots: list[int], s
         fps=[r.fps for r in records],
         captions=[caption_text(r, c) for r, c in zip(records, chosen, strict=True)],
         text=_stack_text(records, chosen),
-        first_BC1HW=_stack_first(records),
+        first_BC1HW=None if packed else _stack_first(records),
+        share=share,
         **_common(records, draw, slots),
     )
 
@@ -101,6 +107,19 @@ def _common(records: list, draw: Draw, slots: list[int]) -> dict:
         "step": draw.step,
         "real_B": torch.tensor([draw.num_real is None or slot < draw.num_real for slot in slots]),
     }
+
+
+def _stack_films(records: list[LatentRecord]) -> tuple[torch.Tensor, torch.Tensor]:
+    channels, *shape = records[0].moments_2CTHW.shape
+    mean, std = torch.empty(2, len(records), channels // 2, *shape)
+    for i, record in enumerate(records):
+        mean[i], std[i] = record.moments_2CTHW.chunk(2)  # one pass: cast and copy at once
+    return mean, std
+
+
+def _films(records: list[LatentRecord]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    moments = [record.moments_2CTHW.float().chunk(2) for record in records]
+    return [mean for mean, _ in moments], [std for _, std in moments]
 
 
 def _stack_first(records: list[LatentRecord]) -> torch.Tensor | None:

@@ -21,11 +21,14 @@ class StreamConfig:
     merge_buckets: bool = opt(
         False, "draw each batch from all buckets together; pixels only, needs crop (and lengths for videos)"
     )
-    weight: int = opt(1, "share of the steps: image 1 and video 3 means one image batch for three of videos")
-    batch_size: int = opt(8, "samples in the global batch, over all ranks; with tokens: its unit")
-    tokens: int = opt(
-        0, "tokens in the global batch: each bucket takes as many samples as fit; 0: batch_size samples"
+    pack: bool = opt(
+        False, "fill each batch with latents from all buckets together, up to `tokens`, without padding"
     )
+    weight: int = opt(1, "share of the steps: image 1 and video 3 means one image batch for three of videos")
+    batch_size: int = opt(
+        8, "samples in the global batch, over all ranks; with tokens: its unit; with pack: the least"
+    )
+    tokens: int = opt(0, "tokens in the global batch at most: as many samples as fit; 0: batch_size samples")
     crop: int = opt(0, "side of a random square cut from each clip, in pixels; 0 keeps the whole frame")
     lengths: tuple[int, ...] = opt(
         (), "clip lengths in frames, one drawn for each step; empty keeps all frames"
@@ -39,11 +42,17 @@ class StreamConfig:
             raise ValueError(f"lengths must be at least 1 frame, got {list(self.lengths)}")
         for name in self.buckets:
             Bucket.parse(name)
+        if self.pack and not self.tokens:
+            raise ValueError("pack=true needs a budget: tokens must be above 0, got 0")
+        if self.pack and (self.crop or self.lengths):
+            raise ValueError(
+                f"pack=true takes whole latents, not crop={self.crop}, lengths={list(self.lengths)}"
+            )
         if self.tokens and self.merge_buckets:
             raise ValueError(f"tokens={self.tokens} is by bucket and does not go with merge_buckets=true")
 
     def samples(self, bucket: Bucket, token_size: tuple[int, int, int]) -> int:
-        """Samples of a global batch of this bucket: `batch_size`, or what the token budget holds.
+        """Samples of a global batch of this bucket alone: `batch_size`, or what the token budget holds.
 
         Raises:
             ValueError: the budget does not hold `batch_size` samples.
@@ -51,11 +60,12 @@ class StreamConfig:
         if not self.tokens:
             return self.batch_size
         each = bucket.num_tokens(token_size)
-        fitting = self.tokens // each // self.batch_size * self.batch_size
+        unit = 1 if self.pack else self.batch_size
+        fitting = self.tokens // each // unit * unit
         if not fitting:
             raise ValueError(
-                f"tokens={self.tokens} does not hold batch_size={self.batch_size} samples of bucket "
-                f"{bucket.name} ({each} tokens each); it needs {each * self.batch_size}"
+                f"tokens={self.tokens} does not hold batch_size={unit} samples of bucket "
+                f"{bucket.name} ({each} tokens each); it needs {each * unit}"
             )
         return fitting
 

@@ -12,12 +12,13 @@ from torch.utils.data import Dataset as TorchDataset
 
 from src.lifeline import Lifeline
 from src.streaming.batches import Batch
+from src.streaming.bucket_plan import deal
 from src.streaming.collate import collate_clips, collate_latents
-from src.streaming.plan import BatchPlan, ValidationPlan
+from src.streaming.plan import BatchPlan, Draw, ValidationPlan
 from src.streaming.reader import Dataset
 from src.streaming.schema import Bucket, LatentRecord, PixelRecord
 
-MERGED = "merged"  # the bucket's name where a stream draws from all its buckets together
+MERGED = "merged"  # the bucket's name where a stream draws each batch from all its buckets together
 
 
 @dataclass
@@ -61,8 +62,7 @@ class StepDataset(TorchDataset):
     def __getitem__(self, step: int) -> Batch:
         draw = self.plan.draw(step)
         source = self.sources[draw.stream]
-        share = len(draw.indices) // self.world_size
-        slots = list(range(self.rank * share, (self.rank + 1) * share))
+        slots = self._slots(draw)
         records: list[Any] = [source.read(draw.bucket, draw.indices[s]) for s in slots]
         if source.dataset.info.kind == "pixels":
             return collate_clips(
@@ -74,7 +74,15 @@ class StepDataset(TorchDataset):
                 lengths=source.lengths,
                 num_frames=source.num_frames(draw.bucket),
             )
-        return collate_latents(records, draw, slots, self.seed)
+        share = len(slots) * self.world_size / len(draw.indices)
+        return collate_latents(records, draw, slots, self.seed, share)
+
+    def _slots(self, draw: Draw) -> list[int]:
+        """This rank's places in the global batch: an equal run, or of a packed batch about as many tokens."""
+        if draw.tokens:
+            return deal(draw.tokens, self.world_size)[self.rank]
+        share = len(draw.indices) // self.world_size
+        return list(range(self.rank * share, (self.rank + 1) * share))
 
 
 class StepLoader:

@@ -3,9 +3,10 @@
 import lightning as L
 import torch
 
+from src.streaming.bucket_plan import BucketPlan, PackedPlan
 from src.streaming.data_config import DataConfig, StreamConfig
 from src.streaming.loader import MERGED, Source, StepDataset, StepLoader
-from src.streaming.plan import BatchPlan, BucketPlan, StreamPlan, ValidationPlan
+from src.streaming.plan import BatchPlan, StreamPlan, ValidationPlan
 from src.streaming.reader import Dataset
 from src.streaming.schema import Bucket, DataError, check_key
 
@@ -85,12 +86,28 @@ class MediaData(L.LightningDataModule):
         total = sum(s.weight for s in self.config.streams.values())
         for name, stream in self._streams("streams", self.config.streams).items():
             for bucket, plan in stream.buckets.items():
+                share = f"{stream.weight}/{total}"
+                if isinstance(plan, PackedPlan):
+                    rows += [(name, *row, share) for row in self._packed_rows(name, plan)]
+                    continue
                 tokens = 0 if bucket == MERGED else Bucket.parse(bucket).num_tokens(self.config.token_size)
                 sizes = (str(tokens or "-"), str(plan.batch_size), str(tokens * plan.batch_size or "-"))
                 batches = f"{plan.per_epoch / plan.batch_size:.1f}"
-                rows.append((name, bucket, str(plan.records), *sizes, batches, f"{stream.weight}/{total}"))
+                rows.append((name, bucket, str(plan.records), *sizes, batches, share))
         widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows)
+
+    def _packed_rows(self, name: str, plan: PackedPlan) -> list[tuple[str, ...]]:
+        """Of a packed stream's buckets and of all together: what a batch holds on average."""
+        n, config = plan.num_batches, self.config.streams[name]
+        rows = []
+        for bucket in self._stream(f"data.streams.{name}", config)[0]:
+            records = self.dataset(config.path).info.buckets[bucket].records
+            tokens = Bucket.parse(bucket).num_tokens(self.config.token_size)
+            sizes = (str(tokens), f"{records / n:.1f}", f"{records * tokens / n:.1f}")
+            rows.append((bucket, str(records), *sizes, f"{n:.1f}"))
+        mean = f"{plan.epoch_tokens / n:.1f} of {plan.budget}"
+        return [*rows, ("packed", str(plan.records), "-", f"{plan.records / n:.1f}", mean, f"{n:.1f}")]
 
     def _streams(self, key: str, configs: dict[str, StreamConfig]) -> dict[str, StreamPlan]:
         return {name: self._stream(f"data.{key}.{name}", c)[1] for name, c in sorted(configs.items())}
@@ -119,6 +136,8 @@ class MediaData(L.LightningDataModule):
         if config.merge_buckets:
             self._check_merge(key, config, [Bucket.parse(b) for b in names])
             sizes = {MERGED: tuple(n for b in names for n in sizes[b])}
+        if config.pack:
+            return names, StreamPlan(config.weight, {MERGED: self._packed(key, config, sizes)})
         plans = {b: BucketPlan(n, self._samples(key, config, b)) for b, n in sizes.items()}
         return names, StreamPlan(config.weight, plans)
 
@@ -127,6 +146,22 @@ class MediaData(L.LightningDataModule):
             return config.batch_size
         try:
             return config.samples(Bucket.parse(bucket), self.config.token_size)
+        except ValueError as error:
+            raise DataError(f"{key}: {error}") from error
+
+    def _packed(self, key: str, config: StreamConfig, sizes: dict[str, tuple[int, ...]]) -> PackedPlan:
+        """All buckets as one. DataError names the key."""
+        if key.startswith("data.val."):
+            raise DataError(f"{key}.pack=true: validation goes bucket by bucket; leave pack out")
+        if self.dataset(config.path).info.kind != "latents":
+            raise DataError(
+                f"{key}.pack=true: only latents are packed, {config.path} holds pixels; use merge_buckets"
+            )
+        each = {b: Bucket.parse(b).num_tokens(self.config.token_size) for b in sizes}
+        tokens = tuple(each[b] for b, chunks in sizes.items() for _ in chunks)
+        chunks = tuple(n for b in sizes for n in sizes[b])
+        try:
+            return PackedPlan(chunks, config.batch_size, tokens, config.tokens)
         except ValueError as error:
             raise DataError(f"{key}: {error}") from error
 

@@ -8,6 +8,7 @@ The mixture is exact over every window of sum(weights) steps. Within a stream, b
 proportion to their size. Within a bucket, every record comes once in an epoch: chunks are permuted,
 then records among `shuffle_chunks` neighbouring chunks, so that a batch touches few files. An epoch's
 end falls inside a batch and the next epoch goes on behind it; a record never stands twice in a batch.
+Packed streams mix their buckets as one, and batches are cut by tokens (`PackedPlan`).
 
 Not built: "virtual shards". On hundreds of nodes each reads all chunks, since consecutive places of a
 batch come from the same chunks. Splitting the permuted chunks into a fixed number of virtual shards,
@@ -15,7 +16,7 @@ of which a batch takes equal runs, would let a node read only its own, without o
 number of nodes. `_places` is the one place to change.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,25 +24,8 @@ from typing import Any
 import numpy as np
 
 from src.rng import numpy_generator
+from src.streaming.bucket_plan import BucketPlan, PackedPlan
 from src.streaming.schema import DataError
-
-
-@dataclass(frozen=True)
-class BucketPlan:
-    """One bucket of a stream: the number of records in each chunk, and the global batch size."""
-
-    chunk_sizes: tuple[int, ...]
-    batch_size: int
-
-    @property
-    def records(self) -> int:
-        return sum(self.chunk_sizes)
-
-    @property
-    def per_epoch(self) -> int:
-        """Records used in an epoch: all, but whole batches only where there are fewer than three."""
-        whole = self.records // self.batch_size * self.batch_size
-        return self.records if self.records >= 3 * self.batch_size else whole
 
 
 @dataclass(frozen=True)
@@ -62,6 +46,7 @@ class Draw:
     indices: tuple[int, ...]
     epoch: int = 0
     num_real: int | None = None  # validation: slots from here on repeat records to fill the batch
+    tokens: tuple[int, ...] = ()  # of each slot, where sizes differ: a packed batch
 
 
 class BatchPlan:
@@ -94,6 +79,7 @@ class BatchPlan:
         self._turns = lru_cache(32)(self._epoch_turns)
         self._swaps = lru_cache(64)(self._border_swaps)
         self._blocks = lru_cache(64)(self._permuted_chunks)
+        self._token_starts = lru_cache(64)(self._block_tokens)
         self._block = lru_cache(256)(self._permuted_block)
 
     def draw(self, step: int) -> Draw:
@@ -105,9 +91,37 @@ class BatchPlan:
         turn = window * self.streams[name].weight + int((mixture[:place] == which).sum())
         bucket, batch = self._bucket_of(name, turn)
         plan = self.streams[name].buckets[bucket]
+        if isinstance(plan, PackedPlan):
+            return self._packed_draw(step, name, bucket, batch)
         first = batch * plan.batch_size
         indices = self._places(name, bucket, first, plan.batch_size)
         return Draw(step, name, bucket, indices, first // plan.per_epoch)
+
+    def _packed_draw(self, step: int, stream: str, bucket: str, turn: int) -> Draw:
+        """The records that begin within a batch's window of its epoch's line of tokens."""
+        plan = self.streams[stream].buckets[bucket]
+        assert isinstance(plan, PackedPlan)
+        epoch, batch = divmod(turn, plan.num_batches)
+        first, last = plan.window(batch)
+        starts = self._token_starts(stream, bucket, epoch)
+        indices: list[int] = []
+        tokens: list[int] = []
+        for block in range(bisect_right(starts, first) - 1, bisect_left(starts, last)):
+            records = self._block(stream, bucket, epoch, block)
+            each = plan.tokens_of(records)
+            begins = starts[block] + np.cumsum(each) - each
+            chosen = (begins >= first) & (begins < last)
+            indices += records[chosen].tolist()
+            tokens += each[chosen].tolist()
+        return Draw(step, stream, bucket, tuple(indices), epoch, tokens=tuple(tokens))
+
+    def _block_tokens(self, stream: str, bucket: str, epoch: int) -> list[int]:
+        """The token of an epoch's line at which each block of a packed bucket begins."""
+        plan = self.streams[stream].buckets[bucket]
+        assert isinstance(plan, PackedPlan)
+        sizes = np.array(plan.chunk_sizes) * np.array(plan.chunk_tokens)
+        blocks = self._blocks(stream, bucket, epoch)[0]
+        return np.cumsum([0, *(int(sizes[b].sum()) for b in blocks)])[:-1].tolist()
 
     def _mixture_window(self, window: int) -> np.ndarray:
         """The streams of one window of steps, in keyed order."""

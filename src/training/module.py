@@ -185,14 +185,17 @@ class TrainingModule(L.LightningModule):
         return self._trainer is not None and self._trainer.world_size > 1
 
     def micro_batches(self, batch: Any, *nets: nn.Module) -> Iterator[tuple[Any, float]]:
-        """Equal parts of a batch with their weights; gradients are reduced with the last part only."""
+        """Parts of a batch with the weights of their means; gradients are reduced with the last part only.
+
+        The weights make the mean over the ranks that of all samples, each counting alike.
+        """
         from src.training.batches import split
 
         parts = split(batch, self.train_config.micro_batches)
         for number, part in enumerate(parts, 1):
             if len(parts) > 1:
                 set_gradient_sync(nets, number == len(parts))
-            yield part, 1 / len(parts)
+            yield part, len(part) / len(batch) * batch.share
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another kind of run in this module's form; by default as they are."""

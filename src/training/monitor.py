@@ -50,16 +50,18 @@ class Monitor(L.Callback):
         self._seconds += now - self._mark
         self._mark = now
         size = module.batch_size(batch)
-        self._samples += size.samples * trainer.world_size
-        self._tokens += size.tokens * trainer.world_size
+        self._samples += size.samples
+        self._tokens += size.tokens
         self._steps += 1
         if module.step % self.every == 0 or module.step == 1:
             self._write(trainer, module)
 
     def _write(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        counts = torch.tensor([self._samples, self._tokens], device=module.device)
+        samples, tokens = module.across_processes(counts, "sum").tolist()  # ranks of packed batches differ
         self.rates = {
-            "samples_per_s": self._samples / self._seconds,
-            "tokens_per_s": self._tokens / self._seconds,
+            "samples_per_s": samples / self._seconds,
+            "tokens_per_s": tokens / self._seconds,
             "seconds_per_step": self._seconds / self._steps,
         }
         self._restart()

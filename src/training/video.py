@@ -16,7 +16,7 @@ from src.flow import SamplerConfig
 from src.models.text import ByteEncoderConfig, FrozenTextConfig, join_batches
 from src.models.transformer import MediaTransformer, TransformerConfig
 from src.options import opt
-from src.streaming.batches import LatentBatch
+from src.streaming.batches import Films, LatentBatch
 from src.training.config import TrainConfig
 from src.training.image_to_video import first_frames, known_channels
 from src.training.module import BatchSize, TrainingModule
@@ -129,8 +129,8 @@ class VideoModule(TrainingModule):
 
     def batch_size(self, batch: LatentBatch) -> BatchSize:
         patch = self.transformer_config.patch
-        tokens = batch.mean_BCTHW[0, 0].numel() // (patch[0] * patch[1] * patch[2])
-        return BatchSize(len(batch.slots), len(batch.slots) * tokens)
+        places = sum(film[0].numel() for film in batch.mean_BCTHW)
+        return BatchSize(len(batch.slots), places // (patch[0] * patch[1] * patch[2]))
 
     # ---- training
 
@@ -148,20 +148,28 @@ class VideoModule(TrainingModule):
 
     def training_loss(self, batch: LatentBatch) -> Tensor:
         """Flow-matching loss of each sample; float32 [B]."""
-        seed, step, slots = self.train_config.seed, batch.step, batch.slots
+        if batch.packed:  # each film as in a batch of its own, but for the transformer
+            x, noise, t = zip(*(self._drawn(film) for film in batch.films()), strict=True)
+            films = [[each[0] for each in many] for many in (x, noise)]
+            return self.loss_at(*films, torch.cat(t), self._dropped(batch), None)
+        c = self.flow_config
+        known = None
+        if c.first_frame:
+            chance_B = rng.rand_slots(self.train_config.seed, "train/first_frame", batch.step, batch.slots)
+            known = self.known_of(batch, (chance_B < c.first_frame).to(self.device))
+        return self.loss_at(*self._drawn(batch), self._dropped(batch), known)
+
+    def _drawn(self, batch: LatentBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised latents, their noise and their times, of films of one size."""
         shape = tuple(batch.mean_BCTHW.shape[1:])
 
         def noise(kind: str, of: tuple[int, ...] = shape) -> Tensor:
-            return rng.randn_slots(of, seed, kind, step, slots).to(self.device)
+            return rng.randn_slots(of, self.train_config.seed, kind, batch.step, batch.slots).to(self.device)
 
         c = self.flow_config
         latent = batch.sample(noise("train/posterior")) if c.sample_posterior else batch.mean_BCTHW
         t_B = flow.times_of(noise("train/time", ()), c.times, c.time_mean, c.time_std)
-        known = None
-        if c.first_frame:
-            given_B = rng.rand_slots(seed, "train/first_frame", step, slots) < c.first_frame
-            known = self.known_of(batch, given_B.to(self.device))
-        return self.loss_at(self.normalise(latent), noise("train/noise"), t_B, self._dropped(batch), known)
+        return self.normalise(latent), noise("train/noise"), t_B
 
     def known_of(self, batch: LatentBatch, given_B: Tensor) -> Tensor:
         """What is known of a batch: first frames of some films (bool `given_B`), of pictures nothing."""
@@ -183,8 +191,8 @@ class VideoModule(TrainingModule):
 
     def loss_at(
         self,
-        x_BCTHW: Tensor,
-        noise_BCTHW: Tensor,
+        x_BCTHW: Films,
+        noise_BCTHW: Films,
         t_B: Tensor,
         condition: Condition,
         known_BCTHW: Tensor | None = None,
@@ -197,10 +205,11 @@ class VideoModule(TrainingModule):
         with self.autocast():
             context = text.encode(condition)
 
-            def velocity(x: Tensor, t: Tensor) -> Tensor:
+            def velocity(x: Films, t: Tensor) -> Films:
                 return transformer(x, t, context.tokens_BLD, context.mask_BL, known_BCTHW)
 
-            return flow.velocity_loss(velocity, x_BCTHW, noise_BCTHW, t_B, self.flow_config.objective)
+            loss = flow.packed_velocity_loss if isinstance(x_BCTHW, list) else flow.velocity_loss
+            return loss(velocity, x_BCTHW, noise_BCTHW, t_B, self.flow_config.objective)
 
     # ---- validation
 

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from src.streaming.plan import BatchPlan, BucketPlan, StreamPlan, ValidationPlan
+from src.streaming.bucket_plan import BucketPlan
+from src.streaming.plan import BatchPlan, StreamPlan, ValidationPlan
 from src.streaming.schema import DataError
 
 

@@ -82,10 +82,14 @@ def test_throughput_counts_tokens_of_all_processes_and_leaves_out_pauses(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr("src.training.monitor.time.perf_counter", lambda: now[0])
-    module = SimpleNamespace(step=0, metrics={}, batch_size=lambda b: SimpleNamespace(samples=2, tokens=50))
-    trainer: Any = SimpleNamespace(
-        world_size=2, loggers=[], optimizers=[SimpleNamespace(param_groups=[{"lr": 1.0}])]
+    module = SimpleNamespace(
+        step=0,
+        metrics={},
+        device="cpu",
+        batch_size=lambda b: SimpleNamespace(samples=2, tokens=50),
+        across_processes=lambda value, op: value + torch.tensor([4, 50]),  # another process, other films
     )
+    trainer: Any = SimpleNamespace(loggers=[], optimizers=[SimpleNamespace(param_groups=[{"lr": 1.0}])])
     monitor = Monitor(every=4)
     monitor.on_train_start(trainer, module)  # type: ignore[arg-type]
     for step in range(1, 9):
@@ -96,7 +100,7 @@ def test_throughput_counts_tokens_of_all_processes_and_leaves_out_pauses(
         if step == 6:
             monitor.on_validation_start(trainer, module)  # type: ignore[arg-type]
             now[0] += 1000
-    assert monitor.rates == {"samples_per_s": 8.0, "tokens_per_s": 200.0, "seconds_per_step": 0.5}
+    assert monitor.rates == {"samples_per_s": 6.0, "tokens_per_s": 125.0, "seconds_per_step": 0.5}
 
 
 def test_progress_line(tmp_path: Path) -> None:

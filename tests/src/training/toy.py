@@ -79,7 +79,7 @@ def video_module(config: TrainConfig, **transformer: Any) -> VideoModule:
     """A transformer of two blocks."""
     sizes = {"width": 32, "layers": 2, "heads": 2, "ffn": 32, "time_dim": 16, "max_positions": (4, 4, 4)}
     return VideoModule(
-        TransformerConfig(latent_channels=4, context_dim=16, **(sizes | transformer)),
+        TransformerConfig(**({"latent_channels": 4, "context_dim": 16} | sizes | transformer)),
         ByteEncoderConfig(width=16, layers=1, heads=2, ffn=16),
         FlowConfig(val_times=2, sampler=SamplerConfig(steps=2, guidance=2.0)),
         config,

@@ -1,0 +1,147 @@
+"""Training on packed batches: the same losses as film by film, and nothing padded."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.experiments.video import Config
+from src.rng import generator
+from src.streaming.batches import LatentBatch
+from src.streaming.media_data import DataConfig, MediaData, StreamConfig
+from src.streaming.schema import Bucket
+from src.training import records
+from src.training.batches import split
+from src.training.fit import fit
+from src.training.video import FlowConfig, VideoModule
+from tests.src.streaming.toys import write_latents
+from tests.src.training.toy import WORDS, state_of, train_config, two_processes, video_module
+
+SIZES = ((2, 4, 4), (1, 4, 8), (1, 2, 2), (3, 4, 4), (2, 2, 8))
+TOKENS = sum(t * h * w // 4 for t, h, w in SIZES)
+
+
+def batch(slots: tuple[int, ...] = (0, 1, 2, 3, 4), packed: bool = True) -> LatentBatch:
+    """Films keyed by their slots; unpacked: one film, stacked as an ordinary stream's."""
+    films = [torch.randn(4, *SIZES[s], generator=generator(3, "film", s)) for s in slots]
+    deviations = [torch.full_like(film, 0.1 + 0.1 * s) for film, s in zip(films, slots, strict=True)]
+    return LatentBatch(
+        ids=[f"film-{s}" for s in slots],
+        slots=list(slots),
+        stream="video",
+        bucket="merged",
+        step=6,
+        captions=[WORDS[s % len(WORDS)] for s in slots],
+        real_B=torch.ones(len(slots), dtype=torch.bool),
+        mean_BCTHW=films if packed else torch.stack(films),
+        std_BCTHW=deviations if packed else torch.stack(deviations),
+        fps=[16.0] * len(slots),
+    )
+
+
+@pytest.fixture
+def module() -> VideoModule:
+    """A built module with some weights that are not zero at the end."""
+    made = video_module(train_config(), max_positions=(4, 4, 4))
+    made.configure_model()
+    made.set_latent_statistics(torch.arange(4.0), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for p in made.transformer.parameters():
+            p.add_(0.05 * torch.randn(p.shape))
+    return made
+
+
+@pytest.mark.parametrize("objective", ["flow_matching", "v_prediction"])
+def test_the_loss_of_each_film_is_that_in_a_batch_of_its_own(module: VideoModule, objective: str) -> None:
+    module.flow_config = FlowConfig(objective=objective, caption_drop=0.3)
+    packed = module.training_loss(batch())
+    alone = torch.cat([module.training_loss(batch((s,), packed=False)) for s in range(5)])
+    torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-5)
+    assert packed.unique().numel() == 5
+
+
+def test_no_padding_is_computed_and_real_tokens_are_counted(module: VideoModule) -> None:
+    seen: list[torch.Size] = []
+    module.transformer.blocks[1].ffn.register_forward_pre_hook(lambda m, args: seen.append(args[0].shape))
+    module.training_loss(batch())
+    assert seen == [(1, TOKENS, 32)]
+    assert (module.batch_size(batch()).samples, module.batch_size(batch()).tokens) == (5, TOKENS)
+
+
+def test_the_mean_is_of_all_films_however_they_are_shared(module: VideoModule) -> None:
+    """Micro-batches and ranks of unequal numbers of films."""
+    whole = module.training_loss(batch()).mean()
+    module.train_config = train_config(micro_batches=2)
+    total = torch.zeros(())
+    for slots in ((0, 2, 4), (1, 3)):
+        rank = batch(slots)
+        rank.share = len(slots) * 2 / 5
+        parts = list(module.micro_batches(rank))
+        assert sorted(s for part, _ in parts for s in part.slots) == list(slots)
+        total += sum(module.training_loss(part).mean() * weight for part, weight in parts) / 2
+    torch.testing.assert_close(total, whole, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match=r"train.micro_batches=6 is more than a packed batch's 5 films"):
+        split(batch(), 6)
+
+
+def test_moving_a_packed_batch_moves_every_film() -> None:
+    moved = batch()._map(lambda x: x + 1)
+    assert all(torch.equal(a, b + 1) for a, b in zip(moved.mean_BCTHW, batch().mean_BCTHW, strict=True))
+
+
+def train(run_dir: Path, path: Path, steps: int) -> list[tuple[int, tuple[str, ...]]]:
+    """Train on two buckets, packed; the step and the films of each batch."""
+    seen = []
+    step = VideoModule.training_step
+
+    def noted(module: VideoModule, batch: LatentBatch, batch_idx: int) -> None:
+        seen.append((batch.step, tuple(batch.ids)))
+        step(module, batch, batch_idx)
+
+    config = train_config(max_steps=steps, checkpoint_every=3, val_every=3)
+    stream = StreamConfig(path=str(path), pack=True, tokens=40, batch_size=2)
+    streams = {"streams": {"v": stream}, "val": {"v": StreamConfig(path=str(path), batch_size=4)}}
+    data = MediaData(DataConfig(token_size=(8, 16, 16), **streams), 0, num_steps=steps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VideoModule, "training_step", noted)
+        fit(video_module(config, latent_channels=2), data, config, run_dir)
+    return seen
+
+
+def test_two_buckets_train_and_resume_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    path = write_latents(tmp_path / "set", {Bucket(16, 32, 32): 20, Bucket(1, 32, 32): 20})
+    seen = train(tmp_path / "whole", path, 6)
+    assert [step for step, _ in seen] == list(range(6))
+    parts = train(tmp_path / "parts", path, 3) + train(tmp_path / "parts", path, 6)
+    assert parts == seen
+    ends = [state_of(tmp_path / run / "checkpoints" / "last.ckpt") for run in ("whole", "parts")]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    lines = [line for line in records.read(tmp_path / "whole" / records.METRICS) if "loss" in line]
+    assert all(torch.isfinite(torch.tensor(line["loss"])) for line in lines)
+    tokens = sum(line["speed/tokens_per_s"] * line["speed/seconds_per_step"] for line in lines)
+    assert tokens == pytest.approx(sum(_tokens(ids) for _, ids in seen), rel=1e-6)
+
+
+def _tokens(ids: tuple[str, ...]) -> int:
+    return sum(Bucket.parse(i.split("/")[0]).num_tokens((8, 16, 16)) for i in ids)
+
+
+@pytest.mark.parametrize(
+    ("train", "flow", "words"),
+    [
+        ({"micro_batches": 3}, {}, r"data.streams.v.batch_size must be at least 3 with pack=true"),
+        ({"parallel": two_processes(), "micro_batches": 2}, {}, r"batch_size must be at least 4 with pack"),
+        (
+            {"parallel": two_processes(compile_blocks=True)},
+            {},
+            r"not go with train.parallel.compile_blo",
+        ),
+        ({}, {"first_frame": 0.5}, r"data.streams.v.pack=true does not go with flow.first_frame=0.5"),
+    ],
+)
+def test_a_stage_refuses_what_cannot_be_packed(train: dict, flow: dict, words: str) -> None:
+    stream = StreamConfig(path="p", pack=True, tokens=40, batch_size=2)
+    with pytest.raises(ValueError, match=words) as error:
+        Config(data=DataConfig(streams={"v": stream}), train=train_config(**train), flow=FlowConfig(**flow))
+    assert "\n" not in str(error.value)
