@@ -54,6 +54,7 @@ def test_every_arm_trains_and_finished_ones_are_kept(tmp_path: Path, monkeypatch
     assert all(row["metrics"]["val/loss"] > 0 for row in rows)
     last = {row["arm"]: row["metrics"]["val/loss"] for row in rows if row["last"]}
     assert last.pop("over_checkpoints") == last["base"]  # the same but for how often it is saved
+    last.pop("joint_scratch")  # base for as many steps as the seconds allow, which may be as many
     assert len(set(last.values())) == len(last)
     firsts = [r for r in rows if r["stage"] in ("0_video_sft", "1_video_sft")]
     assert firsts[0]["metrics"] != firsts[1]["metrics"]  # two draws of one stage
