@@ -59,6 +59,8 @@ def test_the_loss_of_each_film_is_that_in_a_batch_of_its_own(module: VideoModule
     alone = torch.cat([module.training_loss(batch((s,), packed=False)) for s in range(5)])
     torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-5)
     assert packed.unique().numel() == 5
+    times = torch.cat([module._drawn(film)[2] for film in batch().films()])
+    assert times.unique().numel() == 5  # keyed by the slot in the global batch
 
 
 def test_no_padding_is_computed_and_real_tokens_are_counted(module: VideoModule) -> None:
