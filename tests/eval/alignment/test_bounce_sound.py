@@ -43,6 +43,7 @@ def test_volume_does_not_matter_and_wrong_captions_do(scenes):
     wrong = mean(scenes, next_facts=True)
     assert wrong["sound_material"] < 0.45
     assert wrong["sound_place"] < 0.4
+    assert wrong["sound_count"] < 0.6
     silent = mean(scenes, np.zeros_like)
     assert silent["sound_material"] == silent["sound_place"] == 0
 
@@ -67,6 +68,8 @@ def test_the_metric_reads_any_rate(tmp_path, scenes):
     write_sound(tmp_path / "a.wav", Sound(samples, RATE).at_rate(44_100).samples_CS, 44_100)
     found = BounceHearing().measure(Item(Sample(id="", prompt="", audio="a.wav", facts=facts), tmp_path))
     assert found.values["sound_place"] == 1
-    assert len(found.detail["heard"]["hits"]) > 0
+    times = [hit["time_s"] for hit in found.detail["heard"]["hits"]]
+    assert times == pytest.approx([hit.time_s for hit in listen(Sound(samples, RATE)).hits], abs=0.01)
+    assert times[-1] > 0.5  # late enough for a wrong rate to show
     with pytest.raises(ValueError, match="names no facts with impacts"):
         BounceHearing().measure(Item(Sample(id="", prompt="", audio="a.wav"), tmp_path))
