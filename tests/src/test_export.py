@@ -17,18 +17,9 @@ from src.training.checkpoints import find
 from src.training.fit import fit
 from src.training.weights import load_weights
 from tests.ranks import Ranks
+from tests.src.experiments.toy_runs import VIDEO
 from tests.src.test_reconstruct import save_run
 from tests.src.training.toy import ToyData, train_config, two_processes, video_module
-
-TOY = """
-experiment: video
-name: toy
-latents: gone
-transformer: {width: 32, layers: 2, heads: 2, ffn: 32, time_dim: 16, max_positions: [4, 4, 4],
-  latent_channels: 4, context_dim: 16}
-text: {width: 16, layers: 1, heads: 2, ffn: 16}
-data: {streams: {videos: {path: gone/train, batch_size: 4}}}
-"""
 
 
 def train_sharded(run_dir: Path) -> None:
@@ -43,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, ranks: Ranks) -> Path:
     """A video run with a sharded checkpoint, a TAE run, and both exported."""
     root = tmp_path_factory.mktemp("export")
     ranks.run(train_sharded, root / "video")
-    (root / "toy.yaml").write_text(TOY)
+    (root / "toy.yaml").write_text(VIDEO)
     resolved = config.to_yaml(config.load(video.Config, root / "toy.yaml"))
     (root / "video" / "config.yaml").write_text(resolved)
     save_run(root / "tae")
