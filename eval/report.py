@@ -16,6 +16,12 @@ Scores = dict[str, Score]
 UNKNOWN = Score(0)
 
 
+def check_folder_of(out: str) -> None:
+    """Refuse a file to write whose folder is not there, before the work; empty writes none."""
+    if out and not Path(out).resolve().parent.is_dir():
+        raise ValueError(f"out: no such folder: {Path(out).parent}")
+
+
 def columns(rows: list[Row]) -> list[str]:
     """Names of the values in order of first appearance."""
     return list(dict.fromkeys(name for row in rows for name in row.intervals))

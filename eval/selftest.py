@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.report import check_folder_of
 from eval.selftest_bounce import BOUNCE_TRIALS
 from eval.selftest_media import MEDIA_TRIALS
 from eval.selftest_pictures import PICTURE_TRIALS
@@ -32,8 +33,7 @@ class SelftestConfig:
     def __post_init__(self) -> None:
         if self.num < 1:
             raise ValueError(f"num: must be positive, got {self.num}")
-        if self.out and not Path(self.out).resolve().parent.is_dir():
-            raise ValueError(f"out: no such folder: {Path(self.out).parent}")
+        check_folder_of(self.out)
 
 
 @dataclass(frozen=True)

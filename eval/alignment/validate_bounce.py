@@ -23,6 +23,7 @@ from data.worlds.config import WorldConfig
 from eval.alignment.bounce import Verdict, judge, read
 from eval.contact_sheet import SheetRow, draw
 from eval.degradations import DEGRADATIONS
+from eval.report import check_folder_of
 from eval.statistics import wilson_bounds
 from src.command_line import run as run_command
 from src.config import from_command_line
@@ -66,8 +67,7 @@ class ValidateConfig:
             for name in getattr(self, key):
                 if name not in known:
                     raise ValueError(f"{key}: expected some of {', '.join(known)}; got {name!r}")
-        if self.out and not Path(self.out).resolve().parent.is_dir():
-            raise ValueError(f"out: no such folder: {Path(self.out).parent}")
+        check_folder_of(self.out)
 
 
 @dataclass(frozen=True)

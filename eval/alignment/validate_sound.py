@@ -16,6 +16,7 @@ from data.worlds.config import WorldConfig
 from data.worlds.scene import draw_scene
 from eval.alignment.bounce_sound import RATE, judge_sound_of, listen
 from eval.draws import generator
+from eval.report import check_folder_of
 from eval.sound import Sound
 from eval.statistics import wilson_bounds
 from src.command_line import run as run_command
@@ -49,8 +50,7 @@ class ValidateSoundConfig:
     def __post_init__(self) -> None:
         if self.num < 1:
             raise ValueError(f"num: must be positive, got {self.num}")
-        if self.out and not Path(self.out).resolve().parent.is_dir():
-            raise ValueError(f"out: no such folder: {Path(self.out).parent}")
+        check_folder_of(self.out)
 
 
 def row(name: str, judged: list[dict[str, float]]) -> list[str]:
