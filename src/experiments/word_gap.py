@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from src import rng
 from src.errors import UserError
 from src.experiments import pretrained
 from src.experiments.substitution import Substitution
@@ -29,7 +28,7 @@ from src.streaming.batches import LatentBatch
 from src.streaming.media_data import MediaData, StreamConfig
 from src.training.checkpoints import find
 from src.training.precision import Precision, resolve
-from src.training.video import VideoModule
+from src.training.video import VideoModule, validation_noise
 from src.training.weights import Use
 
 EMPTY = "empty"  # the row of captions that are taken away
@@ -141,7 +140,7 @@ def measure(module: VideoModule, found: Iterator[LatentBatch], config: Config) -
         texts = {kind.name: [kind(caption) for caption in captions] for kind in kinds}
         texts[EMPTY] = [""] * len(keep)
         for number, time in enumerate(config.times):
-            noise = torch.stack([_noise(x[0], name, number) for name in ids])
+            noise = validation_noise(x, ids, number)
             right = _losses(module, x, noise, time, captions, known)
             for name, wrong in texts.items():
                 rows = [i for i, text in enumerate(wrong) if text is not None]
@@ -178,11 +177,6 @@ def _latents(module: VideoModule, batch: LatentBatch, keep: list[int]) -> tuple[
         return x, None
     given = torch.ones(len(batch.ids), dtype=torch.bool, device=module.device)
     return x, module.known_of(batch, given)[keep]
-
-
-def _noise(x_CTHW: Tensor, name: str, number: int) -> Tensor:
-    """A film's noise depends on its id and the number of the time alone, as in validation."""
-    return torch.randn(x_CTHW.shape, generator=rng.generator(0, f"val/noise/{name}", number)).to(x_CTHW)
 
 
 def _losses(

@@ -226,12 +226,7 @@ class VideoModule(TrainingModule):
         losses: list[Tensor] = []
         known = self.known_of(batch, torch.ones_like(real)) if self.flow_config.first_frame else None
         for number, time in enumerate(self.validation_times().tolist()):
-            noise = torch.stack(
-                [
-                    torch.randn(x.shape[1:], generator=rng.generator(0, f"val/noise/{sample}", number))
-                    for sample in batch.ids
-                ]
-            ).to(x)
+            noise = validation_noise(x, batch.ids, number)
             t_B = torch.full((len(x),), time, device=x.device)
             loss_B = self.loss_at(x, noise, t_B, self.condition.of(batch), known, averaged=True)[real]
             self.add_val(f"val/loss_t{time:.2f}", loss_B)
@@ -300,3 +295,10 @@ class VideoModule(TrainingModule):
         videos = self.decoder(latents, self.sample_frames)
         pixels = ((videos.clamp(-1, 1) + 1) * 127.5).round().byte().transpose(1, 2).cpu()
         return dict(zip(self.sample_prompts, pixels, strict=True))
+
+
+def validation_noise(x_BCTHW: Tensor, ids: list[str], number: int) -> Tensor:
+    """Noise like x that depends on the samples' ids and the number of the time alone."""
+    shape = x_BCTHW.shape[1:]
+    each = [torch.randn(shape, generator=rng.generator(0, f"val/noise/{name}", number)) for name in ids]
+    return torch.stack(each).to(x_BCTHW)
