@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from src.models.text.context import TextContext
 from src.models.transformer.block import SelfAttention
-from src.models.transformer.layers import NORM_EPS, RMSNorm, SwiGLU
+from src.models.transformer.layers import NORM_EPS, RMSNorm, SwiGLU, modulated
 from src.options import opt
 
 NUM_SYMBOLS = 259  # 256 bytes, and:
@@ -58,8 +58,8 @@ class TextBlock(nn.Module):
         self.ffn = SwiGLU(config.width, config.ffn)
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-        x_BLD = x_BLD + self.attention(self.attention_norm(x_BLD), mask_BL)
-        return x_BLD + self.ffn(self.ffn_norm(x_BLD))
+        x_BLD = x_BLD + self.attention(modulated(self.attention_norm, x_BLD), mask_BL)
+        return x_BLD + self.ffn(modulated(self.ffn_norm, x_BLD))
 
 
 class ByteEncoder(nn.Module):

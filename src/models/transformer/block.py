@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from src.models.transformer.attention import attend, attend_packed
 from src.models.transformer.conditioning import ModulationTable
 from src.models.transformer.config import TransformerConfig
-from src.models.transformer.layers import Linear, make_ffn, make_norm, make_qk_norms, modulated
+from src.models.transformer.layers import Input, Linear, make_ffn, make_norm, make_qk_norms, modulated
 from src.models.transformer.packing import Packing
 
 
@@ -28,7 +28,7 @@ class SelfAttention(nn.Module):
         self.out = Linear(width, width, bias=bias)
         self.query_norm, self.key_norm = make_qk_norms(qk_norm, self.head_dim)
 
-    def forward(self, x_BND: Tensor, mask_BN: Tensor | None = None, packing: Packing | None = None) -> Tensor:
+    def forward(self, x_BND: Input, mask_BN: Tensor | None = None, packing: Packing | None = None) -> Tensor:
         q, k, v = self.qkv(x_BND).unflatten(-1, (-1, 3, self.head_dim)).unbind(-2)
         q, k = self.query_norm(q), self.key_norm(k)
         if packing is not None:
@@ -64,7 +64,7 @@ class CrossAttention(nn.Module):
 
     def forward(
         self,
-        x_BND: Tensor,
+        x_BND: Input,
         keys_values: tuple[Tensor, Tensor],
         mask_BL: Tensor | None,
         packing: Packing | None = None,

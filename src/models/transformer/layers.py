@@ -4,19 +4,22 @@ Shapes: L tokens, D width, F hidden dimension, G groups of hidden units.
 """
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from src.models.transformer.recomputed import GatedInput, NormedInput, RMSNormFunction
 
 NORM_EPS = 1e-5
-FFN_GROUPS = 8
+Input = Tensor | NormedInput | GatedInput
 
 
 class Linear(nn.Linear):
-    """A linear layer that starts with variance 1 / fan_in, or at zero."""
+    """A linear layer that starts with variance 1 / fan_in, or at zero.
+
+    It also reads inputs that are cheap to compute, without keeping them for the backward pass.
+    """
 
     def __init__(
         self, in_features: int, out_features: int, *, bias: bool = False, zero: bool = False
@@ -32,50 +35,10 @@ class Linear(nn.Linear):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-
-class _RMSNorm(torch.autograd.Function):
-    """x / rms(x) * weight * (1 + scale) + shift in few passes; only x and 1 / rms are kept for backward.
-
-    Plain autograd goes over the tokens three times as often and keeps each of its steps.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight_D: Tensor,
-        shift: Tensor | None,
-        scale: Tensor | None,
-        eps: float,
-        dtype: torch.dtype,
-    ) -> Tensor:
-        wide = x.float() if x.dtype.itemsize < 4 else x
-        mean = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_() / x.shape[-1]
-        inverse = mean.add_(eps).rsqrt_()
-        ctx.save_for_backward(x, inverse, weight_D, scale)
-        ctx.shifted = shift is not None
-        out = wide * inverse
-        gain = weight_D if scale is None else weight_D * (1 + scale)
-        out = out.mul_(gain) if shift is None else torch.addcmul(shift, out, gain)
-        return out.to(dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, inverse, weight_D, scale = ctx.saved_tensors
-        gradient = gradient.to(inverse.dtype)
-        normal = x * inverse
-        inner = gradient * (weight_D if scale is None else weight_D * (1 + scale))
-        of_x = torch.addcmul(inner, normal, (inner * normal).mean(-1, keepdim=True), value=-1)
-        of_x = of_x.mul_(inverse).to(x.dtype)
-        of_gain = normal.mul_(gradient)
-        if scale is None:
-            of_scale, of_weight_D = None, of_gain.sum_to_size(weight_D.shape)
-        else:
-            of_gain = of_gain.sum_to_size(scale.shape)
-            of_scale, of_weight_D = of_gain * weight_D, (of_gain * (1 + scale)).sum_to_size(weight_D.shape)
-        of_shift = gradient.sum_to_size(scale.shape) if ctx.shifted else None
-        return of_x, of_weight_D, of_shift, of_scale, None, None
+    def forward(self, input: Input) -> Tensor:
+        if isinstance(input, Tensor):
+            return F.linear(input, self.weight, self.bias)
+        return input.linear(self.weight, self.bias)
 
 
 class RMSNorm(nn.RMSNorm):
@@ -83,7 +46,7 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.eps is not None
-        return _RMSNorm.apply(x, self.weight, None, None, self.eps, x.dtype)
+        return RMSNormFunction.apply(x, self.weight, self.eps)
 
 
 def make_norm(kind: str, dim: int) -> nn.Module:
@@ -95,19 +58,18 @@ def make_norm(kind: str, dim: int) -> nn.Module:
 
 def modulated(
     norm: nn.Module, x_BLD: Tensor, shift: Tensor | None = None, scale: Tensor | None = None
-) -> Tensor:
-    """norm(x) * (1 + scale) + shift, or norm(x), as a matrix product will read it.
+) -> Tensor | NormedInput:
+    """norm(x) * (1 + scale) + shift, or norm(x), for a `Linear` to read.
 
     Args:
         shift, scale: [B, 1, D] or [B, L, D]; both or neither.
 
     Returns:
-        [B, L, D] in autocast's type where that is on.
+        [B, L, D]; of an RMSNorm a promise of it, which the linear layer computes.
     """
-    kind = x_BLD.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x_BLD.dtype
     if isinstance(norm, RMSNorm):
-        return _RMSNorm.apply(x_BLD, norm.weight, shift, scale, norm.eps, dtype)
+        assert norm.eps is not None
+        return NormedInput(x_BLD, norm.weight, shift, scale, norm.eps)
     out = norm(x_BLD)
     return out if shift is None or scale is None else torch.addcmul(out + shift, out, scale)
 
@@ -117,29 +79,6 @@ def make_qk_norms(wanted: bool, head_dim: int) -> tuple[nn.Module, nn.Module]:
     if not wanted:
         return nn.Identity(), nn.Identity()
     return RMSNorm(head_dim, eps=NORM_EPS), RMSNorm(head_dim, eps=NORM_EPS)
-
-
-class GatedSiLU(torch.autograd.Function):
-    """silu(gate) * up of a fused [..., 2 F] in groups of (gate, up), keeping only that for backward.
-
-    Plain autograd would keep silu(gate) and the product's factors too, as much again; both are cheap to
-    compute once more. Values and gradients are those of plain autograd, bit by bit.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate_up)
-        gate, up = gate_up.unflatten(-1, (FFN_GROUPS, 2, -1)).unbind(-2)
-        return (F.silu(gate) * up).flatten(-2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (gate_up,) = ctx.saved_tensors
-        gate, up = gate_up.unflatten(-1, (FFN_GROUPS, 2, -1)).unbind(-2)
-        gradient = gradient.unflatten(-1, (FFN_GROUPS, -1))
-        of_gate = torch.ops.aten.silu_backward(gradient * up, gate)
-        return torch.stack([of_gate, gradient * F.silu(gate)], -2).flatten(-3)
 
 
 class SwiGLU(nn.Module):
@@ -154,8 +93,8 @@ class SwiGLU(nn.Module):
         self.gate_up = Linear(dim, 2 * hidden, bias=bias)
         self.down = Linear(hidden, dim, bias=bias)
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        return self.down(GatedSiLU.apply(self.gate_up(x_BLD)))
+    def forward(self, x_BLD: Input) -> Tensor:
+        return self.down(GatedInput(self.gate_up(x_BLD)))
 
 
 class MLP(nn.Module):
@@ -167,7 +106,7 @@ class MLP(nn.Module):
         self.up = Linear(dim, hidden, bias=bias)
         self.down = Linear(hidden, dim, bias=bias)
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
+    def forward(self, x_BLD: Input) -> Tensor:
         hidden = self.up(x_BLD)
         hidden = F.silu(hidden) if self.activation == "silu" else F.gelu(hidden, approximate="tanh")
         return self.down(hidden)

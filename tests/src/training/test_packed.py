@@ -65,7 +65,7 @@ def test_the_loss_of_each_film_is_that_in_a_batch_of_its_own(module: VideoModule
 
 def test_no_padding_is_computed_and_real_tokens_are_counted(module: VideoModule) -> None:
     seen: list[torch.Size] = []
-    module.transformer.blocks[1].ffn.register_forward_pre_hook(lambda m, args: seen.append(args[0].shape))
+    module.transformer.blocks[1].ffn.register_forward_pre_hook(lambda m, args: seen.append(args[0].x.shape))
     module.training_loss(batch())
     assert seen == [(1, TOKENS, 32)]
     assert (module.batch_size(batch()).samples, module.batch_size(batch()).tokens) == (5, TOKENS)

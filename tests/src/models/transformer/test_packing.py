@@ -57,7 +57,7 @@ def test_without_a_mask_all_text_is_read():
 def test_packing_computes_no_more_tokens_than_there_are():
     seen = []
     model = build()
-    model.blocks[0].ffn.register_forward_pre_hook(lambda m, args: seen.append(args[0].shape))
+    model.blocks[0].ffn.register_forward_pre_hook(lambda m, args: seen.append(args[0].x.shape))
     films, t, context, mask = mixed()
     model(films, t, context, mask)
     assert seen == [(1, sum(f[0].numel() // 4 for f in films), 32)]
