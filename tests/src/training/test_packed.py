@@ -14,6 +14,7 @@ from src.training import records
 from src.training.batches import split
 from src.training.fit import fit
 from src.training.video import FlowConfig, VideoModule
+from tests.ranks import Ranks
 from tests.src.streaming.toys import write_latents
 from tests.src.training.toy import WORDS, state_of, train_config, two_processes, video_module
 
@@ -92,8 +93,10 @@ def test_moving_a_packed_batch_moves_every_film() -> None:
     assert all(torch.equal(a, b + 1) for a, b in zip(moved.mean_BCTHW, batch().mean_BCTHW, strict=True))
 
 
-def train(run_dir: Path, path: Path, steps: int) -> list[tuple[int, tuple[str, ...]]]:
-    """Train on two buckets, packed; the step and the films of each batch."""
+def train(
+    run_dir: Path, path: Path, steps: int, processes: int = 1, **changes: object
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Train on two buckets, packed; the step and the films of each batch, on this process."""
     seen = []
     step = VideoModule.training_step
 
@@ -101,7 +104,9 @@ def train(run_dir: Path, path: Path, steps: int) -> list[tuple[int, tuple[str, .
         seen.append((batch.step, tuple(batch.ids)))
         step(module, batch, batch_idx)
 
-    config = train_config(max_steps=steps, checkpoint_every=3, val_every=3)
+    if processes == 2:
+        changes["parallel"] = two_processes()
+    config = train_config(max_steps=steps, checkpoint_every=3, val_every=3, **changes)
     stream = StreamConfig(path=str(path), pack=True, tokens=40, batch_size=2)
     streams = {"streams": {"v": stream}, "val": {"v": StreamConfig(path=str(path), batch_size=4)}}
     data = MediaData(DataConfig(token_size=(8, 16, 16), **streams), 0, num_steps=steps)
@@ -123,6 +128,25 @@ def test_two_buckets_train_and_resume_in_the_middle_of_an_epoch(tmp_path: Path) 
     assert all(torch.isfinite(torch.tensor(line["loss"])) for line in lines)
     tokens = sum(line["speed/tokens_per_s"] * line["speed/seconds_per_step"] for line in lines)
     assert tokens == pytest.approx(sum(_tokens(ids) for _, ids in seen), rel=1e-6)
+
+
+def test_two_sharded_ranks_give_the_losses_of_one_process(tmp_path: Path, ranks: Ranks) -> None:
+    path = write_latents(tmp_path / "set", {Bucket(16, 32, 32): 20, Bucket(1, 32, 32): 20})
+    whole = train(tmp_path / "one", path, 6)
+    parts = ranks.run(train, tmp_path / "two", path, 6, 2)
+    for (step, ids), *shares in zip(whole, *parts, strict=True):
+        assert [number for number, _ in shares] == [step, step]
+        assert all(share for _, share in shares)
+        assert sorted(i for _, share in shares for i in share) == sorted(ids)
+    # The case that matters: ranks hold other numbers of films, and still every film counts alike.
+    assert any(len(a[1]) != len(b[1]) for a, b in zip(*parts, strict=True))
+    ours, theirs = (records.read(tmp_path / name / records.METRICS) for name in ("one", "two"))
+    for a, b in zip(ours, theirs, strict=True):
+        for name in set(a) & {"loss", "grad_norm", "val/loss"}:
+            assert a[name] == pytest.approx(b[name], rel=1e-5), (name, a["step"])
+    one, two = (state_of(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("one", "two"))
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=2e-4, atol=2e-4, msg=name)
 
 
 def _tokens(ids: tuple[str, ...]) -> int:
