@@ -22,6 +22,7 @@ from src.experiments.rewriting import RewriteConfig
 from src.flow import SamplerConfig
 from src.flow.solvers import OnStep
 from src.models.tae import TAE
+from src.models.tae.tiling import TilingConfig, decode_stream
 from src.options import opt
 from src.parallel.layout import Layout, compile_groups
 from src.streaming.collate import with_fps
@@ -51,6 +52,7 @@ class GenerateConfig:
     precision: str = opt("bf16", "fp32 or bf16 (where the device has it)")
     compile_blocks: bool = opt(False, "torch.compile each block: a slow start, then faster steps")
     compile_backend: str = opt("inductor", "backend of torch.compile; aot_eager needs no compiler")
+    tiling: TilingConfig = opt(TilingConfig(), "tiles in which long films and large frames are decoded")
     crf: int = opt(8, "H.264 quality of the films, 0 (lossless) to 51")
     sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "solver, schedule and guidance")
     rewrite: RewriteConfig = opt(RewriteConfig(), "prompts rewritten in the manner of training captions")
@@ -103,8 +105,9 @@ class Generator:
 
     @torch.inference_mode()
     def decode(self, latents_BCTHW: Tensor) -> NDArray[np.uint8]:
-        """Frames uint8 [B, T, H, W, 3]."""
-        return media.to_uint8(self.tae.decode(latents_BCTHW, self.settings.frames))
+        """Frames uint8 [B, T, H, W, 3], tile by tile: only frames of 8 bits are held whole."""
+        pieces = decode_stream(self.tae, [latents_BCTHW], self.settings.tiling)
+        return np.concatenate([media.to_uint8(piece) for piece in pieces], 1)[:, : self.settings.frames]
 
     def write(self, batch: list[Request], films_BTHWC: NDArray[np.uint8], out: Path) -> list[dict[str, Any]]:
         """Write films, or pictures, into a folder; returns their lines of its manifest."""
@@ -148,7 +151,7 @@ def latents_encoder(name: str, run: Any) -> str:
 
 
 def check_size(settings: GenerateConfig, module: VideoModule, tae: TAE) -> None:
-    """Refuse sizes that the autoencoder cannot divide or the position tables do not reach."""
+    """Refuse sizes and tiles that the autoencoder cannot divide or the position tables do not reach."""
     transformer = module.transformer_config
     unit = tae.config.spatial_factor
     for name, patch, most in zip(
@@ -160,6 +163,10 @@ def check_size(settings: GenerateConfig, module: VideoModule, tae: TAE) -> None:
     most_frames = transformer.max_positions[0] * transformer.patch[0] * tae.config.temporal_factor
     if settings.frames > most_frames:
         raise UserError(f"frames={settings.frames}: this model makes at most {most_frames}")
+    try:
+        settings.tiling.check(tae.config)
+    except ValueError as error:
+        raise UserError(f"tiling.{error}") from error
 
 
 def first_frame(settings: GenerateConfig, module: VideoModule, tae: TAE) -> Tensor | None:

@@ -11,13 +11,15 @@ import torch
 from data import prepare
 from data.worlds import prompts
 from eval.manifest import read_manifest
+from eval.media import read_video
 from src import command_line, generate, train
 from src.errors import UserError
 from src.experiments import latents
+from src.models.tae import TAE
 from src.streaming.schema import part_writer, read_info
 from src.training.video import VideoModule
 
-TAE = """
+TAE_RUN = """
 experiment: tae
 name: tae
 dataset: data
@@ -66,7 +68,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("chain")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        for name, text in (("tae", TAE), ("video", VIDEO), ("data", DATA)):
+        for name, text in (("tae", TAE_RUN), ("video", VIDEO), ("data", DATA)):
             Path(f"{name}.yaml").write_text(text)
         prepare.main(["data.yaml"])
         train.main(["tae.yaml", "run_dir=tae"])
@@ -131,6 +133,33 @@ def test_one_frame_makes_pictures(chain: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (chain / "pictures" / entry["image"]).stat().st_size > 100
 
 
+def test_films_are_decoded_in_tiles(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of time and of frames are what the decoder sees, blended as everywhere; several seeds each."""
+    monkeypatch.chdir(chain)
+    seen: list[torch.Size] = []
+    decode = TAE.decode
+
+    def spy(self: TAE, latent_BCTHW: torch.Tensor, *given: object) -> torch.Tensor:
+        seen.append(latent_BCTHW.shape)
+        return decode(self, latent_BCTHW, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TAE, "decode", spy)
+    words = ["prompt=A red star.", "seeds_per_prompt=2", "height=16"]
+    make(chain, "untiled", *words)
+    (whole,) = seen
+    seen.clear()
+    tiles = ["tiling.frames=8", "tiling.overlap=0", "tiling.size=16", "tiling.size_overlap=8"]
+    entries = make(chain, "tiled", *words, *tiles)
+    assert len(entries) == 2
+    assert len({e["seed"] for e in entries}) == 2
+    assert {s[0] for s in seen} == {2}
+    assert sum(s[2] for s in seen) == 3 * whole[2]  # three squares cover each frame
+    assert max(s[2:].numel() for s in seen) < whole[2:].numel()
+    for entry in entries:
+        assert read_video(chain / "tiled" / entry["video"]).frames_THWC.shape == (16, 16, 32, 3)
+    assert digests(chain / "tiled") != digests(chain / "untiled")
+
+
 def test_stale_latents_are_noticed(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(chain)
     newest = chain / "tae" / "checkpoints" / "step-00000004.ckpt"
@@ -183,6 +212,7 @@ def test_rewritten_prompts_are_shown_read_and_kept(
         (["run=mean", "prompt=x", "height=20"], "height=20: this model makes multiples of 8 up to 32"),
         (["run=mean", "prompt=x", "width=64"], "width=64: this model makes multiples of 8 up to 32"),
         (["run=mean", "prompt=x", "frames=17"], "frames=17: this model makes at most 16"),
+        (["run=mean", "prompt=x", "tiling.size=12", "tiling.size_overlap=4"], "tiling.size=12 must be a mul"),
         (["prompt=x"], "run must be given"),
     ],
 )
