@@ -3,11 +3,13 @@
 Forward, and forward and backward without and with checkpointing, in us of CPU time per video token, and peak
 memory above the loaded model in KB per token; the same matrix products and attentions alone (the attainable
 peak); and a guided sampling step beside the forward pass it contains. Finished cases are kept in `out`, so
-the grid can be measured piece by piece: `tokens=[1024] widths=[384] dtypes=[float32]`. Needs diffusers.
+the grid can be measured piece by piece: `tokens=[1024] widths=[384] dtypes=[float32]`. Without instructions
+for it bfloat16 is left out. Needs diffusers.
 """
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -36,10 +38,11 @@ from benchmarks.video_models import (
 from benchmarks.video_table import markdown
 from src import command_line, config, flow
 from src.options import opt
+from src.training.precision import has_bf16
 
 MODELS = (OURS, *PEERS, ATTAINABLE)
 DTYPES = ("float32", "bfloat16")
-STEPS = 4  # of the sampling run whose steps are timed
+STEPS = 2  # of the sampling run whose steps are timed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +135,19 @@ def sampling(net: OurVideo, size: Size, settings: BenchConfig) -> dict[str, floa
         return transformer(x.to(dtype), t, kept).float()
 
     calls = {
-        "pass": (lambda: transformer(doubled, half, kept), 1),
-        "step": (lambda: flow.sample(velocity, noise, sampler), STEPS),
+        "pass_us": (lambda: transformer(doubled, half, kept), 1),
+        "step_us": (lambda: flow.sample(velocity, noise, sampler), STEPS),
     }
-    return {
-        f"{name}_us": cpu_seconds(call, settings.repeats, budget=settings.budget) / times / size.tokens * 1e6
-        for name, (call, times) in calls.items()
-    }
+    found = dict.fromkeys(calls, float("inf"))
+    begun = time.process_time()
+    for number in range(1 + settings.repeats):  # in turn: it is their ratio that is asked for
+        if number > 1 and time.process_time() - begun > settings.budget:
+            break
+        for name, (call, times) in calls.items():
+            seconds = cpu_seconds(call, 1, warm_ups=0)
+            if number:  # the first is a warm-up
+                found[name] = min(found[name], seconds / times / size.tokens * 1e6)
+    return found
 
 
 def main(argv: list[str]) -> None:
@@ -152,7 +161,11 @@ def main(argv: list[str]) -> None:
     fixed = {key: getattr(settings, key) for key in ("layers", "repeats", "budget")}
     record = Record.open(settings.out, fixed, ("diffusers",))
     path = Path(settings.out).with_suffix(".md")
-    for width, tokens, dtype in product(settings.widths, settings.tokens, settings.dtypes):
+    dtypes = settings.dtypes
+    if "bfloat16" in dtypes and not has_bf16("cpu"):
+        print("bfloat16 is left out: this CPU has no instructions for it, and emulation says nothing")
+        dtypes = tuple(dtype for dtype in dtypes if dtype != "bfloat16")
+    for width, tokens, dtype in product(settings.widths, settings.tokens, dtypes):
         cases = [f"{model}/{width}/{tokens}/{dtype}" for model in settings.models]
         interleaved("benchmarks.video", cases, argv, settings.rounds, record)
         path.write_text(markdown(record), encoding="utf-8")

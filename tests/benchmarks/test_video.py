@@ -101,6 +101,21 @@ def test_finished_cases_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         Record.open(path, {"layers": 3})
 
 
+@pytest.mark.parametrize("hardware", [True, False])
+def test_bfloat16_is_left_out_where_it_would_be_emulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hardware: bool
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(video, "has_bf16", lambda kind: hardware)
+    monkeypatch.setattr(video, "interleaved", lambda module, cases, *_: asked.extend(cases))
+    monkeypatch.setattr(video.Record, "open", lambda *_: Record(fixed={"versions": {"torch": "2"}}))
+    words = ["models=[ours]", "widths=[384]", "tokens=[256]", f"out={tmp_path}/bench.json"]
+    video.main(words)
+    rows = ["ours/384/256/float32", "ours/384/256/bfloat16"]
+    assert asked == rows[: 1 + hardware]
+    assert ("bfloat16 is left out" in capsys.readouterr().out) is not hardware
+
+
 def test_what_is_measured_is_checked() -> None:
     for words, message in (
         ({"models": ("Sora",)}, "models: 'Sora' is none of ours"),
