@@ -7,6 +7,8 @@ import torch
 
 from src.flow import SamplerConfig
 from src.flow.diffusion import angle
+from src.models.transformer import MediaTransformer
+from src.models.transformer.block import CrossAttention
 from src.training.batches import split
 from src.training.video import FlowConfig, VideoModule
 from tests.src.training.toy import ToyLatents, train_config, video_module
@@ -108,6 +110,28 @@ def test_generation_is_a_function_of_prompt_and_seed(module: VideoModule) -> Non
     assert not torch.allclose(module.generate(["a ring"], shape, [2], plain)[0], alone[0])
     raw = module.generate(["a ring"], shape, [2], averaged=False)
     assert not torch.allclose(raw, alone)
+
+
+def test_sampling_reads_the_text_once_and_guides_in_one_pass(
+    module: VideoModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many steps: keys and values of each block once, and one pass of both halves a step."""
+    read, passes = [], []
+    keys_values, forward = CrossAttention.keys_values, MediaTransformer.forward
+
+    def noted_keys_values(self: CrossAttention, context_BLD: torch.Tensor) -> Any:
+        read.append(len(context_BLD))
+        return keys_values(self, context_BLD)
+
+    def noted_forward(self: MediaTransformer, x_BCTHW: torch.Tensor, *given: Any) -> Any:
+        passes.append(len(x_BCTHW))
+        return forward(self, x_BCTHW, *given)
+
+    monkeypatch.setattr(CrossAttention, "keys_values", noted_keys_values)
+    monkeypatch.setattr(MediaTransformer, "forward", noted_forward)
+    module.generate(["a star"], (4, 2, 4, 4), [1], SamplerConfig(steps=5, guidance=3.0))
+    assert read == [2] * module.transformer_config.layers
+    assert passes == [2] * 5
 
 
 @pytest.mark.parametrize(("clip", "expected"), [(0.5, 0.5), (1e9, None), (0.0, None)])

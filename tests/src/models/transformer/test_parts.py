@@ -163,6 +163,19 @@ def test_layers_of_cheap_inputs_under_autocast():
         assert F.mse_loss(a, b) < 1e-4 * b.square().mean()
 
 
+def test_layers_of_cheap_inputs_compile_whole():
+    """As torch.compile sees a block in training: one graph, the same gradients."""
+    norm, ffn, x = make_norm("rms", 16), SwiGLU(16, 16), randn(3, 16, dtype=torch.float32)
+
+    def loss(x):
+        return ffn(modulated(norm, x)).square().sum()
+
+    of = [*norm.parameters(), *ffn.parameters()]
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    for a, b in zip(torch.autograd.grad(compiled(x), of), torch.autograd.grad(loss(x), of), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_norms_keep_the_type_of_their_input():
     assert make_norm("rms", 16)(torch.randn(2, 16).bfloat16()).dtype == torch.bfloat16
 
