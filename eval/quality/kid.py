@@ -11,8 +11,9 @@ small product of the centred rows, and k = s^3 + 3 s^2 w + 3 c w^2 + r, r = 3 (p
   shuffled rows are paired in turns in which every row meets equally many others, so that what belongs to rows
   cancels, until the standard error of what is left is below `TOLERANCE`, or all pairs are done.
 
-Small sets are done over all pairs in float64. The products of large ones are made in a fast format
-(`products.fast_type`). Memory: a few numbers for each row, two matrices [d, d] and blocks of `BLOCK` rows.
+Sets of less than `MANY` multiplications are done over all pairs, small ones in float64; the products of
+others are made in a fast format (`products.fast_type`). Memory: a few numbers for each row, two matrices
+[d, d] and blocks of at most 2,048 rows.
 
 Legend: X [n, d] judged, Y [m, d] reference.
 """
@@ -32,6 +33,7 @@ from eval.quality.products import SMALL, centred, fast_type, products
 
 TOLERANCE = 1e-6  # standard error of the pairs left out, as a share of the distance ...
 FLOOR = 2.0**-24  # ... or of the mean kernel, which float32 does not resolve any better
+MANY = 2**33  # multiplications from which on some pairs are enough
 NUM_TURNS = 16  # at least, so that few of them can be enough
 
 
@@ -56,7 +58,7 @@ def kernel_distance(
     check_pair(x_nd, y_md, minimum=2)
     dim, fewest = x_nd.shape[1], min(len(x_nd), len(y_md))
     small = len(x_nd) * len(y_md) * dim < SMALL
-    some = not small and fewest > 2 * dim  # else second moments cost more than pairs
+    some = len(x_nd) * len(y_md) * dim >= MANY and fewest > 2 * dim  # else second moments cost more
     num_blocks = max(-(-max(len(x_nd), len(y_md)) // BLOCK), NUM_TURNS if some else 1)
     centre = mean_of(x_nd, y_md)
     dtype = torch.float64 if small else fast_type()
@@ -196,7 +198,9 @@ class _Pairs:
         if self.same:
             alone = 2 * self.a.offset + self.a.constant
             self.linear = [self.linear[0] - alone**3 - 3 * alone**2 * self.a.square]
-        self.sums = [(np.zeros(len(z.rows)), np.zeros(len(z.rows))) for z in (self.a, self.b)[: 2 - self.same]]
+        self.sums = [
+            (np.zeros(len(z.rows)), np.zeros(len(z.rows))) for z in (self.a, self.b)[: 2 - self.same]
+        ]
 
     @property
     def complete(self) -> bool:
@@ -229,8 +233,10 @@ class _Pairs:
         """Each block with the one that is `turn` further; of one set, a block with itself comes last."""
         for i, j in self._places():
             rows, columns = self.a.parts[i], self.b.parts[j]
-            w = products(self.a.block(rows), self.b.block(columns)).div_(len(self.a.centre))
             alone = self.same and i == j
+            left = self.a.block(rows)
+            right = left if alone else self.b.block(columns)  # of one matrix NumPy makes half the products
+            w = products(left, right).div_(len(self.a.centre))
             if alone:
                 w.fill_diagonal_(0)
             rest = w + torch.from_numpy(3 * self.b.offset[columns]).to(w.dtype)

@@ -5,7 +5,7 @@ Precision and recall: Kynkaanniemi et al. 2019; density and coverage: Naeem et a
 
 All distances are screened in float32, whose error is bounded; whatever that error leaves open is decided
 in float64, so the result is float64's. Distances within a set are computed once for both of their rows.
-Memory: some numbers for each row, and blocks of BLOCK rows and of BLOCK x BLOCK distances.
+Memory: some numbers for each row, and blocks of 2,048 rows and of 2,048 x 2,048 distances.
 
 Legend: X [n, d] judged, Y [m, d] reference; D [rows, columns] squared distances.
 """
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.quality.features import BLOCK, Array, blocks, check_pair, mean_of
+from eval.quality.features import Array, blocks, check_pair, mean_of
 from eval.quality.products import float32_error, products
 
 SPARE = 4  # candidates for neighbours beyond k; with too few, rows are screened again
@@ -102,7 +102,7 @@ class _Rows:
         return torch.from_numpy(out)
 
     def slack(self, place: slice | Indices) -> float:
-        """This side's share of the error of D: 2 |a| |b| is at most |a|^2 + |b|^2, which are there as well."""
+        """This side's share of the error of D: 2 |a| |b| is at most |a|^2 + |b|^2, which D holds as well."""
         return 2 * float32_error(self.rows.shape[1] + 2) * float(self.squares[place].max())
 
     def exact(self, i: Indices, other: "_Rows", j: Indices) -> Array:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eval.quality.features import Array
 
-SMALL = 2**31  # multiplications that are done in float64 within a fraction of a second
+SMALL = 2**28  # multiplications that are done in float64 within a hundredth of a second
 
 
 def fast_type() -> torch.dtype:

@@ -143,6 +143,7 @@ def test_kid_of_large_sets_in_fast_formats(monkeypatch, dtype, tolerance):
     x, y = np.abs(normal(0, 3000, 64)), np.abs(normal(1, 2500, 64)) + 0.01
     slow = kernel_distance(x, y)
     monkeypatch.setattr("eval.quality.kid.SMALL", 0)
+    monkeypatch.setattr("eval.quality.kid.MANY", 0)
     monkeypatch.setattr("eval.quality.kid.fast_type", lambda: dtype)
     monkeypatch.setattr("eval.quality.kid.TOLERANCE", 0)  # all pairs
     monkeypatch.setattr("eval.quality.kid.FLOOR", 0)
@@ -156,7 +157,9 @@ def test_some_pairs_tell_the_kid_of_large_sets_and_by_how_much_they_are_off(monk
     x, y = np.abs(normal(0, 1500, 100)), np.abs(normal(1, 1400, 100)) + 0.4
     slow = kernel_distance(x, y)
     monkeypatch.setattr("eval.quality.kid.SMALL", 0)
+    monkeypatch.setattr("eval.quality.kid.MANY", 0)
     products, made = eval.quality.kid.products, []
+
     def counted(a, b):
         made.append(len(a) * len(b))
         return products(a, b)
