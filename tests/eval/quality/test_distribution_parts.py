@@ -197,6 +197,15 @@ def test_neighbours_that_float32_cannot_tell_apart():
     np.testing.assert_allclose(manifold(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
 
 
+def test_neighbours_in_clusters_far_from_the_centre():
+    """Within a cluster float32 sees noise only, and more rows are in doubt than there are candidates."""
+    ends = np.sign(np.arange(120) % 2 - 0.5)[:, None] * np.full(6, 10.0)
+    x, y = ends + 1e-4 * normal(1, 120, 6), ends + 1e-4 * normal(2, 120, 6)
+    distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
+    radius = np.sort(np.linalg.norm(y[:, None] - y[None], axis=-1), axis=1)[:, 3]
+    np.testing.assert_allclose(manifold(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
+
+
 def test_kid_is_unbiased_seeded_and_its_influences_tell_the_spread():
     values = [kernel_distance(normal(s, 60, 6), normal(1000 + s, 60, 6)).value for s in range(200)]
     assert abs(np.mean(values)) < 3 * np.std(values) / 200**0.5
