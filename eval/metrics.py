@@ -80,11 +80,13 @@ class Extraction:
     def describe(self) -> dict[str, Any]:
         return self.extractor.describe()
 
-    def rows(self, item: Item) -> Rows:
-        return self.cache.rows(self.extractor, media_path(self.extractor, item))
+    def stored(self, key: str) -> Rows:
+        """The rows of a sample whose record's detail has this key of `features`."""
+        return self.cache.stored(self.extractor, key)
 
     def measure(self, item: Item) -> Measurement:
-        return Measurement({}, {"rows": len(self.rows(item)["features"])})
+        key, rows = self.cache.keyed(self.extractor, media_path(self.extractor, item))
+        return Measurement({}, {"rows": len(rows["features"]), "features": key})
 
 
 class Divergence:

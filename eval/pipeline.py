@@ -6,12 +6,16 @@ order and in blocks of fixed size, so that neither processes nor batches change 
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 
+from eval.features.gathered import RowFile
 from eval.manifest import Sample, iter_manifest
 from eval.metrics import Extraction
 from eval.quality.classes import softmax
@@ -71,58 +75,79 @@ def judge_sample(sample: Sample, *, root: Path, metrics: list[Metric]) -> list[R
     return found
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What is remembered of a sample whose features are in the cache: their key, and its prompt."""
+
+    key: str
+    group: str
+
+
 def set_rows(
     extraction: Extraction,
-    judged: dict[str, list[Item]],
-    reference: list[Item],
+    judged: dict[str, list[Kept]],
+    reference: list[Kept],
     asked: dict[str, int],
     seed: int,
 ) -> list[Row]:
     """Distances of every system from the reference, by one backbone.
 
+    Features go from the cache to one file a set and are read from there in blocks: memory holds blocks, a few
+    numbers for each row, and matrices of the features' dimension, however large the sets are.
+
     Args:
-        judged: for each system the items whose features are in the cache.
+        judged: for each system the samples whose features are in the cache.
         reference: likewise; empty where there is none, then only the inception score can be computed.
-        asked: for each system how many items there were.
+        asked: for each system how many samples there were.
     """
     backbone, rows = extraction.extractor.name, []
-    real, real_groups, _ = _stacked(extraction, reference)
-    for system, items in judged.items():
-        made, groups, logits = _stacked(extraction, items)
-        scores: list[SetScore] = []
-        if len(reference) and len(items):
-            kind = extraction.extractor.distance
-            scores += compare(
-                backbone, made, real, distance=kind, groups_x=groups, groups_y=real_groups, seed=seed
+    folder = extraction.cache.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="rows-", dir=folder) as temporary:
+        real = _gathered(extraction, reference, Path(temporary) / "reference")
+        for system, kept in judged.items():
+            made = _gathered(extraction, kept, Path(temporary) / "judged")
+            scores: list[SetScore] = []
+            if len(reference) and len(kept):
+                kind = extraction.extractor.distance
+                groups = {"groups_x": made.groups, "groups_y": real.groups}
+                scores += compare(backbone, made.features, real.features, distance=kind, **groups, seed=seed)
+            if made.probabilities is not None:
+                scores.append(inception(backbone, made.probabilities, groups=made.groups, seed=seed))
+            notes = [f"{score.name}: not computed, {score.refused}" for score in scores if score.refused]
+            notes += [f"{score.name}: {note}" for score in scores for note in score.notes]
+            intervals = {score.name: score.interval for score in scores if score.interval is not None}
+            rows.append(
+                Row(
+                    system=system,
+                    metric=f"distribution_{backbone}",
+                    slice=EVERYTHING,
+                    asked=asked[system],
+                    used=len(kept),
+                    intervals=intervals,
+                    notes=tuple(notes),
+                )
             )
-        if logits is not None:
-            scores.append(inception(backbone, softmax(logits), groups=groups, seed=seed))
-        notes = [f"{score.name}: not computed, {score.refused}" for score in scores if score.refused]
-        notes += [f"{score.name}: {note}" for score in scores for note in score.notes]
-        intervals = {score.name: score.interval for score in scores if score.interval is not None}
-        rows.append(
-            Row(
-                system=system,
-                metric=f"distribution_{backbone}",
-                slice=EVERYTHING,
-                asked=asked[system],
-                used=len(items),
-                intervals=intervals,
-                notes=tuple(notes),
-            )
-        )
     return rows
 
 
-def _stacked(extraction: Extraction, items: list[Item]) -> tuple[np.ndarray, list[str], np.ndarray | None]:
-    """All rows [n, d] of these items, each row's group (its prompt), and all logits."""
-    features, logits, groups = [], [], list[str]()
-    for item in items:
-        rows = extraction.rows(item)
-        features.append(rows["features"])
-        groups += [item.sample.prompt or item.sample.id] * len(features[-1])
-        if "logits" in rows:
-            logits.append(rows["logits"])
-    if not features:
-        return np.zeros((0, 1), np.float32), groups, None
-    return np.concatenate(features), groups, np.concatenate(logits) if logits else None
+@dataclass(frozen=True)
+class _Gathered:
+    """Features [n, d] and, of a classifier, probabilities [n, classes], on disk; each row's group."""
+
+    features: NDArray[np.floating]
+    probabilities: NDArray[np.floating] | None
+    groups: list[str]
+
+
+def _gathered(extraction: Extraction, kept: list[Kept], path: Path) -> _Gathered:
+    groups = list[str]()
+    features, probabilities = RowFile(path), RowFile(path.with_suffix(".probabilities"), np.float64)
+    with features, probabilities:
+        for each in kept:
+            rows = extraction.stored(each.key)
+            features.append(rows["features"])
+            groups += [each.group] * len(rows["features"])
+            if "logits" in rows:
+                probabilities.append(softmax(rows["logits"]))
+        return _Gathered(features.rows, probabilities.rows if probabilities.num else None, groups)

@@ -21,14 +21,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from eval import contact_sheet, html, report
 from eval.features.cache import FeatureCache
 from eval.features.local import LocalConfig
-from eval.manifest import Sample, iter_manifest
+from eval.manifest import iter_manifest
 from eval.metrics import BACKBONES, KNOWN, SUITES, Extraction, build, expand, extractors
 from eval.networks.frames import ClipsConfig
 from eval.networks.registry import NETWORK_BACKBONES, Setup
 from eval.networks.weights import ROLES, Networks, WeightsConfig
-from eval.pipeline import records, set_rows
+from eval.pipeline import Kept, records, set_rows
 from eval.quality.distribution import SET_SCORES
-from eval.results import Item, Metric, Row, Score, Tally
+from eval.results import Metric, Row, Score, Tally
 from src import provenance
 from src.command_line import run as run_command
 from src.config import from_command_line, to_yaml
@@ -95,8 +95,8 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
     rows = judged.tally.rows(slices=config.slices, seed=config.seed)
     for extraction in extractions:
         name = extraction.name
-        reference = real.items[name].get("", []) if real else []
-        rows += set_rows(extraction, judged.items[name], reference, judged.asked, config.seed)
+        reference = real.kept[name].get("", []) if real else []
+        rows += set_rows(extraction, judged.kept[name], reference, judged.asked, config.seed)
     summary = {
         "measured": [{"metric": each.name, **each.describe()} for each in [*metrics, *extractions]],
         "asked": sum(judged.asked.values()),
@@ -119,7 +119,7 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
 class _Judged:
     tally: Tally
     asked: dict[str, int]  # by system
-    items: dict[str, dict[str, list[Item]]]  # by extraction, by system: whose features there are
+    kept: dict[str, dict[str, list[Kept]]]  # by extraction, by system: whose features there are
 
 
 def _judge(
@@ -129,12 +129,7 @@ def _judge(
 
     A reference (`results` is None) counts as one system, whatever its samples say.
     """
-    samples, num_samples = dict[tuple[str, str], Sample](), 0
-    for sample in iter_manifest(manifest, check_files=False):
-        num_samples += 1
-        if _sets(metrics):  # else only numbers are kept, so that large sets stream through
-            samples[sample.system, sample.id] = sample
-    root = Path(manifest).resolve().parent
+    num_samples = sum(1 for _ in iter_manifest(manifest, check_files=False))
     judged = _Judged(Tally(), {}, {metric.name: {} for metric in metrics})
     task = progress.add_task("reading films" if results else "reading the reference", total=num_samples)
     with (results or Path(os.devnull)).open("w", encoding="utf-8") as lines:
@@ -146,15 +141,11 @@ def _judge(
                     raise ValueError(f"{manifest}: sample {record.id!r}: {record.metric}: {record.dropped}")
                 lines.write(record.to_json() + "\n")
                 judged.tally.add(record)
-                kept = judged.items[metric.name].setdefault(system, [])
+                kept = judged.kept[metric.name].setdefault(system, [])
                 if isinstance(metric, Extraction) and record.dropped is None:
-                    kept.append(Item(samples[record.system, record.id], root))
+                    kept.append(Kept(record.detail["features"], record.prompt or record.id))
             progress.advance(task)
     return judged
-
-
-def _sets(metrics: list[Metric]) -> bool:
-    return any(isinstance(metric, Extraction) for metric in metrics)
 
 
 def _show(

@@ -26,7 +26,25 @@ class FeatureCache:
         Raises:
             ValueError: from the extractor, or for features that are not finite. Neither is stored.
         """
+        return self._made(extractor, path, self.place(extractor, path))
+
+    def keyed(self, extractor: Extractor, path: Path) -> tuple[str, Rows]:
+        """The same with the key they are stored under, by which `stored` finds them again."""
         place = self.place(extractor, path)
+        return place.stem, self._made(extractor, path, place)
+
+    def stored(self, extractor: Extractor, key: str) -> Rows:
+        """Features by their key; the file they were made from is not read.
+
+        Raises:
+            ValueError: they are not there any more.
+        """
+        found = _read(self._place(extractor, key))
+        if found is None:
+            raise ValueError(f"{self.folder}: the features {key} of {extractor.name} are gone")
+        return found
+
+    def _made(self, extractor: Extractor, path: Path, place: Path) -> Rows:
         found = _read(place)
         if found is not None:
             self.hits += 1
@@ -44,7 +62,10 @@ class FeatureCache:
     def place(self, extractor: Extractor, path: Path) -> Path:
         """Where the features of this file by this extractor lie."""
         both = hashlib.sha256(f"{file_sha256(path)} {key(extractor)}".encode()).hexdigest()
-        return self.folder / extractor.name / both[:2] / f"{both}.npz"
+        return self._place(extractor, both)
+
+    def _place(self, extractor: Extractor, key: str) -> Path:
+        return self.folder / extractor.name / key[:2] / f"{key}.npz"
 
 
 def _read(place: Path) -> Rows | None:

@@ -6,7 +6,7 @@ Both mean something only for a classifier that knows the classes shown; neither 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.quality.features import Array, check_features
+from eval.quality.features import Array, blocks, check_features
 
 
 def softmax(logits_nc: NDArray[np.floating]) -> Array:
@@ -21,8 +21,11 @@ def surprise(probabilities_nc: NDArray[np.floating]) -> Array:
 
     The marginal minimises the mean of these, so to first order a row moves log IS by its own value only.
     """
-    p = _checked(probabilities_nc, minimum=2)
-    return _divergence(p, p.mean(0, keepdims=True))
+    check_features(probabilities_nc, minimum=2, name="probabilities")
+    places = list(blocks(len(probabilities_nc)))
+    sums = [_normalised(probabilities_nc[rows]).sum(0) for rows in places]
+    marginal = np.sum(sums, 0)[None] / len(probabilities_nc)
+    return np.concatenate([_divergence(_normalised(probabilities_nc[rows]), marginal) for rows in places])
 
 
 def inception_score(probabilities_nc: NDArray[np.floating], *, num_splits: int = 10) -> tuple[float, float]:
@@ -51,6 +54,10 @@ def _divergence(p: Array, q: Array) -> Array:
 
 def _checked(probabilities_nc: NDArray[np.floating], *, minimum: int) -> Array:
     check_features(probabilities_nc, minimum=minimum, name="probabilities")
+    return _normalised(probabilities_nc)
+
+
+def _normalised(probabilities_nc: NDArray[np.floating]) -> Array:
     p = np.asarray(probabilities_nc, np.float64)
     if (p < 0).any() or np.abs(p.sum(1) - 1).max() > 1e-4:
         raise ValueError("probabilities: rows must be 0 or more and sum to 1")

@@ -1,6 +1,9 @@
-"""What every metric over features asks of them, and how intervals are made from influences."""
+"""What every metric over features asks of them, and how intervals are made from influences.
 
-from collections.abc import Hashable, Sequence
+Rows are taken a block at a time, so they may lie in a file (`numpy.memmap`): no metric holds all of them.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +12,13 @@ from eval.draws import generator
 from eval.statistics import NUM_RESAMPLES, Interval, group_sums
 
 Array = NDArray[np.float64]
+BLOCK = 2048  # rows held at a time
+
+
+def blocks(num: int, size: int = BLOCK) -> Iterator[slice]:
+    """Slices of at most `size` that cover `num` rows in order."""
+    for start in range(0, num, size):
+        yield slice(start, min(start + size, num))
 
 
 def check_features(features: NDArray[np.floating], *, minimum: int, name: str = "features") -> None:
@@ -21,9 +31,28 @@ def check_features(features: NDArray[np.floating], *, minimum: int, name: str = 
         raise ValueError(f"{name}: expected floats [n, d], got {features.dtype} {list(features.shape)}")
     if len(features) < minimum:
         raise ValueError(f"{name}: at least {minimum} rows are needed, got {len(features)}")
-    bad = np.flatnonzero(~np.isfinite(features).all(1))
+    finite = np.concatenate([np.isfinite(features[rows]).all(1) for rows in blocks(len(features))])
+    bad = np.flatnonzero(~finite)
     if len(bad):
         raise ValueError(f"{name}: {len(bad)} of {len(features)} rows are not finite, the first is {bad[0]}")
+
+
+def check_pair(x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, minimum: int) -> None:
+    """Refuse two sets that cannot be compared.
+
+    Raises:
+        ValueError: as `check_features`, or for rows of different lengths.
+    """
+    for name, z in (("features", x_nd), ("reference features", y_md)):
+        check_features(z, minimum=minimum, name=name)
+    if x_nd.shape[1] != y_md.shape[1]:
+        raise ValueError(f"features: {x_nd.shape[1]} and {y_md.shape[1]} dimensions cannot be compared")
+
+
+def mean_of(*sets: NDArray[np.floating]) -> Array:
+    """Mean row [d] of all sets together."""
+    sums = [np.sum(z[rows], 0, dtype=np.float64) for z in sets for rows in blocks(len(z))]
+    return np.sum(sums, 0) / sum(map(len, sets))
 
 
 def linearised_interval(

@@ -7,7 +7,7 @@ Covariances divide by n - 1. All in float64.
 Legend: X [n, d] features of the judged set, Y [m, d] of the reference; F [d, r] a factor, F F^T = S.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,7 +16,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from eval.draws import generator
-from eval.quality.features import Array, check_features
+from eval.quality.features import Array, blocks, check_features
 
 BLOCK = 4096  # rows folded in at a time, so that large sets need no second copy in float64
 
@@ -33,9 +33,18 @@ class Moments:
     def of(cls, features: NDArray[np.floating]) -> Self:
         """Moments of [n, d] features, in blocks of fixed size: the result does not depend on batches."""
         check_features(features, minimum=1)
+        return cls._of(features[rows] for rows in blocks(len(features), BLOCK))
+
+    @classmethod
+    def of_some(cls, features: NDArray[np.floating], indices: NDArray[np.integer]) -> Self:
+        """Moments of the rows with these indices, gathered in blocks too."""
+        return cls._of(features[np.sort(indices[rows])] for rows in blocks(len(indices), BLOCK))
+
+    @classmethod
+    def _of(cls, parts: Iterable[NDArray[np.floating]]) -> Self:
         total = None
-        for start in range(0, len(features), BLOCK):
-            block = np.asarray(features[start : start + BLOCK], np.float64)
+        for rows in parts:
+            block = np.asarray(rows, np.float64)
             mean = block.mean(0)
             centred = block - mean
             part = cls(len(block), mean, centred.T @ centred)
@@ -118,10 +127,10 @@ def influences(features: NDArray[np.floating], x: Moments, y: Moments) -> Array:
     slope = 2 * (x.mean - y.mean)
     expected = np.tensordot(change, x.covariance)
     out = np.empty(len(features))
-    for start in range(0, len(features), BLOCK):
-        centred = np.asarray(features[start : start + BLOCK], np.float64) - x.mean
+    for rows in blocks(len(features), BLOCK):
+        centred = np.asarray(features[rows], np.float64) - x.mean
         square = np.einsum("nd,nd->n", centred @ change, centred)
-        out[start : start + BLOCK] = centred @ slope + square * x.num / (x.num - 1)
+        out[rows] = centred @ slope + square * x.num / (x.num - 1)
     return out - expected
 
 
@@ -177,6 +186,6 @@ def _growing(z: NDArray[np.floating], shares: Array, order: NDArray[np.integer])
     done, total = 0, None
     for share in shares:
         stop = round(share * len(z))
-        more = Moments.of(z[order[done:stop]])
+        more = Moments.of_some(z, order[done:stop])
         total, done = more if total is None else total.merged(more), stop
         yield total

@@ -4,9 +4,10 @@ Each real row spans a ball whose radius is the distance to its k-th nearest othe
 Precision and recall: Kynkaanniemi et al. 2019; density and coverage: Naeem et al. 2020.
 
 All distances are screened in float32, whose error is bounded; whatever that error leaves open is decided
-in float64, so the result is float64's.
+in float64, so the result is float64's. Distances within a set are computed once for both of their rows.
+Memory: some numbers for each row, and blocks of 2,048 rows and of 2,048 x 2,048 distances.
 
-Legend: X [n, d] judged, Y [m, d] reference; S [n, m] sums of squared norms.
+Legend: X [n, d] judged, Y [m, d] reference; D [rows, columns] squared distances.
 """
 
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.quality.features import Array, check_features
-from eval.quality.products import float32_error, products, rows_of
+from eval.quality.features import Array, blocks, check_pair, mean_of
+from eval.quality.products import float32_error, products
 
-BLOCK = 512  # rows of the distance matrix held at a time
+SPARE = 4  # candidates for neighbours beyond k; with too few, rows are screened again
+PAIRS = 512  # that are decided in float64 at a time
+Indices = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -44,85 +47,153 @@ def manifold(x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, k: int =
     Raises:
         ValueError: where a set has not more than k rows.
     """
-    for name, z in (("features", x_nd), ("reference features", y_md)):
-        check_features(z, minimum=k + 1, name=name)
-    if x_nd.shape[1] != y_md.shape[1]:
-        raise ValueError(f"features: {x_nd.shape[1]} and {y_md.shape[1]} dimensions cannot be compared")
-    centre = np.asarray(y_md, np.float64).mean(0)  # smaller numbers, smaller errors of differences
-    x, y = np.asarray(x_nd, np.float64) - centre, np.asarray(y_md, np.float64) - centre
-    largest = max(np.abs(x).max(), np.abs(y).max())
+    check_pair(x_nd, y_md, minimum=k + 1)
+    centre = mean_of(y_md)  # smaller numbers, smaller errors of differences
+    largest = max(float(np.abs(z[rows] - centre).max()) for z in (x_nd, y_md) for rows in blocks(len(z)))
     scale = 2.0 ** -np.ceil(np.log2(largest)) if largest else 1.0  # exact; no square overflows
-    one, other = _Rows.of(x * scale), _Rows.of(y * scale)
-    radii_n, radii_m = squared_radii(one, k), squared_radii(other, k)
-    hits = np.zeros(len(x))
-    recall, coverage = np.zeros(len(y), bool), np.zeros(len(y), bool)
-    for rows, low, high in _screened(one, other):
-        inside = _at_most(low, high, torch.from_numpy(radii_m), one, other, rows.start)
-        hits[rows] = inside.sum(1)
-        coverage |= inside.any(0).numpy()
-        recall |= (
-            _at_most(low, high, torch.from_numpy(radii_n[rows, None]), one, other, rows.start).any(0).numpy()
-        )
+    x, y = (_Rows.of(z, centre, scale) for z in (x_nd, y_md))
+    radii_n, radii_m = squared_radii(x, k), squared_radii(y, k)
+    hits = np.zeros(len(x_nd))
+    recall, coverage = np.zeros(len(y_md), bool), np.zeros(len(y_md), bool)
+    for rows in blocks(len(x_nd)):
+        left = x.left(rows)
+        for columns in blocks(len(y_md)):
+            found, slack = products(left, y.right(columns)), x.slack(rows) + y.slack(columns)
+            places = rows, columns
+            in_y = _at_most(found, slack, radii_m[None, columns], x, y, places)
+            hits[rows] += np.count_nonzero(in_y.numpy(), 1)
+            coverage[columns] |= in_y.any(0).numpy()
+            recall[columns] |= _at_most(found, slack, radii_n[rows, None], x, y, places).any(0).numpy()
     return Manifold((hits > 0).astype(np.float64), hits / k, recall.astype(float), coverage.astype(float))
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows, their squared norms, and as they are multiplied."""
+    """A set whose rows are multiplied about the centre; `squares` [n] are their squared norms there.
 
-    exact: Array
-    squares: Tensor
-    fast: Tensor
+    left a and right b are longer by two numbers, so that their product is |a|^2 + |b|^2 - 2 a.b.
+    """
+
+    rows: NDArray[np.floating]
+    centre: Array
+    scale: float
+    squares: Array
 
     @classmethod
-    def of(cls, z: Array) -> Self:
-        return cls(z, torch.from_numpy(np.einsum("nd,nd->n", z, z)).float(), rows_of(z, torch.float32))
+    def of(cls, rows: NDArray[np.floating], centre: Array, scale: float) -> Self:
+        squares = np.empty(len(rows))
+        for place in blocks(len(rows)):
+            z = (rows[place] - centre) * scale
+            squares[place] = np.einsum("nd,nd->n", z, z)
+        return cls(rows, centre, scale, squares)
+
+    def left(self, place: slice | Indices) -> Tensor:
+        return self._longer(place, -2, -2)
+
+    def right(self, place: slice | Indices) -> Tensor:
+        return self._longer(place, 1, -1)
+
+    def _longer(self, place: slice | Indices, factor: float, square: int) -> Tensor:
+        rows = self.rows[place]
+        out = np.ones((len(rows), rows.shape[1] + 2), np.float32)
+        np.subtract(rows, self.centre, out=out[:, :-2], casting="same_kind")
+        out[:, :-2] *= np.float32(factor * self.scale)
+        out[:, square] = self.squares[place]
+        return torch.from_numpy(out)
+
+    def slack(self, place: slice | Indices) -> float:
+        """This side's share of the error of D: 2 |a| |b| is at most |a|^2 + |b|^2, which D holds as well."""
+        return 2 * float32_error(self.rows.shape[1] + 2) * float(self.squares[place].max())
+
+    def exact(self, i: Indices, other: "_Rows", j: Indices) -> Array:
+        """Squared distances of pairs."""
+        out = np.empty(len(i))
+        for pairs in blocks(len(i), PAIRS):
+            step = np.asarray(self.rows[i[pairs]], np.float64) - other.rows[j[pairs]]
+            step *= self.scale
+            out[pairs] = np.einsum("nd,nd->n", step, step)
+        return out
 
 
-def _screened(a: _Rows, b: _Rows) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Blocks of rows with bounds below and above all squared distances to b, [rows, m] each."""
-    error = float32_error(a.exact.shape[1])  # 2 |a| |b| is at most |a|^2 + |b|^2
-    for start in range(0, len(a.exact), BLOCK):
-        rows = slice(start, min(start + BLOCK, len(a.exact)))
-        high = a.squares[rows, None] + b.squares
-        low = high * (1 - error)
-        high *= 1 + error
-        twice = products(a.fast[rows], b.fast).mul_(2)
-        low -= twice
-        high -= twice
-        yield rows, low, high
-
-
-def _at_most(low: Tensor, high: Tensor, limit: Tensor, a: _Rows, b: _Rows, start: int) -> Tensor:
-    """bool [rows, m]: whether each squared distance is at most its limit."""
-    rough = limit.float()  # the error that the bounds allow for includes this rounding
-    inside = high <= rough
-    i, j = ((low <= rough) & ~inside).nonzero(as_tuple=True)
-    limits = limit.expand(low.shape)[i, j].numpy()
-    inside[i, j] = torch.from_numpy(_exact(a, b, i.numpy() + start, j.numpy()) <= limits)
+def _at_most(
+    found: Tensor, slack: float, limit: Array, a: _Rows, b: _Rows, places: tuple[slice, slice]
+) -> Tensor:
+    """bool [rows, columns]: whether each squared distance is at most its limit."""
+    beyond = found - torch.from_numpy(limit).float()  # the spare roundings of the error allow for these
+    inside = beyond <= 0
+    i, j = (beyond.abs_() <= slack).nonzero(as_tuple=True)
+    rows, columns = i.numpy(), j.numpy()
+    limits = np.broadcast_to(limit, found.shape)[rows, columns]
+    exact = a.exact(rows + places[0].start, b, columns + places[1].start)
+    inside[i, j] = torch.from_numpy(exact <= limits)
     return inside
 
 
-def _exact(a: _Rows, b: _Rows, i: NDArray[np.integer], j: NDArray[np.integer]) -> Array:
-    """Squared distances of pairs."""
-    out = np.empty(len(i))
-    for start in range(0, len(i), BLOCK):
-        pairs = slice(start, start + BLOCK)
-        step = a.exact[i[pairs]] - b.exact[j[pairs]]
-        out[pairs] = np.einsum("nd,nd->n", step, step)
-    return out
-
-
 def squared_radii(z: _Rows, k: int) -> Array:
-    """Squared distance of each row to its k-th nearest other row."""
-    out = np.empty(len(z.exact))
-    for rows, low, high in _screened(z, z):
-        own = torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)
-        low[own] = high[own] = torch.inf
-        limit = high.topk(k, largest=False).values[:, -1:]
-        i, j = ((low <= limit) & (low < torch.inf)).nonzero(as_tuple=True)
-        found = _exact(z, z, i.numpy() + rows.start, j.numpy())
-        order = np.lexsort((found, i.numpy()))  # by row, then by distance; every row has k or more
-        first = np.searchsorted(i.numpy(), np.arange(rows.stop - rows.start))
-        out[rows] = found[order][first + k - 1]
+    """Squared distance of each row to its k-th nearest other row, in units of the scale."""
+    num = len(z.rows)
+    wanted = min(k + SPARE, num - 1)
+    near, who = _nearest(z, wanted)
+    out, doubtful = np.empty(num), []
+    slack = 2 * z.slack(slice(None))
+    for place in blocks(num):
+        # only those that the error does not tell from the k-th can be the k-th
+        off = near[place] - near[place, k - 1 : k]
+        found = np.where(off < 0, -np.inf, np.inf)
+        i, j = np.nonzero(np.abs(off) <= 2 * slack)
+        found[i, j] = z.exact(i + place.start, z, who[place][i, j])
+        out[place] = np.sort(found, 1)[:, k - 1]
+        # another row might be nearer, were not all that are left out farther for certain
+        open_ = (near[place, -1] - slack < out[place]) & (out[place] > 0) & (wanted < num - 1)
+        doubtful.append(np.flatnonzero(open_) + place.start)
+    for rows in _parts(np.concatenate(doubtful)):
+        out[rows] = _screened_again(z, rows, k, out[rows])
     return out
+
+
+def _parts(indices: Indices) -> Iterator[Indices]:
+    return (indices[part] for part in blocks(len(indices)))
+
+
+def _nearest(z: _Rows, wanted: int) -> tuple[NDArray[np.float32], Indices]:
+    """Screened squared distances of the nearest other rows [n, wanted], and their indices."""
+    num = len(z.rows)
+    near = torch.full((num, wanted), torch.inf)
+    who = torch.zeros((num, wanted), dtype=torch.int64)
+
+    def keep(rows: slice, columns: slice, found: Tensor) -> None:
+        values, indices = found.topk(min(wanted, found.shape[1]), largest=False, sorted=False)
+        values = torch.cat([near[rows], values], 1)
+        indices = torch.cat([who[rows], indices + columns.start], 1)
+        near[rows], order = values.topk(wanted, largest=False)
+        who[rows] = indices.gather(1, order)
+
+    for rows in blocks(num):
+        left = z.left(rows)
+        for columns in blocks(num):
+            if columns.start < rows.start:
+                continue
+            found = products(left, z.right(columns))
+            if columns == rows:
+                found.fill_diagonal_(torch.inf)
+            keep(rows, columns, found)
+            if columns != rows:
+                keep(columns, rows, found.T.contiguous())
+    return near.numpy(), who.numpy()
+
+
+def _screened_again(z: _Rows, rows: Indices, k: int, limit: Array) -> Array:
+    """Squared distance to the k-th nearest other row, of which `limit` [rows] is a bound from above."""
+    left, owners, distances = z.left(rows), [], []
+    for columns in blocks(len(z.rows)):
+        slack = z.slack(rows) + z.slack(columns)
+        near = products(left, z.right(columns)) <= torch.from_numpy(limit[:, None]).float() + slack
+        i, j = (each.numpy() for each in near.nonzero(as_tuple=True))
+        other = rows[i] != j + columns.start
+        i, j = i[other], j[other] + columns.start
+        owners.append(i)
+        distances.append(z.exact(rows[i], z, j))
+    owner, distance = np.concatenate(owners), np.concatenate(distances)
+    order = np.lexsort((distance, owner))  # by row, then by distance; every row has k or more
+    first = np.searchsorted(owner[order], np.arange(len(rows)))
+    return distance[order][first + k - 1]

@@ -6,6 +6,7 @@ import torch
 from scipy.spatial import KDTree
 from scipy.stats import special_ortho_group
 
+import eval.quality.kid
 from eval.quality.classes import inception_score, paired_divergence, softmax, surprise
 from eval.quality.features import linearised_interval
 from eval.quality.frechet import Moments, extrapolated, frechet_distance, influences, sum_of_singular_values
@@ -142,10 +143,39 @@ def test_kid_of_large_sets_in_fast_formats(monkeypatch, dtype, tolerance):
     x, y = np.abs(normal(0, 3000, 64)), np.abs(normal(1, 2500, 64)) + 0.01
     slow = kernel_distance(x, y)
     monkeypatch.setattr("eval.quality.kid.SMALL", 0)
+    monkeypatch.setattr("eval.quality.kid.MANY", 0)
     monkeypatch.setattr("eval.quality.kid.fast_type", lambda: dtype)
+    monkeypatch.setattr("eval.quality.kid.TOLERANCE", 0)  # all pairs
+    monkeypatch.setattr("eval.quality.kid.FLOOR", 0)
     fast = kernel_distance(x, y)
+    assert fast.error == slow.error == 0
     assert 0 < abs(fast.value - slow.value) < tolerance * 8  # the mean kernel is about 4.5
     assert np.abs(fast.influence_x - slow.influence_x).max() < 1e-4 * np.abs(slow.influence_x).max()
+
+
+def test_some_pairs_tell_the_kid_of_large_sets_and_by_how_much_they_are_off(monkeypatch):
+    x, y = np.abs(normal(0, 1500, 100)), np.abs(normal(1, 1400, 100)) + 0.4
+    slow = kernel_distance(x, y)
+    monkeypatch.setattr("eval.quality.kid.SMALL", 0)
+    monkeypatch.setattr("eval.quality.kid.MANY", 0)
+    products, made = eval.quality.kid.products, []
+
+    def counted(a, b):
+        made.append(len(a) * len(b))
+        return products(a, b)
+
+    monkeypatch.setattr("eval.quality.kid.products", counted)
+    off = []
+    for seed in range(12):
+        some = kernel_distance(x, y, seed=seed)
+        off.append((some.value - slow.value) / some.error)
+        assert 0 < some.error <= max(1e-6 * slow.value, 2.0**-24 * 8)
+        for side in ("influence_x", "influence_y"):
+            ours, theirs = getattr(some, side), getattr(slow, side)
+            assert np.std((ours - ours.mean()) - (theirs - theirs.mean())) < 0.01 * np.std(theirs)
+    assert 0.5 < np.mean(np.square(off)) ** 0.5 < 1.6  # neither hides nor exaggerates
+    assert sum(made) / 12 < 0.7 * 2 * 1450**2
+    assert kernel_distance(x, y, seed=3).value == kernel_distance(x, y, seed=3).value
 
 
 def test_singular_values_are_exact_where_their_squares_are_not():
@@ -164,6 +194,15 @@ def test_neighbours_that_float32_cannot_tell_apart():
     distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
     radius = np.sort(np.linalg.norm(y[:, None] - y[None], axis=-1), axis=1)[:, 3]
     assert np.array_equal(manifold(x, y, k=3).precision_n, (distance <= radius).any(1))
+    np.testing.assert_allclose(manifold(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
+
+
+def test_neighbours_in_clusters_far_from_the_centre():
+    """Within a cluster float32 sees noise only, and more rows are in doubt than there are candidates."""
+    ends = np.sign(np.arange(120) % 2 - 0.5)[:, None] * np.full(6, 10.0)
+    x, y = ends + 1e-4 * normal(1, 120, 6), ends + 1e-4 * normal(2, 120, 6)
+    distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
+    radius = np.sort(np.linalg.norm(y[:, None] - y[None], axis=-1), axis=1)[:, 3]
     np.testing.assert_allclose(manifold(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
 
 
