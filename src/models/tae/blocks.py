@@ -12,9 +12,11 @@ from src.models.tae.layers import (
     Conv3d,
     TemporalConv,
     UpConv2d,
+    add_to,
     build_norm,
     fold_time,
     replicate_time,
+    silu,
     unfold_time,
 )
 
@@ -59,8 +61,8 @@ class ResBlock(nn.Module):
         self.shortcut = Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
-        h_TBCHW = self.conv1(F.silu(self.norm1(x_TBCHW)))
-        return self.shortcut(x_TBCHW) + self.conv2(F.silu(self.norm2(h_TBCHW)))
+        h_TBCHW = self.conv1(silu(self.norm1(x_TBCHW)))
+        return add_to(self.conv2(silu(self.norm2(h_TBCHW))), self.shortcut(x_TBCHW))
 
 
 class Linear(nn.Linear):

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from src.models.tae.blocks import Middle, ResBlock, Up, conv
 from src.models.tae.config import TAEConfig
-from src.models.tae.layers import build_norm, fold_time, unfold_time
+from src.models.tae.layers import build_norm, fold_time, silu, unfold_time
 
 
 class Decoder(nn.Module):
@@ -42,7 +42,7 @@ class Decoder(nn.Module):
         for level in self.levels:
             recompute = self.checkpoint and self.training
             h_TBCHW = checkpoint(level, h_TBCHW, use_reentrant=False) if recompute else level(h_TBCHW)
-        y_TBCHW = self.conv_out(F.silu(self.norm_out(h_TBCHW)))
+        y_TBCHW = self.conv_out(silu(self.norm_out(h_TBCHW)))
         if self.patch > 1:
             y_TBCHW = unfold_time(F.pixel_shuffle(fold_time(y_TBCHW), self.patch), len(y_TBCHW))
         return y_TBCHW

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from src.models.tae.blocks import Down, Middle, ResBlock, conv
 from src.models.tae.config import TAEConfig
-from src.models.tae.layers import build_norm, fold_time, unfold_time
+from src.models.tae.layers import build_norm, fold_time, silu, unfold_time
 
 
 class Encoder(nn.Module):
@@ -45,4 +45,4 @@ class Encoder(nn.Module):
         for level in self.levels:
             recompute = self.checkpoint and self.training
             h_TBCHW = checkpoint(level, h_TBCHW, use_reentrant=False) if recompute else level(h_TBCHW)
-        return self.conv_out(F.silu(self.norm_out(self.middle(h_TBCHW))))
+        return self.conv_out(silu(self.norm_out(self.middle(h_TBCHW))))

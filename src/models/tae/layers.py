@@ -133,15 +133,34 @@ class TemporalConv(nn.Module):
         if T == 1 and not self.up:  # every tap sees the same frame
             w_OI11 = self.weight.sum(2)[..., None, None]
             return unfold_time(F.conv2d(fold_time(x_TBCHW), w_OI11, self.bias), T)
-        x_TMC = replicate_time(x_TBCHW, self.kernel // 2, self.kernel // 2).permute(0, 1, 3, 4, 2)
-        x_1CTM = x_TMC.reshape(1, -1, B * H * W, C).permute(0, 3, 1, 2)
+        # Padding the film copies it. Without gradients zeros stand in, and the edges are put right in place.
+        in_place = not torch.is_grad_enabled() and not torch.is_autocast_enabled(x_TBCHW.device.type)
+        pad = 0 if in_place else self.kernel // 2
+        x_TMC = replicate_time(x_TBCHW, pad, pad).permute(0, 1, 3, 4, 2).reshape(-1, B * H * W, C)
+        x_1CTM = x_TMC[None].permute(0, 3, 1, 2)
         if self.up:  # the padding of 1 doubled, and 1 that belongs to the transposed convolution
             w_IOk1 = doubling_taps(self.weight, 2).transpose(0, 1)[..., None]
-            y_1CTM = F.conv_transpose2d(x_1CTM, w_IOk1, self.bias, stride=(2, 1), padding=(3, 0))
+            y_1CTM = F.conv_transpose2d(x_1CTM, w_IOk1, self.bias, (2, 1), (2 * pad + 1, 0))
         else:
-            y_1CTM = F.conv2d(x_1CTM, self.weight[..., None], self.bias, stride=(self.stride, 1))
-        y_TMC = y_1CTM.permute(0, 2, 3, 1)
+            zeros = (self.kernel // 2 - pad, 0)
+            y_1CTM = F.conv2d(x_1CTM, self.weight[..., None], self.bias, (self.stride, 1), zeros)
+        y_TMC = y_1CTM.permute(0, 2, 3, 1)[0]
+        if in_place:
+            self._repeat_edges(x_TMC, y_TMC)
         return y_TMC.reshape(-1, B, H, W, C).permute(0, 1, 4, 2, 3)
+
+    def _repeat_edges(self, x_TMC: Tensor, y_TMC: Tensor) -> None:
+        """Add what the taps beyond the first and the last frame see: these frames again."""
+        half, last = self.kernel // 2, len(x_TMC) - 1
+        # As many taps as look beyond the film, for each frame that comes out; doubled ones look half as far.
+        before = {0: 1} if self.up else {i: half - i * self.stride for i in range(len(y_TMC))}
+        after = {-1: 1} if self.up else {i: i * self.stride + half - last for i in range(len(y_TMC))}
+        for i, count in before.items():
+            if count > 0:
+                y_TMC[i].addmm_(x_TMC[0], self.weight[:, :, :count].sum(2).T)
+        for i, count in after.items():
+            if count > 0:
+                y_TMC[i].addmm_(x_TMC[-1], self.weight[:, :, -count:].sum(2).T)
 
 
 class Conv3d(nn.Module):
@@ -215,6 +234,16 @@ class ChannelNorm(nn.Module):
             # Unlike layer norm, it has a fast path only where input and weight share a type.
             y_TBHWC = F.rms_norm(x_TBHWC, shape, self.weight.to(x_TBHWC.dtype), self.eps)
         return y_TBHWC.permute(0, 1, 4, 2, 3)
+
+
+def silu(x: Tensor) -> Tensor:
+    """SiLU of a tensor that nobody else reads: in place where no gradient is asked for."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def add_to(new: Tensor, x: Tensor) -> Tensor:
+    """Sum, into `new`, which nobody else reads, where no gradient is asked for and the types agree."""
+    return new + x if torch.is_grad_enabled() or new.dtype != x.dtype else new.add_(x)
 
 
 def build_norm(channels: int, kind: Literal["group", "rms", "layer"], groups: int = 32) -> nn.Module:

@@ -180,6 +180,42 @@ def test_stateless():
         torch.testing.assert_close(model(x).video_BCTHW, first, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    "kwargs", [{}, TINY, {"structure": "3d"}, {"norm": "layer"}, {"zero_residual": True}]
+)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_without_gradients_everything_is_the_same(kwargs, autocast):
+    """The shortcuts taken in place: the film, its latent and a block's input come through unharmed."""
+    model, x = shaken(build(**kwargs)).eval(), film(9, batch=2)
+    kept = x.clone()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        slow = model(x)
+        with torch.no_grad():
+            fast = model(x)
+            z = slow.latent_BCTHW.detach().clone()
+            model.decode(z, 9)
+    close = {"rtol": 1e-3, "atol": 1e-4} if not autocast else {"rtol": 0.05, "atol": 0.05}
+    torch.testing.assert_close(fast.video_BCTHW, slow.video_BCTHW.detach(), **close)
+    torch.testing.assert_close(fast.posterior.mean_BCTHW, slow.posterior.mean_BCTHW.detach(), **close)
+    torch.testing.assert_close(x, kept, rtol=0, atol=0)
+    torch.testing.assert_close(z, slow.latent_BCTHW.detach(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"checkpoint": True}])
+def test_it_compiles(kwargs):
+    """One graph with its backward, and one without gradients; nothing that a tracer cannot follow."""
+    model, x = shaken(build(**kwargs)).train(), film(9)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    model(x).video_BCTHW.square().mean().backward()
+    plain = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    compiled(x).video_BCTHW.square().mean().backward()
+    for p, grad in zip(model.parameters(), plain, strict=True):
+        torch.testing.assert_close(p.grad, grad, rtol=1e-3, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x).video_BCTHW, model(x).video_BCTHW, rtol=1e-3, atol=1e-4)
+
+
 def test_posterior_noise_is_given_from_outside():
     model = shaken(build())
     x, noise = film(8), torch.randn(1, 4, 1, 2, 2)

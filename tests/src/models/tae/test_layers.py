@@ -37,9 +37,10 @@ def test_layouts_are_each_others_inverse_and_folding_is_free():
     torch.testing.assert_close(folded[3], x_BCTHW[1, :, 1], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("gradients", [True, False])  # without them the edges are put right in place
 @pytest.mark.parametrize("frames", [1, 2, 5, 8])
 @pytest.mark.parametrize(("stride", "up"), [(1, False), (2, False), (1, True)])
-def test_temporal_convolution_is_the_plain_one(frames, stride, up):
+def test_temporal_convolution_is_the_plain_one(frames, stride, up, gradients):
     layer = randomised(TemporalConv(4, stride=stride, up=up))
     x = inner(frames)
     x_BCTHW = to_batch_first(x)
@@ -47,16 +48,21 @@ def test_temporal_convolution_is_the_plain_one(frames, stride, up):
         x_BCTHW = x_BCTHW.repeat_interleave(2, 2)
     padded = F.pad(x_BCTHW, (0, 0, 0, 0, 1, 1), mode="replicate")
     plain = F.conv3d(padded, layer.weight[..., None, None], layer.bias, (stride, 1, 1))
-    torch.testing.assert_close(to_batch_first(layer(x)), plain, rtol=1e-4, atol=1e-4)
+    with torch.set_grad_enabled(gradients):
+        torch.testing.assert_close(to_batch_first(layer(x)), plain, rtol=1e-4, atol=1e-4)
     assert plain.shape[2] == (2 * frames if up else -(-frames // stride))
 
 
-def test_five_taps():
-    layer = randomised(TemporalConv(4, 5))
-    x = inner(3)
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("frames", [2, 3, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_five_taps(gradients, frames, stride):
+    layer = randomised(TemporalConv(4, 5, stride=stride))
+    x = inner(frames)
     padded = F.pad(to_batch_first(x), (0, 0, 0, 0, 2, 2), mode="replicate")
-    plain = F.conv3d(padded, layer.weight[..., None, None], layer.bias)
-    torch.testing.assert_close(to_batch_first(layer(x)), plain, rtol=1e-4, atol=1e-4)
+    plain = F.conv3d(padded, layer.weight[..., None, None], layer.bias, (stride, 1, 1))
+    with torch.set_grad_enabled(gradients):
+        torch.testing.assert_close(to_batch_first(layer(x)), plain, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="temporal_kernel: 5"):
         TemporalConv(4, 5, up=True)
 
