@@ -61,8 +61,9 @@ class ResBlock(nn.Module):
         self.shortcut = Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
+        shortcut_TBCHW = self.shortcut(x_TBCHW)
         h_TBCHW = self.conv1(silu(self.norm1(x_TBCHW)))
-        return add_to(self.conv2(silu(self.norm2(h_TBCHW))), self.shortcut(x_TBCHW))
+        return add_to(self.conv2(silu(self.norm2(h_TBCHW))), shortcut_TBCHW)
 
 
 class Linear(nn.Linear):
