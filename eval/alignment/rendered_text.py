@@ -17,13 +17,14 @@ from eval.features.extractor import checked_weights, spread
 from eval.results import SHARE, Item, Measurement, Score
 
 NUM_FRAMES = 8
+SMALLEST, WIDEST = 8, 8  # pixels; sides: the detector enlarges the shorter one to 736, whatever the longer
 MODELS = {
     "detector": "ch_PP-OCRv4_det_infer.onnx",
     "direction": "ch_ppocr_mobile_v2.0_cls_infer.onnx",
     "reader": "ch_PP-OCRv4_rec_infer.onnx",
 }
 # a single quote opens after anything but a letter and closes before anything but one: others are apostrophes
-_QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”|«([^»]+)»|(?<!\w)\'(.+?)\'(?!\w)|(?<!\w)‘(.+?)’(?!\w)', re.DOTALL)
+_QUOTED = re.compile(r'"([^"]*)"|“([^”]+)”|«([^»]+)»|(?<!\w)\'(.+?)\'(?!\w)|(?<!\w)‘(.+?)’(?!\w)', re.DOTALL)
 
 
 class RenderedText:
@@ -75,11 +76,15 @@ class RenderedText:
 
     def lines(self, frame_HWC: np.ndarray) -> list[str]:
         """What stands in a frame, line by line, from above to below; empty where nothing is read."""
+        size = "x".join(map(str, frame_HWC.shape[:2]))
+        low, high = sorted(frame_HWC.shape[:2])
+        if low < SMALLEST or high > WIDEST * low:
+            needed = f"{SMALLEST} pixels or more and at most {WIDEST} times as long as wide"
+            raise ValueError(f"ocr_rapidocr: frames of {size}, needs {needed}")
         bgr = np.ascontiguousarray(frame_HWC[..., ::-1])
         try:
             found, _ = self.reader(bgr)
         except Exception as error:  # of OpenCV, the runtime or the package, each with types of its own
-            size = "x".join(map(str, frame_HWC.shape[:2]))
             reason = " ".join(str(error).split())[-160:]
             raise ValueError(f"ocr_rapidocr: frames of {size} cannot be read ({reason})") from None
         return [text for _, text, _ in found or []]
@@ -87,7 +92,7 @@ class RenderedText:
 
 def quoted(text: str) -> list[str]:
     """Texts within "", “”, «», '' or ‘’ that hold a letter or digit, each once."""
-    found = (next(part for part in parts if part) for parts in _QUOTED.findall(text))
+    found = ("".join(parts) for parts in _QUOTED.findall(text))
     return list(dict.fromkeys(part.strip() for part in found if letters(part)))
 
 

