@@ -6,7 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from eval.alignment.rendered_text import RenderedText, similarity, tokens, words_read
 from eval.degradations import Degradation, blur, noise, reversed_time
 from eval.media import read_video, write_video
 from eval.quality.niqe import LUMA, Niqe, niqe
@@ -51,6 +53,23 @@ def natural(change: Callable[[float], Degradation]) -> Callable[[int, float], Va
     return measure
 
 
+def sign(seed: int, pixels: float) -> Values:
+    """Text on a sign, read after blur. Needs rapidocr-onnxruntime."""
+    text = ("OPEN NOW", "QUIET LAKE", "FRESH BREAD")[seed % 3]
+    picture = Image.new("RGB", (320, 96), (235, 235, 225))
+    ImageDraw.Draw(picture).text((12, 20), text, fill=(20, 20, 60), font=ImageFont.load_default(40))
+    lines = _reader().lines(np.asarray(picture.filter(ImageFilter.GaussianBlur(pixels))))
+    return {
+        "ocr_rapidocr": similarity(text, lines),
+        "ocr_words_rapidocr": float(np.mean(words_read(text, set(tokens(lines))))),
+    }
+
+
+@cache
+def _reader() -> RenderedText:
+    return RenderedText()
+
+
 def frozen_by(share: float) -> Degradation:
     return lambda video, seed: freeze(video, share)
 
@@ -63,4 +82,5 @@ PICTURE_TRIALS = (
     Trial("reversed time, as files", (0, 1), as_files(lambda _: reversed_time), _WORSE, Vmaf),
     Trial("noise on a photograph", (0, 3, 8, 15, 30), natural(noise), {"niqe": 1}, Niqe),
     Trial("blur of a photograph", (0, 0.2, 0.3, 0.4), natural(blur), {"niqe": 1}, Niqe),
+    Trial("blur of a sign", (0, 6, 12), sign, {"ocr_rapidocr": -1, "ocr_words_rapidocr": -1}, RenderedText),
 )

