@@ -95,9 +95,13 @@ PICTURE_TRIALS = (
     Trial("reversed time, as files", (0, 1), as_files(lambda _: reversed_time), _WORSE, Vmaf),
     Trial("noise on a photograph", (0, 3, 8, 15, 30), natural(noise), {"niqe": 1}, Niqe),
     Trial("blur of a photograph", (0, 0.2, 0.3, 0.4), natural(blur), {"niqe": 1}, Niqe),
-    # the reader reads all or nothing: all up to 2 pixels, nothing from 3 on
+    # the reader reads all or nothing
     Trial(
-        "blur of a sign", (0, 4), blurred_sign, {"ocr_rapidocr": -1, "ocr_words_rapidocr": -1}, RenderedText
+        "blur of a sign",
+        (0, 2, 3),
+        blurred_sign,
+        {"ocr_rapidocr": -1, "ocr_words_rapidocr": -1},
+        RenderedText,
     ),
     Trial("wrong letters", (0, 0.3, 0.6, 1), misspelt_sign, {"ocr_rapidocr": -1}, RenderedText),
 )
