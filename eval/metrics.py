@@ -11,6 +11,7 @@ from eval.alignment.bounce_identity import BounceIdentity
 from eval.alignment.bounce_metric import BounceMetric
 from eval.alignment.bounce_sound import BounceHearing
 from eval.alignment.onsets import BounceSound, ReferenceOnsets
+from eval.alignment.rendered_text import RenderedText
 from eval.features.aisfx import Aisfx
 from eval.features.cache import FeatureCache
 from eval.features.efflite import EffLite0, EffLite0Clip
@@ -24,7 +25,9 @@ from eval.quality.fidelity import Fidelity
 from eval.quality.frames import Frames
 from eval.quality.loudness import Loudness
 from eval.quality.niqe import Niqe
+from eval.quality.pitch import Pitch
 from eval.quality.sound_fidelity import SoundFidelity, Speech
+from eval.quality.speech_share import SpeechShare
 from eval.quality.vmaf import Vmaf
 from eval.results import Item, Measurement, Metric, Score
 
@@ -42,6 +45,9 @@ METRICS: dict[str, Callable[[], Metric]] = {
     "sound_fidelity": SoundFidelity,
     "speech": Speech,
     "onsets": ReferenceOnsets,
+    "speech_silero": SpeechShare,
+    "f0_crepe": Pitch,
+    "ocr_rapidocr": RenderedText,
 }
 SUITES: dict[str, tuple[str, ...]] = {
     "bounce_av": ("bounce", "bounce_sound", "bounce_hearing", "frames", "sound"),

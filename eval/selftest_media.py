@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from eval.draws import generator
 from eval.quality.fidelity import compare_films
 from eval.quality.frames import filtered, freezes, steps
 from eval.quality.loudness import judge_sound
+from eval.quality.pitch import RATE as PITCH_RATE
+from eval.quality.pitch import Pitch, compare_pitch
 from eval.quality.sound_fidelity import compare_sounds
 from eval.sound import Sound
 
@@ -112,6 +115,29 @@ def hiss(sound: np.ndarray, level: float) -> np.ndarray:
     return sound + generator(0, "selftest/hiss").normal(0, level, len(sound))
 
 
+def detuned(seed: int, cents: float) -> Values:
+    """Pitch of a note with overtones, and of the same note higher by `cents`. Needs torchcrepe."""
+    hertz = generator(seed, "selftest/note").uniform(200, 500)
+    made, real = (_note(hertz * 2 ** (shift / 1200)) for shift in (cents, 0))
+    return compare_pitch(*_pitch().track(made), *_pitch().track(real))[0]
+
+
+def muted(seed: int, share: float) -> Values:
+    """Pitch of a note, and of the same note with silence at its beginning. Needs torchcrepe."""
+    real = _note(generator(seed, "selftest/note").uniform(200, 500))
+    return compare_pitch(*_pitch().track(silence(real, share)), *_pitch().track(real))[0]
+
+
+def _note(hertz: float) -> np.ndarray:
+    phase = 2 * np.pi * hertz * np.arange(PITCH_RATE) / PITCH_RATE
+    return sum(0.3 / k * np.sin(k * phase) for k in (1, 2, 3))
+
+
+@cache
+def _pitch() -> Pitch:
+    return Pitch()
+
+
 MEDIA_TRIALS = (
     Trial("blur", (0, 0.5, 1, 2), against_itself(lambda v, s: blur(s)(v, 0)),
           {"psnr": -1, "ssim": -1, "si": -1}),
@@ -132,5 +158,8 @@ MEDIA_TRIALS = (
     Trial("silence", (0, 0.3, 0.6, 0.95), sounding(silence),
           {"silent": 1, "onset_f1": -1, "onset_recall": -1, "mel": 1, "si_sdr": -1}),
     Trial("clipping", (0, 4, 8, 16), sounding(clip), {"clipped": 1, "si_sdr": -1, "mel": 1, "lufs": 1}),
+    Trial("detuning by cents", (0, 25, 50, 100), detuned, {"f0_cents_crepe": 1}, Pitch),
+    Trial("silence on a note", (0, 0.3, 0.6, 0.9), muted,
+          {"voicing_crepe": -1, "f0_accuracy_crepe": -1}, Pitch),
     Trial("hiss", (0, 0.003, 0.01, 0.03), sounding(hiss), {"mel": 1, "stft": 1, "si_sdr": -1}),
 )  # fmt: skip

@@ -6,7 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from eval.alignment.rendered_text import RenderedText, similarity, tokens, words_read
 from eval.degradations import Degradation, blur, noise, reversed_time
 from eval.media import read_video, write_video
 from eval.quality.niqe import LUMA, Niqe, niqe
@@ -14,6 +16,7 @@ from eval.quality.vmaf import Vmaf, compare_files
 from eval.selftest_media import FPS, Trial, Values, film, freeze
 
 # few patches are too few: squares of 256 pixels have four, and NIQE falls when they are blurred
+SIGNS = "OPEN NOW", "QUIET LAKE", "FRESH BREAD"
 PHOTOGRAPH, EVERY = "bikes.mp4", 10  # frames between one photograph and the next
 
 
@@ -51,6 +54,35 @@ def natural(change: Callable[[float], Degradation]) -> Callable[[int, float], Va
     return measure
 
 
+def blurred_sign(seed: int, pixels: float) -> Values:
+    """Text on a sign, read after blur. Needs rapidocr-onnxruntime."""
+    text = SIGNS[seed % 3]
+    return read_of(text, text, pixels)
+
+
+def misspelt_sign(seed: int, share: float) -> Values:
+    """Text of which the first `share` of the letters are wrong. Needs rapidocr-onnxruntime."""
+    text = SIGNS[seed % 3]
+    wrong = round(share * len(text))
+    return read_of(text, "".join("X" if i < wrong and c != " " else c for i, c in enumerate(text)), 0)
+
+
+def read_of(wanted: str, text: str, pixels: float) -> Values:
+    """How much of `wanted` is read on a sign with `text`, blurred by `pixels`."""
+    picture = Image.new("RGB", (320, 96), (235, 235, 225))
+    ImageDraw.Draw(picture).text((12, 20), text, fill=(20, 20, 60), font=ImageFont.load_default(40))
+    lines = _reader().lines(np.asarray(picture.filter(ImageFilter.GaussianBlur(pixels))))
+    return {
+        "ocr_rapidocr": similarity(wanted, lines),
+        "ocr_words_rapidocr": float(np.mean(words_read(wanted, set(tokens(lines))))),
+    }
+
+
+@cache
+def _reader() -> RenderedText:
+    return RenderedText()
+
+
 def frozen_by(share: float) -> Degradation:
     return lambda video, seed: freeze(video, share)
 
@@ -63,4 +95,13 @@ PICTURE_TRIALS = (
     Trial("reversed time, as files", (0, 1), as_files(lambda _: reversed_time), _WORSE, Vmaf),
     Trial("noise on a photograph", (0, 3, 8, 15, 30), natural(noise), {"niqe": 1}, Niqe),
     Trial("blur of a photograph", (0, 0.2, 0.3, 0.4), natural(blur), {"niqe": 1}, Niqe),
+    # the reader reads all or nothing
+    Trial(
+        "blur of a sign",
+        (0, 2, 3),
+        blurred_sign,
+        {"ocr_rapidocr": -1, "ocr_words_rapidocr": -1},
+        RenderedText,
+    ),
+    Trial("wrong letters", (0, 0.3, 0.6, 1), misspelt_sign, {"ocr_rapidocr": -1}, RenderedText),
 )

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,8 +8,11 @@ import pytest
 from eval.import_media import main
 from eval.loaders.benchmarks import bench_mini, movie_gen_audio_bench, movie_gen_video_bench, vbench
 from eval.loaders.media_files import from_csv, from_folder
-from eval.manifest import read_manifest
+from eval.manifest import read_manifest, write_manifest
+from eval.media import write_video
+from eval.run import EvalConfig, score
 from src.errors import UserError
+from tests.eval.films import waves
 
 # a look-alike of our own: trailing spaces, repeated tags, orders of tags, a duplicate, a quoted comma
 ROWS = [
@@ -128,3 +132,17 @@ def test_the_command(tmp_path, bench, capsys):
         main(["source=x", "kind=zip", f"out={out}"])
     with pytest.raises(UserError, match="no such folder"):
         main([f"source={tmp_path / 'none'}", f"out={out}"])
+
+
+def test_scores_are_cut_by_concept_and_motion_level(bench):
+    samples = [replace(s, video=f"{s.id}.mp4") for s in movie_gen_video_bench(bench / "bench.csv")]
+    for index, sample in enumerate(samples):
+        write_video(bench / sample.video, waves(index), 16)
+    write_manifest(bench / "m.jsonl", samples)
+    quiet = {"sheet_rows": 0, "html_films": 0}
+    score(EvalConfig(manifest=str(bench / "m.jsonl"), out=str(bench / "out"), metrics=("frames",), **quiet))
+    lines = (bench / "out" / "scores.jsonl").read_text().splitlines()
+    found = {r["slice"]: (r["used"], r["asked"]) for r in map(json.loads, lines) if r["score"] == "flicker"}
+    assert found["all"] == (5, 5)
+    assert (found["concept: animal"], found["concept: scene"], found["motion: low"]) == ((2, 2),) * 3
+    assert found["motion: medium"] == found["concept: physics"] == (1, 1)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from eval.quality.distribution import compare, inception
+from eval.quality.kid import kernel_distance
 
 
 def normal(seed, num, dim=8, shift=0.0):
@@ -34,6 +35,18 @@ def test_small_sets_are_refused_or_warned_of():
     one = by_name(compare("toy", normal(0, 1), normal(1, 9)))
     assert all(score.interval is None for score in one.values())
     assert "got 1" in one["precision_toy"].refused
+
+
+def test_kid_from_some_of_the_pairs_says_by_how_much_it_may_be_off(monkeypatch):
+    x, y = np.abs(normal(0, 300, 20)), np.abs(normal(1, 280, 20, shift=0.4))
+    assert by_name(compare("toy", x, y))["kid_toy"].notes == ()
+    monkeypatch.setattr("eval.quality.kid.SMALL", 0)
+    monkeypatch.setattr("eval.quality.kid.MANY", 0)
+    monkeypatch.setattr("eval.quality.kid.TOLERANCE", 1.0)
+    error = kernel_distance(x, y).error
+    assert error > 0
+    (note,) = by_name(compare("toy", x, y))["kid_toy"].notes
+    assert f"standard error {error:.1e}" in note
 
 
 def test_nan_is_refused_everywhere():

@@ -138,6 +138,17 @@ def test_kid_against_all_pairs_and_the_reference():
     assert kernel_distance(x[:30], y).value == pytest.approx(theirs, rel=1e-12)
 
 
+def test_kid_against_clean_fid_and_torch_fidelity():
+    from cleanfid.fid import kernel_distance as cleanfid_distance
+
+    fidelity = pytest.importorskip("torch_fidelity.metric_kid")
+    x, y = normal(0, 50, 8), normal(1, 50, 8) + 0.5
+    ours = kernel_distance(x, y).value
+    assert ours == pytest.approx(cleanfid_distance(x, y, num_subsets=1), rel=1e-12)  # one subset: all rows
+    kernels = [(a @ b.T / 8 + 1) ** 3 for a, b in ((x, x), (x, y), (y, y))]
+    assert ours == pytest.approx(float(fidelity.mmd2(*kernels)), rel=1e-12)
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-9), (torch.bfloat16, 2e-7)])
 def test_kid_of_large_sets_in_fast_formats(monkeypatch, dtype, tolerance):
     x, y = np.abs(normal(0, 3000, 64)), np.abs(normal(1, 2500, 64)) + 0.01
