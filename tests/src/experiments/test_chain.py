@@ -15,11 +15,11 @@ from eval.media import read_video
 from src import command_line, generate, train
 from src.errors import UserError
 from src.experiments import latents
-from src.models.tae import TAE
+from src.models import tae as tae_models
 from src.streaming.schema import part_writer, read_info
 from src.training.video import VideoModule
 
-TAE_RUN = """
+TAE = """
 experiment: tae
 name: tae
 dataset: data
@@ -68,7 +68,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("chain")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        for name, text in (("tae", TAE_RUN), ("video", VIDEO), ("data", DATA)):
+        for name, text in (("tae", TAE), ("video", VIDEO), ("data", DATA)):
             Path(f"{name}.yaml").write_text(text)
         prepare.main(["data.yaml"])
         train.main(["tae.yaml", "run_dir=tae"])
@@ -137,13 +137,13 @@ def test_films_are_decoded_in_tiles(chain: Path, monkeypatch: pytest.MonkeyPatch
     """Tiles of time and of frames are what the decoder sees, blended as everywhere; several seeds each."""
     monkeypatch.chdir(chain)
     seen: list[torch.Size] = []
-    decode = TAE.decode
+    decode = tae_models.TAE.decode
 
-    def spy(self: TAE, latent_BCTHW: torch.Tensor, *given: object) -> torch.Tensor:
+    def spy(self: tae_models.TAE, latent_BCTHW: torch.Tensor, *given: object) -> torch.Tensor:
         seen.append(latent_BCTHW.shape)
         return decode(self, latent_BCTHW, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TAE, "decode", spy)
+    monkeypatch.setattr(tae_models.TAE, "decode", spy)
     words = ["prompt=A red star.", "seeds_per_prompt=2", "height=16"]
     make(chain, "untiled", *words)
     (whole,) = seen
