@@ -9,16 +9,14 @@ from torch import Tensor, nn
 from src.models.tae.config import TAEConfig
 from src.models.tae.layers import (
     Conv2d,
-    Conv3d,
-    TemporalConv,
     UpConv2d,
     add_to,
     build_norm,
     fold_time,
-    replicate_time,
     silu,
     unfold_time,
 )
+from src.models.tae.temporal import Conv3d, TemporalConv, replicate_time
 
 
 def conv(

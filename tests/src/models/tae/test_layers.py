@@ -4,8 +4,6 @@ import torch.nn.functional as F
 
 from src.models.tae.blocks import fold_channels, unfold_channels
 from src.models.tae.layers import (
-    Conv3d,
-    TemporalConv,
     UpConv2d,
     build_norm,
     fold_time,
@@ -13,6 +11,7 @@ from src.models.tae.layers import (
     to_time_first,
     unfold_time,
 )
+from src.models.tae.temporal import Conv3d, TemporalConv
 
 
 def inner(T=5, B=2, C=4, H=3, W=6):
