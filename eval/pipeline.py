@@ -89,6 +89,8 @@ def set_rows(
     reference: list[Kept],
     asked: dict[str, int],
     seed: int,
+    *,
+    strict: bool = False,
 ) -> list[Row]:
     """Distances of every system from the reference, by one backbone.
 
@@ -99,6 +101,9 @@ def set_rows(
         judged: for each system the samples whose features are in the cache.
         reference: likewise; empty where there is none, then only the inception score can be computed.
         asked: for each system how many samples there were.
+
+    Raises:
+        ValueError: with `strict` for the first number that the sets are too small for.
     """
     backbone, rows = extraction.extractor.name, []
     folder = extraction.cache.folder
@@ -114,6 +119,9 @@ def set_rows(
                 scores += compare(backbone, made.features, real.features, distance=kind, **groups, seed=seed)
             if made.probabilities is not None:
                 scores.append(inception(backbone, made.probabilities, groups=made.groups, seed=seed))
+            if strict and (refused := [score for score in scores if score.refused]):
+                whose = f"system {system!r}: " if system else ""
+                raise ValueError(f"{whose}{refused[0].name}: {refused[0].refused}")
             notes = [f"{score.name}: not computed, {score.refused}" for score in scores if score.refused]
             notes += [f"{score.name}: {note}" for score in scores for note in score.notes]
             intervals = {score.name: score.interval for score in scores if score.interval is not None}

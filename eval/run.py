@@ -54,7 +54,7 @@ class EvalConfig:
     clips: ClipsConfig = opt(ClipsConfig(), "clips of a film for i3d")
     cache: str = opt("", "folder of cached features, may be shared; empty means OUT/features")
     slices: tuple[str, ...] = opt((), "tags to cut the table by; none means every tag that occurs")
-    strict: bool = opt(False, "stop at the first sample that cannot be scored instead of counting it")
+    strict: bool = opt(False, "stop at the first sample or set that cannot be scored instead of counting it")
     num_workers: int = opt(0, "processes that read films; 0 reads in this one. Results do not depend on it")
     seed: int = opt(0, "seed of the bootstrap and of subsets")
     sheet_rows: int = opt(32, "samples on the contact sheet; 0 draws none")
@@ -76,7 +76,7 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
         The content of summary.json without its rows.
 
     Raises:
-        ValueError: for a bad manifest, or with `strict` for the first sample that cannot be scored.
+        ValueError: for a bad manifest, or with `strict` for the first sample or set that cannot be scored.
     """
     console = console or Console()
     started = time.time()
@@ -96,7 +96,9 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
     for extraction in extractions:
         name = extraction.name
         reference = real.kept[name].get("", []) if real else []
-        rows += set_rows(extraction, judged.kept[name], reference, judged.asked, config.seed)
+        rows += set_rows(
+            extraction, judged.kept[name], reference, judged.asked, config.seed, strict=config.strict
+        )
     summary = {
         "measured": [{"metric": each.name, **each.describe()} for each in [*metrics, *extractions]],
         "asked": sum(judged.asked.values()),

@@ -128,6 +128,8 @@ def test_too_few_for_the_dimension_is_said_and_extrapolation_refused(folder, tmp
     notes = " ".join(json.loads((tmp_path / "out" / "summary.json").read_text())["rows"][0]["notes"])
     assert "fd_pixels: 8 samples in 192 dimensions: biased upwards by much" in notes
     assert "fd_inf_pixels: not computed" in notes
+    with pytest.raises(ValueError, match="fd_inf_pixels: FD at infinite n: needs 386 rows"):
+        score(replace(config, strict=True, out=str(tmp_path / "strict")))
 
 
 @pytest.mark.parametrize(
