@@ -3,8 +3,9 @@
 Each real row spans a ball whose radius is the distance to its k-th nearest other real row.
 Precision and recall: Kynkaanniemi et al. 2019; density and coverage: Naeem et al. 2020.
 
-All distances are screened in float32, whose error is bounded; whatever that error leaves open is decided
-in float64, so the result is float64's. Distances within a set are computed once for both of their rows.
+All distances are screened in a format whose error is bounded: float32 within a set, the processor's fast one
+between sets. Whatever that error leaves open is decided in float64, so the result is float64's. Distances
+within a set are computed once for both of their rows.
 Memory: some numbers for each row, and blocks of 2,048 rows and of 2,048 x 2,048 distances.
 
 Legend: X [n, d] judged, Y [m, d] reference; D [rows, columns] squared distances.
@@ -20,10 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eval.quality.features import Array, blocks, check_pair, mean_of
-from eval.quality.products import float32_error, products
+from eval.quality.products import SMALL, centred, fast_type, product_error, products
 
 SPARE = 4  # candidates for neighbours beyond k; with too few, rows are screened again
 PAIRS = 512  # that are decided in float64 at a time
+MOST_OPEN = 0.01  # share of a block's pairs that may be left open; with more, it is screened in float32
 Indices = NDArray[np.integer]
 
 
@@ -53,26 +55,23 @@ def manifold(x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, k: int =
     scale = 2.0 ** -np.ceil(np.log2(largest)) if largest else 1.0  # exact; no square overflows
     x, y = (_Rows.of(z, centre, scale) for z in (x_nd, y_md))
     radii_n, radii_m = squared_radii(x, k), squared_radii(y, k)
+    dtype = torch.float32 if len(x_nd) * y_md.size < SMALL else fast_type()
     hits = np.zeros(len(x_nd))
     recall, coverage = np.zeros(len(y_md), bool), np.zeros(len(y_md), bool)
     for rows in blocks(len(x_nd)):
-        left = x.left(rows)
+        left = x.block(rows, dtype)
         for columns in blocks(len(y_md)):
-            found, slack = products(left, y.right(columns)), x.slack(rows) + y.slack(columns)
-            places = rows, columns
-            in_y = _at_most(found, slack, radii_m[None, columns], x, y, places)
+            pair = _Pair(left, y.block(columns, dtype))
+            in_y = pair.at_most(radii_m[None, columns])
             hits[rows] += np.count_nonzero(in_y.numpy(), 1)
             coverage[columns] |= in_y.any(0).numpy()
-            recall[columns] |= _at_most(found, slack, radii_n[rows, None], x, y, places).any(0).numpy()
+            recall[columns] |= pair.at_most(radii_n[rows, None]).any(0).numpy()
     return Manifold((hits > 0).astype(np.float64), hits / k, recall.astype(float), coverage.astype(float))
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """A set whose rows are multiplied about the centre; `squares` [n] are their squared norms there.
-
-    left a and right b are longer by two numbers, so that their product is |a|^2 + |b|^2 - 2 a.b.
-    """
+    """A set whose rows are multiplied about the centre; `squares` [n] are their squared norms there."""
 
     rows: NDArray[np.floating]
     centre: Array
@@ -87,23 +86,12 @@ class _Rows:
             squares[place] = np.einsum("nd,nd->n", z, z)
         return cls(rows, centre, scale, squares)
 
-    def left(self, place: slice | Indices) -> Tensor:
-        return self._longer(place, -2, -2)
-
-    def right(self, place: slice | Indices) -> Tensor:
-        return self._longer(place, 1, -1)
-
-    def _longer(self, place: slice | Indices, factor: float, square: int) -> Tensor:
-        rows = self.rows[place]
-        out = np.ones((len(rows), rows.shape[1] + 2), np.float32)
-        np.subtract(rows, self.centre, out=out[:, :-2], casting="same_kind")
-        out[:, :-2] *= np.float32(factor * self.scale)
-        out[:, square] = self.squares[place]
-        return torch.from_numpy(out)
-
-    def slack(self, place: slice | Indices) -> float:
-        """This side's share of the error of D: 2 |a| |b| is at most |a|^2 + |b|^2, which D holds as well."""
-        return 2 * float32_error(self.rows.shape[1] + 2) * float(self.squares[place].max())
+    def block(self, place: slice | Indices, dtype: torch.dtype = torch.float32) -> "_Block":
+        """Some rows in the format that they are multiplied in."""
+        rows = centred(self.rows[place], self.centre, torch.float32).mul_(self.scale).to(dtype)
+        squares = self.squares[place]
+        error = product_error(dtype, rows.shape[1]) * float(squares.max())
+        return _Block(self, place, rows, torch.from_numpy(squares).float(), error)
 
     def exact(self, i: Indices, other: "_Rows", j: Indices) -> Array:
         """Squared distances of pairs."""
@@ -115,18 +103,44 @@ class _Rows:
         return out
 
 
-def _at_most(
-    found: Tensor, slack: float, limit: Array, a: _Rows, b: _Rows, places: tuple[slice, slice]
-) -> Tensor:
-    """bool [rows, columns]: whether each squared distance is at most its limit."""
-    beyond = found - torch.from_numpy(limit).float()  # the spare roundings of the error allow for these
-    inside = beyond <= 0
-    i, j = (beyond.abs_() <= slack).nonzero(as_tuple=True)
-    rows, columns = i.numpy(), j.numpy()
-    limits = np.broadcast_to(limit, found.shape)[rows, columns]
-    exact = a.exact(rows + places[0].start, b, columns + places[1].start)
-    inside[i, j] = torch.from_numpy(exact <= limits)
-    return inside
+@dataclass(frozen=True)
+class _Block:
+    """Rows of a set; `error` is their share in that of D: 2 |a| |b| is at most |a|^2 + |b|^2."""
+
+    whole: _Rows
+    place: slice | Indices
+    rows: Tensor
+    squares: Tensor
+    error: float
+
+    def indices(self, within: Indices) -> Indices:
+        """Of some of its rows in the whole set."""
+        return within + self.place.start if isinstance(self.place, slice) else self.place[within]
+
+    def in_float32(self) -> "_Block":
+        return self.whole.block(self.place)
+
+
+class _Pair:
+    """Screened squared distances `found` between the rows of two blocks, and by how much they may be off."""
+
+    def __init__(self, a: _Block, b: _Block) -> None:
+        self.a, self.b = a, b
+        self.error = a.error + b.error
+        self.found = products(a.rows, b.rows)
+        torch.add(b.squares, self.found, alpha=-2, out=self.found).add_(a.squares[:, None])
+
+    def at_most(self, limit: Array) -> Tensor:
+        """bool [rows, columns]: whether each squared distance is at most its limit."""
+        beyond = self.found - torch.from_numpy(limit).float()  # the spare roundings of the error allow for it
+        inside = beyond <= 0
+        i, j = (beyond.abs_() <= self.error).nonzero(as_tuple=True)
+        if len(i) > MOST_OPEN * inside.numel() and self.a.rows.dtype != torch.float32:
+            return _Pair(self.a.in_float32(), self.b.in_float32()).at_most(limit)
+        rows, columns = i.numpy(), j.numpy()
+        exact = self.a.whole.exact(self.a.indices(rows), self.b.whole, self.b.indices(columns))
+        inside[i, j] = torch.from_numpy(exact <= np.broadcast_to(limit, inside.shape)[rows, columns])
+        return inside
 
 
 def squared_radii(z: _Rows, k: int) -> Array:
@@ -135,7 +149,7 @@ def squared_radii(z: _Rows, k: int) -> Array:
     wanted = min(k + SPARE, num - 1)
     near, who = _nearest(z, wanted)
     out, doubtful = np.empty(num), []
-    slack = 2 * z.slack(slice(None))
+    slack = 2 * product_error(torch.float32, z.rows.shape[1]) * float(z.squares.max())
     for place in blocks(num):
         # only those that the error does not tell from the k-th can be the k-th
         off = near[place] - near[place, k - 1 : k]
@@ -169,11 +183,11 @@ def _nearest(z: _Rows, wanted: int) -> tuple[NDArray[np.float32], Indices]:
         who[rows] = indices.gather(1, order)
 
     for rows in blocks(num):
-        left = z.left(rows)
+        left = z.block(rows)
         for columns in blocks(num):
             if columns.start < rows.start:
                 continue
-            found = products(left, z.right(columns))
+            found = _Pair(left, z.block(columns)).found
             if columns == rows:
                 found.fill_diagonal_(torch.inf)
             keep(rows, columns, found)
@@ -184,10 +198,10 @@ def _nearest(z: _Rows, wanted: int) -> tuple[NDArray[np.float32], Indices]:
 
 def _screened_again(z: _Rows, rows: Indices, k: int, limit: Array) -> Array:
     """Squared distance to the k-th nearest other row, of which `limit` [rows] is a bound from above."""
-    left, owners, distances = z.left(rows), [], []
+    left, owners, distances = z.block(rows), [], []
     for columns in blocks(len(z.rows)):
-        slack = z.slack(rows) + z.slack(columns)
-        near = products(left, z.right(columns)) <= torch.from_numpy(limit[:, None]).float() + slack
+        pair = _Pair(left, z.block(columns))
+        near = pair.found <= torch.from_numpy(limit[:, None]).float() + pair.error
         i, j = (each.numpy() for each in near.nonzero(as_tuple=True))
         other = rows[i] != j + columns.start
         i, j = i[other], j[other] + columns.start

@@ -33,9 +33,11 @@ def products(a_nd: Tensor, b_md: Tensor) -> Tensor:
     return torch.from_numpy(a_nd.numpy() @ b_md.numpy().T)  # its BLAS is the faster one on many CPUs
 
 
-def float32_error(dim: int) -> float:
-    """e such that every product in float32 is within e |a| |b| of the true one (Higham 2002, section 3.1).
+def product_error(dtype: torch.dtype, dim: int) -> float:
+    """e such that every product of rows rounded to `dtype` is within e |a| |b| of the true one.
 
-    16 roundings more than the sum has leave room for what is done with it in float32.
+    Sums are float32's (Higham 2002, section 3.1): 16 roundings more than they have leave room for what is
+    done with them in float32. bfloat16 rounds a, b and the product besides.
     """
-    return 1.01 * (dim + 16) * 2.0**-24
+    summed = 1.01 * (dim + 16) * 2.0**-24
+    return summed if dtype == torch.float32 else summed + 1.01 * 3 * 2.0**-8

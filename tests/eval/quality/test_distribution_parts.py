@@ -152,6 +152,7 @@ def test_kid_against_clean_fid_and_torch_fidelity():
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-9), (torch.bfloat16, 2e-7)])
 def test_kid_of_large_sets_in_fast_formats(monkeypatch, dtype, tolerance):
     x, y = np.abs(normal(0, 3000, 64)), np.abs(normal(1, 2500, 64)) + 0.01
+    monkeypatch.setattr("eval.quality.kid.SMALL", np.inf)
     slow = kernel_distance(x, y)
     monkeypatch.setattr("eval.quality.kid.SMALL", 0)
     monkeypatch.setattr("eval.quality.kid.MANY", 0)
@@ -197,6 +198,28 @@ def test_singular_values_are_exact_where_their_squares_are_not():
         found = sum_of_singular_values(left @ np.diag(values) @ right)
         assert found == pytest.approx(values.sum(), rel=1e-12)
     assert sum_of_singular_values(np.zeros((3, 3))) == 0
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e3])  # clusters: more is left open than bfloat16 is good for
+def test_neighbours_screened_in_bfloat16_are_those_of_float64(monkeypatch, apart):
+    monkeypatch.setattr("eval.quality.manifold.SMALL", 0)
+    x, y = (apart * np.repeat(normal(0, 3, 32), 700, axis=0) + normal(s, 2100, 32) for s in (1, 2))
+    monkeypatch.setattr("eval.quality.manifold.fast_type", lambda: torch.float32)
+    precise = manifold(x, y)
+    formats, products = [], eval.quality.manifold.products
+
+    def noted(a, b):
+        formats.append(a.dtype)
+        return products(a, b)
+
+    monkeypatch.setattr("eval.quality.manifold.fast_type", lambda: torch.bfloat16)
+    monkeypatch.setattr("eval.quality.manifold.products", noted)
+    fast = manifold(x, y)
+    for name in ("precision_n", "density_n", "recall_m", "coverage_m"):
+        assert np.array_equal(getattr(fast, name), getattr(precise, name))
+    assert formats.count(torch.bfloat16) == 4
+    assert formats[-1] == (torch.float32 if apart else torch.bfloat16)
+    assert 0 < precise.precision_n.mean() < 1
 
 
 def test_neighbours_that_float32_cannot_tell_apart():
