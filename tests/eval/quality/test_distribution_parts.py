@@ -1,5 +1,6 @@
 import itertools
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,7 @@ from scipy.stats import special_ortho_group
 import eval.quality.kid
 from eval.quality.classes import inception_score, paired_divergence, softmax, surprise
 from eval.quality.features import linearised_interval
-from eval.quality.frechet import Moments, extrapolated, frechet_distance, influences, sum_of_singular_values
+from eval.quality.frechet import Moments, extrapolated, frechet_distance, influences, trace_of_root
 from eval.quality.kid import kernel_distance, subset_distances
 from eval.quality.manifold import manifold
 
@@ -190,14 +191,16 @@ def test_some_pairs_tell_the_kid_of_large_sets_and_by_how_much_they_are_off(monk
     assert kernel_distance(x, y, seed=3).value == kernel_distance(x, y, seed=3).value
 
 
-def test_singular_values_are_exact_where_their_squares_are_not():
-    rng = np.random.default_rng(0)
-    left, right = (special_ortho_group(40, seed=s).rvs() for s in (1, 2))
-    for lowest in (0, -12):  # decades that the singular values span
-        values = 10 ** np.linspace(lowest, 0, 40) * rng.uniform(1, 2, 40)
-        found = sum_of_singular_values(left @ np.diag(values) @ right)
-        assert found == pytest.approx(values.sum(), rel=1e-12)
-    assert sum_of_singular_values(np.zeros((3, 3))) == 0
+@pytest.mark.parametrize("decades", [0, 6])  # that standard deviations span: with 6, squares lose small roots
+def test_trace_of_the_root_against_sixty_digits(decades):
+    scale = np.diag(10.0 ** -np.linspace(0, decades, 8))
+    x, y = (scale @ np.cov(normal(seed, 40, 8), rowvar=False) @ scale for seed in (1, 2))
+    with mpmath.workdps(60):
+        factor = mpmath.cholesky(mpmath.matrix(x.tolist()))
+        values = mpmath.eigsy(factor.T * mpmath.matrix(y.tolist()) * factor, eigvals_only=True)
+        exact = sum(mpmath.sqrt(value) for value in values)
+    assert trace_of_root(x, y) == pytest.approx(float(exact), rel=1e-12)
+    assert trace_of_root(x, 0 * y) == trace_of_root(0 * x, y) == 0
 
 
 @pytest.mark.parametrize("apart", [0.0, 1e3])  # clusters: more is left open than bfloat16 is good for
