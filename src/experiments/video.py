@@ -14,7 +14,8 @@ from src.streaming.reader import Dataset
 from src.streaming.schema import latent_key, read_info
 from src.training.config import TrainConfig
 from src.training.fit import Start, fit
-from src.training.video import FlowConfig, VideoModule
+from src.training.flow_config import FlowConfig
+from src.training.video import VideoModule
 from src.training.weights import Use
 
 

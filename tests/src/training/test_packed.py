@@ -13,7 +13,8 @@ from src.streaming.schema import Bucket
 from src.training import records
 from src.training.batches import split
 from src.training.fit import fit
-from src.training.video import FlowConfig, VideoModule
+from src.training.flow_config import FlowConfig
+from src.training.video import VideoModule
 from tests.ranks import Ranks
 from tests.src.streaming.toys import write_latents
 from tests.src.training.toy import WORDS, state_of, train_config, two_processes, video_module

@@ -10,7 +10,8 @@ from src.flow.diffusion import angle
 from src.models.transformer import MediaTransformer
 from src.models.transformer.block import CrossAttention
 from src.training.batches import split
-from src.training.video import FlowConfig, VideoModule
+from src.training.flow_config import FlowConfig
+from src.training.video import VideoModule
 from tests.src.training.toy import ToyLatents, train_config, video_module
 
 

@@ -17,9 +17,10 @@ from src.rng import generator
 from src.streaming.batches import ClipBatch, LatentBatch
 from src.streaming.loader import StepLoader
 from src.training.config import TrainConfig
+from src.training.flow_config import FlowConfig
 from src.training.tae import TAEModule
 from src.training.tae_losses import TAELossConfig
-from src.training.video import FlowConfig, VideoModule
+from src.training.video import VideoModule
 
 WORDS = ("a red star", "a blue ring moves right", "a green square", "a star")
 
