@@ -142,6 +142,12 @@ def flatten(config: Any) -> dict[str, Any]:
     return _flatten(to_dict(config), "")
 
 
+def flat_settings(argv: list[str]) -> dict[str, Any]:
+    """What a command line's files and overrides say, as a flat dict; defaults and references left out."""
+    arguments = parse_arguments(argv)
+    return _flatten(OmegaConf.to_container(read(arguments.configs, arguments.overrides)), "")
+
+
 def _flatten(tree: Any, prefix: str) -> dict[str, Any]:
     if not isinstance(tree, dict) or not tree:
         return {prefix[:-1]: tree}

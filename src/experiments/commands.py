@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from src.config import flat_settings
 from src.errors import UserError
 from src.provenance import ROOT
 
@@ -67,25 +68,28 @@ def once(record: Path, name: str, words: list[str], folder: Path) -> float | Non
         return None
     seconds = execute(name, words)
     record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps({"command": words, "seconds": round(seconds, 1)}, indent=2))
+    told = {"command": words, "settings": flat_settings(words[1:]), "seconds": round(seconds, 1)}
+    record.write_text(json.dumps(told, indent=2))
     return seconds
 
 
 def finished(record: Path, name: str, words: list[str], folder: Path) -> bool:
-    """True if the record says that the step ended with the same command.
+    """True if the record says that the step ended with the same settings, and its result is still there.
+
+    Settings are those of the command's config files and overrides together.
 
     Raises:
         UserError: it ended with other settings; what follows it would mix old results with new ones.
     """
     if not record.is_file():
         return False
-    old = json.loads(record.read_text())["command"]
-    if old == words:
-        return True
-    changed = [w for w in words if w not in old] or [w for w in old if w not in words]
+    old, new = json.loads(record.read_text())["settings"], flat_settings(words[1:])
+    if old == new:
+        return all(Path(new[key]).exists() for key in ("run_dir", "out") if new.get(key))
+    changed = [f"now {key}={_word(value)}" for key, value in new.items() if value != old.get(key, ...)]
+    changed += [f"was {key}={_word(value)}" for key, value in old.items() if key not in new]
     raise UserError(
-        f"{name} was finished with other settings (now {changed[0]}); "
-        f"give another run_dir=... or remove {folder}"
+        f"{name} was finished with other settings ({changed[0]}); give another run_dir=... or remove {folder}"
     )
 
 

@@ -31,7 +31,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_stages_run_once_and_a_failing_one_is_named(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_stages_run_once_are_noticed_when_changed_and_named_when_they_fail(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     train.main(["recipe.yaml"])
     assert len(Path("chain/more.jsonl").read_text().splitlines()) == 3
     record = json.loads(Path("chain/stages/more.json").read_text())
@@ -47,6 +49,18 @@ def test_stages_run_once_and_a_failing_one_is_named(folder: Path, capfd: pytest.
 
     with pytest.raises(UserError, match=r"stage prompts was finished with other settings \(now n=5\)"):
         train.main(["recipe.yaml", "stages.prompts.set.n=5"])
+    Path("base.yaml").write_text("n: 2")
+    Path("n.yaml").write_text("extends: base.yaml")
+    changed = ["recipe.yaml", "stages.third.command=prompts", "stages.third.config=n.yaml"]
+    changed.append("stages.third.set.out=chain/third.jsonl")
+    train.main(changed)
+    Path("base.yaml").write_text("n: 4")
+    with pytest.raises(UserError, match=r"stage third was finished with other settings \(now n=4\)"):
+        train.main(changed)
+    Path("base.yaml").write_text("n: 2")
+    Path("chain/third.jsonl").unlink()
+    train.main(changed)
+    assert len(Path("chain/third.jsonl").read_text().splitlines()) == 2
     with pytest.raises(UserError, match=r"stage last stopped \(see the line above\)"):
         train.main(["recipe.yaml", "stages.last.command=prompts", "stages.last.set.n=0"])
     assert not Path("chain/stages/last.json").exists()
