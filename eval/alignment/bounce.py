@@ -21,7 +21,7 @@ from eval.alignment.bounce_objects import Track, edge_width, find_blobs, find_tr
 from eval.alignment.bounce_room import empty_room
 from eval.alignment.bounce_shape import canonical, read_shape
 
-VERSION = "bounce-checker-2"
+VERSION = "bounce-checker-3"
 CORE = 0.7  # quantile of the distance from the floor above which a pixel shows the object's own colour
 MARGIN, WIDEST = 1.5, 0.12  # how far soft edges reach: in widths of an edge; at most, of the side
 

@@ -27,11 +27,16 @@ PERIODS = {"square": 90.0, "cross": 90.0, "triangle": 120.0, "star": 72.0}  # de
 MAX_TURN = 0.56  # turns per second, either way
 TURN_PENALTY = 0.004  # similarity that turning must win to be believed
 MAX_FRAMES = 24
+LEAST_SIMILAR = 0.88  # of films as they were made: 0.99 and more; below this it is none of the shapes
+UNKNOWN = "unknown shape"
 
 
 @dataclass(frozen=True)
 class ShapeReading:
-    """`scores`: similarity in [0, 1] of the best template of each shape; `turn`: turns per second."""
+    """`shape` may be UNKNOWN. `scores`: similarity in [0, 1] of the best template of each shape.
+
+    `turn`: turns per second.
+    """
 
     shape: str
     scores: dict[str, float]
@@ -65,7 +70,8 @@ def read_shape(masks_TP: np.ndarray, known_TP: np.ndarray, times_T: np.ndarray) 
         score, turn, index = _vote(similar.reshape(len(masks), *bank.shape[:2]), shape, times)
         scores[shape], turns[shape], areas[shape] = score, turn, AREA_FACTORS[index // len(BLURS)]
     best = max(scores, key=lambda name: scores[name])
-    return ShapeReading(best, scores, turns[best], areas[best])
+    shape = best if scores[best] >= LEAST_SIMILAR else UNKNOWN
+    return ShapeReading(shape, scores, turns[best], areas[best])
 
 
 def _vote(similar_TNA: np.ndarray, shape: str, times: np.ndarray) -> tuple[float, float, int]:

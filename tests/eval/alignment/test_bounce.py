@@ -81,6 +81,15 @@ def test_other_formats(size):
     assert right == 6
 
 
+def test_a_cross_with_two_bars_is_no_cross():
+    y, x = np.mgrid[:64, :64] + 0.5
+    bars = [abs(x - 32) < 3.5, *((abs(y - at) < 3.5) & (abs(x - 32) < 13) for at in (24, 40))]
+    inside = np.any(bars, 0) & (abs(y - 32) < 20)
+    video = np.where(inside[..., None], np.array(COLOURS["blue"]), 100).astype(np.uint8)[None]
+    (found,) = read(video, 0.0).objects
+    assert (found.shape, found.colour) == ("unknown shape", "blue")
+
+
 def test_films_of_nothing_and_of_noise_are_read_without_fuss():
     empty = np.full((8, 32, 32, 3), 90, np.uint8)
     assert read(empty, 16).objects == ()
