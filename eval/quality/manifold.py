@@ -55,7 +55,7 @@ def manifold(x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, k: int =
     scale = 2.0 ** -np.ceil(np.log2(largest)) if largest else 1.0  # exact; no square overflows
     x, y = (_Rows.of(z, centre, scale) for z in (x_nd, y_md))
     radii_n, radii_m = squared_radii(x, k), squared_radii(y, k)
-    dtype = torch.float32 if len(x_nd) * y_md.size < SMALL else fast_type()
+    dtype = torch.float32 if len(x_nd) * len(y_md) * y_md.shape[1] < SMALL else fast_type()
     hits = np.zeros(len(x_nd))
     recall, coverage = np.zeros(len(y_md), bool), np.zeros(len(y_md), bool)
     for rows in blocks(len(x_nd)):
