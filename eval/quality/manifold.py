@@ -13,6 +13,7 @@ Legend: X [n, d] judged, Y [m, d] reference; D [rows, columns] squared distances
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -89,9 +90,7 @@ class _Rows:
     def block(self, place: slice | Indices, dtype: torch.dtype = torch.float32) -> "_Block":
         """Some rows in the format that they are multiplied in."""
         rows = centred(self.rows[place], self.centre, torch.float32).mul_(self.scale).to(dtype)
-        squares = self.squares[place]
-        error = product_error(dtype, rows.shape[1]) * float(squares.max())
-        return _Block(self, place, rows, torch.from_numpy(squares).float(), error)
+        return _Block(self, place, rows, torch.from_numpy(self.squares[place]).float())
 
     def exact(self, i: Indices, other: "_Rows", j: Indices) -> Array:
         """Squared distances of pairs."""
@@ -105,13 +104,12 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Block:
-    """Rows of a set; `error` is their share in that of D: 2 |a| |b| is at most |a|^2 + |b|^2."""
+    """Rows of a set, and their squared norms."""
 
     whole: _Rows
     place: slice | Indices
     rows: Tensor
     squares: Tensor
-    error: float
 
     def indices(self, within: Indices) -> Indices:
         """Of some of its rows in the whole set."""
@@ -122,13 +120,18 @@ class _Block:
 
 
 class _Pair:
-    """Screened squared distances `found` between the rows of two blocks, and by how much they may be off."""
+    """Screened squared distances `found` between the rows of two blocks."""
 
     def __init__(self, a: _Block, b: _Block) -> None:
         self.a, self.b = a, b
-        self.error = a.error + b.error
         self.found = products(a.rows, b.rows)
         torch.add(b.squares, self.found, alpha=-2, out=self.found).add_(a.squares[:, None])
+
+    @cached_property
+    def error(self) -> Tensor:
+        """By how much each may be off: 2 |a| |b| is at most |a|^2 + |b|^2."""
+        squares = torch.add(self.a.squares[:, None], self.b.squares)
+        return squares.mul_(product_error(self.a.rows.dtype, self.a.rows.shape[1]))
 
     def at_most(self, limit: Array) -> Tensor:
         """bool [rows, columns]: whether each squared distance is at most its limit."""
