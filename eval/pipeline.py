@@ -119,10 +119,11 @@ def set_rows(
                 scores += compare(backbone, made.features, real.features, distance=kind, **groups, seed=seed)
             if made.probabilities is not None:
                 scores.append(inception(backbone, made.probabilities, groups=made.groups, seed=seed))
-            if strict and (refused := [score for score in scores if score.refused]):
+            refused = [score for score in scores if score.refused]
+            if strict and refused:
                 whose = f"system {system!r}: " if system else ""
                 raise ValueError(f"{whose}{refused[0].name}: {refused[0].refused}")
-            notes = [f"{score.name}: not computed, {score.refused}" for score in scores if score.refused]
+            notes = [f"{score.name}: not computed, {score.refused}" for score in refused]
             notes += [f"{score.name}: {note}" for score in scores for note in score.notes]
             intervals = {score.name: score.interval for score in scores if score.interval is not None}
             rows.append(

@@ -90,7 +90,7 @@ class _Rows:
     def block(self, place: slice | Indices, dtype: torch.dtype = torch.float32) -> "_Block":
         """Some rows in the format that they are multiplied in."""
         rows = centred(self.rows[place], self.centre, torch.float32).mul_(self.scale).to(dtype)
-        return _Block(self, place, rows, torch.from_numpy(self.squares[place]).float())
+        return _Block(self, np.r_[place], rows, torch.from_numpy(self.squares[place]).float())
 
     def exact(self, i: Indices, other: "_Rows", j: Indices) -> Array:
         """Squared distances of pairs."""
@@ -104,19 +104,12 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Block:
-    """Rows of a set, and their squared norms."""
+    """Rows of a set, which of it they are, and their squared norms."""
 
     whole: _Rows
-    place: slice | Indices
+    which: Indices
     rows: Tensor
     squares: Tensor
-
-    def indices(self, within: Indices) -> Indices:
-        """Of some of its rows in the whole set."""
-        return within + self.place.start if isinstance(self.place, slice) else self.place[within]
-
-    def in_float32(self) -> "_Block":
-        return self.whole.block(self.place)
 
 
 class _Pair:
@@ -133,15 +126,20 @@ class _Pair:
         squares = torch.add(self.a.squares[:, None], self.b.squares)
         return squares.mul_(product_error(self.a.rows.dtype, self.a.rows.shape[1]))
 
+    @cached_property
+    def in_float32(self) -> "_Pair":
+        """The same pairs screened once more; both limits may ask for it."""
+        return _Pair(*(each.whole.block(each.which) for each in (self.a, self.b)))
+
     def at_most(self, limit: Array) -> Tensor:
         """bool [rows, columns]: whether each squared distance is at most its limit."""
         beyond = self.found - torch.from_numpy(limit).float()  # the spare roundings of the error allow for it
         inside = beyond <= 0
         i, j = (beyond.abs_() <= self.error).nonzero(as_tuple=True)
         if len(i) > MOST_OPEN * inside.numel() and self.a.rows.dtype != torch.float32:
-            return _Pair(self.a.in_float32(), self.b.in_float32()).at_most(limit)
+            return self.in_float32.at_most(limit)
         rows, columns = i.numpy(), j.numpy()
-        exact = self.a.whole.exact(self.a.indices(rows), self.b.whole, self.b.indices(columns))
+        exact = self.a.whole.exact(self.a.which[rows], self.b.whole, self.b.which[columns])
         inside[i, j] = torch.from_numpy(exact <= np.broadcast_to(limit, inside.shape)[rows, columns])
         return inside
 

@@ -66,9 +66,10 @@ def once(record: Path, name: str, words: list[str], folder: Path) -> float | Non
     """
     if finished(record, name, words, folder):
         return None
+    given = flat_settings(words[1:])  # as they are now: a file may be edited while the command runs
     seconds = execute(name, words)
     record.parent.mkdir(parents=True, exist_ok=True)
-    told = {"command": words, "settings": flat_settings(words[1:]), "seconds": round(seconds, 1)}
+    told = {"command": words, "settings": given, "seconds": round(seconds, 1)}
     record.write_text(json.dumps(told, indent=2))
     return seconds
 
@@ -79,13 +80,15 @@ def finished(record: Path, name: str, words: list[str], folder: Path) -> bool:
     Settings are those of the command's config files and overrides together.
 
     Raises:
-        UserError: it ended with other settings; what follows it would mix old results with new ones.
+        UserError: it ended with other settings, or the record is older than they are; what follows it would
+            mix old results with new ones.
     """
     if not record.is_file():
         return False
-    old, new = json.loads(record.read_text())["settings"], flat_settings(words[1:])
+    old, new = json.loads(record.read_text()).get("settings", {}), flat_settings(words[1:])
     if old == new:
-        return all(Path(new[key]).exists() for key in ("run_dir", "out") if new.get(key))
+        places = [str(new[key]) for key in ("run_dir", "out") if new.get(key)]
+        return all(Path(place).exists() for place in places if "${" not in place)
     changed = [f"now {key}={_word(value)}" for key, value in new.items() if value != old.get(key, ...)]
     changed += [f"was {key}={_word(value)}" for key, value in old.items() if key not in new]
     raise UserError(

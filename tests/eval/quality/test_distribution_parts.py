@@ -221,6 +221,8 @@ def test_neighbours_screened_in_bfloat16_are_those_of_float64(monkeypatch, apart
     for name in ("precision_n", "density_n", "recall_m", "coverage_m"):
         assert np.array_equal(getattr(fast, name), getattr(precise, name))
     assert formats.count(torch.bfloat16) == 4
+    # within the sets; of clusters, all rows again, and each of the four between sets once for both limits
+    assert formats.count(torch.float32) == 6 + (8 + 4 if apart else 0)
     assert formats[-1] == (torch.float32 if apart else torch.bfloat16)
     assert 0 < precise.precision_n.mean() < 1
 

@@ -57,6 +57,12 @@ def test_stages_run_once_are_noticed_when_changed_and_named_when_they_fail(
     Path("base.yaml").write_text("n: 4")
     with pytest.raises(UserError, match=r"stage third was finished with other settings \(now n=4\)"):
         train.main(changed)
+    third = Path("chain/stages/third.json")
+    told = third.read_text()
+    third.write_text(json.dumps({"command": []}))  # as an older version wrote it
+    with pytest.raises(UserError, match="stage third was finished with other settings"):
+        train.main(changed)
+    third.write_text(told)
     Path("base.yaml").write_text("n: 2")
     Path("chain/third.jsonl").unlink()
     train.main(changed)
