@@ -11,7 +11,7 @@ help:  ## Show what can be made
 $(INSTALLED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another with make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
 	@touch $(INSTALLED)
 
 install: $(INSTALLED)  ## Make .venv with exactly the packages of requirements.lock
@@ -47,7 +47,7 @@ bench-eval: $(INSTALLED)  ## Time our set metrics beside clean-fid, torch-fideli
 
 lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with hashes for every platform
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra dev --extra samples pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra dev --extra samples --group stand-ins pyproject.toml --output-file requirements.lock
 
 clean:  ## Remove what runs left behind (keeps .venv)
 	rm -rf runs datasets

@@ -50,7 +50,7 @@ class KernelDistance:
 def kernel_distance(
     x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, seed: int = 0
 ) -> KernelDistance:
-    """The U-statistic over all pairs: what the mean over random subsets estimates.
+    """The U-statistic over all pairs: what a mean over random subsets, as papers report it, estimates.
 
     Args:
         seed: of the order in which pairs of large sets are taken.
@@ -85,33 +85,6 @@ def _distance(kinds: list["_Pairs"]) -> tuple[float, float]:
     value = sum(weight * kind.mean for weight, kind in zip(weights, kinds, strict=True))
     error = sum((weight * kind.error) ** 2 for weight, kind in zip(weights, kinds, strict=True)) ** 0.5
     return float(value), float(error)
-
-
-def subset_distances(
-    x_nd: NDArray[np.floating],
-    y_md: NDArray[np.floating],
-    *,
-    num_subsets: int = 100,
-    subset_size: int = 1000,
-    seed: int = 0,
-) -> Array:
-    """KID on random subsets without repetition, [num_subsets]: the mean and deviation papers report.
-
-    Raises:
-        ValueError: where a set has fewer rows than a subset.
-    """
-    check_pair(x_nd, y_md, minimum=2)
-    fewest = min(len(x_nd), len(y_md))
-    if subset_size < 2 or subset_size > fewest:
-        raise ValueError(f"subset_size: expected 2 to {fewest}, got {subset_size}")
-    out = np.empty(num_subsets)
-    for i in range(num_subsets):
-        rng = generator(seed, "kid", i)
-        out[i] = kernel_distance(
-            x_nd[rng.choice(len(x_nd), subset_size, replace=False)],
-            y_md[rng.choice(len(y_md), subset_size, replace=False)],
-        ).value
-    return out
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,11 @@ def manifold(x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, k: int =
         left = x.block(rows, dtype)
         for columns in blocks(len(y_md)):
             pair = _Pair(left, y.block(columns, dtype))
-            in_y = pair.at_most(radii_m[None, columns])
-            hits[rows] += np.count_nonzero(in_y.numpy(), 1)
-            coverage[columns] |= in_y.any(0).numpy()
-            recall[columns] |= pair.at_most(radii_n[rows, None]).any(0).numpy()
+            i, j = pair.at_most(radii_m[columns])
+            hits[rows] += np.bincount(i, minlength=len(left.rows))
+            coverage[columns][j] = True
+            i, j = pair.at_most(radii_n[rows, None])
+            recall[columns][j] = True
     return Manifold((hits > 0).astype(np.float64), hits / k, recall.astype(float), coverage.astype(float))
 
 
@@ -113,35 +114,37 @@ class _Block:
 
 
 class _Pair:
-    """Screened squared distances `found` between the rows of two blocks."""
+    """Screened squared distances between the rows of two blocks: `least` [rows, columns] they can be."""
 
     def __init__(self, a: _Block, b: _Block) -> None:
         self.a, self.b = a, b
-        self.found = products(a.rows, b.rows)
-        torch.add(b.squares, self.found, alpha=-2, out=self.found).add_(a.squares[:, None])
-
-    @cached_property
-    def error(self) -> Tensor:
-        """By how much each may be off: 2 |a| |b| is at most |a|^2 + |b|^2."""
-        squares = torch.add(self.a.squares[:, None], self.b.squares)
-        return squares.mul_(product_error(self.a.rows.dtype, self.a.rows.shape[1]))
+        self.error = product_error(a.rows.dtype, a.rows.shape[1])  # 2 |a| |b| is at most |a|^2 + |b|^2
+        lower = 1 - self.error
+        self.least = products(a.rows, b.rows)
+        torch.add(b.squares * lower, self.least, alpha=-2, out=self.least).add_((a.squares * lower)[:, None])
 
     @cached_property
     def in_float32(self) -> "_Pair":
         """The same pairs screened once more; both limits may ask for it."""
         return _Pair(*(each.whole.block(each.which) for each in (self.a, self.b)))
 
-    def at_most(self, limit: Array) -> Tensor:
-        """bool [rows, columns]: whether each squared distance is at most its limit."""
-        beyond = self.found - torch.from_numpy(limit).float()  # the spare roundings of the error allow for it
-        inside = beyond <= 0
-        i, j = (beyond.abs_() <= self.error).nonzero(as_tuple=True)
-        if len(i) > MOST_OPEN * inside.numel() and self.a.rows.dtype != torch.float32:
+    def most(self, i: Tensor, j: Tensor) -> Tensor:
+        """The most that the squared distances of some pairs can be."""
+        return self.least[i, j] + 2 * self.error * (self.a.squares[i] + self.b.squares[j])
+
+    def at_most(self, limit: Array) -> tuple[Indices, Indices]:
+        """Rows and columns of the pairs whose squared distance is at most a limit [rows, 1] or [columns]."""
+        screen = torch.from_numpy(limit).float()  # the spare roundings of the error allow for it
+        i, j = (self.least <= screen).nonzero(as_tuple=True)
+        inside = self.most(i, j) <= screen.expand(self.least.shape)[i, j]
+        open_ = ~inside
+        if open_.sum() > MOST_OPEN * self.least.numel() and self.a.rows.dtype != torch.float32:
             return self.in_float32.at_most(limit)
         rows, columns = i.numpy(), j.numpy()
-        exact = self.a.whole.exact(self.a.which[rows], self.b.whole, self.b.which[columns])
-        inside[i, j] = torch.from_numpy(exact <= np.broadcast_to(limit, inside.shape)[rows, columns])
-        return inside
+        left, right = rows[open_], columns[open_]
+        exact = self.a.whole.exact(self.a.which[left], self.b.whole, self.b.which[right])
+        inside[open_] = torch.from_numpy(exact <= np.broadcast_to(limit, self.least.shape)[left, right])
+        return rows[inside], columns[inside]
 
 
 def squared_radii(z: _Rows, k: int) -> Array:
@@ -150,16 +153,16 @@ def squared_radii(z: _Rows, k: int) -> Array:
     wanted = min(k + SPARE, num - 1)
     near, who = _nearest(z, wanted)
     out, doubtful = np.empty(num), []
-    slack = 2 * product_error(torch.float32, z.rows.shape[1]) * float(z.squares.max())
+    slack = 4 * product_error(torch.float32, z.rows.shape[1]) * float(z.squares.max())  # above the least
     for place in blocks(num):
         # only those that the error does not tell from the k-th can be the k-th
         off = near[place] - near[place, k - 1 : k]
         found = np.where(off < 0, -np.inf, np.inf)
-        i, j = np.nonzero(np.abs(off) <= 2 * slack)
+        i, j = np.nonzero(np.abs(off) <= slack)
         found[i, j] = z.exact(i + place.start, z, who[place][i, j])
         out[place] = np.sort(found, 1)[:, k - 1]
         # another row might be nearer, were not all that are left out farther for certain
-        open_ = (near[place, -1] - slack < out[place]) & (out[place] > 0) & (wanted < num - 1)
+        open_ = (near[place, -1] < out[place]) & (out[place] > 0) & (wanted < num - 1)
         doubtful.append(np.flatnonzero(open_) + place.start)
     for rows in _parts(np.concatenate(doubtful)):
         out[rows] = _screened_again(z, rows, k, out[rows])
@@ -171,7 +174,7 @@ def _parts(indices: Indices) -> Iterator[Indices]:
 
 
 def _nearest(z: _Rows, wanted: int) -> tuple[NDArray[np.float32], Indices]:
-    """Screened squared distances of the nearest other rows [n, wanted], and their indices."""
+    """The least squared distances of the nearest other rows can be [n, wanted], and their indices."""
     num = len(z.rows)
     near = torch.full((num, wanted), torch.inf)
     who = torch.zeros((num, wanted), dtype=torch.int64)
@@ -188,7 +191,8 @@ def _nearest(z: _Rows, wanted: int) -> tuple[NDArray[np.float32], Indices]:
         for columns in blocks(num):
             if columns.start < rows.start:
                 continue
-            found = _Pair(left, z.block(columns)).found
+            # of one matrix with itself NumPy makes half the products
+            found = _Pair(left, left if columns == rows else z.block(columns)).least
             if columns == rows:
                 found.fill_diagonal_(torch.inf)
             keep(rows, columns, found)
@@ -202,7 +206,7 @@ def _screened_again(z: _Rows, rows: Indices, k: int, limit: Array) -> Array:
     left, owners, distances = z.block(rows), [], []
     for columns in blocks(len(z.rows)):
         pair = _Pair(left, z.block(columns))
-        near = pair.found <= torch.from_numpy(limit[:, None]).float() + pair.error
+        near = pair.least <= torch.from_numpy(limit[:, None]).float()
         i, j = (each.numpy() for each in near.nonzero(as_tuple=True))
         other = rows[i] != j + columns.start
         i, j = i[other], j[other] + columns.start
