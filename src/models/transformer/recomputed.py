@@ -48,31 +48,32 @@ def _normalise(
     x: Tensor, weight_D: Tensor, shift: Tensor | None, scale: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor]:
     """x / rms(x) * weight * (1 + scale) + shift, and 1 / rms; both at least in float32."""
-    wide = x.float() if x.dtype.itemsize < 4 else x
-    mean = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_() / x.shape[-1]
+    wide = x.dtype if x.dtype.itemsize > 2 else torch.float32
+    mean = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).square_() / x.shape[-1]
     inverse = mean.add_(eps).rsqrt_()
-    return _scaled(wide * inverse, _gain(weight_D, scale), shift), inverse
+    return _scaled(x * inverse, _gain(weight_D, scale), shift), inverse
 
 
 def _scaled(normal: Tensor, gain: Tensor, shift: Tensor | None) -> Tensor:
-    """In the place of its first argument where that is possible."""
-    return normal.mul_(gain) if shift is None else torch.addcmul(shift, normal, gain)
+    """In the place of its first argument."""
+    normal *= gain
+    return normal if shift is None else normal.add_(shift)
 
 
 def _of_norm(
     gradient: Tensor, x: Tensor, inverse: Tensor, weight_D: Tensor, shifted: bool, scale: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Gradients of x, weight, shift and scale from that of `_normalise`."""
-    gradient = gradient.to(inverse.dtype)
-    normal = x * inverse
-    inner = gradient * _gain(weight_D, scale)
-    of_x = torch.addcmul(inner, normal, (inner * normal).mean(-1, keepdim=True), value=-1)
-    of_x = of_x.mul_(inverse).to(x.dtype)
+    normal = x * inverse  # products with it are in its type
+    inner = gradient * _gain(weight_D, scale).to(normal.dtype)
+    inner.addcmul_(normal, (inner * normal).mean(-1, keepdim=True), value=-1)
+    of_x = inner.mul_(inverse).to(x.dtype)
+    del inner
     of_gain = normal.mul_(gradient)
     if scale is None:
         return of_x, of_gain.sum_to_size(weight_D.shape), None, None
     of_gain = of_gain.sum_to_size(scale.shape)
-    of_shift = gradient.sum_to_size(scale.shape) if shifted else None
+    of_shift = gradient.to(inverse.dtype).sum_to_size(scale.shape) if shifted else None
     return of_x, (of_gain * (1 + scale)).sum_to_size(weight_D.shape), of_shift, of_gain * weight_D
 
 
@@ -175,18 +176,26 @@ class _GatedLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         gate_up, weight_DF = ctx.saved_tensors
-        gate, up = _halves(gate_up)
-        active = F.silu(gate)
-        value = (active * up).flatten(-2).to(gradient.dtype)
-        of_weight, of_bias = _of_parameters(gradient, value, weight_DF, ctx.biased)
-        del value
-        of_value = (gradient @ weight_DF.to(gradient.dtype)).to(gate_up.dtype)
-        of_value = of_value.unflatten(-1, (GATE_GROUPS, -1))
-        of_gate_up = torch.empty_like(gate_up)  # both halves are written where they belong: no concatenation
-        of_gate, of_up = _halves(of_gate_up)
-        of_up.copy_(active.mul_(of_value))
-        of_gate.copy_(torch.ops.aten.silu_backward(of_value.mul_(up), gate))
+        of_gate_up = torch.empty_like(gate_up, memory_format=torch.contiguous_format)
+        value = gate_up.new_empty(*gate_up.shape[:-1], gate_up.shape[-1] // 2)
+        each = (gate_up, gradient, value, of_gate_up)
+        for rows, of_rows, value_rows, of_gate_up_rows in zip(*map(_parts, each), strict=True):
+            gate, up = _halves(rows)
+            of_gate, of_up = _halves(of_gate_up_rows)
+            active = F.silu(gate)
+            value_rows.copy_((active * up).flatten(-2))
+            of_value = (of_rows @ weight_DF.to(gradient.dtype)).to(gate_up.dtype)
+            of_value = of_value.unflatten(-1, (GATE_GROUPS, -1))
+            of_up.copy_(active.mul_(of_value))
+            of_gate.copy_(torch.ops.aten.silu_backward(of_value.mul_(up), gate))
+        of_weight, of_bias = _of_parameters(gradient, value.to(gradient.dtype), weight_DF, ctx.biased)
         return of_gate_up, None, of_weight, of_bias
+
+
+def _parts(x: Tensor) -> tuple[Tensor, ...]:
+    """Views of the rows of [..., O] in up to 4 parts of 256 or more, so that what is made of one is small."""
+    rows = x.flatten(0, -2)
+    return rows.chunk(max(1, min(4, len(rows) // 256)))
 
 
 @dataclass(frozen=True)
