@@ -20,6 +20,7 @@ from eval.manifest import Sample, iter_manifest
 from eval.metrics import Extraction
 from eval.quality.classes import softmax
 from eval.quality.distribution import SetScore, compare, inception
+from eval.quality.published import Published
 from eval.results import EVERYTHING, Item, Measurement, Metric, Record, Row
 
 _worker: tuple[list[Metric], Path] | None = None
@@ -90,6 +91,7 @@ def set_rows(
     asked: dict[str, int],
     seed: int,
     *,
+    published: Published | None = None,
     strict: bool = False,
 ) -> list[Row]:
     """Distances of every system from the reference, by one backbone.
@@ -101,6 +103,7 @@ def set_rows(
         judged: for each system the samples whose features are in the cache.
         reference: likewise; empty where there is none, then only the inception score can be computed.
         asked: for each system how many samples there were.
+        published: statistics to measure the Frechet distance from, where there is no reference.
 
     Raises:
         ValueError: with `strict` for the first number that the sets are too small for.
@@ -117,6 +120,9 @@ def set_rows(
                 kind = extraction.extractor.distance
                 groups = {"groups_x": made.groups, "groups_y": real.groups}
                 scores += compare(backbone, made.features, real.features, distance=kind, **groups, seed=seed)
+            if published is not None and len(kept):
+                name = f"{extraction.extractor.distance}_{backbone}"
+                scores.append(published.distance(name, made.features, made.groups, seed))
             if made.probabilities is not None:
                 scores.append(inception(backbone, made.probabilities, groups=made.groups, seed=seed))
             refused = [score for score in scores if score.refused]

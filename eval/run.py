@@ -28,6 +28,7 @@ from eval.networks.registry import NETWORK_BACKBONES, Setup
 from eval.networks.weights import ROLES, Networks, WeightsConfig
 from eval.pipeline import Kept, records, set_rows
 from eval.quality.distribution import SET_SCORES
+from eval.quality.published import Published, StatisticsConfig
 from eval.results import Metric, Row, Score, Tally
 from src import provenance
 from src.command_line import run as run_command
@@ -47,6 +48,7 @@ class EvalConfig:
     out: str = opt("???", "folder for results; made if it is not there")
     metrics: tuple[str, ...] = opt(("bounce",), f"metrics to compute: {_METRICS_HELP}")
     reference: str = opt("", "manifest of real samples, for distances between sets; empty for none")
+    statistics: dict[str, StatisticsConfig] = opt({}, "instead, a file of mean and covariance by backbone")
     backbones: tuple[str, ...] = opt((), f"backbones of features: {_BACKBONES_HELP}")
     weights: dict[str, WeightsConfig] = opt({}, f"networks on this machine by role: {', '.join(ROLES)}")
     local: dict[str, LocalConfig] = opt({}, "further backbones by name, from files on this machine")
@@ -64,6 +66,11 @@ class EvalConfig:
         if not self.metrics and not self.backbones and not self.local:
             raise ValueError("metrics: nothing to compute; name some metrics or backbones")
         expand(self.metrics)
+        if self.statistics and self.reference:
+            raise ValueError("statistics: `reference` gives the same distances; leave one of them out")
+        for name in self.statistics:
+            if name not in {*self.backbones, *self.local}:
+                raise ValueError(f"statistics: {name!r} is no backbone of this run; name it in backbones")
         for key in ("num_frames", "num_workers", "sheet_rows", "html_films"):
             if getattr(self, key) < 0:
                 raise ValueError(f"{key}: must not be negative, got {getattr(self, key)}")
@@ -88,6 +95,7 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
     )
     backbones = extractors(config.backbones, config.local, setup)
     extractions = [Extraction(each, cache) for each in backbones]
+    published = {name: Published.load(each) for name, each in config.statistics.items()}
     metrics = build(config.metrics, backbones, setup) if config.metrics else []
     with _progress(console) as progress:
         judged = _judge(config, config.manifest, [*metrics, *extractions], progress, out / "results.jsonl")
@@ -97,13 +105,20 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
         name = extraction.name
         reference = real.kept[name].get("", []) if real else []
         rows += set_rows(
-            extraction, judged.kept[name], reference, judged.asked, config.seed, strict=config.strict
+            extraction,
+            judged.kept[name],
+            reference,
+            judged.asked,
+            config.seed,
+            published=published.get(extraction.extractor.name),
+            strict=config.strict,
         )
     summary = {
         "measured": [{"metric": each.name, **each.describe()} for each in [*metrics, *extractions]],
         "asked": sum(judged.asked.values()),
         "dropped": judged.tally.dropped,
         "reference": {"asked": sum(real.asked.values()), "dropped": real.tally.dropped} if real else None,
+        "statistics": {name: {"file": each.name, "sha256": each.sha256} for name, each in published.items()},
         "seed": config.seed,
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
         "seconds": round(time.time() - started, 1),

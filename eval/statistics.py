@@ -37,7 +37,8 @@ def bootstrap_interval(
     """Percentile bootstrap of the mean.
 
     Whole groups (say the samples of one prompt) are drawn together when `groups` is given, since
-    treating them as independent makes intervals too short. The order of the values does not matter
+    treating them as independent makes intervals too short. Where all are of one group they are drawn one
+    by one: the interval is then about other samples of that prompt. The order of the values does not matter
     beyond rounding, and the draw depends on `seed` and the number of groups only.
 
     Where all values are the same 0 or 1, resampling has nothing to vary and would claim certainty;
@@ -80,12 +81,18 @@ def wilson_bounds(successes: int, num: int, *, level: float = 0.95) -> tuple[flo
 
 
 def group_sums(data: np.ndarray, groups: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and sizes of what is drawn together: groups, or single values where all are of one group.
+
+    One group that is drawn whole never varies, and would claim certainty.
+    """
     if groups is None:
         return data, np.ones(len(data))
     if len(groups) != len(data):
         raise ValueError(f"groups: {len(groups)} labels for {len(data)} values")
     codes: dict[Hashable, int] = {}
     index = np.array([codes.setdefault(group, len(codes)) for group in groups])
+    if len(codes) == 1:
+        return data, np.ones(len(data))
     return np.bincount(index, weights=data), np.bincount(index).astype(np.float64)
 
 

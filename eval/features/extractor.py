@@ -43,18 +43,18 @@ def key(extractor: Extractor) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def checked_weights(path: str | Path, sha256: str = "") -> str:
-    """sha256 of a weights file.
+def checked_weights(path: str | Path, sha256: str = "", what: str = "weights") -> str:
+    """sha256 of a weights file, or of another that a number hangs on.
 
     Raises:
         ValueError: for a missing file, or one whose checksum is not the expected one.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"weights: no such file: {path}; nothing is downloaded, put it there yourself")
+        raise ValueError(f"{what}: no such file: {path}; nothing is downloaded, put it there yourself")
     found = file_sha256(path)
     if sha256 and found != sha256.lower():
-        raise ValueError(f"weights: {path} has sha256 {found}, expected {sha256}")
+        raise ValueError(f"{what}: {path} has sha256 {found}, expected {sha256}")
     return found
 
 

@@ -1,7 +1,8 @@
 """Networks by path: what the user names, what its bytes are, and how a program on disk is loaded.
 
-Every network that metrics need goes by a role (`clip`, `i3d`, ...): `weights.ROLE.path=...`. Nothing is
-ever downloaded, and the sha256 of what was loaded is in every record.
+Every network that metrics need goes by a role (`clip`, `i3d`, ...): `weights.ROLE.path=...`, and the sha256
+of what was loaded is in every record. Nothing is downloaded but clean-fid's Inception, and that only where
+its path says `download`.
 """
 
 import warnings
@@ -35,11 +36,16 @@ ROLES = {
 }
 
 
+DOWNLOAD = "download"
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightsConfig:
     """Where a network lies on this machine."""
 
-    path: str = opt("???", "file or folder, as the role wants it (docs/evaluation.md)")
+    path: str = opt(
+        "???", "file or folder, as the role wants it (docs/evaluation.md); inception: or `download`"
+    )
     sha256: str = opt("", "checksum that it must have; empty takes any")
 
 
@@ -47,7 +53,8 @@ class Network:
     """A role's file or folder. The checksum is taken once and travels to worker processes."""
 
     def __init__(self, role: str, config: WeightsConfig) -> None:
-        self.role, self.path = role, Path(config.path)
+        self.role = role
+        self.path = downloaded(role) if config.path == DOWNLOAD else Path(config.path)
         if ROLES[role].startswith("folder"):
             self.sha256 = folder_sha256(self.path, config.sha256)
         else:
@@ -87,6 +94,29 @@ class Networks:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
+
+
+def downloaded(role: str) -> Path:
+    """Where torch keeps what it downloads, after asking clean-fid's address for a file that is not there yet.
+
+    Raises:
+        ValueError: for other roles than inception, and where the file cannot be had.
+    """
+    if role != "inception":
+        raise ValueError(f"weights.{role}: only inception can be downloaded; pass a {ROLES[role]}")
+    import torch.hub
+    from cleanfid.downloads_helper import inception_url
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(inception_url).name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(inception_url, str(path))
+        except OSError as error:  # no network, no such address, no room
+            raise ValueError(
+                f"weights.{role}: cannot download {inception_url} ({error}); pass a path"
+            ) from None
+    return path
 
 
 def folder_sha256(path: Path, wanted: str = "") -> str:

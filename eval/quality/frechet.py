@@ -51,6 +51,11 @@ class Moments:
         assert total is not None
         return total
 
+    @classmethod
+    def given(cls, mean: Array, covariance: Array) -> Self:
+        """Of a set of which no more is known than its mean [d] and covariance [d, d]; not to be merged."""
+        return cls(2, mean, covariance)
+
     def merged(self, other: "Moments") -> Self:
         """Moments of both sets together (Chan et al. 1979), without the loss of sums of squares."""
         num = self.num + other.num

@@ -6,10 +6,12 @@ import socket
 import numpy as np
 import pytest
 
+from eval.features.cache import FeatureCache
 from eval.manifest import Sample, write_manifest
 from eval.media import write_video
 from eval.networks.frames import ClipsConfig
-from eval.networks.weights import WeightsConfig
+from eval.networks.registry import NETWORK_BACKBONES, Setup
+from eval.networks.weights import Networks, WeightsConfig
 from eval.run import EvalConfig, main, score
 from eval.sound import write_sound
 from src.errors import UserError
@@ -89,6 +91,28 @@ def test_every_number_says_by_which_weights(results):
     assert "clip_score \u2191" in text
 
 
+def test_statistics_of_the_reference_stand_for_it(folder, results, tmp_path):
+    one = config(folder, "one")
+    setup = Setup(networks=Networks(one.weights), cache=FeatureCache(tmp_path / "cache"), num_frames=4)
+    extractor = NETWORK_BACKBONES["inception"](setup, "inception")
+    real = np.concatenate([extractor.extract(folder / f"real{s}.mp4")["features"] for s in range(10, 15)])
+    np.savez(tmp_path / "real.npz", mu=real.mean(0), sigma=np.cov(real, rowvar=False))
+    main(
+        [
+            f"manifest={folder}/made.jsonl", f"out={tmp_path}/out", f"cache={results}/features",
+            "sheet_rows=0", "html_films=0", "metrics=[]", "backbones=[inception]", "num_frames=4",
+            f"weights.inception.path={folder}/inception.pt", f"statistics.inception.path={tmp_path}/real.npz",
+        ]
+    )  # fmt: skip
+    (found,) = records(tmp_path / "out")
+    (expected,) = (each for each in records(results) if each["score"] == "fid_inception")
+    assert found["score"] == "fid_inception"
+    assert found["mean"] == pytest.approx(expected["mean"], rel=1e-6)
+    assert any("against real.npz (sha256 " in note for note in found["notes"])
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["statistics"]["inception"]["file"] == "real.npz"
+
+
 @pytest.mark.slow
 def test_processes_change_nothing(folder, results):
     score(config(folder, "two", num_workers=2))
@@ -111,6 +135,11 @@ def test_what_is_not_given_is_told_in_one_line(folder, tmp_path):
             "expected ff",
         ),
         (["backbones=[i3d]", f"local.i3d.path={folder}/i3d.pt"], "give yours another name"),
+        (["statistics.i3d.path=a.npz"], "statistics: 'i3d' is no backbone of this run"),
+        (
+            ["backbones=[i3d]", "statistics.i3d.path=a.npz", "reference=b.jsonl"],
+            "statistics: `reference` gives the same distances",
+        ),
     ):
         with pytest.raises(UserError, match=message) as caught:
             main([*common, *argv])

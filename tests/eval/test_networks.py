@@ -1,5 +1,8 @@
 import json
 import shutil
+from hashlib import sha256
+from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -51,6 +54,30 @@ def test_missing_paths_and_wrong_checksums(tmp_path, clip):
     assert folder_sha256(tmp_path) != one
     with pytest.raises(ValueError, match="is no TorchScript file"):
         load_program(tmp_path / "b")
+
+
+def test_inception_is_downloaded_where_its_path_says_so_and_once(tmp_path, monkeypatch):
+    asked = []
+
+    def download(url, path):
+        asked.append(url)
+        if len(asked) == 1:
+            raise URLError("no route")
+        Path(path).write_bytes(b"weights")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    message = (
+        "^weights.inception: cannot download https://.*inception-2015-12-05.pt .*no route.*; pass a path$"
+    )
+    with pytest.raises(ValueError, match=message):
+        network("inception", "download")
+    found = [network("inception", "download") for _ in range(2)]
+    assert len(asked) == 2
+    assert found[0].path == found[1].path == tmp_path / "checkpoints/inception-2015-12-05.pt"
+    assert found[0].sha256 == sha256(b"weights").hexdigest()
+    with pytest.raises(ValueError, match=r"^weights.clip: only inception can be downloaded; pass a folder"):
+        network("clip", "download")
 
 
 def test_a_folder_of_something_else_is_told(tmp_path, clip):

@@ -32,6 +32,11 @@ def test_grouped_samples_are_drawn_together():
     assert ratio == pytest.approx(8**0.5, rel=0.15)
 
 
+def test_one_group_is_not_certainty():
+    values = np.random.default_rng(3).normal(size=40)
+    assert bootstrap_interval(values, ["a prompt"] * 40) == bootstrap_interval(values)
+
+
 def test_all_right_is_not_certainty():
     interval = bootstrap_interval(np.ones(64))
     assert interval.method == "wilson"
