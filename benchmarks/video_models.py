@@ -23,6 +23,7 @@ HEAD_DIM, CHANNELS, PATCH, PATCH_DIM = 64, 16, (1, 2, 2), 64
 TEXT_TOKENS, TEXT_DIM = 77, 256
 GRIDS = {256: (4, 8, 8), 1024: (4, 16, 16), 4096: (16, 16, 16)}  # tokens -> (T, H, W) of tokens
 OURS, ATTAINABLE = "ours", "attainable"
+TIMES = "times"  # the case in which all models take turns
 PEERS = ("Wan", "CogVideoX", "HunyuanVideo", "LTX", "Mochi")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from benchmarks.record import Numbers, Record
-from benchmarks.video_models import ATTAINABLE, OURS
+from benchmarks.video_models import ATTAINABLE, OURS, TIMES
 
 PHASES = {"forward": "forward", "train": "forward + backward", "checkpointed": "with checkpointing"}
 SHARE = 0.7  # of the attainable peak
@@ -17,12 +17,15 @@ def markdown(record: Record) -> str:
     rows: dict[tuple[str, ...], dict[str, Numbers]] = {}
     for case, numbers in record.least().items():
         model, *size = case.split("/")
-        rows.setdefault(tuple(size), {})[model] = numbers
+        row = rows.setdefault(tuple(size), {})
+        for key, value in numbers.items():
+            name, _, phase = key.rpartition("/") if model == TIMES else (model, "", key)
+            row.setdefault(name, {})[phase] = value
     versions = ", ".join(f"{name} {version}" for name, version in record.fixed["versions"].items())
     processes = min(map(len, record.runs.values()), default=0)
     lines = [
-        f"CPU time of one thread, least of {processes} or more processes a case; {versions}. In brackets: "
-        "times the best peer (above 1 is better). Differences below 10 % are none.",
+        f"CPU time of one thread, all models in turn, least of {processes} or more processes; {versions}. In "
+        "brackets: times the best peer (above 1 is better). Differences below 10 % are none.",
     ]
     for size in sorted(rows, key=lambda s: (int(s[0]), int(s[1]), s[2])):
         lines += ["", "### width {}, {} tokens, {}".format(*size), "", *_table(rows[size])]

@@ -17,13 +17,12 @@ PHASES = ("forward", "train", "checkpointed")
 
 
 def measured(case: str) -> dict[str, float]:
-    return video.measure(video.BenchConfig(case=case, layers=3, repeats=1))
+    return video.measure(video.BenchConfig(case=case, models=("ours", "attainable"), layers=3, repeats=2))
 
 
 def test_our_case_measures_every_phase() -> None:
     found = measured("ours/64/256/float32")
-    assert all(found[f"{phase}_us"] > 0 and found[f"{phase}_kb"] >= 0 for phase in PHASES)
-    assert found["train_us"] > found["forward_us"]
+    assert found["train_kb"] >= found["checkpointed_kb"] >= found["forward_kb"] > 0
     assert found["step_us"] > 0.5 * found["pass_us"] > 0
 
 
@@ -40,9 +39,21 @@ def test_the_attainable_peak_counts_our_products() -> None:
         given[1] for call, given in video_models.Products(size, torch.float32).calls if len(given) == 2
     ]
     assert sum(w.numel() for w in weights) == matrices - tables
-    assert measured("attainable/64/256/bfloat16").keys() == {
-        "forward_us", "forward_kb", "train_us", "train_kb",
-    }  # fmt: skip
+
+
+def test_models_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured("times/64/256/bfloat16")
+    assert list(found) == [f"ours/{phase}_us" for phase in ("forward", "checkpointed", "train")] + [
+        f"attainable/{phase}_us" for phase in ("forward", "train")
+    ]
+    assert found["ours/train_us"] > found["ours/forward_us"] > 0
+    asked: list[str] = []
+    calls = {name: {"forward": lambda name=name: asked.append(name)} for name in ("a", "b")}
+    size = video_models.Size(64, 1, 256)
+    video.times(calls, size, video.BenchConfig(repeats=3))
+    assert asked == ["a", "b"] * 3
+    video.times(calls, size, video.BenchConfig(repeats=9, budget=0.0))
+    assert asked == ["a", "b"] * 5
 
 
 @pytest.mark.parametrize("peer", video_models.PEERS)
@@ -66,7 +77,7 @@ def test_a_row_is_judged() -> None:
         ],
         "Wan/384/1024/float32": [{**{k: 130.0 for k in same}, "parameters": 3}],
         "LTX/384/1024/float32": [{**{k: 120.0 for k in same}, "parameters": 3}],
-        "attainable/384/1024/float32": [{"forward_us": 60.0, "train_us": 80.0}],
+        "times/384/1024/float32": [{"attainable/forward_us": 60.0, "attainable/train_us": 80.0}],
     }
     text = markdown(judged)
     for line in (
@@ -111,8 +122,8 @@ def test_bfloat16_is_left_out_where_it_would_be_emulated(
     monkeypatch.setattr(video.Record, "open", lambda *_: Record(fixed={"versions": {"torch": "2"}}))
     words = ["models=[ours]", "widths=[384]", "tokens=[256]", f"out={tmp_path}/bench.json"]
     video.main(words)
-    rows = ["ours/384/256/float32", "ours/384/256/bfloat16"]
-    assert asked == rows[: 1 + hardware]
+    rows = [f"{each}/384/256/{dtype}" for dtype in video.DTYPES for each in ("ours", "times")]
+    assert asked == rows[: 4 if hardware else 2]
     assert ("bfloat16 is left out" in capsys.readouterr().out) is not hardware
 
 
@@ -121,6 +132,7 @@ def test_what_is_measured_is_checked() -> None:
         ({"models": ("Sora",)}, "models: 'Sora' is none of ours"),
         ({"widths": (100,)}, "widths: 100"),
         ({"tokens": (300,)}, "tokens: 300 is none of 256"),
+        ({"repeats": 1}, "repeats: the first turn warms up"),
         ({"case": "Wan/384"}, "is not MODEL/WIDTH/TOKENS/DTYPE"),
     ):
         with pytest.raises(ValueError, match=message):
