@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from eval.results import EVERYTHING, SHARE, Row, Score
@@ -108,15 +110,22 @@ def _tex(text: str) -> str:
     return text if text == "$n$" else "".join(_TEX.get(sign, sign) for sign in text)
 
 
-def terminal(rows: list[Row], scores: Scores, title: str) -> Table:
-    """The table of one metric for rich's console."""
+def terminal(rows: list[Row], scores: Scores, title: str, console: Console) -> Table:
+    """The table of one metric: a column for each number where they fit into the console, else a line."""
+    table = _terminal(rows, scores, title, upright=False)
+    needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    return table if needed <= console.width else _terminal(rows, scores, title, upright=True)
+
+
+def _terminal(rows: list[Row], scores: Scores, title: str, *, upright: bool) -> Table:
     names = columns(rows)
     systems = len({row.system for row in rows}) > 1
     table = Table(title=title, caption="95 % intervals in brackets", title_style="bold")
     for head in [*(["system"] if systems else []), "slice", "n"]:
         table.add_column(head, justify="right" if head == "n" else "left", no_wrap=True)
-    for name in names:
-        table.add_column(heading(name, score_of(scores, name)), justify="right", no_wrap=True)
+    heads = [heading(name, score_of(scores, name)) for name in names]
+    for head in ("score", "") if upright else heads:
+        table.add_column(head, justify="left" if upright else "right", no_wrap=True)
     for row in rows:
         count = f"{row.used}" if row.used == row.asked else f"[red]{row.used}/{row.asked}[/]"
         cells = []
@@ -124,7 +133,13 @@ def terminal(rows: list[Row], scores: Scores, title: str) -> Table:
             known = score_of(scores, name)
             cells.append(cell(row.intervals.get(name), known, 0 if known.unit == SHARE else None))
         start = [*([row.system or "–"] if systems else []), row.slice, count]
-        table.add_row(*start, *cells, style="bold" if row.slice == EVERYTHING else "")
+        style = "bold" if row.slice == EVERYTHING else ""
+        if not upright:
+            table.add_row(*start, *cells, style=style)
+            continue
+        for line, pair in enumerate(zip(heads, cells, strict=True)):
+            last = line == len(heads) - 1
+            table.add_row(*(start if not line else [""] * len(start)), *pair, style=style, end_section=last)
     return table
 
 

@@ -197,7 +197,8 @@ def _print(
 ) -> None:
     for metric in dict.fromkeys(row.metric for row in rows):
         own = [row for row in rows if row.metric == metric]
-        console.print(report.terminal(own, scores[metric], f"{metric} on {Path(config.manifest).name}"))
+        title = f"{metric} on {Path(config.manifest).name}"
+        console.print(report.terminal(own, scores[metric], title, console))
         for note in dict.fromkeys(note for row in own for note in row.notes):
             console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
     for entry in tally.dropped[:10]:
