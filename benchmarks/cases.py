@@ -18,24 +18,36 @@ from benchmarks.record import Numbers, Record
 from src.errors import UserError
 
 
-def cpu_seconds(
-    call: Callable[[], Any], repeats: int, warm_ups: int = 2, budget: float = float("inf")
-) -> float:
-    """Least CPU time of a call in this process.
-
-    Args:
-        budget: CPU seconds after which nothing is repeated; one repetition is always made.
-    """
-    begun = time.process_time()
+def cpu_seconds(call: Callable[[], Any], repeats: int, warm_ups: int = 2) -> float:
+    """Least CPU time of a call in this process."""
     found: list[float] = []
     for number in range(warm_ups + repeats):
-        if found and time.process_time() - begun > budget:
-            break
         started = time.process_time()
         call()
         if number >= warm_ups:
             found.append(time.process_time() - started)
     return min(found)
+
+
+def in_turn(calls: dict[str, Callable[[], Any]], turns: int, budget: float) -> dict[str, float]:
+    """Least CPU time of each of several calls in this process, over turns in which each is made once.
+
+    A turn takes seconds, so that a slow spell of the machine meets all of them: in processes of their own,
+    minutes apart, one and the same call took up to 40 % longer.
+
+    Args:
+        turns: at least 2, since the first warms up.
+        budget: CPU seconds after which there is no further turn; two are always made.
+    """
+    found: dict[str, float] = {}
+    begun = time.process_time()
+    for turn in range(turns):
+        if turn > 1 and time.process_time() - begun > budget:
+            break
+        for name, call in calls.items():
+            seconds = cpu_seconds(call, 1, warm_ups=0)
+            found[name] = min(found.get(name, seconds), seconds)
+    return found
 
 
 def peak_mib() -> float:

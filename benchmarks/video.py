@@ -10,7 +10,6 @@ diffusers.
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.cases import cpu_seconds, interleaved, peak_mib
+from benchmarks.cases import in_turn, interleaved, peak_mib
 from benchmarks.record import Record
 from benchmarks.video_models import (
     ATTAINABLE,
@@ -76,7 +75,7 @@ class BenchConfig:
                 raise ValueError(f"widths: {width} is no multiple of 64")
         if self.case:
             parts = self.case.split("/")
-            if len(parts) != 4 or parts[0] not in (TIMES, *MODELS[:-1]) or parts[3] not in DTYPES:
+            if len(parts) != 4 or parts[0] not in (TIMES, OURS, *PEERS) or parts[3] not in DTYPES:
                 raise ValueError(f"case: {self.case!r} is not MODEL/WIDTH/TOKENS/DTYPE")
 
 
@@ -128,21 +127,10 @@ def measure(settings: BenchConfig) -> dict[str, Any]:
 
 
 def times(models: dict[str, Calls], size: Size, settings: BenchConfig) -> dict[str, float]:
-    """us per token by MODEL/PHASE_us: the least over turns, in which every phase of every model runs once.
-
-    A turn takes seconds, so that a slow spell of the machine meets all of them: in processes of their own,
-    minutes apart, one and the same model was up to 40 % slower.
-    """
-    found: dict[str, float] = {}
-    begun = time.process_time()
-    for turn in range(settings.repeats):
-        if turn > 1 and time.process_time() - begun > settings.budget:
-            break
-        for name, calls in models.items():
-            for phase, call in calls.items():
-                us = cpu_seconds(call, 1, warm_ups=0) / size.tokens * 1e6
-                found[f"{name}/{phase}_us"] = min(found.get(f"{name}/{phase}_us", us), us)
-    return found
+    """us per token by MODEL/PHASE_us, all phases of all models in turn."""
+    calls = {f"{name}/{phase}_us": call for name, each in models.items() for phase, call in each.items()}
+    found = in_turn(calls, settings.repeats, settings.budget)
+    return {key: seconds / size.tokens * 1e6 for key, seconds in found.items()}
 
 
 @torch.no_grad()
@@ -159,20 +147,13 @@ def sampling(net: OurVideo, size: Size, settings: BenchConfig) -> dict[str, floa
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         return transformer(x.to(dtype), t, kept).float()
 
-    calls = {
-        "pass_us": (lambda: transformer(doubled, half, kept), 1),
-        "step_us": (lambda: flow.sample(velocity, noise, sampler), STEPS),
+    calls: Calls = {
+        "pass_us": lambda: transformer(doubled, half, kept),
+        "step_us": lambda: flow.sample(velocity, noise, sampler),
     }
-    found = dict.fromkeys(calls, float("inf"))
-    begun = time.process_time()
-    for number in range(1 + settings.repeats):  # in turn: it is their ratio that is asked for
-        if number > 1 and time.process_time() - begun > settings.budget / 5:  # one model
-            break
-        for name, (call, times) in calls.items():
-            seconds = cpu_seconds(call, 1, warm_ups=0)
-            if number:  # the first is a warm-up
-                found[name] = min(found[name], seconds / times / size.tokens * 1e6)
-    return found
+    found = in_turn(calls, settings.repeats, settings.budget / 5)  # one model
+    found["step_us"] /= STEPS
+    return {key: seconds / size.tokens * 1e6 for key, seconds in found.items()}
 
 
 def main(argv: list[str]) -> None:
