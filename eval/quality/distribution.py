@@ -66,8 +66,8 @@ def compare(
     Numbers that the sets are too small for are refused with the reason, never replaced.
     """
     sets = _Sets(x_nd, y_md, groups_x, groups_y, seed)
-    scores = [_score(f"{distance}_{backbone}", _frechet, sets, notes=_size_notes(x_nd, y_md))]
-    scores.append(_score(f"{distance}_inf_{backbone}", _frechet_inf, sets))
+    scores = [scored(f"{distance}_{backbone}", lambda: _frechet(sets), _size_notes(x_nd, y_md))]
+    scores.append(scored(f"{distance}_inf_{backbone}", lambda: _frechet_inf(sets)))
     scores.append(_kernel(f"kid_{backbone}", sets))
     return scores + _manifold_scores(backbone, sets)
 
@@ -94,11 +94,10 @@ class _Sets:
     seed: int
 
 
-def _score(
-    name: str, measure: Callable[[_Sets], Interval], sets: _Sets, notes: tuple[str, ...] = ()
-) -> SetScore:
+def scored(name: str, measure: Callable[[], Interval], notes: tuple[str, ...] = ()) -> SetScore:
+    """What `measure` gives, or its ValueError as the reason for a refusal."""
     try:
-        return SetScore(name=name, interval=measure(sets), notes=notes)
+        return SetScore(name=name, interval=measure(), notes=notes)
     except ValueError as error:
         return SetScore(name=name, interval=None, refused=str(error))
 

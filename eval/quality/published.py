@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.features.extractor import checked_weights
-from eval.quality.distribution import SetScore
+from eval.quality.distribution import SetScore, scored
 from eval.quality.features import linearised_interval
 from eval.quality.frechet import Moments, frechet_distance, influences
+from eval.statistics import Interval
 from src.options import opt
 
 
@@ -62,11 +63,10 @@ class Published:
         notes = [f"against {self.name} (sha256 {self.sha256}), which does not say of how many samples"]
         if len(x_nd) <= x_nd.shape[-1]:
             notes.append(f"{len(x_nd)} samples in {x_nd.shape[-1]} dimensions: biased upwards by much")
-        try:
+
+        def measure() -> Interval:
             x = Moments.of(x_nd)
             value = frechet_distance(x, self.moments)
-            parts = [influences(x_nd, x, self.moments)]
-            interval = linearised_interval(value, parts, [groups], seed=seed)
-        except ValueError as error:
-            return SetScore(name=name, interval=None, refused=str(error))
-        return SetScore(name=name, interval=interval, notes=tuple(notes))
+            return linearised_interval(value, [influences(x_nd, x, self.moments)], [groups], seed=seed)
+
+        return scored(name, measure, tuple(notes))
