@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.models.transformer import MediaTransformer, TransformerConfig
+from src.models.transformer.attention import attend
 from src.models.transformer.layers import Linear
 
 HEAD_DIM, CHANNELS, PATCH, PATCH_DIM = 64, 16, (1, 2, 2), 64
@@ -110,9 +111,9 @@ class Products(nn.Module):
 
         inputs = {(n, i): tensor(1, n, i) for n, i, _ in shapes}  # shared: only the weights differ
         products = [(F.linear, (inputs[n, i], tensor(o, i))) for n, i, o in shapes]
-        q, k, v = (tensor(1, size.heads, n, HEAD_DIM) for _ in range(3))
-        text_k, text_v = (tensor(1, size.heads, TEXT_TOKENS, HEAD_DIM) for _ in range(2))
-        attentions = [(F.scaled_dot_product_attention, each) for each in ((q, k, v), (q, text_k, text_v))]
+        q, k, v = (tensor(1, n, size.heads, HEAD_DIM) for _ in range(3))
+        text_k, text_v = (tensor(1, TEXT_TOKENS, size.heads, HEAD_DIM) for _ in range(2))
+        attentions = [(attend, each) for each in ((q, k, v), (q, text_k, text_v))]
         self.calls: list[tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = (
             products + attentions * size.layers
         )

@@ -7,12 +7,12 @@ Shapes: B batch, L tokens, K bytes in a token (and S = K + 1 symbols), D width.
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from src.models.text.context import TextContext
+from src.models.transformer.attention import Backend
 from src.models.transformer.block import SelfAttention
 from src.models.transformer.layers import NORM_EPS, RMSNorm, SwiGLU, modulated
 from src.options import opt
@@ -31,7 +31,7 @@ class ByteEncoderConfig:
     heads: int = opt(4, "attention heads")
     ffn: int = opt(512, "hidden dimension of the feed-forward network, a multiple of 8")
     bytes_per_token: int = opt(12, "longest run of letters that is one token; 1: every byte is a token")
-    attention: Literal["sdpa", "flash", "matmul"] = opt("sdpa", "attention kernel, as in the transformer")
+    attention: Backend = opt("auto", "attention kernel, as in the transformer")
     position_std: float = opt(0.02, "standard deviation of the positions at the start")
     max_tokens: int = opt(96, "tokens that are read; what is beyond is cut off")
 

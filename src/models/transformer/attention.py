@@ -4,10 +4,15 @@ Shapes: B batch, L queries, S keys, H heads, D head dimension.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from src.models.transformer.chunked import attend_in_chunks
+
+Backend = Literal["auto", "sdpa", "flash", "matmul", "chunked"]
 
 
 def attend(
@@ -16,15 +21,16 @@ def attend(
     v_BSHD: Tensor,
     key_mask_BS: Tensor | None = None,
     *,
-    backend: str = "sdpa",
+    backend: str = "auto",
 ) -> Tensor:
     """Full (bidirectional) scaled dot-product attention.
 
     Args:
         key_mask_BS: bool, True where a key may be read; None reads all. Every row needs one True.
-        backend: "sdpa" (any device), "flash" (CUDA, half precision, package flash-attn) or "matmul"
-            (any device; keeps the whole matrix of weights, and is the fastest on a CPU for up to a few
-            hundred tokens).
+        backend: "sdpa" (any device), "flash" (CUDA, half precision, package flash-attn), "matmul" (any
+            device; keeps the whole matrix of weights, and is the fastest on a CPU for up to a few
+            hundred tokens), "chunked" (any device; the fastest on a CPU in bfloat16) or "auto" (chunked
+            for bfloat16 on a CPU, else sdpa).
 
     Returns:
         [B, L, H, D]
@@ -41,7 +47,7 @@ def attend_packed(
     q_lengths: tuple[int, ...],
     k_lengths: tuple[int, ...],
     *,
-    backend: str = "sdpa",
+    backend: str = "auto",
 ) -> Tensor:
     """Attention within each of several samples that lie one behind the other; nothing is padded.
 
@@ -60,6 +66,11 @@ def attend_packed(
         return _flash_packed(q_NHD, k_SHD, v_SHD, q_lengths, k_lengths)
     keys = zip(q_NHD.split(q_lengths), k_SHD.split(k_lengths), v_SHD.split(k_lengths), strict=True)
     return torch.cat([attend(q[None], k[None], v[None], backend=backend)[0] for q, k, v in keys])
+
+
+def _auto(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
+    chunked = q_BLHD.device.type == "cpu" and q_BLHD.dtype == torch.bfloat16
+    return (attend_in_chunks if chunked else _sdpa)(q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
 
 
 def _sdpa(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
@@ -124,4 +135,10 @@ def _flash_packed(
 
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
-BACKENDS: dict[str, Kernel] = {"sdpa": _sdpa, "flash": _flash, "matmul": _matmul}
+BACKENDS: dict[str, Kernel] = {
+    "auto": _auto,
+    "sdpa": _sdpa,
+    "flash": _flash,
+    "matmul": _matmul,
+    "chunked": attend_in_chunks,
+}

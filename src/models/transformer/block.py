@@ -20,7 +20,7 @@ class SelfAttention(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, *, bias: bool = False, backend: str = "sdpa", qk_norm: bool = False
+        self, width: int, heads: int, *, bias: bool = False, backend: str = "auto", qk_norm: bool = False
     ) -> None:
         super().__init__()
         self.head_dim, self.backend = width // heads, backend
@@ -47,7 +47,7 @@ class CrossAttention(nn.Module):
         context_dim: int,
         *,
         bias: bool = False,
-        backend: str = "sdpa",
+        backend: str = "auto",
         qk_norm: bool = False,
     ) -> None:
         super().__init__()

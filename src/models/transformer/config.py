@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from src.models.transformer.attention import Backend
 from src.options import opt
 
 
@@ -33,8 +34,10 @@ class TransformerConfig:
     )
     bias: bool = opt(False, "biases in the linear layers (LLaMa3: none; DiT: yes)")
     time_dim: int = opt(256, "dimension of the sinusoidal time features")
-    attention: Literal["sdpa", "flash", "matmul"] = opt(
-        "sdpa", "attention kernel; flash needs a GPU and its extra, matmul suits short sequences on a CPU"
+    attention: Backend = opt(
+        "auto",
+        "attention kernel; flash needs a GPU and its extra, matmul suits short sequences on a CPU, chunked"
+        " bfloat16 on a CPU; auto: chunked there, else sdpa",
     )
     initial_gate: float = opt(0.0, "value of every gate at the start; 0 starts each block as the identity")
     num_checkpointed_blocks: int = opt(0, "blocks, from the first on, recomputed in the backward pass")

@@ -193,7 +193,7 @@ def plain_attention(q, k, v, mask):
     return torch.einsum("bhls,bshd->blhd", logits.softmax(-1), v)
 
 
-@pytest.mark.parametrize("backend", ["sdpa", "matmul"])
+@pytest.mark.parametrize("backend", ["auto", "sdpa", "matmul", "chunked"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_kernels_are_the_formula(masked, backend):
     q, k, v = randn(2, 5, 3, 4), randn(2, 7, 3, 4) + 1, randn(2, 7, 3, 4)

@@ -1,0 +1,68 @@
+"""Attention in chunks of logits is attention: values and gradients, however the chunks are cut."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from src.models.transformer import attention, chunked
+from src.models.transformer.attention import attend
+from src.rng import generator
+
+
+def given(queries=10, keys=7, heads=3, dim=4, dtype=torch.float64):
+    """Queries, keys and values as a fused product gives them: views with gaps."""
+    g = generator(0, "test.chunked")
+    fused = torch.randn(2, max(queries, keys), heads, 3, dim, generator=g, dtype=torch.float64).to(dtype)
+    q, k, v = fused.unbind(-2)
+    return [each.requires_grad_() for each in (q[:, :queries], k[:, :keys], v[:, :keys])]
+
+
+@pytest.mark.parametrize(("limit", "calls"), [(4, 60), (28, 18), (70, 6), (140, 4), (210, 2)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_any_cut_is_the_same_attention(monkeypatch, limit, calls, masked):
+    """10 queries read 7 keys with 3 heads in 2 samples: a row at a time up to all heads at once."""
+    monkeypatch.setattr(chunked, "CHUNK", limit)
+    seen, weights = [], chunked._weights
+    monkeypatch.setattr(chunked, "_weights", lambda *each: seen.append(each[0].shape) or weights(*each))
+    mask = torch.arange(7) < torch.tensor([[7], [4]]) if masked else None
+    inputs = given()
+    assert gradcheck(lambda *each: chunked.attend_in_chunks(*each, mask), inputs, fast_mode=True)
+    seen.clear()
+    out = chunked.attend_in_chunks(*inputs, mask)
+    torch.testing.assert_close(out, attend(*inputs, mask, backend="sdpa"))
+    assert len(seen) == calls
+    assert all(shape[:-1].numel() * 7 <= max(limit, 7) for shape in seen)
+
+
+def test_in_bfloat16_the_error_is_of_its_rounding(monkeypatch):
+    """Relative to float64 from the same inputs; bfloat16 has 8 bits, 2**-8 = 0.4 %. Many chunks add up alike."""
+    inputs = given(96, 96, 2, 64, torch.bfloat16)
+    wide = [each.detach().double().requires_grad_() for each in inputs]
+    gradient = torch.randn(2, 96, 2, 64, generator=generator(1, "test.chunked"))
+
+    def numbers(backend, tensors):
+        out = attend(*tensors, backend=backend)
+        return [out, *torch.autograd.grad(out, tensors, gradient.to(out.dtype))]
+
+    expected = numbers("sdpa", wide)
+    for limit in (chunked.CHUNK, 96 * 8):
+        monkeypatch.setattr(chunked, "CHUNK", limit)
+        for value, exact in zip(numbers("chunked", inputs), expected, strict=True):
+            assert value.dtype == torch.bfloat16
+            assert (value - exact).norm() / exact.norm() < 0.01
+
+
+def test_only_queries_keys_and_values_are_kept():
+    out = attend(*given(dtype=torch.bfloat16))
+    assert {tuple(each.shape) for each in out.grad_fn.saved_tensors if each is not None} == {
+        (2, 10, 3, 4),
+        (2, 7, 3, 4),
+    }
+
+
+@pytest.mark.parametrize(("dtype", "in_chunks"), [(torch.bfloat16, True), (torch.float32, False)])
+def test_auto_takes_chunks_for_bfloat16_on_a_cpu(monkeypatch, dtype, in_chunks):
+    seen = []
+    monkeypatch.setattr(attention, "attend_in_chunks", lambda q, *_: seen.append(q.dtype) or q)
+    attend(*given(dtype=dtype))
+    assert bool(seen) == in_chunks
