@@ -9,7 +9,8 @@ where that is one head, since products of matrices are faster than of a batch of
 """
 
 import math
-from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ def attend_in_chunks(
 
 
 class _Chunked(torch.autograd.Function):
+    """What is as large as the logits is written over in its place: fresh memory for each costs a fifth more."""
+
     @staticmethod
     def forward(
         ctx: Any, q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None
@@ -36,11 +39,12 @@ class _Chunked(torch.autograd.Function):
         ctx.save_for_backward(q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
         out_BLHD = torch.empty_like(q_BLHD, memory_format=torch.contiguous_format)
         q, k, v, out = (each.transpose(1, 2) for each in (q_BLHD, k_BSHD, v_BSHD, out_BLHD))
-        for heads, chunks in _chunks(q, k):
-            k_hSD, v_hSD, mask_S = _keys(k, v, key_mask_BS, heads)
-            for rows in chunks:
-                weights_hlS = _weights(q[heads][..., rows, :], k_hSD, mask_S)
-                out[heads][..., rows, :] = weights_hlS @ v_hSD
+        chunks = _Chunks.of(q, k)
+        space = chunks.space(q)
+        for heads in chunks.heads:
+            for rows in chunks.rows:
+                weights_hlS = _weights(q[heads][..., rows, :], k[heads], key_mask_BS, heads, space)
+                out[heads][..., rows, :] = weights_hlS @ v[heads]
         return out_BLHD
 
     @staticmethod
@@ -51,50 +55,63 @@ class _Chunked(torch.autograd.Function):
         q, k, v, gradient = (each.transpose(1, 2) for each in (*given, gradient_BLHD))
         of_q, of_k, of_v = (each.transpose(1, 2) for each in found)
         scale = q.shape[-1] ** -0.5
-        for heads, chunks in _chunks(q, k):
-            k_hSD, v_hSD, mask_S = _keys(k, v, key_mask_BS, heads)
+        chunks = _Chunks.of(q, k)
+        spaces = chunks.space(q), chunks.space(q)
+        for heads in chunks.heads:
             sums: list[Tensor] = []  # gradients of keys and values: many chunks add up in float32
-            for rows in chunks:
-                q_hlD, gradient_hlD = q[heads][..., rows, :], gradient[heads][..., rows, :].contiguous()
-                weights_hlS = _weights(q_hlD, k_hSD, mask_S)
+            for rows in chunks.rows:
+                q_hlD, gradient_hlD = q[heads][..., rows, :], gradient[heads][..., rows, :]
+                weights_hlS = _weights(q_hlD, k[heads], key_mask_BS, heads, spaces[0])
                 of_values = weights_hlS.mT @ gradient_hlD
-                of_weights = gradient_hlD @ v_hSD.mT
-                of_logits = torch.ops.aten._softmax_backward_data(
-                    of_weights, weights_hlS, -1, weights_hlS.dtype
+                of_weights = torch.matmul(gradient_hlD, v[heads].mT, out=_like(weights_hlS, spaces[1]))
+                of_logits = torch.ops.aten._softmax_backward_data.out(
+                    of_weights, weights_hlS, -1, weights_hlS.dtype, grad_input=of_weights
                 )
-                del weights_hlS, of_weights
-                of_q[heads][..., rows, :] = (of_logits @ k_hSD).mul_(scale)
-                parts = [of_logits.mT @ q_hlD.contiguous(), of_values]
-                if len(chunks) > 1:
-                    parts = [part.float() for part in parts]
-                sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
+                of_q[heads][..., rows, :] = (of_logits @ k[heads]).mul_(scale)
+                parts = [of_logits.mT @ q_hlD, of_values]
+                if not sums:
+                    sums = parts if len(chunks.rows) == 1 else [part.float() for part in parts]
+                else:
+                    sums = [total.add_(part) for total, part in zip(sums, parts, strict=True)]
             of_k[heads], of_v[heads] = sums[0].mul_(scale), sums[1]
         return *found, None
 
 
-def _chunks(q_BHLD: Tensor, k_BHSD: Tensor) -> Iterator[tuple[Heads, list[slice]]]:
-    """Heads of a sample, several where they fit into a chunk, and slices of their queries."""
-    (batch, heads, queries, _), keys = q_BHLD.shape, k_BHSD.shape[2]
-    together = min(heads, max(1, CHUNK // (queries * keys)))
-    parts = math.ceil(queries / min(queries, max(1, CHUNK // (together * keys))))
-    rows = math.ceil(queries / parts)
-    for sample in range(batch):
-        for head in range(0, heads, together):
-            which = head if together == 1 else slice(head, head + together)
-            yield (sample, which), [slice(row, row + rows) for row in range(0, queries, rows)]
+@dataclass(frozen=True)
+class _Chunks:
+    """Heads of every sample, several together where they fit, and slices of their queries."""
+
+    heads: list[Heads]
+    rows: list[slice]
+    size: int
+
+    @staticmethod
+    def of(q_BHLD: Tensor, k_BHSD: Tensor) -> "_Chunks":
+        (batch, heads, queries, _), keys = q_BHLD.shape, k_BHSD.shape[2]
+        together = min(heads, max(1, CHUNK // (queries * keys)))
+        parts = math.ceil(queries / min(queries, max(1, CHUNK // (together * keys))))
+        rows = math.ceil(queries / parts)
+        groups = range(0, heads, together)
+        which = [head if together == 1 else slice(head, head + together) for head in groups]
+        slices = [slice(row, row + rows) for row in range(0, queries, rows)]
+        return _Chunks(list(product(range(batch), which)), slices, together * rows * keys)
+
+    def space(self, like: Tensor) -> Tensor:
+        return like.new_empty(self.size)
 
 
-def _keys(
-    k_BHSD: Tensor, v_BHSD: Tensor, key_mask_BS: Tensor | None, heads: Heads
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    mask_S = None if key_mask_BS is None else key_mask_BS[heads[0]]
-    return k_BHSD[heads].contiguous(), v_BHSD[heads].contiguous(), mask_S
+def _like(chunk: Tensor, space: Tensor) -> Tensor:
+    return space[: chunk.numel()].view_as(chunk)
 
 
-def _weights(q_hlD: Tensor, k_hSD: Tensor, mask_S: Tensor | None) -> Tensor:
-    product = torch.addmm if q_hlD.dim() == 2 else torch.baddbmm
-    nothing, scale = q_hlD.new_zeros((1,) * q_hlD.dim()), q_hlD.shape[-1] ** -0.5
-    logits_hlS = product(nothing, q_hlD, k_hSD.mT, beta=0, alpha=scale)
-    if mask_S is not None:
-        logits_hlS.masked_fill_(~mask_S, float("-inf"))
-    return logits_hlS.softmax(-1)
+def _weights(
+    q_hlD: Tensor, k_hSD: Tensor, key_mask_BS: Tensor | None, heads: Heads, space: Tensor
+) -> Tensor:
+    """Softmax of the logits of a chunk, both in the space given."""
+    shape = *q_hlD.shape[:-1], k_hSD.shape[-2]
+    logits_hlS = space[: math.prod(shape)].view(shape)
+    product_of = torch.addmm if q_hlD.dim() == 2 else torch.baddbmm
+    product_of(logits_hlS, q_hlD, k_hSD.mT, beta=0, alpha=q_hlD.shape[-1] ** -0.5, out=logits_hlS)
+    if key_mask_BS is not None:
+        logits_hlS.masked_fill_(~key_mask_BS[heads[0]], float("-inf"))
+    return torch.softmax(logits_hlS, -1, out=logits_hlS)
