@@ -130,14 +130,21 @@ class Products(nn.Module):
 
 
 def build(name: str, size: Size, dtype: torch.dtype) -> tuple[nn.Module, Callable[[], Tensor]]:
-    """A model in training mode and its call for one film; the velocity has 64 numbers for each token."""
-    if name == OURS:
-        net = OurVideo(size).to(dtype).train()
-        film, text = torch.randn(1, CHANNELS, *size.latent, dtype=dtype), text_of(1, dtype)
-        return net, lambda: net(film, torch.tensor([0.5]), text)
-    peer, given = build_peer(name, size, dtype)
-    peer.to(dtype).train()
-    return peer, lambda: peer(**given, return_dict=False)[0]
+    """A model in training mode and its call for one film; the velocity has 64 numbers for each token.
+
+    It is made in its type: one made in float32 and then cast leaves memory behind, more the larger it is.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        if name == OURS:
+            net = OurVideo(size)
+            film, text = torch.randn(1, CHANNELS, *size.latent), text_of(1, dtype)
+            return net, lambda: net(film, torch.tensor([0.5]), text)
+        peer, given = build_peer(name, size, dtype)
+        return peer.train(), lambda: peer(**given, return_dict=False)[0]
+    finally:
+        torch.set_default_dtype(before)
 
 
 def text_of(batch: int, dtype: torch.dtype) -> Tensor:

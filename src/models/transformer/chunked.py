@@ -30,7 +30,7 @@ def attend_in_chunks(
 
 
 class _Chunked(torch.autograd.Function):
-    """What is as large as the logits is written over in its place: fresh memory for each costs a fifth more."""
+    """Logits, weights and their gradients take each other's place: fresh memory costs a fifth more."""
 
     @staticmethod
     def forward(
@@ -104,9 +104,7 @@ def _like(chunk: Tensor, space: Tensor) -> Tensor:
     return space[: chunk.numel()].view_as(chunk)
 
 
-def _weights(
-    q_hlD: Tensor, k_hSD: Tensor, key_mask_BS: Tensor | None, heads: Heads, space: Tensor
-) -> Tensor:
+def _weights(q_hlD: Tensor, k_hSD: Tensor, key_mask_BS: Tensor | None, heads: Heads, space: Tensor) -> Tensor:
     """Softmax of the logits of a chunk, both in the space given."""
     shape = *q_hlD.shape[:-1], k_hSD.shape[-2]
     logits_hlS = space[: math.prod(shape)].view(shape)

@@ -61,19 +61,22 @@ def _scaled(normal: Tensor, gain: Tensor, shift: Tensor | None) -> Tensor:
 
 
 def _of_norm(
-    gradient: Tensor, x: Tensor, inverse: Tensor, weight_D: Tensor, shifted: bool, scale: Tensor | None
+    gradient: Tensor, normal: Tensor, inverse: Tensor, weight_D: Tensor, shifted: bool, scale: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Gradients of x, weight, shift and scale from that of `_normalise`."""
-    normal = x * inverse  # products with it are in its type
-    inner = gradient * _gain(weight_D, scale).to(normal.dtype)
-    inner.addcmul_(normal, (inner * normal).mean(-1, keepdim=True), value=-1)
-    of_x = inner.mul_(inverse).to(x.dtype)
-    del inner
-    of_gain = normal.mul_(gradient)
+    """Gradients of x, weight, shift and scale from that of `_normalise`, for normal = x * inverse."""
+    wide = gradient.to(normal.dtype)
+    gain = _gain(weight_D, scale).to(normal.dtype)
+    of_gain = wide * normal
+    if gain.dim() > 1 and gain.shape[-2] > 1:  # a gain for every token
+        inner = (of_gain * gain).sum(-1, keepdim=True)
+    else:
+        inner = of_gain @ (gain.mT if gain.dim() > 1 else gain.unsqueeze(-1))
+    of_gain = of_gain.sum_to_size(weight_D.shape if scale is None else scale.shape)
+    of_shift = wide.sum_to_size(scale.shape) if shifted and scale is not None else None
+    of_x = (wide * gain).addcmul_(normal, inner, value=-1 / normal.shape[-1]).mul_(inverse)
+    of_x = of_x.to(gradient.dtype)
     if scale is None:
-        return of_x, of_gain.sum_to_size(weight_D.shape), None, None
-    of_gain = of_gain.sum_to_size(scale.shape)
-    of_shift = gradient.to(inverse.dtype).sum_to_size(scale.shape) if shifted else None
+        return of_x, of_gain, None, None
     return of_x, (of_gain * (1 + scale)).sum_to_size(weight_D.shape), of_shift, of_gain * weight_D
 
 
@@ -90,7 +93,7 @@ class RMSNormFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, inverse, weight_D = ctx.saved_tensors
-        of_x, of_weight, _, _ = _of_norm(gradient, x, inverse, weight_D, False, None)
+        of_x, of_weight, _, _ = _of_norm(gradient, x * inverse, inverse, weight_D, False, None)
         return of_x, of_weight, None
 
 
@@ -118,12 +121,14 @@ class _NormedLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, inverse, weight_D, shift, scale, weight_OD = ctx.saved_tensors
-        value = _scaled(x * inverse, _gain(weight_D, scale), shift).to(gradient.dtype)
-        of_weight, of_bias = _of_parameters(gradient, value, weight_OD, ctx.biased)
+        normal = x * inverse
+        gain = _gain(weight_D, scale).to(normal.dtype)
+        value = normal * gain if shift is None else torch.addcmul(shift.to(normal.dtype), normal, gain)
+        of_weight, of_bias = _of_parameters(gradient, value.to(gradient.dtype), weight_OD, ctx.biased)
         del value
         of_value = gradient @ weight_OD.to(gradient.dtype)
         of_x, of_weight_D, of_shift, of_scale = _of_norm(
-            of_value, x, inverse, weight_D, shift is not None, scale
+            of_value, normal, inverse, weight_D, shift is not None, scale
         )
         return of_x, of_weight_D, of_shift, of_scale, None, None, of_weight, of_bias
 
@@ -183,7 +188,7 @@ class _GatedLinear(torch.autograd.Function):
             gate, up = _halves(rows)
             of_gate, of_up = _halves(of_gate_up_rows)
             active = F.silu(gate)
-            value_rows.copy_((active * up).flatten(-2))
+            torch.mul(active, up, out=value_rows.unflatten(-1, (GATE_GROUPS, -1)))
             of_value = (of_rows @ weight_DF.to(gradient.dtype)).to(gate_up.dtype)
             of_value = of_value.unflatten(-1, (GATE_GROUPS, -1))
             of_up.copy_(active.mul_(of_value))
