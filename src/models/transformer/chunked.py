@@ -4,8 +4,8 @@ torch's own kernel multiplies bfloat16 at float32's rate there. Logits are round
 about doubles the kernel's error (docs/speed.md); the softmax of a chunk is over all keys, so nothing else is
 approximate. Nothing but q, k and v is kept: the backward pass computes the weights of a chunk once more.
 
-Shapes: B batch, L queries, S keys, H heads, D head dimension; h heads and l queries of a chunk, without h
-where that is one head, since products of matrices are faster than of a batch of one.
+Shapes: B batch, L queries, S keys, H heads, D head dimension. Of a chunk: n heads, of one sample or of
+several, and l queries; n is left out where it is 1, as a product of matrices is faster than a batch of one.
 """
 
 import math
@@ -18,8 +18,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK = 2**20  # logits: 2 MB in bfloat16
-
-Heads = tuple[int, int | slice]  # of B and H
 
 
 def attend_in_chunks(
@@ -38,78 +36,102 @@ class _Chunked(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
         out_BLHD = torch.empty_like(q_BLHD, memory_format=torch.contiguous_format)
-        q, k, v, out = (each.transpose(1, 2) for each in (q_BLHD, k_BSHD, v_BSHD, out_BLHD))
-        chunks = _Chunks.of(q, k)
-        space = chunks.space(q)
+        chunks = _Chunks.of(q_BLHD, k_BSHD)
+        space = chunks.space(q_BLHD)
         for heads in chunks.heads:
+            q, k, v = (heads.of(each) for each in (q_BLHD, k_BSHD, v_BSHD))
             for rows in chunks.rows:
-                weights_hlS = _weights(q[heads][..., rows, :], k[heads], key_mask_BS, heads, space)
-                out[heads][..., rows, :] = weights_hlS @ v[heads]
+                weights_nlS = _weights(q[..., rows, :], k, heads.mask(key_mask_BS), space)
+                heads.put(weights_nlS @ v, out_BLHD, rows)
         return out_BLHD
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient_BLHD: Tensor) -> tuple[Tensor | None, ...]:
-        *given, key_mask_BS = ctx.saved_tensors
-        found = [torch.empty_like(each, memory_format=torch.contiguous_format) for each in given]
-        q, k, v, gradient = (each.transpose(1, 2) for each in (*given, gradient_BLHD))
-        of_q, of_k, of_v = (each.transpose(1, 2) for each in found)
-        scale = q.shape[-1] ** -0.5
-        chunks = _Chunks.of(q, k)
-        spaces = chunks.space(q), chunks.space(q)
+        q_BLHD, k_BSHD, v_BSHD, key_mask_BS = ctx.saved_tensors
+        given = q_BLHD, k_BSHD, v_BSHD
+        of_q, of_k, of_v = (torch.empty_like(each, memory_format=torch.contiguous_format) for each in given)
+        scale = q_BLHD.shape[-1] ** -0.5
+        chunks = _Chunks.of(q_BLHD, k_BSHD)
+        space, second_space = chunks.space(q_BLHD), chunks.space(q_BLHD)
         for heads in chunks.heads:
+            q, k, v, gradient = (heads.of(each) for each in (*given, gradient_BLHD))
             sums: list[Tensor] = []  # gradients of keys and values: many chunks add up in float32
             for rows in chunks.rows:
-                q_hlD, gradient_hlD = q[heads][..., rows, :], gradient[heads][..., rows, :]
-                weights_hlS = _weights(q_hlD, k[heads], key_mask_BS, heads, spaces[0])
-                of_values = weights_hlS.mT @ gradient_hlD
-                of_weights = torch.matmul(gradient_hlD, v[heads].mT, out=_like(weights_hlS, spaces[1]))
+                q_nlD, gradient_nlD = q[..., rows, :], gradient[..., rows, :]
+                weights_nlS = _weights(q_nlD, k, heads.mask(key_mask_BS), space)
+                of_values = weights_nlS.mT @ gradient_nlD
+                of_weights = second_space[: weights_nlS.numel()].view_as(weights_nlS)
+                torch.matmul(gradient_nlD, v.mT, out=of_weights)
                 of_logits = torch.ops.aten._softmax_backward_data.out(
-                    of_weights, weights_hlS, -1, weights_hlS.dtype, grad_input=of_weights
+                    of_weights, weights_nlS, -1, weights_nlS.dtype, grad_input=of_weights
                 )
-                of_q[heads][..., rows, :] = (of_logits @ k[heads]).mul_(scale)
-                parts = [of_logits.mT @ q_hlD, of_values]
-                if not sums:
-                    sums = parts if len(chunks.rows) == 1 else [part.float() for part in parts]
-                else:
+                heads.put((of_logits @ k).mul_(scale), of_q, rows)
+                parts = [of_logits.mT @ q_nlD, of_values]
+                if sums:
                     sums = [total.add_(part) for total, part in zip(sums, parts, strict=True)]
-            of_k[heads], of_v[heads] = sums[0].mul_(scale), sums[1]
-        return *found, None
+                else:
+                    sums = parts if len(chunks.rows) == 1 else [part.float() for part in parts]
+            heads.put(sums[0].mul_(scale), of_k)
+            heads.put(sums[1], of_v)
+        return of_q, of_k, of_v, None
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """Some heads of a sample, or all heads of some samples."""
+
+    samples: slice
+    heads: slice
+
+    def of(self, x_BLHD: Tensor) -> Tensor:
+        """[n, L, D], or [L, D] of a single head."""
+        x_nLD = x_BLHD[self.samples, :, self.heads].transpose(1, 2).flatten(0, 1)
+        return x_nLD[0] if len(x_nLD) == 1 else x_nLD
+
+    def put(self, x_nlD: Tensor, into_BLHD: Tensor, rows: slice = slice(None)) -> None:
+        """The way back."""
+        target_bhlD = into_BLHD[self.samples, rows, self.heads].transpose(1, 2)
+        target_bhlD.copy_(x_nlD.view(target_bhlD.shape))
+
+    def mask(self, key_mask_BS: Tensor | None) -> Tensor | None:
+        """True where a key may be read, [b, 1, 1, S]."""
+        return None if key_mask_BS is None else key_mask_BS[self.samples, None, None]
 
 
 @dataclass(frozen=True)
 class _Chunks:
-    """Heads of every sample, several together where they fit, and slices of their queries."""
+    """How a batch is cut: groups of heads, and slices of the queries of each."""
 
-    heads: list[Heads]
+    heads: list[_Heads]
     rows: list[slice]
-    size: int
+    logits: int  # of the largest
 
     @staticmethod
-    def of(q_BHLD: Tensor, k_BHSD: Tensor) -> "_Chunks":
-        (batch, heads, queries, _), keys = q_BHLD.shape, k_BHSD.shape[2]
-        together = min(heads, max(1, CHUNK // (queries * keys)))
-        parts = math.ceil(queries / min(queries, max(1, CHUNK // (together * keys))))
+    def of(q_BLHD: Tensor, k_BSHD: Tensor) -> "_Chunks":
+        (batch, queries, heads, _), keys = q_BLHD.shape, k_BSHD.shape[1]
+        at_once = max(1, CHUNK // (queries * keys))  # heads
+        samples, some = (min(batch, at_once // heads), heads) if at_once >= heads else (1, at_once)
+        parts = math.ceil(queries / min(queries, max(1, CHUNK // (some * keys))))
         rows = math.ceil(queries / parts)
-        groups = range(0, heads, together)
-        which = [head if together == 1 else slice(head, head + together) for head in groups]
-        slices = [slice(row, row + rows) for row in range(0, queries, rows)]
-        return _Chunks(list(product(range(batch), which)), slices, together * rows * keys)
+        groups = product(range(0, batch, samples), range(0, heads, some))
+        return _Chunks(
+            [_Heads(slice(sample, sample + samples), slice(head, head + some)) for sample, head in groups],
+            [slice(row, row + rows) for row in range(0, queries, rows)],
+            samples * some * rows * keys,
+        )
 
     def space(self, like: Tensor) -> Tensor:
-        return like.new_empty(self.size)
+        return like.new_empty(self.logits)
 
 
-def _like(chunk: Tensor, space: Tensor) -> Tensor:
-    return space[: chunk.numel()].view_as(chunk)
-
-
-def _weights(q_hlD: Tensor, k_hSD: Tensor, key_mask_BS: Tensor | None, heads: Heads, space: Tensor) -> Tensor:
+def _weights(q_nlD: Tensor, k_nSD: Tensor, mask_b11S: Tensor | None, space: Tensor) -> Tensor:
     """Softmax of the logits of a chunk, both in the space given."""
-    shape = *q_hlD.shape[:-1], k_hSD.shape[-2]
-    logits_hlS = space[: math.prod(shape)].view(shape)
-    product_of = torch.addmm if q_hlD.dim() == 2 else torch.baddbmm
-    product_of(logits_hlS, q_hlD, k_hSD.mT, beta=0, alpha=q_hlD.shape[-1] ** -0.5, out=logits_hlS)
-    if key_mask_BS is not None:
-        logits_hlS.masked_fill_(~key_mask_BS[heads[0]], float("-inf"))
-    return torch.softmax(logits_hlS, -1, out=logits_hlS)
+    shape = *q_nlD.shape[:-1], k_nSD.shape[-2]
+    logits_nlS = space[: math.prod(shape)].view(shape)
+    multiply = torch.addmm if q_nlD.dim() == 2 else torch.baddbmm
+    multiply(logits_nlS, q_nlD, k_nSD.mT, beta=0, alpha=q_nlD.shape[-1] ** -0.5, out=logits_nlS)
+    if mask_b11S is not None:
+        logits_bhlS = logits_nlS.view(len(mask_b11S), -1, *shape[-2:])
+        logits_bhlS.masked_fill_(~mask_b11S, float("-inf"))
+    return torch.softmax(logits_nlS, -1, out=logits_nlS)

@@ -17,10 +17,10 @@ def given(queries=10, keys=7, heads=3, dim=4, dtype=torch.float64):
     return [each.requires_grad_() for each in (q[:, :queries], k[:, :keys], v[:, :keys])]
 
 
-@pytest.mark.parametrize(("limit", "calls"), [(4, 60), (28, 18), (70, 6), (140, 4), (210, 2)])
+@pytest.mark.parametrize(("limit", "calls"), [(4, 60), (28, 18), (70, 6), (140, 4), (210, 2), (420, 1)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_any_cut_is_the_same_attention(monkeypatch, limit, calls, masked):
-    """10 queries read 7 keys with 3 heads in 2 samples: a row at a time up to all heads at once."""
+    """10 queries read 7 keys with 3 heads in 2 samples: a row at a time up to all samples at once."""
     monkeypatch.setattr(chunked, "CHUNK", limit)
     seen, weights = [], chunked._weights
     monkeypatch.setattr(chunked, "_weights", lambda *each: seen.append(each[0].shape) or weights(*each))
