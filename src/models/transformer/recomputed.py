@@ -48,16 +48,15 @@ def _normalise(
     x: Tensor, weight_D: Tensor, shift: Tensor | None, scale: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor]:
     """x / rms(x) * weight * (1 + scale) + shift, and 1 / rms; both at least in float32."""
-    wide = x.dtype if x.dtype.itemsize > 2 else torch.float32
-    mean = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).square_() / x.shape[-1]
+    wide = x.to(x.dtype if x.dtype.itemsize > 2 else torch.float32)
+    mean = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_() / x.shape[-1]
     inverse = mean.add_(eps).rsqrt_()
-    return _scaled(x * inverse, _gain(weight_D, scale), shift), inverse
+    return _scaled(wide * inverse, _gain(weight_D, scale), shift), inverse
 
 
 def _scaled(normal: Tensor, gain: Tensor, shift: Tensor | None) -> Tensor:
-    """In the place of its first argument."""
-    normal *= gain
-    return normal if shift is None else normal.add_(shift)
+    gain = gain.to(normal.dtype)
+    return normal * gain if shift is None else torch.addcmul(shift.to(normal.dtype), normal, gain)
 
 
 def _of_norm(
@@ -93,7 +92,9 @@ class RMSNormFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, inverse, weight_D = ctx.saved_tensors
-        of_x, of_weight, _, _ = _of_norm(gradient, x * inverse, inverse, weight_D, False, None)
+        of_x, of_weight, _, _ = _of_norm(
+            gradient, x.to(inverse.dtype) * inverse, inverse, weight_D, False, None
+        )
         return of_x, of_weight, None
 
 
@@ -121,9 +122,8 @@ class _NormedLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, inverse, weight_D, shift, scale, weight_OD = ctx.saved_tensors
-        normal = x * inverse
-        gain = _gain(weight_D, scale).to(normal.dtype)
-        value = normal * gain if shift is None else torch.addcmul(shift.to(normal.dtype), normal, gain)
+        normal = x.to(inverse.dtype) * inverse
+        value = _scaled(normal, _gain(weight_D, scale), shift)
         of_weight, of_bias = _of_parameters(gradient, value.to(gradient.dtype), weight_OD, ctx.biased)
         del value
         of_value = gradient @ weight_OD.to(gradient.dtype)

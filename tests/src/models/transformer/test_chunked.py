@@ -19,9 +19,11 @@ def given(queries=10, keys=7, heads=3, dim=4, dtype=torch.float64):
 
 @pytest.mark.parametrize(("limit", "calls"), [(4, 60), (28, 18), (70, 6), (140, 4), (210, 2), (420, 1)])
 @pytest.mark.parametrize("masked", [False, True])
-def test_any_cut_is_the_same_attention(monkeypatch, limit, calls, masked):
+@pytest.mark.parametrize("few_keys", [False, True])
+def test_any_cut_is_the_same_attention(monkeypatch, limit, calls, masked, few_keys):
     """10 queries read 7 keys with 3 heads in 2 samples: a row at a time up to all samples at once."""
     monkeypatch.setattr(chunked, "CHUNK", limit)
+    monkeypatch.setattr(chunked, "FEW_KEYS", 7 if few_keys else 6)
     seen, weights = [], chunked._weights
     monkeypatch.setattr(chunked, "_weights", lambda *each: seen.append(each[0].shape) or weights(*each))
     mask = torch.arange(7) < torch.tensor([[7], [4]]) if masked else None
@@ -34,8 +36,10 @@ def test_any_cut_is_the_same_attention(monkeypatch, limit, calls, masked):
     assert all(shape[:-1].numel() * 7 <= max(limit, 7) for shape in seen)
 
 
-def test_in_bfloat16_the_error_is_of_its_rounding(monkeypatch):
+@pytest.mark.parametrize("few_keys", [0, 96])
+def test_in_bfloat16_the_error_is_of_its_rounding(monkeypatch, few_keys):
     """Relative to float64 from the same inputs; its 8 bits are 0.4 %. Many chunks add up alike."""
+    monkeypatch.setattr(chunked, "FEW_KEYS", few_keys)
     inputs = given(96, 96, 2, 64, torch.bfloat16)
     wide = [each.detach().double().requires_grad_() for each in inputs]
     gradient = torch.randn(2, 96, 2, 64, generator=generator(1, "test.chunked"))
@@ -52,12 +56,12 @@ def test_in_bfloat16_the_error_is_of_its_rounding(monkeypatch):
             assert (value - exact).norm() / exact.norm() < 0.01
 
 
-def test_only_queries_keys_and_values_are_kept():
-    out = attend(*given(dtype=torch.bfloat16))
-    assert {tuple(each.shape) for each in out.grad_fn.saved_tensors if each is not None} == {
-        (2, 10, 3, 4),
-        (2, 7, 3, 4),
-    }
+@pytest.mark.parametrize(("few_keys", "weights"), [(6, set()), (7, {(6, 10, 7)})])
+def test_weights_are_kept_of_few_keys_only(monkeypatch, few_keys, weights):
+    monkeypatch.setattr(chunked, "FEW_KEYS", few_keys)
+    kept = [each for each in attend(*given(dtype=torch.bfloat16)).grad_fn.saved_tensors if each is not None]
+    assert {tuple(each.shape) for each in kept} == {(2, 10, 3, 4), (2, 7, 3, 4)} | weights
+    assert all(each.dtype == torch.bfloat16 for each in kept)
 
 
 @pytest.mark.parametrize(("dtype", "in_chunks"), [(torch.bfloat16, True), (torch.float32, False)])
