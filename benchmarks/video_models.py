@@ -142,6 +142,7 @@ def build(name: str, size: Size, dtype: torch.dtype) -> tuple[nn.Module, Callabl
             film, text = torch.randn(1, CHANNELS, *size.latent), text_of(1, dtype)
             return net, lambda: net(film, torch.tensor([0.5]), text)
         peer, given = build_peer(name, size, dtype)
+        peer.to(dtype)  # tables of positions that have a type of their own
         return peer.train(), lambda: peer(**given, return_dict=False)[0]
     finally:
         torch.set_default_dtype(before)

@@ -57,6 +57,15 @@ def test_models_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == ["a", "b"] * 5
 
 
+@pytest.mark.parametrize("model", ["ours", *video_models.PEERS])
+def test_a_model_is_of_one_type(model: str) -> None:
+    if model != "ours":
+        pytest.importorskip("diffusers")
+    net, _ = video_models.build(model, video_models.Size(128, 3, 256), torch.bfloat16)
+    assert {each.dtype for each in (*net.parameters(), *net.buffers())} == {torch.bfloat16}
+    assert torch.get_default_dtype() == torch.float32
+
+
 @pytest.mark.parametrize("peer", video_models.PEERS)
 def test_peers_have_our_size(peer: str) -> None:
     pytest.importorskip("diffusers")
