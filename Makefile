@@ -16,7 +16,7 @@ $(INSTALLED): requirements.lock
 
 install: $(INSTALLED)  ## Make .venv with exactly the packages of requirements.lock
 
-demo: $(INSTALLED)  ## Train the tiny models from nothing, generate films, score them (about 15 minutes on 2 cores)
+demo: $(INSTALLED)  ## Train the tiny models from nothing, generate films, score them (13 to 20 minutes on 2 cores)
 	$(BIN)/python -m src.train
 
 test: $(INSTALLED)  ## Run the whole test suite (at most 10 minutes on 2 cores, no network)
