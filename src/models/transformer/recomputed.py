@@ -62,20 +62,15 @@ def _scaled(normal: Tensor, gain: Tensor, shift: Tensor | None) -> Tensor:
 def _of_norm(
     gradient: Tensor, normal: Tensor, inverse: Tensor, weight_D: Tensor, shifted: bool, scale: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Gradients of x, weight, shift and scale from that of `_normalise`, for normal = x * inverse."""
+    """Gradients of x (in the type of normal = x * inverse), weight, shift and scale from `_normalise`'s."""
     wide = gradient.to(normal.dtype)
-    gain = _gain(weight_D, scale).to(normal.dtype)
+    of_x = wide * _gain(weight_D, scale).to(normal.dtype)
+    of_x.addcmul_(normal, (of_x * normal).mean(-1, keepdim=True), value=-1).mul_(inverse)
     of_gain = wide * normal
-    if gain.dim() > 1 and gain.shape[-2] > 1:  # a gain for every token
-        inner = (of_gain * gain).sum(-1, keepdim=True)
-    else:
-        inner = of_gain @ (gain.mT if gain.dim() > 1 else gain.unsqueeze(-1))
-    of_gain = of_gain.sum_to_size(weight_D.shape if scale is None else scale.shape)
-    of_shift = wide.sum_to_size(scale.shape) if shifted and scale is not None else None
-    of_x = (wide * gain).addcmul_(normal, inner, value=-1 / normal.shape[-1]).mul_(inverse)
-    of_x = of_x.to(gradient.dtype)
     if scale is None:
-        return of_x, of_gain, None, None
+        return of_x, of_gain.sum_to_size(weight_D.shape), None, None
+    of_gain = of_gain.sum_to_size(scale.shape)
+    of_shift = wide.sum_to_size(scale.shape) if shifted else None
     return of_x, (of_gain * (1 + scale)).sum_to_size(weight_D.shape), of_shift, of_gain * weight_D
 
 
@@ -92,10 +87,8 @@ class RMSNormFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, inverse, weight_D = ctx.saved_tensors
-        of_x, of_weight, _, _ = _of_norm(
-            gradient, x.to(inverse.dtype) * inverse, inverse, weight_D, False, None
-        )
-        return of_x, of_weight, None
+        of_x, of_weight, _, _ = _of_norm(gradient, x * inverse, inverse, weight_D, False, None)
+        return of_x.to(x.dtype), of_weight, None
 
 
 class _NormedLinear(torch.autograd.Function):
@@ -122,7 +115,7 @@ class _NormedLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, inverse, weight_D, shift, scale, weight_OD = ctx.saved_tensors
-        normal = x.to(inverse.dtype) * inverse
+        normal = x * inverse
         value = _scaled(normal, _gain(weight_D, scale), shift)
         of_weight, of_bias = _of_parameters(gradient, value.to(gradient.dtype), weight_OD, ctx.biased)
         del value
@@ -130,7 +123,7 @@ class _NormedLinear(torch.autograd.Function):
         of_x, of_weight_D, of_shift, of_scale = _of_norm(
             of_value, normal, inverse, weight_D, shift is not None, scale
         )
-        return of_x, of_weight_D, of_shift, of_scale, None, None, of_weight, of_bias
+        return of_x.to(x.dtype), of_weight_D, of_shift, of_scale, None, None, of_weight, of_bias
 
 
 @dataclass(frozen=True)

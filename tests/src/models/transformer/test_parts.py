@@ -176,6 +176,15 @@ def test_layers_of_cheap_inputs_compile_whole():
         torch.testing.assert_close(a, b)
 
 
+def test_under_autocast_the_gradient_of_a_norms_input_is_not_rounded():
+    """The residual stream is float32 there: its gradient is not of bfloat16's few values."""
+    x = randn(2, 3, 16, dtype=torch.float32).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = Linear(16, 16)(modulated(make_norm("rms", 16), x))
+    (gradient,) = torch.autograd.grad(out.float().square().sum(), x)
+    assert not torch.equal(gradient, gradient.bfloat16().float())
+
+
 def test_norms_keep_the_type_of_their_input():
     assert make_norm("rms", 16)(torch.randn(2, 16).bfloat16()).dtype == torch.bfloat16
 
