@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.cases import in_turn
+from benchmarks.cases import check_turns, in_turn
 from src import command_line, config
 from src.models.transformer.attention import attend
 from src.options import opt
@@ -39,8 +39,7 @@ class BenchConfig:
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype: {self.dtype!r} is neither float32 nor bfloat16")
-        if self.repeats < 2:
-            raise ValueError(f"repeats: the first turn warms up, so at least 2, got {self.repeats}")
+        check_turns(self.repeats)
         for size in self.sizes:
             parts = size.split("x")
             if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):

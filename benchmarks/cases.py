@@ -29,6 +29,16 @@ def cpu_seconds(call: Callable[[], Any], repeats: int, warm_ups: int = 2) -> flo
     return min(found)
 
 
+def check_turns(repeats: int) -> None:
+    """What `in_turn` can make.
+
+    Raises:
+        ValueError: fewer than 2.
+    """
+    if repeats < 2:
+        raise ValueError(f"repeats: the first turn warms up, so at least 2, got {repeats}")
+
+
 def in_turn(calls: dict[str, Callable[[], Any]], turns: int, budget: float) -> dict[str, float]:
     """Least CPU time of each of several calls in this process, over turns in which each is made once.
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.cases import in_turn, interleaved, peak_mib
+from benchmarks.cases import check_turns, in_turn, interleaved, peak_mib
 from benchmarks.record import Record
 from benchmarks.video_models import (
     ATTAINABLE,
@@ -68,8 +68,7 @@ class BenchConfig:
             for value in getattr(self, key):
                 if value not in allowed:
                     raise ValueError(f"{key}: {value!r} is none of {', '.join(map(str, allowed))}")
-        if self.repeats < 2:
-            raise ValueError(f"repeats: the first turn warms up, so at least 2, got {self.repeats}")
+        check_turns(self.repeats)
         for width in self.widths:
             if width < 64 or width % 64:
                 raise ValueError(f"widths: {width} is no multiple of 64")
