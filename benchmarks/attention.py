@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import check_turns, in_turn
-from src import command_line, config
-from src.models.transformer.attention import attend
-from src.options import opt
-from src.rng import generator
+from src.core import cli, config
+from src.core.fields import opt
+from src.core.rng import generator
+from src.models.nn.attention import attend
 
 KERNELS = ("sdpa", "matmul", "chunked")  # flash needs a GPU
 
@@ -111,4 +111,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

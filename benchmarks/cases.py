@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.record import Numbers, Record
-from src.errors import UserError
+from src.core.errors import UserError
 
 
 def cpu_seconds(call: Callable[[], Any], repeats: int, warm_ups: int = 2) -> float:

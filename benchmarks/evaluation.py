@@ -18,9 +18,9 @@ import torch
 from benchmarks.cases import cpu_seconds, interleaved, peak_mib
 from benchmarks.evaluation_libraries import METRICS, OURS, Features, Values
 from benchmarks.record import Numbers, Record
-from src import command_line, config
-from src.errors import UserError
-from src.options import opt
+from src.core import cli, config
+from src.core.errors import UserError
+from src.core.fields import opt
 
 CASES = tuple(f"{metric}/{library}" for metric, calls in METRICS.items() for library in calls)
 TOLERANCE = {"frechet": 1e-5, "kid": 1e-5, "precision_recall": 1e-3}  # relative; of shares: absolute
@@ -143,4 +143,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

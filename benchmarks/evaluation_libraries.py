@@ -25,7 +25,7 @@ class Passed(nn.Module):
 
 
 def frechet_ours(x: Features, y: Features) -> Values:
-    from eval.quality.frechet import Moments, frechet_distance
+    from eval.distribution.frechet import Moments, frechet_distance
 
     return {"distance": frechet_distance(Moments.of(x), Moments.of(y))}
 
@@ -55,7 +55,7 @@ def frechet_torchmetrics(x: Features, y: Features) -> Values:
 
 
 def kid_ours(x: Features, y: Features) -> Values:
-    from eval.quality.kid import kernel_distance
+    from eval.distribution.kid import kernel_distance
 
     return {"distance": kernel_distance(x, y).value}
 
@@ -101,7 +101,7 @@ def _error(std: float, subsets: int) -> Values:
 
 
 def manifold_ours(x: Features, y: Features) -> Values:
-    from eval.quality.manifold import manifold
+    from eval.distribution.prdc import manifold
 
     found = manifold(x, y, k=NEIGHBOURS)
     return {"precision": float(found.precision_n.mean()), "recall": float(found.recall_m.mean())}

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from src import provenance
-from src.errors import UserError
+from src.core import provenance
+from src.core.errors import UserError
 
 Numbers = dict[str, Any]
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from benchmarks.cases import cpu_seconds, interleaved, peak_mib
 from benchmarks.record import Record
-from src import command_line, config
+from src.core import cli, config
+from src.core.fields import opt
 from src.models.tae import TAE, TAEConfig
-from src.options import opt
 
 FLOOR = "frame-wise KL"
 CASES = ("TAE", FLOOR, "Wan", "HunyuanVideo", "CogVideoX")
@@ -162,4 +162,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

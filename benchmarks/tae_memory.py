@@ -16,10 +16,10 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.cases import interleaved, peak_mib
-from src import command_line, config, provenance
+from src.core import cli, config, provenance
+from src.core.fields import opt
 from src.models.tae import TAE, TAEConfig
 from src.models.tae.tiling import TilingConfig, reconstruct_stream
-from src.options import opt
 
 PIECE = 8  # frames that are made together
 
@@ -86,4 +86,4 @@ def write(out: Path, settings: BenchConfig, mib: dict[int, float]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

@@ -37,8 +37,9 @@ from benchmarks.video_models import (
     text_of,
 )
 from benchmarks.video_table import markdown
-from src import command_line, config, flow
-from src.options import opt
+from src import flow
+from src.core import cli, config
+from src.core.fields import opt
 from src.training.precision import has_bf16
 
 MODELS = (OURS, *PEERS, ATTAINABLE)
@@ -180,4 +181,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

@@ -15,11 +15,11 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from data.parts import Input, Part, Source, cut_parts, run_parts
 from data.progress import progress
 from data.sources import FilesConfig, FilesSource, SamplesConfig, SamplesSource, WorldSet, WorldSource
-from src import command_line, config, provenance
-from src.options import opt
+from data.work_units import Input, Part, Source, cut_parts, run_parts
+from src.core import cli, config, provenance
+from src.core.fields import opt
 from src.streaming.schema import DataError, DatasetInfo, PixelWriter, stable_hash
 from src.streaming.schema.dataset_index import write_json
 
@@ -125,4 +125,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

@@ -14,14 +14,14 @@ from typing import Any
 
 from rich.console import Console
 
-from eval import report
-from eval.comparison import Difference, Values, compare_systems
-from eval.results import EVERYTHING, Row, Score
-from eval.statistics import Interval
-from src.command_line import run as run_command
-from src.config import from_command_line
-from src.errors import UserError
-from src.options import opt
+from eval.core.intervals import Interval
+from eval.core.paired_tests import Difference, Values, compare_systems
+from eval.core.results import EVERYTHING, Row, Score
+from eval.reports import tables
+from src.core.cli import run as run_command
+from src.core.config import from_command_line
+from src.core.errors import UserError
+from src.core.fields import opt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +104,9 @@ def compare(config: CompareConfig) -> tuple[str, str]:
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     rows = [Row(**{**vars(row), "system": name}) for name, system in systems.items() for row in system.rows]
-    board = report.markdown(rows, scores)
+    board = tables.markdown(rows, scores)
     (out / "leaderboard.md").write_text(board, encoding="utf-8")
-    (out / "leaderboard.tex").write_text(report.latex(rows, scores), encoding="utf-8")
+    (out / "leaderboard.tex").write_text(tables.latex(rows, scores), encoding="utf-8")
     first = systems[baseline]
     parts, lines = [], [["system", "baseline", *_HEADS]]
     for name, system in systems.items():

@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.features.gathered import RowFile
-from eval.manifest import Sample, iter_manifest
-from eval.metrics import Extraction
-from eval.quality.classes import softmax
-from eval.quality.distribution import SetScore, compare, inception
-from eval.quality.published import Published
-from eval.results import EVERYTHING, Item, Measurement, Metric, Record, Row
+from eval.backbones.feature_memmap import RowFile
+from eval.core.manifest import Sample, iter_manifest
+from eval.core.results import EVERYTHING, Item, Measurement, Metric, Record, Row
+from eval.distribution.inception_score import softmax
+from eval.distribution.reference_statistics import Published
+from eval.distribution.suite import SetScore, compare, inception
+from eval.registry import Extraction
 
 _worker: tuple[list[Metric], Path] | None = None
 

@@ -18,23 +18,23 @@ import scipy
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eval import contact_sheet, html, report
-from eval.features.cache import FeatureCache
-from eval.features.local import LocalConfig
-from eval.manifest import iter_manifest
-from eval.metrics import BACKBONES, KNOWN, SUITES, Extraction, build, expand, extractors
-from eval.networks.frames import ClipsConfig
-from eval.networks.registry import NETWORK_BACKBONES, Setup
-from eval.networks.weights import ROLES, Networks, WeightsConfig
+from eval.backbones.cache import FeatureCache
+from eval.backbones.checksummed_weights import ROLES, Networks, WeightsConfig
+from eval.backbones.frame_networks import ClipsConfig
+from eval.backbones.user_program import LocalConfig
+from eval.core.manifest import iter_manifest
+from eval.core.results import Metric, Row, Score, Tally
+from eval.distribution.reference_statistics import Published, StatisticsConfig
+from eval.distribution.suite import SET_SCORES
+from eval.network_registry import NETWORK_BACKBONES, Setup
 from eval.pipeline import Kept, records, set_rows
-from eval.quality.distribution import SET_SCORES
-from eval.quality.published import Published, StatisticsConfig
-from eval.results import Metric, Row, Score, Tally
-from src import provenance
-from src.command_line import run as run_command
-from src.config import from_command_line, to_yaml
-from src.errors import UserError
-from src.options import opt
+from eval.registry import BACKBONES, KNOWN, SUITES, Extraction, build, expand, extractors
+from eval.reports import contact_sheet, html_page, tables
+from src.core import provenance
+from src.core.cli import run as run_command
+from src.core.config import from_command_line, to_yaml
+from src.core.errors import UserError
+from src.core.fields import opt
 
 _METRICS_HELP = f"{', '.join(KNOWN)}; suites: {', '.join(SUITES)}"
 _BACKBONES_HELP = ", ".join((*BACKBONES, *NETWORK_BACKBONES))
@@ -44,7 +44,7 @@ _BACKBONES_HELP = ", ".join((*BACKBONES, *NETWORK_BACKBONES))
 class EvalConfig:
     """What to score, by which metrics, and where to put it."""
 
-    manifest: str = opt("???", "JSONL manifest of samples (see eval/manifest.py)")
+    manifest: str = opt("???", "JSONL manifest of samples (see eval/core/manifest.py)")
     out: str = opt("???", "folder for results; made if it is not there")
     metrics: tuple[str, ...] = opt(("bounce",), f"metrics to compute: {_METRICS_HELP}")
     reference: str = opt("", "manifest of real samples, for distances between sets; empty for none")
@@ -126,7 +126,7 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
     scores = {metric.name: metric.scores for metric in metrics}
     scores |= {f"distribution_{each.name}": SET_SCORES for each in backbones}
     rows = [row for row in rows if row.metric in scores]
-    report.write_tables(out, rows, summary, scores)
+    tables.write_tables(out, rows, summary, scores)
     _show(config, rows, scores, summary, out)
     _print(console, config, rows, scores, judged.tally, out)
     return summary
@@ -179,7 +179,7 @@ def _show(
     if config.html_films:
         root = Path(config.manifest).resolve().parent
         first = islice(iter_manifest(config.manifest, check_files=False), config.html_films)
-        html.write_page(out / "report.html", rows, scores, summary, [(sample, root) for sample in first])
+        html_page.write_page(out / "report.html", rows, scores, summary, [(sample, root) for sample in first])
 
 
 def _progress(console: Console) -> Progress:
@@ -198,7 +198,7 @@ def _print(
     for metric in dict.fromkeys(row.metric for row in rows):
         own = [row for row in rows if row.metric == metric]
         title = f"{metric} on {Path(config.manifest).name}"
-        console.print(report.terminal(own, scores[metric], title, console))
+        console.print(tables.terminal(own, scores[metric], title, console))
         for note in dict.fromkeys(note for row in own for note in row.notes):
             console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
     for entry in tally.dropped[:10]:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from src import command_line, config
-from src.errors import UserError
-from src.experiments import pretrained
-from src.options import opt
-from src.parallel import weights
-from src.training.checkpoints import NAME, find, step_of
-from src.training.weights import Use
+from src.core import cli, config
+from src.core.errors import UserError
+from src.core.fields import opt
+from src.parallel import safetensors_io
+from src.runs import loading
+from src.training.callbacks.checkpoint import NAME, find, step_of
+from src.training.init_weights import Use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +44,19 @@ def export(settings: ExportConfig) -> Path:
             file that is there already.
     """
     run = Path(settings.run)
-    out = Path(settings.out or f"{pretrained.folder_of(run)}{weights.SUFFIX}")
-    if out.suffix != weights.SUFFIX:
-        raise UserError(f"out={settings.out}: must end in {weights.SUFFIX}")
-    checkpoint, text = find(run), pretrained.config_text(run)
-    if checkpoint.suffix == weights.SUFFIX:
+    out = Path(settings.out or f"{loading.folder_of(run)}{safetensors_io.SUFFIX}")
+    if out.suffix != safetensors_io.SUFFIX:
+        raise UserError(f"out={settings.out}: must end in {safetensors_io.SUFFIX}")
+    checkpoint, text = find(run), loading.config_text(run)
+    if checkpoint.suffix == safetensors_io.SUFFIX:
         raise UserError(f"run={run}: is exported already")
     kind = config.read_text(text).get("experiment")
     if kind not in ("tae", "video"):
         raise UserError(f"run={run}: is a run of kind {kind}; only tae and video runs have weights")
-    tensors = weights.read(checkpoint, settings.use)
+    tensors = safetensors_io.read(checkpoint, settings.use)
     step = step_of(checkpoint) if NAME.fullmatch(checkpoint.name) else 0
-    weights.write(
-        out, tensors, weights.Header(config=text, use=settings.use, step=step, source=str(checkpoint))
+    safetensors_io.write(
+        out, tensors, safetensors_io.Header(config=text, use=settings.use, step=step, source=str(checkpoint))
     )
     values = sum(tensor.numel() for tensor in tensors.values())
     Console(highlight=False).print(
@@ -67,4 +67,4 @@ def export(settings: ExportConfig) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

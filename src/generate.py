@@ -13,12 +13,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from src import command_line, config, provenance
-from src.experiments import pretrained
-from src.experiments.generation import GenerateConfig, Generator
-from src.experiments.requests import Request, read_requests, rewrite
-from src.experiments.rewriting import rewriter
-from src.training.checkpoints import find
+from src.core import cli, config, provenance
+from src.inference.pipeline import GenerateConfig, Generator
+from src.inference.prompt_rewriting import rewriter
+from src.inference.prompts import Request, read_requests, rewrite
+from src.runs import loading
+from src.training.callbacks.checkpoint import find
 
 
 def main(argv: list[str]) -> None:
@@ -38,7 +38,7 @@ def generate(settings: GenerateConfig, given: list[str]) -> Path:
     requests = rewrite(list(asked), rewriter(settings.rewrite, pictures=settings.frames == 1))
     show_rewritten(requests)
     generator = Generator(settings)
-    out = Path(settings.out or pretrained.folder_of(Path(settings.run)) / "generated")
+    out = Path(settings.out or loading.folder_of(Path(settings.run)) / "generated")
     out.mkdir(parents=True, exist_ok=True)
     record = {
         "settings": config.to_dict(settings),
@@ -70,4 +70,4 @@ def show_rewritten(requests: list[Request]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

@@ -17,16 +17,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from src import command_line, config, provenance
-from src.errors import UserError
-from src.experiments import pretrained
-from src.experiments.reconstruction import ORIGINALS, Files, Film, Scores, clips, films_of, reconstruct_film
+from src.core import cli, config, provenance
+from src.core.errors import UserError
+from src.core.fields import opt
+from src.inference.reconstruction import ORIGINALS, Files, Film, Scores, clips, films_of, reconstruct_film
 from src.models.tae import TAE
 from src.models.tae.tiling import TilingConfig
-from src.options import opt
-from src.training.checkpoints import find
+from src.runs import loading
+from src.training.callbacks.checkpoint import find
+from src.training.init_weights import Use
 from src.training.precision import Precision, autocast, resolve
-from src.training.weights import Use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def reconstruct(settings: ReconstructConfig, videos: list[Path]) -> Path:
 
 def load(settings: ReconstructConfig) -> TAE:
     """The autoencoder, checked against what it is asked to do."""
-    tae, _ = pretrained.load_tae(Path(settings.run), settings.use)
+    tae, _ = loading.load_tae(Path(settings.run), settings.use)
     if tae.config.in_channels != 3:
         raise UserError(f"run={settings.run}: in_channels is {tae.config.in_channels}, films have 3")
     try:
@@ -161,4 +161,4 @@ def table(found: list[Scores]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

@@ -7,7 +7,7 @@ is skipped, an interrupted one goes on from its last checkpoint.
 import sys
 from pathlib import Path
 
-from src import command_line, config
+from src.core import cli, config
 from src.experiments import EXPERIMENTS, experiment
 
 DEFAULT = Path("configs/recipes/tiny.yaml")
@@ -44,4 +44,4 @@ def usage() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

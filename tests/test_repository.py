@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from data.bounce.prompt_rewriter import RewritingConfig
+from data.bounce.prompts import PromptsConfig
 from data.prepare import PrepareConfig
-from data.worlds.prompts import PromptsConfig
-from data.worlds.rewriting import RewritingConfig
-from src import config
+from src.core import config
 from src.experiments import EXPERIMENTS, experiment
 from src.export import ExportConfig
 from src.generate import GenerateConfig

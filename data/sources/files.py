@@ -8,21 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data.clips import Clip, Counts, SmallFrame, cut_clips
-from data.framing import Framing, bucket_sizes, choose_framing
-from data.parts import Input
-from data.sources.listing import list_csv, list_folder, read_captions
-from src.decode import (
-    IMAGE_TYPES,
-    Frame,
-    MediaError,
-    OpenVideo,
-    at_rate,
-    open_video,
-    read_image,
-)
-from src.options import opt
-from src.rng import key
+from data.aspect_buckets import Framing, bucket_sizes, choose_framing
+from data.clip_cutting import Clip, Counts, SmallFrame, cut_clips
+from data.sources.scan import list_csv, list_folder, read_captions
+from data.work_units import Input
+from src.core.fields import opt
+from src.core.media_reader import IMAGE_TYPES, Frame, MediaError, OpenVideo, at_rate, open_video, read_image
+from src.core.rng import key
 from src.streaming.schema import DataError, PixelRecord, Rejection, content_sha256
 
 FILES_VERSION = 1  # raise when the same file would give other records

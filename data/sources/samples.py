@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.parts import Input
 from data.sources.files import FILES_VERSION, ClipConfig, media_records
-from src.decode import MediaError, open_video
-from src.options import opt
+from data.work_units import Input
+from src.core.fields import opt
+from src.core.media_reader import MediaError, open_video
 from src.streaming.schema import DataError, PixelRecord, Rejection, file_sha256
 
 CAPTIONS = {

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from data.parts import Input
-from data.worlds.bounce import WORLD_VERSION, film
-from data.worlds.captions import WORDINGS, worded
-from data.worlds.config import WorldConfig
-from src.options import opt
+from data.bounce.captions import WORDINGS, worded
+from data.bounce.config import WorldConfig
+from data.bounce.world import WORLD_VERSION, film
+from data.work_units import Input
+from src.core.fields import opt
 from src.streaming.schema import PixelRecord, Rejection, content_sha256
 
 VAL_SEEDS = 5_000_000  # validation films start here, beyond every training film

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from eval.media import Video, read_video
-from eval.networks.frames import Dino
-from eval.networks.joint import Clip, unit
-from eval.networks.pictures import chosen
-from eval.networks.towers import Towers
-from eval.results import SHARE, Item, Measurement, Score
+from eval.backbones.clip_clap import Clip, unit
+from eval.backbones.exported_programs import Towers
+from eval.backbones.frame_networks import Dino
+from eval.backbones.preprocessing import chosen
+from eval.core.results import SHARE, Item, Measurement, Score
+from eval.core.video import Video, read_video
 
 Text = Callable[[str], tuple[np.ndarray, bool]]
 

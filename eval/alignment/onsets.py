@@ -12,8 +12,8 @@ import scipy
 from scipy.ndimage import maximum_filter1d, median_filter
 from scipy.signal import stft
 
-from eval.results import SHARE, Item, Measurement, Score
-from eval.sound import Sound
+from eval.core.audio import Sound
+from eval.core.results import SHARE, Item, Measurement, Score
 
 HOP_S, WINDOW_S = 0.005, 0.02
 LEAST_GAP_S = 0.05  # onsets closer than this are one

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.networks.joint import Clap, Clip
-from eval.networks.pictures import chosen
-from eval.networks.towers import Towers
-from eval.results import SHARE, Item, Measurement, Score
+from eval.backbones.clip_clap import Clap, Clip
+from eval.backbones.exported_programs import Towers
+from eval.backbones.preprocessing import chosen
+from eval.core.results import SHARE, Item, Measurement, Score
 
 _CUT = Score(-1, SHARE, "texts longer than the network reads: their end is cut, the mark of the end kept")
 

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.draws import generator
+from eval.core.draws import generator
+from eval.core.manifest import Sample
 from eval.loaders.media_files import open_text
-from eval.manifest import Sample
 
 MINI = 381  # prompts of the paper's ablations, whose list is not published
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from eval.manifest import MEDIA_KEYS, TEXT_KEYS, Sample
+from eval.core.manifest import MEDIA_KEYS, TEXT_KEYS, Sample
 
 KINDS = {
     "video": {".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif"},

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.features.cache import FeatureCache
-from eval.features.extractor import Extractor
-from eval.results import Item, Measurement, Score
+from eval.backbones.cache import FeatureCache
+from eval.backbones.extractor import Extractor
+from eval.core.results import Item, Measurement, Score
 
 
 class Consistency:

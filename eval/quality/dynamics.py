@@ -13,9 +13,9 @@ import av
 import numpy as np
 from av.filter import Graph
 
-from eval.media import Video
-from eval.networks.weights import Network, load_state
-from eval.results import SHARE, Item, Measurement, Score
+from eval.backbones.checksummed_weights import Network, load_state
+from eval.core.results import SHARE, Item, Measurement, Score
+from eval.core.video import Video
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.media import Video
-from eval.results import Item, Measurement, Score
+from eval.core.results import Item, Measurement, Score
+from eval.core.video import Video
 
 CAP = 100.0  # dB for equal frames, whose PSNR is infinite and would swallow every mean
 SMALLEST = 11 * 2**4 - 10  # pixels that five scales of an 11-pixel window need (more than 160)

@@ -6,8 +6,8 @@ import numpy as np
 import scipy
 from scipy.signal import stft
 
-from eval.results import SHARE, Item, Measurement, Score
-from eval.sound import Sound
+from eval.core.audio import Sound
+from eval.core.results import SHARE, Item, Measurement, Score
 
 SILENCE_DB, CLIP_LEVEL, ROLL_OFF_DB = -60.0, 0.999, -60.0
 WINDOW_S = 0.02

@@ -17,9 +17,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.special import gamma
 
-from eval.features.extractor import checked_weights, spread
-from eval.quality.features import Array
-from eval.results import Item, Measurement, Score
+from eval.backbones.extractor import checked_weights, spread
+from eval.core.results import Item, Measurement, Score
+from eval.distribution.feature_arrays import Array
 
 PATCH, SIGMA, RADIUS, NUM_FRAMES = 96, 7 / 6, 3, 8
 SMALLEST = 2 * PATCH + 2

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.networks.weights import Network, load_state
+from eval.backbones.checksummed_weights import Network, load_state
+from eval.core.results import Item, Measurement, Score
 from eval.quality.fidelity import same_kind
-from eval.results import Item, Measurement, Score
 
 if TYPE_CHECKING:
     import torch

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.features.extractor import checked_weights
-from eval.networks.weights import load_state
-from eval.quality.sound_fidelity import aligned, made_real
-from eval.results import SHARE, Item, Measurement, Score
-from eval.sound import Sound
+from eval.backbones.checksummed_weights import load_state
+from eval.backbones.extractor import checked_weights
+from eval.core.audio import Sound
+from eval.core.results import SHARE, Item, Measurement, Score
+from eval.quality.spectral import aligned, made_real
 
 if TYPE_CHECKING:
     import torch

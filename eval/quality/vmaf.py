@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from eval.features.extractor import checked_weights
+from eval.backbones.extractor import checked_weights
+from eval.core.results import Item, Measurement, Score
 from eval.quality.fidelity import CAP, same_kind
-from eval.results import Item, Measurement, Score
 
 MODELS = {"vmaf": "vmaf_v0.6.1", "vmaf_neg": "vmaf_v0.6.1neg"}
 # frames meet by their number, whatever time stamps the two files carry

@@ -4,7 +4,7 @@ import difflib
 import importlib
 from types import ModuleType
 
-from src.config import ConfigError
+from src.core.config import ConfigError
 
 EXPERIMENTS = {
     "recipe": "an ordered chain of stages",

@@ -9,13 +9,13 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from src.errors import UserError
-from src.experiments import pretrained, run_directory, video
-from src.options import opt
-from src.parallel import storage
-from src.streaming.media_data import MediaData
-from src.training.checkpoints import checkpoint_dir
-from src.training.weights import Use, average
+from src.core.errors import UserError
+from src.core.fields import opt
+from src.parallel import checkpoint_io
+from src.runs import loading, run_directory, video
+from src.streaming.datamodule import MediaData
+from src.training.callbacks.checkpoint import checkpoint_dir
+from src.training.init_weights import Use, average
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ def run(config: Config) -> None:
         payload: dict = {"state_dict": mean}
         if config.validate:
             payload["val_metrics"] = validation(mean, chosen[0])
-        storage.write_file(payload, checkpoint_dir(run_dir) / "step-00000000.ckpt")
-        text = pretrained.config_text(Path(config.inputs[0]))
+        checkpoint_io.write_file(payload, checkpoint_dir(run_dir) / "step-00000000.ckpt")
+        text = loading.config_text(Path(config.inputs[0]))
         (run_dir / "config.yaml").write_text(text, encoding="utf-8")
         if run_directory.is_first_rank():
             console.print(f"{run_dir}: mean of {', '.join(map(str, chosen))}", soft_wrap=True)
@@ -79,11 +79,11 @@ def validation(weights: dict[str, Tensor], run: Path) -> dict[str, float]:
     Raises:
         UserError: the run has no validation data.
     """
-    config = pretrained.run_config(video.Config, run)
+    config = loading.run_config(video.Config, run)
     loader = MediaData(config.data, config.train.seed, num_steps=1).val_dataloader()
     if not len(loader):
         raise UserError(f"{run}: has no validation data (data.val is empty)")
-    module = pretrained.video_module(config, weights, run)
+    module = loading.video_module(config, weights, run)
     module.on_validation_epoch_start()
     for number, batch in enumerate(loader):
         module.validation_step(batch, number)

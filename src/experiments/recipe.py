@@ -12,15 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from src.experiments import commands, run_directory
-from src.options import opt
+from src.core.fields import opt
+from src.runs import run_directory, steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One command of a recipe."""
 
-    command: commands.Command = opt("train", "which command runs it")
+    command: steps.Command = opt("train", "which command runs it")
     config: str = opt("", "the command's config file; empty for none")
     set: dict[str, Any] = opt({}, "overrides for the command (key: value, dotted or nested)")
     skip: bool = opt(False, "leave this stage out")
@@ -49,11 +49,11 @@ def run(config: Config) -> None:
             words = command(config, name, stage)
             record = run_dir / "stages" / f"{name}.json"
             title = f"[bold]\\[{number}/{len(stages)}] {name}[/bold]"
-            if commands.finished(record, f"stage {name}", words, run_dir):
+            if steps.finished(record, f"stage {name}", words, run_dir):
                 console.print(f"{title}: finished before, skipped")
                 continue
             console.print(f"{title}: python -m {escape(' '.join(words))}", soft_wrap=True)
-            seconds = commands.once(record, f"stage {name}", words, run_dir)
+            seconds = steps.once(record, f"stage {name}", words, run_dir)
             console.print(f"{title}: done in {_clock(seconds or 0.0)}")
         console.print(
             f"\n[bold]{config.name}[/bold]: all stages done ({_clock(time.perf_counter() - started)})"
@@ -64,14 +64,14 @@ def run(config: Config) -> None:
 
 def command(config: Config, name: str, stage: Stage) -> list[str]:
     """The words after `python -m` for one stage."""
-    words = [commands.MODULES[stage.command]]
+    words = [steps.MODULES[stage.command]]
     if stage.config:
         words.append(stage.config)
     if stage.command == "train":
         if config.hardware:
             words.append(config.hardware)
         words.append(f"run_dir={config.run_dir}/{name}")
-    return words + commands.settings(stage.set)
+    return words + steps.settings(stage.set)
 
 
 def _clock(seconds: float) -> str:

@@ -6,13 +6,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from src.flow.adaptive import dormand_prince
+from src.core.fields import opt
 from src.flow.diffusion import ddim
+from src.flow.dopri5 import dormand_prince
 from src.flow.guidance import classifier_free
-from src.flow.objective import Objective
+from src.flow.loss import Objective
 from src.flow.schedules import Variant, cosine, linear, linear_quadratic
 from src.flow.solvers import SOLVERS, OnStep, Velocity
-from src.options import opt
 
 
 @dataclass(frozen=True, kw_only=True)

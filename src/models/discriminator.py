@@ -9,7 +9,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.options import opt
+from src.core.fields import opt
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from src.parallel.storage import CheckpointError
+from src.parallel.checkpoint_io import CheckpointError
 
 
 def check(path: Path, found: Mapping[str, torch.Size], expected: Mapping[str, torch.Size]) -> None:

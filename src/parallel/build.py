@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from src.parallel.initialise import fill_sharded, initialise
-from src.parallel.layout import Layout, compile_groups, shard
+from src.parallel.fsdp import Layout, compile_groups, shard
+from src.parallel.meta_init import fill_sharded, initialise
 
 
 def build_network(factory: Callable[[], nn.Module], seed: int, layout: Layout) -> nn.Module:

@@ -6,14 +6,14 @@ Everything is kept, as if one process had written it. Weights alone: `python -m 
 import sys
 from pathlib import Path
 
-from src import command_line
-from src.errors import UserError
-from src.parallel import storage
+from src.core import cli
+from src.core.errors import UserError
+from src.parallel import checkpoint_io
 
 
 def consolidate(checkpoint: Path, out: Path) -> None:
     """Write `checkpoint` (either format) to one file."""
-    storage.write_file(storage.read(checkpoint), out)
+    checkpoint_io.write_file(checkpoint_io.read(checkpoint), out)
 
 
 def main(argv: list[str]) -> None:
@@ -23,4 +23,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(cli.run(main))

@@ -10,19 +10,19 @@ from lightning.pytorch.strategies import ModelParallelStrategy, SingleDeviceStra
 from torch import Tensor
 from torch.optim import Optimizer
 
-from src.parallel import architecture, state, storage
-from src.parallel.layout import ParallelConfig
-from src.parallel.storage import CheckpointError
+from src.parallel import architecture, checkpoint_io, state_dict
+from src.parallel.checkpoint_io import CheckpointError
+from src.parallel.fsdp import ParallelConfig
 
 
 class AtomicCheckpointIO(CheckpointIO):
     """Whole files or none: see `storage`."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        storage.write_file(checkpoint, Path(path))
+        checkpoint_io.write_file(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        return storage.read(Path(path))
+        return checkpoint_io.read(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
@@ -32,7 +32,7 @@ class OneProcess(SingleDeviceStrategy):
     """One process, one device; refuses a checkpoint that does not fit before anything is loaded."""
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        checkpoint = storage.read(Path(checkpoint_path))
+        checkpoint = checkpoint_io.read(Path(checkpoint_path))
         assert self.lightning_module is not None
         _check(Path(checkpoint_path), checkpoint["state_dict"], self.lightning_module)
         return checkpoint
@@ -53,13 +53,13 @@ class Sharded(ModelParallelStrategy):
     def lightning_module_state_dict(self) -> dict[str, Any]:
         if self._save_distributed_checkpoint:
             return dict(self._module.state_dict())
-        return state.gather_module(self._module, keep=self.is_global_zero)
+        return state_dict.gather_module(self._module, keep=self.is_global_zero)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         optimizer = getattr(optimizer, "_optimizer", optimizer)
         if self._save_distributed_checkpoint:
-            return state.named_optimizer(self._module, optimizer)
-        return state.gather_optimizer(optimizer, keep=self.is_global_zero)
+            return state_dict.named_optimizer(self._module, optimizer)
+        return state_dict.gather_optimizer(optimizer, keep=self.is_global_zero)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
         path = Path(self.broadcast(str(filepath)))
@@ -68,7 +68,7 @@ class Sharded(ModelParallelStrategy):
             for number, named in enumerate(checkpoint.pop("optimizer_states", [])):
                 tensors |= {f"optimizer_{number}/{k}": v for k, v in named["tensors"].items()}
                 checkpoint.setdefault("optimizer_groups", []).append(named["groups"])
-            storage.write_shards(tensors, checkpoint, path, first=self.is_global_zero)
+            checkpoint_io.write_shards(tensors, checkpoint, path, first=self.is_global_zero)
             return
         failure = None
         if self.is_global_zero:
@@ -82,30 +82,30 @@ class Sharded(ModelParallelStrategy):
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         path = Path(self.broadcast(str(checkpoint_path)))
-        if storage.is_sharded(path):
+        if checkpoint_io.is_sharded(path):
             return self._load_shards(path)
-        checkpoint = storage.read(path, mmap=True)
+        checkpoint = checkpoint_io.read(path, mmap=True)
         weights = checkpoint.pop("state_dict")
         _check(path, weights, self._module)
-        state.scatter_module(self._module, weights)
+        state_dict.scatter_module(self._module, weights)
         for optimizer, saved in zip(self.optimizers, checkpoint.pop("optimizer_states"), strict=True):
-            state.scatter_optimizer(optimizer, saved)
+            state_dict.scatter_optimizer(optimizer, saved)
         return checkpoint
 
     def _load_shards(self, path: Path) -> dict[str, Any]:
         """Each process reads its own part only."""
-        index = storage.tensor_index(path)
+        index = checkpoint_io.tensor_index(path)
         found = {k.removeprefix("model/"): size for k, (size, _) in index.items() if k.startswith("model/")}
         architecture.check(path, found, {k: v.shape for k, v in self._module.state_dict().items()})
         tensors: dict[str, Tensor] = {f"model/{k}": v for k, v in self._module.state_dict().items()}
-        storage.load_into(tensors, path)
-        meta = storage.read_meta(path)
+        checkpoint_io.load_into(tensors, path)
+        meta = checkpoint_io.read_meta(path)
         for number, (optimizer, groups) in enumerate(
             zip(self.optimizers, meta.pop("optimizer_groups"), strict=True)
         ):
             prefix = f"optimizer_{number}/"
             sizes = {k: v for k, v in index.items() if k.startswith(prefix)}
-            state.load_named_optimizer(optimizer, groups, prefix, sizes, path)
+            state_dict.load_named_optimizer(optimizer, groups, prefix, sizes, path)
         return meta
 
 

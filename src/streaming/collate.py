@@ -2,9 +2,9 @@
 
 import torch
 
-from src.rng import key, numpy_generator
-from src.streaming.batches import ClipBatch, LatentBatch
-from src.streaming.plan import Draw
+from src.core.rng import key, numpy_generator
+from src.streaming.batch import ClipBatch, LatentBatch
+from src.streaming.batch_sampler import Draw
 from src.streaming.schema import LatentRecord, PixelRecord
 
 

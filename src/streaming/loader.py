@@ -10,11 +10,11 @@ from typing import Any
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from src.lifeline import Lifeline
-from src.streaming.batches import Batch
-from src.streaming.bucket_plan import deal
+from src.core.process_guard import Lifeline
+from src.streaming.batch import Batch
+from src.streaming.batch_sampler import BatchPlan, Draw, ValidationPlan
+from src.streaming.buckets import deal
 from src.streaming.collate import collate_clips, collate_latents
-from src.streaming.plan import BatchPlan, Draw, ValidationPlan
 from src.streaming.reader import Dataset
 from src.streaming.schema import Bucket, LatentRecord, PixelRecord
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from src.options import opt
-from src.parallel.layout import ParallelConfig
-from src.training.schedule import Schedule
+from src.core.fields import opt
+from src.parallel.fsdp import ParallelConfig
+from src.training.optim.lr_schedule import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import attention
-from src.errors import UserError
+from src.core.errors import UserError
 
 
 def lines(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import cases, tae, tae_memory
-from src.errors import UserError
+from src.core.errors import UserError
 
 
 def test_one_case_measures_every_phase() -> None:

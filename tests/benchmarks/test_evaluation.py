@@ -5,7 +5,7 @@ import pytest
 from benchmarks import evaluation
 from benchmarks.evaluation_libraries import METRICS
 from benchmarks.record import Record
-from src.errors import UserError
+from src.core.errors import UserError
 
 
 @pytest.mark.parametrize("metric", METRICS)

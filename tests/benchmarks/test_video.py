@@ -11,7 +11,7 @@ import torch
 from benchmarks import cases, record, video, video_models
 from benchmarks.record import Record
 from benchmarks.video_table import markdown
-from src.errors import UserError
+from src.core.errors import UserError
 
 PHASES = ("forward", "train", "checkpointed")
 

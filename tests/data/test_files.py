@@ -7,11 +7,11 @@ import pytest
 
 from data.prepare import PrepareConfig, prepare
 from data.sources import ClipConfig, FilesConfig, FilesSource
-from data.sources.listing import list_csv
-from src.decode import MediaError
+from data.sources.scan import list_csv
+from src.core.media_reader import MediaError
 from src.streaming.reader import Dataset
 from src.streaming.schema import DataError, Rejection
-from tests.data.films import write_folder, write_image, write_video
+from tests.fixtures.video_files import write_folder, write_image, write_video
 
 CLIP = ClipConfig(size=32, multiple=8, lengths=(8, 16))
 
@@ -80,7 +80,7 @@ def test_good_files_become_records_and_bad_ones_reasons(
 
 
 def test_a_broken_end_keeps_the_clips_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from src.decode import OpenVideo
+    from src.core.media_reader import OpenVideo
 
     whole = OpenVideo.frames
 

@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from data.parts import Part, cut_parts, do_part, run_parts
+from data.bounce.config import WorldConfig
 from data.prepare import PrepareConfig, main, prepare
 from data.sources import FilesConfig, FilesSource, SamplesConfig, SamplesSource, WorldSet
 from data.sources.samples import CAPTIONS
-from data.worlds.config import WorldConfig
-from src import command_line
+from data.work_units import Part, cut_parts, do_part, run_parts
+from src.core import cli
 from src.streaming.reader import Dataset
 from src.streaming.schema import DataError, PixelWriter
 from src.streaming.schema import part_writer as writer_module
-from tests.data.sources import ToySource
-from tests.src.streaming.toys import tree
+from tests.fixtures.toy_data import tree
+from tests.fixtures.toy_sources import ToySource
 
 ONE = WorldConfig(max_objects=1, cameras=("static shot",))
 
@@ -96,7 +96,7 @@ def test_kill_9_and_start_again_does_only_what_is_missing(
     whole = run_toy(tmp_path / "whole", ToySource(40), 0)
     code = (
         "from pathlib import Path\n"
-        "from tests.data.sources import ToySource\n"
+        "from tests.fixtures.toy_sources import ToySource\n"
         "from tests.data.test_prepare import run_toy\n"
         "if __name__ == '__main__':\n"
         f"    run_toy(Path({str(tmp_path / 'cut')!r}), ToySource(40, seconds=0.05), 1)\n"
@@ -129,7 +129,7 @@ def test_kill_9_and_start_again_does_only_what_is_missing(
         again.append(part.number)
         return do_part(source, part)
 
-    monkeypatch.setattr("data.parts.do_part", noted)
+    monkeypatch.setattr("data.work_units.do_part", noted)
     assert run_toy(tmp_path / "cut", ToySource(40), 0) == whole
     assert again == sorted(set(range(10)) - done)
 
@@ -218,7 +218,7 @@ def test_progress_on_a_terminal_shows_time_left(tmp_path: Path) -> None:
 )
 def test_mistakes_end_with_code_2_and_one_line(arguments, words, capsys, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert command_line.run(main, arguments) == 2
+    assert cli.run(main, arguments) == 2
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
@@ -226,11 +226,11 @@ def test_mistakes_end_with_code_2_and_one_line(arguments, words, capsys, tmp_pat
 
 
 def test_help_and_print(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command_line.run(main, ["--help"]) == 0
+    assert cli.run(main, ["--help"]) == 0
     text = capsys.readouterr().out
     assert "files.clip.cut_threshold" in text
     assert "python -m data.prepare" in text
-    assert command_line.run(main, ["--print", "out=x", "world.v.films=3"]) == 0
+    assert cli.run(main, ["--print", "out=x", "world.v.films=3"]) == 0
     assert "films: 3" in capsys.readouterr().out
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from eval import results
-from eval.features.local import LocalConfig
-from eval.manifest import Sample, iter_manifest, write_manifest
-from eval.media import write_video
+from eval.backbones.user_program import LocalConfig
+from eval.core import results
+from eval.core.manifest import Sample, iter_manifest, write_manifest
+from eval.core.video import write_video
 from eval.run import EvalConfig, score
-from src.errors import UserError
-from tests.eval.films import waves
+from src.core.errors import UserError
+from tests.fixtures.videos import waves
 
 METRICS = ("frames", "fidelity", "bounce", *(("vmaf",) if find_spec("imageio_ffmpeg") else ()))
 

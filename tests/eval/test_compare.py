@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from eval.compare import CompareConfig, compare, main
-from eval.comparison import compare_systems, holm, permutation_p
-from eval.manifest import Sample, write_manifest
-from eval.media import write_video
+from eval.core.manifest import Sample, write_manifest
+from eval.core.paired_tests import compare_systems, holm, permutation_p
+from eval.core.video import write_video
 from eval.run import EvalConfig, score
-from src.errors import UserError
-from tests.eval.films import waves
+from src.core.errors import UserError
+from tests.fixtures.videos import waves
 
 
 def test_permutation_test_against_all_flips_and_the_t_test():

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from src.command_line import run
+from src.core.cli import run
 
 NEEDED = {
     "run": ["manifest=m", "out=o"],

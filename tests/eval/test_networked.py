@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from eval.alignment.text import VideoText
-from eval.features.cache import FeatureCache
-from eval.manifest import Sample
-from eval.media import read_video, write_video
-from eval.networks.registry import NETWORK_BACKBONES, NETWORKED, Setup
-from eval.networks.weights import Networks, WeightsConfig
+from eval.backbones.cache import FeatureCache
+from eval.backbones.checksummed_weights import Networks, WeightsConfig
+from eval.core.audio import write_sound
+from eval.core.manifest import Sample
+from eval.core.results import Item
+from eval.core.video import read_video, write_video
+from eval.network_registry import NETWORK_BACKBONES, NETWORKED, Setup
 from eval.quality.dynamics import BlockMotion, block_shifts, judged, largest
-from eval.quality.frames import steps
-from eval.results import Item
-from eval.sound import write_sound
-from tests.eval import checkpoints
-from tests.eval.films import waves
+from eval.quality.low_level import steps
+from tests.fixtures import network_checkpoints
+from tests.fixtures.videos import waves
 
 RED, BLUE, GREY = (220, 10, 10), (10, 10, 220), (128, 128, 128)
 
@@ -58,12 +58,12 @@ def values(name, made, sample):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    return checkpoints.save_clip(tmp_path_factory.mktemp("clip"))
+    return network_checkpoints.save_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
 def dino(tmp_path_factory):
-    return checkpoints.save_dino(tmp_path_factory.mktemp("dino"))
+    return network_checkpoints.save_dino(tmp_path_factory.mktemp("dino"))
 
 
 def test_clip_score_is_the_mean_over_frames_and_counts_cut_texts(tmp_path, clip):
@@ -82,7 +82,7 @@ def test_clip_score_is_the_mean_over_frames_and_counts_cut_texts(tmp_path, clip)
 
 
 def test_viclip_and_imagebind_in_a_space_of_colours(tmp_path):
-    folder = checkpoints.save_joint_towers(tmp_path / "towers")
+    folder = network_checkpoints.save_joint_towers(tmp_path / "towers")
     made = setup(tmp_path, viclip=folder, imagebind=folder)
     right = values("viclip", made, item(tmp_path, video=plain(RED), prompt="the red circle"))
     wrong = values("viclip", made, item(tmp_path, video=plain(RED), prompt="the blue circle"))
@@ -103,10 +103,10 @@ def test_viclip_and_imagebind_in_a_space_of_colours(tmp_path):
 
 
 def test_contracts_that_do_not_say_what_they_must(tmp_path):
-    folder = checkpoints.save_joint_towers(tmp_path / "towers")
+    folder = network_checkpoints.save_joint_towers(tmp_path / "towers")
     with pytest.raises(ValueError, match=r"contract\.json names no tower 'image'"):
         NETWORKED["identity_face"](setup(tmp_path, face=folder), "identity_face")
-    video = {"program": "video.pt", "frames": 4, **checkpoints.PIXELS}
+    video = {"program": "video.pt", "frames": 4, **network_checkpoints.PIXELS}
     for contract, message in (
         ({"model": "M", "video": {**video, "frame": 4}}, "video.frame is unknown; known are clips, fps"),
         ({"model": "M", "video": {"program": "video.pt"}}, "missing 4 required"),
@@ -114,13 +114,13 @@ def test_contracts_that_do_not_say_what_they_must(tmp_path):
         ({"video": video}, "model"),
         ({"model": "M", "video": {**video, "program": "v.pt"}}, "names v.pt, there is no such file"),
     ):
-        checkpoints.save_contract(folder, contract)
+        network_checkpoints.save_contract(folder, contract)
         with pytest.raises(ValueError, match=message):
             NETWORKED["viclip"](setup(tmp_path, viclip=folder), "viclip")
 
 
 def test_desync_reads_the_offset_of_both_windows(tmp_path):
-    made = setup(tmp_path, synchformer=checkpoints.save_sync(tmp_path / "sync"))
+    made = setup(tmp_path, synchformer=network_checkpoints.save_sync(tmp_path / "sync"))
     for late_s, wanted, near in (((0, 0), 0, 1), ((0.4, 0.4), 0.4, 0), ((-0.2, 0.4), 0.3, 0.5)):
         film, sound = plain((0, 0, 0), 20, 16), np.zeros(2000)
         for flash, late in zip((5, 14), late_s, strict=True):
@@ -142,7 +142,7 @@ def test_identity_finds_the_face_and_its_best_and_worst_frame(tmp_path):
 
     yellow, red, dark = (250, 250, 20), (250, 60, 20), (0, 0, 0)
     film = np.concatenate([face(yellow, 4), face((250, 160, 20), 12), plain(dark, 1), face(yellow, 8)])
-    made = setup(tmp_path, face=checkpoints.save_face(tmp_path / "face"))
+    made = setup(tmp_path, face=network_checkpoints.save_face(tmp_path / "face"))
     found = values("identity_face", made, item(tmp_path, video=film, reference=face(yellow, 16)))
     assert found["identity_face_found"] == 0.75
     assert found["identity_face_best"] > 0.999
@@ -174,7 +174,7 @@ def test_identity_of_whole_pictures_and_vbenchs_consistency(tmp_path, clip, dino
 
 
 def test_edits_go_where_the_captions_go(tmp_path, clip, dino):
-    towers = checkpoints.save_joint_towers(tmp_path / "towers")
+    towers = network_checkpoints.save_joint_towers(tmp_path / "towers")
     made = setup(tmp_path, clip=clip, dino=dino, viclip=towers)
     captions = {"source_caption": "a red circle", "output_caption": "a blue circle"}
     right = item(tmp_path, source=plain(RED), video=plain(BLUE), **captions)
@@ -205,8 +205,8 @@ def test_imaging_aesthetic_and_smoothness(tmp_path, clip):
         tmp_path,
         clip_l14=clip,
         aesthetic=tmp_path / "head.pth",
-        musiq=save_dynamic(checkpoints.Brightness(), tmp_path / "musiq.pt2", 1),
-        interpolation=checkpoints.save_script(checkpoints.Middle(), tmp_path / "middle.pt"),
+        musiq=save_dynamic(network_checkpoints.Brightness(), tmp_path / "musiq.pt2", 1),
+        interpolation=network_checkpoints.save_script(network_checkpoints.Middle(), tmp_path / "middle.pt"),
     )
     film = waves(0)
     sample = item(tmp_path, video=film)
@@ -273,7 +273,7 @@ def test_the_rule_of_the_dynamic_degree():
 
 
 def test_fvd_takes_the_clips_it_says(tmp_path):
-    path = checkpoints.save_script(checkpoints.I3dLike(), tmp_path / "i3d.pt")
+    path = network_checkpoints.save_script(network_checkpoints.I3dLike(), tmp_path / "i3d.pt")
     film = np.arange(0, 240, 8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 24, 32, 3), np.uint8)
     write_video(tmp_path / "a.mp4", film, 8, crf=0)
     shown = read_video(tmp_path / "a.mp4").frames_THWC[..., 0].mean((1, 2)) / 127.5 - 1
@@ -295,7 +295,7 @@ def test_fvd_takes_the_clips_it_says(tmp_path):
         extractor.extract(tmp_path / "b.mp4")
     with pytest.raises(ValueError, match="I3D takes 10 frames or more, got 6"):
         type(made.clips)(num_frames=6)
-    other = checkpoints.save_script(checkpoints.I3dLike(dim=60), tmp_path / "other.pt")
+    other = network_checkpoints.save_script(network_checkpoints.I3dLike(dim=60), tmp_path / "other.pt")
     with pytest.raises(ValueError, match="gives 60 numbers, i3d gives 400"):
         NETWORK_BACKBONES["i3d"](setup(tmp_path, i3d=other), "i3d").extract(tmp_path / "a.mp4")
 
@@ -305,7 +305,9 @@ def test_inception_is_fed_as_clean_fid_feeds_it(tmp_path):
     from cleanfid.resize import build_resizer
 
     torch.manual_seed(0)
-    path = checkpoints.save_script(checkpoints.InceptionLike(), tmp_path / "inception-2015-12-05.pt")
+    path = network_checkpoints.save_script(
+        network_checkpoints.InceptionLike(), tmp_path / "inception-2015-12-05.pt"
+    )
     write_video(tmp_path / "a.mp4", waves(0, 2, 40), 8, crf=0)
     made = setup(tmp_path, inception=path)
     extractor = NETWORK_BACKBONES["inception"](made, "inception")
@@ -319,7 +321,7 @@ def test_inception_is_fed_as_clean_fid_feeds_it(tmp_path):
         theirs = reference(torch.tensor(pictures).permute(0, 3, 1, 2).float())
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert extractor.distance == "fid"
-    other = checkpoints.save_script(checkpoints.Middle(), tmp_path / "middle.pt")
+    other = network_checkpoints.save_script(network_checkpoints.Middle(), tmp_path / "middle.pt")
     with pytest.raises(ValueError, match="it is not clean-fid's Inception"):
         NETWORK_BACKBONES["inception"](setup(tmp_path, inception=other), "inception").extract(
             tmp_path / "a.mp4"

@@ -6,17 +6,17 @@ import socket
 import numpy as np
 import pytest
 
-from eval.features.cache import FeatureCache
-from eval.manifest import Sample, write_manifest
-from eval.media import write_video
-from eval.networks.frames import ClipsConfig
-from eval.networks.registry import NETWORK_BACKBONES, Setup
-from eval.networks.weights import Networks, WeightsConfig
+from eval.backbones.cache import FeatureCache
+from eval.backbones.checksummed_weights import Networks, WeightsConfig
+from eval.backbones.frame_networks import ClipsConfig
+from eval.core.audio import write_sound
+from eval.core.manifest import Sample, write_manifest
+from eval.core.video import write_video
+from eval.network_registry import NETWORK_BACKBONES, Setup
 from eval.run import EvalConfig, main, score
-from eval.sound import write_sound
-from src.errors import UserError
-from tests.eval import checkpoints
-from tests.eval.films import waves
+from src.core.errors import UserError
+from tests.fixtures import network_checkpoints
+from tests.fixtures.videos import waves
 
 METRICS = ("clip_score", "clap", "viclip", "subject_consistency", "imaging", "identity_clip", "consistency")
 
@@ -34,13 +34,13 @@ def folder(tmp_path_factory):
             media = {"video": f"{name}.mp4", "audio": f"{name}.wav", "reference": "made0.mp4"}
             samples.append(Sample(id=name, prompt="a red circle moves left", **media))
         write_manifest(root / f"{kind}.jsonl", samples)
-    checkpoints.save_clip(root / "clip")
-    checkpoints.save_clap(root / "clap")
-    checkpoints.save_dino(root / "dino")
-    checkpoints.save_joint_towers(root / "viclip")
-    checkpoints.save_script(checkpoints.Brightness(), root / "musiq.pt")
-    checkpoints.save_script(checkpoints.I3dLike(), root / "i3d.pt")
-    checkpoints.save_script(checkpoints.InceptionLike(), root / "inception.pt")
+    network_checkpoints.save_clip(root / "clip")
+    network_checkpoints.save_clap(root / "clap")
+    network_checkpoints.save_dino(root / "dino")
+    network_checkpoints.save_joint_towers(root / "viclip")
+    network_checkpoints.save_script(network_checkpoints.Brightness(), root / "musiq.pt")
+    network_checkpoints.save_script(network_checkpoints.I3dLike(), root / "i3d.pt")
+    network_checkpoints.save_script(network_checkpoints.InceptionLike(), root / "inception.pt")
     return root
 
 

@@ -6,16 +6,16 @@ import sys
 import pytest
 from PIL import Image
 
-from data.worlds.bounce import film
-from data.worlds.captions import captions
-from data.worlds.config import WorldConfig
-from eval.alignment.bounce_metric import BounceMetric
-from eval.degradations import frozen
-from eval.manifest import Sample, write_manifest
-from eval.media import write_video
+from data.bounce.captions import captions
+from data.bounce.config import WorldConfig
+from data.bounce.world import film
+from eval.bounce_checker.metric import BounceMetric
+from eval.core.manifest import Sample, write_manifest
+from eval.core.video import write_video
 from eval.pipeline import judge_sample
 from eval.run import EvalConfig, main, score
-from src.errors import UserError
+from eval.sanity.degradations import frozen
+from src.core.errors import UserError
 
 WORLD = WorldConfig(max_objects=1, still_prob=0.0, cameras=("static shot",), holdout="include", split="all")
 

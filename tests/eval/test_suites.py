@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from eval.degradations import blur
-from eval.features.extractor import file_sha256
-from eval.features.local import LocalConfig
-from eval.manifest import Sample, write_manifest
-from eval.media import write_video
-from eval.metrics import expand
+from eval.backbones.extractor import file_sha256
+from eval.backbones.user_program import LocalConfig
+from eval.core.manifest import Sample, write_manifest
+from eval.core.video import write_video
+from eval.registry import expand
 from eval.run import EvalConfig, score
-from tests.eval.films import waves
+from eval.sanity.degradations import blur
+from tests.fixtures.videos import waves
 
 
 class Toy(torch.nn.Module):

@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from src import command_line, config, export, generate
-from src.errors import UserError
-from src.experiments import average, pretrained, video
+from src import export, generate
+from src.core import cli, config
+from src.core.errors import UserError
+from src.experiments import average
 from src.export import ExportConfig
-from src.parallel import storage, weights
-from src.parallel.storage import CheckpointError
-from src.training.checkpoints import find
-from src.training.fit import fit
-from src.training.weights import load_weights
-from tests.ranks import Ranks
-from tests.src.experiments.toy_runs import VIDEO
+from src.parallel import checkpoint_io, safetensors_io
+from src.parallel.checkpoint_io import CheckpointError
+from src.runs import loading, video
+from src.training.callbacks.checkpoint import find
+from src.training.init_weights import load_weights
+from src.training.trainer import fit
+from tests.fixtures.ranks import Ranks
+from tests.fixtures.toy_modules import ToyData, train_config, two_processes, video_module
+from tests.fixtures.toy_runs import VIDEO
 from tests.src.test_reconstruct import save_run
-from tests.src.training.toy import ToyData, train_config, two_processes, video_module
 
 
 def train_sharded(run_dir: Path) -> None:
@@ -46,31 +48,31 @@ def root(tmp_path_factory: pytest.TempPathFactory, ranks: Ranks) -> Path:
 def test_every_tensor_is_the_checkpoints(root: Path) -> None:
     for name in ("video", "tae"):
         checkpoint = find(root / name)
-        assert storage.is_sharded(checkpoint) == (name == "video")
-        wanted = weights.select(storage.read(checkpoint)["state_dict"])
-        found = weights.read(root / f"{name}.safetensors")
+        assert checkpoint_io.is_sharded(checkpoint) == (name == "video")
+        wanted = safetensors_io.select(checkpoint_io.read(checkpoint)["state_dict"])
+        found = safetensors_io.read(root / f"{name}.safetensors")
         assert found.keys() == wanted.keys()
         assert all(torch.equal(found[k], wanted[k]) and found[k].dtype == wanted[k].dtype for k in wanted)
-    raw = storage.read(find(root / "video"))["state_dict"]
+    raw = checkpoint_io.read(find(root / "video"))["state_dict"]
     name = "transformer.patch_in.weight"
-    averaged = weights.read(root / "video.safetensors")[name]
+    averaged = safetensors_io.read(root / "video.safetensors")[name]
     assert torch.equal(averaged, raw[f"ema.{name}"])
     assert not torch.equal(averaged, raw[name])
-    header = weights.read_header(root / "video.safetensors")
+    header = safetensors_io.read_header(root / "video.safetensors")
     assert (header.use, header.step, header.source) == ("ema", 2, str(find(root / "video")))
 
 
 def test_models_are_rebuilt_from_the_files_alone(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "video.safetensors", tmp_path / "v.safetensors")
     shutil.copy(root / "tae.safetensors", tmp_path / "t.safetensors")
-    theirs, settings = pretrained.load_video(tmp_path / "v.safetensors")
-    ours, _ = pretrained.load_video(root / "video")
-    assert settings == pretrained.run_config(video.Config, root / "video")
+    theirs, settings = loading.load_video(tmp_path / "v.safetensors")
+    ours, _ = loading.load_video(root / "video")
+    assert settings == loading.run_config(video.Config, root / "video")
     assert theirs.latent_mean_C.tolist() == [1, 2, 3, 4]
     assert theirs.latent_std_C.tolist() == [0.5, 1, 2, 3]
     mine = ours.state_dict()
     assert all(torch.equal(v, mine[k]) for k, v in theirs.state_dict().items())
-    (_, a), (_, b) = (pretrained.load_tae(p) for p in (root / "tae", tmp_path / "t.safetensors"))
+    (_, a), (_, b) = (loading.load_tae(p) for p in (root / "tae", tmp_path / "t.safetensors"))
     assert a == b  # latents made with one count as made with the other
 
 
@@ -95,7 +97,7 @@ def test_a_stage_starts_from_a_file_and_averages_take_it(root: Path, monkeypatch
     words = ["name=mean", "run_dir=mean", "inputs=[video.safetensors,video]"]
     average.run(config.load(average.Config, None, words))
     name = "transformer.patch_in.weight"
-    assert torch.equal(pretrained.read_weights(Path("mean"))[name], states[0][name])
+    assert torch.equal(loading.read_weights(Path("mean"))[name], states[0][name])
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_mistakes_in_exporting(
     if not Path("other").exists():
         shutil.copytree("tae", "other")
         Path("other/config.yaml").write_text("experiment: claims")
-    assert command_line.run(export.main, words) == 2
+    assert cli.run(export.main, words) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -133,11 +135,11 @@ def test_mistakes_in_importing(root: Path, tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, foreign)
     cut.write_bytes(video_file.read_bytes()[:-100])
     for call, message in (
-        (lambda: pretrained.load_video(foreign), "was not exported here"),
-        (lambda: pretrained.load_video(cut), r"c.safetensors: cannot be read \(\d+ bytes\)"),
-        (lambda: pretrained.load_video(tmp_path / "no.safetensors"), r"no.safetensors: no such file"),
-        (lambda: pretrained.load_tae(video_file), "is a run of kind video, one of kind tae is needed"),
-        (lambda: weights.read(video_file, "raw"), "holds ema weights of .*, raw was asked for"),
+        (lambda: loading.load_video(foreign), "was not exported here"),
+        (lambda: loading.load_video(cut), r"c.safetensors: cannot be read \(\d+ bytes\)"),
+        (lambda: loading.load_video(tmp_path / "no.safetensors"), r"no.safetensors: no such file"),
+        (lambda: loading.load_tae(video_file), "is a run of kind video, one of kind tae is needed"),
+        (lambda: safetensors_io.read(video_file, "raw"), "holds ema weights of .*, raw was asked for"),
     ):
         with pytest.raises((CheckpointError, UserError), match=message) as error:
             call()
@@ -148,5 +150,5 @@ def test_a_video_model_given_away_asks_for_its_autoencoder(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(root)
-    assert command_line.run(generate.main, ["run=video.safetensors", "prompt=a star"]) == 2
+    assert cli.run(generate.main, ["run=video.safetensors", "prompt=a star"]) == 2
     assert "run=video.safetensors: its latents are not here to tell which TAE" in capsys.readouterr().err

@@ -9,15 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from src import command_line, config, reconstruct
-from src.decode import open_video
-from src.experiments import pretrained
-from src.experiments.reconstruction import Files, Film, Strip, reconstruct_film
-from src.experiments.tae import Config
+from src import reconstruct
+from src.core import cli, config
+from src.core.media_reader import open_video
+from src.inference.reconstruction import Files, Film, Strip, reconstruct_film
+from src.losses.video_metrics import film_scores
 from src.models.tae import TAE
 from src.models.tae.tiling import TilingConfig
-from src.training.film_scores import film_scores
-from tests.data.films import write_image, write_video, write_zero_frames
+from src.runs import loading
+from src.runs.tae import Config
+from tests.fixtures.video_files import write_image, write_video, write_zero_frames
 
 MODEL = [
     "model.widths=[8,8,8]",
@@ -59,7 +60,7 @@ def made(root: Path) -> Path:
     words = [f"video={root / name}" for name in ("long.mp4", "other/long.mp4", "still.png")]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert command_line.run(reconstruct.main, ["run=run", *words, *FAST, "crf=0", "shown=3"]) == 0
+        assert cli.run(reconstruct.main, ["run=run", *words, *FAST, "crf=0", "shown=3"]) == 0
     return root / "run" / "reconstructed"
 
 
@@ -97,7 +98,7 @@ def test_films_keep_their_size_rate_and_place(root: Path, made: Path) -> None:
 
 def test_scores_are_those_of_the_padded_film_cut_back(root: Path, made: Path) -> None:
     """Against the model itself on a film of one tile, 64x48 in a frame that divides and a cut one."""
-    model, _ = pretrained.load_tae(root / "run")
+    model, _ = loading.load_tae(root / "run")
     video = torch.from_numpy(frames(root / "other" / "long.mp4")).permute(3, 0, 1, 2)[None] / 127.5 - 1
     ours = [row for row in rows(made) if row["film"] == "long-2"]
     expected = film_scores(model(video).video_BCTHW.clamp(-1, 1), video)
@@ -116,7 +117,7 @@ def test_scores_are_those_of_the_padded_film_cut_back(root: Path, made: Path) ->
 
 def test_frames_at_most(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [f"run={root / 'run'}", f"video={root / 'long.mp4'}", "frames=5", f"out={root / 'few'}", *FAST]
-    assert command_line.run(reconstruct.main, words) == 0
+    assert cli.run(reconstruct.main, words) == 0
     assert frames(root / "few" / "long.mp4").shape[0] == 5
     shown = capsys.readouterr().out
     mean = np.mean([float(row["psnr"]) for row in rows(root / "few")])
@@ -184,7 +185,7 @@ def test_mistakes_are_one_line_and_exit_code_two(
         Path("bytes.mp4").write_bytes(bytes(range(256)) * 20)
         write_zero_frames(Path("zero.avi"))
         write_image(Path("small.png"), height=8)
-    assert command_line.run(reconstruct.main, [*words, "out=bad"]) == 2
+    assert cli.run(reconstruct.main, [*words, "out=bad"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -193,7 +194,7 @@ def test_mistakes_are_one_line_and_exit_code_two(
 
 
 def test_frames_that_change_their_size_are_refused(root: Path) -> None:
-    model, _ = pretrained.load_tae(root / "run")
+    model, _ = loading.load_tae(root / "run")
     sizes = [np.zeros((16, 16, 3), np.uint8)] * 40 + [np.zeros((16, 24, 3), np.uint8)]
     film = Film("film", "film", 1.0, False, lambda: iter(sizes))
     with pytest.raises(ValueError, match="its frames change their size"):
@@ -203,7 +204,7 @@ def test_frames_that_change_their_size_are_refused(root: Path) -> None:
 
 def test_manifests_are_for_the_evaluation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Films only: what was made beside what was there, in the same encoding."""
-    from eval.manifest import read_manifest
+    from eval.core.manifest import read_manifest
 
     monkeypatch.chdir(root)
     out = root / "manifests"

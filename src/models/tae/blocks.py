@@ -7,15 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.models.tae.config import TAEConfig
-from src.models.tae.layers import (
-    Conv2d,
-    UpConv2d,
-    add_to,
-    build_norm,
-    fold_time,
-    silu,
-    unfold_time,
-)
+from src.models.tae.layers import Conv2d, UpConv2d, add_to, build_norm, fold_time, silu, unfold_time
 from src.models.tae.temporal import Conv3d, TemporalConv, replicate_time
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from src.options import opt
+from src.core.fields import opt
 
 
 @dataclass(frozen=True, kw_only=True)

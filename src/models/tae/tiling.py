@@ -15,10 +15,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from src.models.tae.autoencoder import TAE
+from src.core.fields import opt
 from src.models.tae.config import TAEConfig
+from src.models.tae.model import TAE
 from src.models.tae.posterior import Posterior
-from src.options import opt
 
 
 @dataclass(frozen=True, kw_only=True)

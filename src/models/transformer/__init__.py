@@ -1,6 +1,6 @@
 """One media transformer for every modality that flows."""
 
 from src.models.transformer.config import TransformerConfig
-from src.models.transformer.media_transformer import ContextCache, MediaTransformer
+from src.models.transformer.model import ContextCache, MediaTransformer
 
 __all__ = ["ContextCache", "MediaTransformer", "TransformerConfig"]

@@ -6,10 +6,10 @@ Shapes: B batch, N media tokens, L text tokens, H heads, D width (or head dimens
 import torch
 from torch import Tensor, nn
 
-from src.models.transformer.attention import attend, attend_packed
-from src.models.transformer.conditioning import ModulationTable
+from src.models.nn.attention import attend, attend_packed
+from src.models.nn.layers import Input, Linear, make_ffn, make_norm, make_qk_norms, modulated
+from src.models.transformer.adaln import ModulationTable
 from src.models.transformer.config import TransformerConfig
-from src.models.transformer.layers import Input, Linear, make_ffn, make_norm, make_qk_norms, modulated
 from src.models.transformer.packing import Packing
 
 

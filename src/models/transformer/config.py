@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from src.models.transformer.attention import Backend
-from src.options import opt
+from src.core.fields import opt
+from src.models.nn.attention import Backend
 
 
 @dataclass(frozen=True, kw_only=True)

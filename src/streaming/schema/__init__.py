@@ -8,8 +8,8 @@
     DIR/.parts/               unfinished work; gone when the data set is whole
 """
 
+from src.streaming.schema.cache_keys import check_key, encoder_key, file_sha256, latent_key, stable_hash
 from src.streaming.schema.dataset_index import BucketInfo, ChunkInfo, DatasetInfo, read_info
-from src.streaming.schema.keys import check_key, encoder_key, file_sha256, latent_key, stable_hash
 from src.streaming.schema.part_writer import PartWriter, Rejection
 from src.streaming.schema.records import (
     SCHEMA_VERSION,

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from src.errors import UserError
+from src.core.errors import UserError
 
 SCHEMA_VERSION = 1
 _BUCKET = re.compile(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)")

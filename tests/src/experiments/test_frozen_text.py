@@ -8,13 +8,13 @@ import yaml
 
 from data import prepare
 from src import generate, train
-from src.config import load
-from src.errors import UserError
-from src.experiments import pretrained, video
+from src.core.config import load
+from src.core.errors import UserError
+from src.runs import loading, video
 from src.streaming.reader import Dataset
 from src.streaming.schema import read_info
 from tests.src.experiments.test_chain import DATA, TAE, VIDEO
-from tests.src.models.text.test_frozen import write_checkpoints
+from tests.src.models.text.test_frozen_encoder import write_checkpoints
 
 pytest.importorskip("transformers")
 
@@ -43,7 +43,7 @@ def test_embeddings_are_those_of_the_captions_as_read(root: Path, monkeypatch: p
     monkeypatch.chdir(root)
     record = Dataset("latents/train").latents("16x32x32", 0)
     assert set(record.text) == {"ul2", "byt5", "metaclip"}
-    module, config = pretrained.load_video(Path("run"))
+    module, config = loading.load_video(Path("run"))
     found = module.condition.read([f"FPS-16 {record.captions[1]}"])
     for name, (tokens, mask) in found.items():
         kept = record.text[name][0][1][: tokens.shape[1]].float()

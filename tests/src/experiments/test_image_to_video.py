@@ -9,9 +9,9 @@ from PIL import Image
 
 from data import prepare
 from src import generate, train
-from src.config import load
-from src.errors import UserError
-from src.experiments import pretrained, video
+from src.core.config import load
+from src.core.errors import UserError
+from src.runs import loading, video
 from src.streaming.reader import Dataset
 from tests.src.experiments.test_chain import DATA, TAE, VIDEO
 
@@ -43,7 +43,7 @@ def test_first_frames_are_encoded_as_pictures(root: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(root)
     record = Dataset("first/train").latents("16x32x32", 2)
     pixels = Dataset("data/train").pixels("16x32x32", 2).video_TCHW[:1]
-    tae, _ = pretrained.load_tae(Path("tae"))
+    tae, _ = loading.load_tae(Path("tae"))
     wanted = tae.encode(pixels.transpose(0, 1)[None].float() / 127.5 - 1).mean_BCTHW[0]
     assert record.first_C1HW is not None
     torch.testing.assert_close(record.first_C1HW.float(), wanted, rtol=1e-2, atol=1e-2)
@@ -53,23 +53,23 @@ def test_first_frames_are_encoded_as_pictures(root: Path, monkeypatch: pytest.Mo
 
 
 def test_the_stage_starts_as_the_model_before(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from src.training.weights import load_weights
+    from src.training.init_weights import load_weights
 
     monkeypatch.chdir(root)
     config = load(video.Config, "i2v/config.yaml")
-    new, (old, _) = video.build_module(config), pretrained.load_video(Path("t2v"))
+    new, (old, _) = video.build_module(config), loading.load_video(Path("t2v"))
     report = load_weights(new, Path("t2v"), "ema", ("transformer.known_in.",))
     assert report.new == ["transformer.known_in.weight"]
     x, t, text = torch.randn(1, 4, 2, 4, 4), torch.rand(1), torch.randn(1, 3, 32)
     known = torch.randn(1, 5, 2, 4, 4)
     assert torch.equal(new.transformer(x, t, text, None, known), old.transformer(x, t, text))
-    trained, _ = pretrained.load_video(Path("i2v"))
+    trained, _ = loading.load_video(Path("i2v"))
     assert trained.transformer.known_in.weight.any()
 
 
 def test_only_given_films_know_their_first_frame(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    module, _ = pretrained.load_video(Path("i2v"))
+    module, _ = loading.load_video(Path("i2v"))
     first = torch.randn(2, 4, 1, 4, 4)
     known = module.known(first, (2, 4, 2, 4, 4), torch.tensor([True, False]))
     torch.testing.assert_close(known[0, :4, 0], module.normalise(first)[0, :, 0])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from src import train
-from src.errors import UserError
+from src.core.errors import UserError
 
 RECIPE = """
 experiment: recipe
@@ -37,7 +37,7 @@ def test_stages_run_once_are_noticed_when_changed_and_named_when_they_fail(
     train.main(["recipe.yaml"])
     assert len(Path("chain/more.jsonl").read_text().splitlines()) == 3
     record = json.loads(Path("chain/stages/more.json").read_text())
-    assert record["command"] == ["data.worlds.prompts", "n=3", "out=chain/more.jsonl"]
+    assert record["command"] == ["data.bounce.prompts", "n=3", "out=chain/more.jsonl"]
     assert record["seconds"] > 0
     assert "chain/prompts.jsonl" in capfd.readouterr().out
 

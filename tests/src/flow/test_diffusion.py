@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from src.core.rng import generator
 from src.flow import SamplerConfig, diffusion_path, sample, velocity_loss
 from src.flow.diffusion import BETAS, NUM_BETAS, angle
-from src.rng import generator
 
 
 def randn(*shape):

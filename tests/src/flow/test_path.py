@@ -4,9 +4,9 @@ import pytest
 import torch
 from scipy import stats
 
+from src.core.rng import generator
 from src.flow import fixed_times, logit_normal, path, predict_data, times_of, velocity_loss
 from src.flow.path import SIGMA_MIN
-from src.rng import generator
 
 
 def _pair(shape=(3, 4, 2, 4, 4)):

@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy import stats
 
+from src.core.rng import generator, randn_slots
 from src.flow import SamplerConfig, sample
-from src.flow.adaptive import dormand_prince
+from src.flow.dopri5 import dormand_prince
 from src.flow.guidance import classifier_free
 from src.flow.schedules import linear, linear_quadratic
 from src.flow.solvers import SOLVERS, euler, midpoint
-from src.rng import generator, randn_slots
 
 
 def test_euler_is_exact_on_straight_paths():

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.src.streaming.toys import write_pixels
+from tests.fixtures.toy_data import write_pixels
 
 
 @pytest.fixture(scope="session")

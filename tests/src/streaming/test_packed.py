@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.streaming.batches import LatentBatch
-from src.streaming.bucket_plan import PackedPlan, deal
-from src.streaming.media_data import DataConfig, MediaData, StreamConfig
-from src.streaming.plan import BatchPlan, StreamPlan
+from src.streaming.batch import LatentBatch
+from src.streaming.batch_sampler import BatchPlan, StreamPlan
+from src.streaming.buckets import PackedPlan, deal
+from src.streaming.datamodule import DataConfig, MediaData, StreamConfig
 from src.streaming.schema import Bucket, DataError
-from tests.src.streaming.toys import write_latents, write_pixels
+from tests.fixtures.toy_data import write_latents, write_pixels
 
 COUNTS = {Bucket(16, 32, 32): 24, Bucket(1, 32, 32): 30, Bucket(16, 16, 32): 12}  # 8, 4 and 4 tokens
 TOKENS = 24 * 8 + 42 * 4

@@ -12,7 +12,7 @@ from litdata import StreamingDataset
 
 from src.streaming.reader import BucketReader, Dataset
 from src.streaming.schema import BucketInfo, DataError, PixelWriter
-from tests.src.streaming.toys import clip, write_pixels
+from tests.fixtures.toy_data import clip, write_pixels
 
 
 @pytest.fixture

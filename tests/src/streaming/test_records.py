@@ -7,7 +7,7 @@ import torch
 
 from src.streaming.reader import Dataset
 from src.streaming.schema import Bucket, DataError, PixelRecord, PixelWriter
-from tests.src.streaming.toys import clip, latent, write_latents
+from tests.fixtures.toy_data import clip, latent, write_latents
 
 
 def test_pixel_records_come_back_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from src.streaming.reader import Dataset
 from src.streaming.schema import DataError, PixelRecord, PixelWriter, Rejection, read_info
 from src.streaming.schema import writer as writer_module
-from tests.src.streaming.toys import clip, tree, write_pixels
+from tests.fixtures.toy_data import clip, tree, write_pixels
 
 SIZES = {(4, 8, 8): 25, (1, 8, 8): 5}
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.parallel import storage
-from src.rng import generator
-from src.training.checkpoints import last_checkpoint
-from src.training.fit import fit
-from src.training.video import VideoModule
-from tests.src.training.toy import ToyData, ToyLatents, state_of, train_config, video_module
+from src.core.rng import generator
+from src.parallel import checkpoint_io
+from src.training.callbacks.checkpoint import last_checkpoint
+from src.training.modules.video import VideoModule
+from src.training.trainer import fit
+from tests.fixtures.toy_modules import ToyData, ToyLatents, state_of, train_config, video_module
 
 SHAPE = (4, 2, 4, 4)
 
@@ -54,7 +54,7 @@ def test_what_was_saved_is_what_is_sampled(wild: tuple[VideoModule, Path]) -> No
     path = last_checkpoint(run_dir)
     assert path is not None
     loaded = fresh()
-    loaded.load_state_dict(storage.read(path)["state_dict"])
+    loaded.load_state_dict(checkpoint_io.read(path)["state_dict"])
     assert torch.equal(loaded.generate(["a star"], SHAPE, [1]), module.generate(["a star"], SHAPE, [1]))
 
 

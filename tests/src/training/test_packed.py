@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.experiments.video import Config
-from src.rng import generator
-from src.streaming.batches import LatentBatch
-from src.streaming.media_data import DataConfig, MediaData, StreamConfig
+from src.core.rng import generator
+from src.runs.video import Config
+from src.streaming.batch import LatentBatch
+from src.streaming.datamodule import DataConfig, MediaData, StreamConfig
+from src.streaming.micro_batches import split
 from src.streaming.schema import Bucket
-from src.training import records
-from src.training.batches import split
-from src.training.fit import fit
-from src.training.flow_config import FlowConfig
-from src.training.video import VideoModule
-from tests.ranks import Ranks
-from tests.src.streaming.toys import write_latents
-from tests.src.training.toy import WORDS, state_of, train_config, two_processes, video_module
+from src.training import loggers
+from src.training.modules.video import VideoModule
+from src.training.modules.video_config import FlowConfig
+from src.training.trainer import fit
+from tests.fixtures.ranks import Ranks
+from tests.fixtures.toy_data import write_latents
+from tests.fixtures.toy_modules import WORDS, state_of, train_config, two_processes, video_module
 
 SIZES = ((2, 4, 4), (1, 4, 8), (1, 2, 2), (3, 4, 4), (2, 2, 8))
 TOKENS = sum(t * h * w // 4 for t, h, w in SIZES)
@@ -125,7 +125,7 @@ def test_two_buckets_train_and_resume_in_the_middle_of_an_epoch(tmp_path: Path) 
     assert parts == seen
     ends = [state_of(tmp_path / run / "checkpoints" / "last.ckpt") for run in ("whole", "parts")]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-    lines = [line for line in records.read(tmp_path / "whole" / records.METRICS) if "loss" in line]
+    lines = [line for line in loggers.read(tmp_path / "whole" / loggers.METRICS) if "loss" in line]
     assert all(torch.isfinite(torch.tensor(line["loss"])) for line in lines)
     tokens = sum(line["speed/tokens_per_s"] * line["speed/seconds_per_step"] for line in lines)
     assert tokens == pytest.approx(sum(_tokens(ids) for _, ids in seen), rel=1e-6)
@@ -141,7 +141,7 @@ def test_two_sharded_ranks_give_the_losses_of_one_process(tmp_path: Path, ranks:
         assert sorted(i for _, share in shares for i in share) == sorted(ids)
     # The case that matters: ranks hold other numbers of films, and still every film counts alike.
     assert any(len(a[1]) != len(b[1]) for a, b in zip(*parts, strict=True))
-    ours, theirs = (records.read(tmp_path / name / records.METRICS) for name in ("one", "two"))
+    ours, theirs = (loggers.read(tmp_path / name / loggers.METRICS) for name in ("one", "two"))
     for a, b in zip(ours, theirs, strict=True):
         for name in set(a) & {"loss", "grad_norm", "val/loss"}:
             assert a[name] == pytest.approx(b[name], rel=1e-5), (name, a["step"])

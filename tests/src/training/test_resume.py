@@ -11,12 +11,12 @@ import lightning as L
 import pytest
 import torch
 
-from src.parallel import storage
-from src.training import records
-from src.training.checkpoints import last_checkpoint
-from src.training.fit import fit
-from tests.ranks import Ranks, run_apart
-from tests.src.training.toy import ToyData, state_of, train_config, two_processes, video_module
+from src.parallel import checkpoint_io
+from src.training import loggers
+from src.training.callbacks.checkpoint import last_checkpoint
+from src.training.trainer import fit
+from tests.fixtures.ranks import Ranks, run_apart
+from tests.fixtures.toy_modules import ToyData, state_of, train_config, two_processes, video_module
 
 
 class Kill(L.Callback):
@@ -52,11 +52,11 @@ def killed(run_dir: Path, step: int, where: str, workers: int = 0, processes: in
 
 def killed_while_writing(run_dir: Path, share: float) -> None:
     """Dies in the middle of writing the second checkpoint."""
-    real = storage._Sink.write
+    real = checkpoint_io._Sink.write
     files: list[object] = []
     limit = share * last_checkpoint_size
 
-    def write(self: storage._Sink, data: bytes) -> int:
+    def write(self: checkpoint_io._Sink, data: bytes) -> int:
         if self.file not in files:
             files.append(self.file)
         if len(files) == 2 and self.file.tell() > limit:
@@ -64,7 +64,7 @@ def killed_while_writing(run_dir: Path, share: float) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(self, data)
 
-    storage._Sink.write = write  # type: ignore[method-assign]
+    checkpoint_io._Sink.write = write  # type: ignore[method-assign]
     config = configured(1)
     fit(video_module(config), ToyData(10), config, run_dir)
 
@@ -88,7 +88,7 @@ def finish_two(run_dir: Path) -> int:
 def checkpoint_of(run_dir: Path) -> dict[str, Any]:
     path = last_checkpoint(run_dir)
     assert path is not None
-    return storage.read(path)
+    return checkpoint_io.read(path)
 
 
 def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ def test_kill_9(undisturbed: dict[str, Any], tmp_path: Path, step: int, where: s
     assert run_apart(killed, tmp_path, step, where) == -signal.SIGKILL
     assert finish(tmp_path) == resumes_at
     assert_same(checkpoint_of(tmp_path), undisturbed)
-    steps = [line["step"] for line in records.read(tmp_path / records.METRICS) if "loss" in line]
+    steps = [line["step"] for line in loggers.read(tmp_path / loggers.METRICS) if "loss" in line]
     assert steps == list(range(1, 11))  # every step recorded once
 
 
@@ -181,7 +181,7 @@ def test_plateau_goes_on_where_it_was(tmp_path: Path) -> None:
         if name == "b":
             run_apart(killed_plateau, tmp_path / name, changes)
         fit(video_module(config), ToyData(8), config, tmp_path / name, callbacks=callbacks)
-    lines = [records.read(tmp_path / n / records.METRICS) for n in ("a", "b")]
+    lines = [loggers.read(tmp_path / n / loggers.METRICS) for n in ("a", "b")]
     rates = [[x["lr"] for x in part if "lr" in x] for part in lines]
     assert rates[0] == rates[1]
     assert rates[0][-1] < 0.05  # it did halve

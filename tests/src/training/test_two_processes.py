@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.parallel import storage
+from src.parallel import checkpoint_io
 from src.parallel.consolidate import consolidate
-from src.training import records
-from src.training.checkpoints import last_checkpoint
-from src.training.fit import fit
-from tests.ranks import RankError, Ranks
-from tests.src.training.toy import (
+from src.training import loggers
+from src.training.callbacks.checkpoint import last_checkpoint
+from src.training.trainer import fit
+from tests.fixtures.ranks import RankError, Ranks
+from tests.fixtures.toy_modules import (
     ToyData,
     state_of,
     train_config,
@@ -65,7 +65,7 @@ def assert_close(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], toleran
 
 
 def test_losses_norms_and_validation_equal_one_process(one: Path, two: Path) -> None:
-    ours, theirs = records.read(one / records.METRICS), records.read(two / records.METRICS)
+    ours, theirs = loggers.read(one / loggers.METRICS), loggers.read(two / loggers.METRICS)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     for a, b in zip(ours, theirs, strict=True):
         for name in set(a) & {"loss", "grad_norm", "val/loss", "val/loss_images", "val/loss_t0.34", "lr"}:
@@ -89,7 +89,7 @@ def test_muon_gathers_what_it_orthogonalises(ranks: Ranks, tmp_path: Path) -> No
 
 def test_ranks_draw_different_noise(two: Path) -> None:
     # Equal losses above would hold even if both ranks drew the same: the toy's slots then would too.
-    from src.rng import randn_slots
+    from src.core.rng import randn_slots
 
     a, b = (randn_slots((4,), 0, "train/noise", 0, slots) for slots in ([0, 1], [2, 3]))
     assert not torch.equal(a, b)
@@ -119,7 +119,7 @@ def test_sharded_format(two: Path, tmp_path: Path, ranks: Ranks) -> None:
     ranks.run(train_two, tmp_path / "a", True)
     path = last_checkpoint(tmp_path / "a")
     assert path is not None
-    assert storage.is_sharded(path)
+    assert checkpoint_io.is_sharded(path)
     reference = final(two)
     a = final(tmp_path / "a")
     assert all(torch.equal(a[name], reference[name]) for name in reference)
@@ -133,8 +133,8 @@ def test_sharded_format(two: Path, tmp_path: Path, ranks: Ranks) -> None:
     assert_close(final(tmp_path / "c"), reference)
 
     consolidate(path, tmp_path / "whole.ckpt")
-    whole = storage.read(tmp_path / "whole.ckpt")
-    gathered = storage.read(last_checkpoint(two))  # type: ignore[arg-type]
+    whole = checkpoint_io.read(tmp_path / "whole.ckpt")
+    gathered = checkpoint_io.read(last_checkpoint(two))  # type: ignore[arg-type]
     assert whole.keys() == gathered.keys()
     for ours, theirs in zip(whole["optimizer_states"], gathered["optimizer_states"], strict=True):
         assert ours["param_groups"] == theirs["param_groups"]
@@ -146,7 +146,7 @@ def test_micro_batches_bf16_and_recomputed_blocks_on_two_ranks(tmp_path: Path, r
     changes = {"max_steps": 4, "precision": "bf16", "val_every": 0}
     ranks.run(train_two, tmp_path / "two", False, {**changes, "micro_batches": 2, "recomputed": 2})
     train(tmp_path / "one", **changes)  # type: ignore[arg-type]
-    ours, theirs = (records.read(tmp_path / n / records.METRICS) for n in ("two", "one"))
+    ours, theirs = (loggers.read(tmp_path / n / loggers.METRICS) for n in ("two", "one"))
     for a, b in zip(ours, theirs, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=2e-2)
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=5e-2)
@@ -193,7 +193,7 @@ def test_nan_on_any_rank_stops_all(tmp_path: Path, ranks: Ranks) -> None:
 
 
 def full_disk(run_dir: Path) -> None:
-    from tests.src.training.test_checkpoints import no_space_after
+    from tests.src.training.callbacks.test_checkpoint import no_space_after
 
     config = train_config(parallel=two_processes())
     with no_space_after(20_000, from_save=2):
@@ -205,7 +205,7 @@ def test_disk_full_on_the_writing_rank_stops_all(tmp_path: Path, ranks: Ranks) -
         ranks.run(full_disk, tmp_path)
     path = last_checkpoint(tmp_path)
     assert path == tmp_path / "checkpoints/step-00000004.ckpt"
-    storage.read(path)
+    checkpoint_io.read(path)
 
 
 def _copy_checkpoint(source: Path, target: Path, step: int) -> None:

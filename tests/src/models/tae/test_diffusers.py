@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from src.errors import UserError
-from src.experiments.tae import check_image
+from src.core.errors import UserError
 from src.models.tae import TAE, TAEConfig
 from src.models.tae.diffusers import config_of, from_diffusers
-from src.training.weights import load_weights
-from tests.src.training.toy import tae_module, train_config
+from src.runs.tae import check_image
+from src.training.init_weights import load_weights
+from tests.fixtures.toy_modules import tae_module, train_config
 
 SHAPE = {
     "block_out_channels": (8, 16, 24, 24),

@@ -3,14 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from src.models.tae.blocks import fold_channels, unfold_channels
-from src.models.tae.layers import (
-    UpConv2d,
-    build_norm,
-    fold_time,
-    to_batch_first,
-    to_time_first,
-    unfold_time,
-)
+from src.models.tae.layers import UpConv2d, build_norm, fold_time, to_batch_first, to_time_first, unfold_time
 from src.models.tae.temporal import Conv3d, TemporalConv
 
 

@@ -5,6 +5,7 @@ import weakref
 import pytest
 import torch
 
+from src.core.rng import generator
 from src.models.tae import TAE, TAEConfig
 from src.models.tae.tiling import (
     TilingConfig,
@@ -15,7 +16,6 @@ from src.models.tae.tiling import (
     fade,
     reconstruct_stream,
 )
-from src.rng import generator
 
 # One temporal convolution a block and no attention: the model sees few frames to either side.
 NEAR = dict(widths=(8, 8, 8), spatial_down=(2, 2), temporal_down=(2, 2), blocks=1, decoder_blocks=1)

@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 import torch
 
-from src.models.transformer import attention
-from src.models.transformer.attention import attend, attend_packed
-from src.rng import generator
-from tests.src.models.transformer.test_media_transformer import TINY, build
+from src.core.rng import generator
+from src.models.nn import attention
+from src.models.nn.attention import attend, attend_packed
+from tests.src.models.transformer.test_model import TINY, build
 
 SIZES = ((1, 4, 4), (2, 4, 8), (3, 2, 4), (1, 8, 8))
 

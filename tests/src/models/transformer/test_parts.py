@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from src.models.transformer.attention import attend
+from src.core.rng import generator
+from src.models.nn.attention import attend
+from src.models.nn.fused_linear import GatedInput
+from src.models.nn.layers import MLP, NORM_EPS, Linear, SwiGLU, make_norm, modulated
+from src.models.transformer.adaln import time_features
 from src.models.transformer.block import CrossAttention, SelfAttention
-from src.models.transformer.conditioning import time_features
-from src.models.transformer.layers import MLP, NORM_EPS, Linear, SwiGLU, make_norm, modulated
-from src.models.transformer.patches import from_patches, to_patches
-from src.models.transformer.positions import FactorisedPositions, expand_table
-from src.models.transformer.recomputed import GatedInput
-from src.rng import generator
-from tests.src.models.transformer.test_media_transformer import TINY, build
+from src.models.transformer.patchify import from_patches, to_patches
+from src.models.transformer.pos_embed import FactorisedPositions, expand_table
+from tests.src.models.transformer.test_model import TINY, build
 
 
 def randn(*shape, dtype=torch.float64):

@@ -1,0 +1,204 @@
+"""What a film sounds like: every impact rings at its sample, over the ambience of its background.
+
+Impacts are modal synthesis: a hit excites a handful of damped sinusoids whose ratios and decays belong
+to the material, whose pitch falls with the object's size, and whose loudness and brightness grow with
+the impact's speed. Two objects that hit each other both ring.
+
+As the pictures, the sound is made of exactly rounded operations only (sinusoids by the angle-sum rule,
+noise by interpolating random numbers), so every machine makes the same samples.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from data.bounce.facts import FilmFacts, Impact
+from data.bounce.vocabulary import SIZES
+from src.core.rng import numpy_generator
+
+Array = np.ndarray
+
+SAMPLE_RATE = 48_000
+
+
+@dataclass(frozen=True)
+class Modes:
+    """How a material rings."""
+
+    pitch_hz: float  # first mode of a medium-sized object
+    ratios: tuple[float, ...]  # of the modes to the first
+    levels: tuple[float, ...]
+    decay_s: float  # time to fall by 60 dB, first mode; higher ones fall faster
+    damping: float  # how much faster: decay / ratio ** damping
+    click: float  # share of the noise burst at contact
+
+
+MODES: dict[str, Modes] = {
+    "wooden": Modes(420.0, (1.0, 2.57, 4.95, 7.9), (1.0, 0.45, 0.22, 0.1), 0.16, 0.7, 0.25),
+    "metal": Modes(880.0, (1.0, 2.76, 5.40, 8.93), (1.0, 0.7, 0.45, 0.25), 1.3, 0.5, 0.1),
+    "glass": Modes(1750.0, (1.0, 2.32, 4.25, 6.63), (1.0, 0.55, 0.3, 0.15), 0.55, 0.6, 0.15),
+    "rubber": Modes(125.0, (1.0, 1.9, 3.1), (1.0, 0.25, 0.06), 0.13, 1.0, 0.03),
+    "stone": Modes(640.0, (1.0, 1.58, 2.24, 3.73, 5.1), (1.0, 0.8, 0.6, 0.4, 0.3), 0.07, 0.4, 0.6),
+}
+
+
+def pitch_hz(material: str, size: str) -> float:
+    """First mode of an object: small things sound high."""
+    return MODES[material].pitch_hz * SIZES["medium"] / SIZES[size]
+
+
+def loudness(speed: float) -> float:
+    """Peak level of an impact, between 0 and 0.7, from its closing speed in room units per second."""
+    return 0.7 * speed / (speed + 0.6)
+
+
+def sound(facts: FilmFacts, sample_rate: int = SAMPLE_RATE) -> Array:
+    """The whole film's sound.
+
+    Args:
+        facts: of a film (`film(...).facts`), not of an image.
+        sample_rate: Hz.
+
+    Returns:
+        float32 [1, S] in [-1, 1], S = round(duration * sample_rate). The first sample at or after an
+        impact's time is the first that it changes.
+    """
+    if facts.is_image:
+        raise ValueError(f"the image of seed {facts.seed} has no sound; only films do")
+    count = round(facts.duration_s * sample_rate)
+    out = ambience(facts.background, count, sample_rate, facts.seed, facts.version)
+    for index, impact in enumerate(facts.impacts):
+        start = math.ceil(impact.time_s * sample_rate)
+        if start < count:
+            lag = start / sample_rate - impact.time_s
+            ring = _impact(facts, impact, index, count - start, sample_rate, lag)
+            out[start : start + len(ring)] += ring
+    return _limit(out).astype(np.float32)[None]
+
+
+def _impact(facts: FilmFacts, impact: Impact, index: int, count: int, rate: int, lag: float) -> Array:
+    level = loudness(impact.speed)
+    longest = max(MODES[facts.objects[i].material].decay_s for i in impact.objects)
+    count = min(count, round(1.5 * longest * rate))
+    ring = np.zeros(count)
+    for i in impact.objects:
+        ring += strike(facts.objects[i].material, facts.objects[i].size, level, count, rate, lag)
+    noise = numpy_generator(facts.seed, facts.version + "/click", index).random(count) * 2 - 1
+    click = sum(MODES[facts.objects[i].material].click for i in impact.objects) / len(impact.objects)
+    burst = damped(0.0, 0.012, count, rate, lag)[0]
+    ring += level * click * noise * burst
+    fade = min(count, round(0.01 * rate))
+    ring[count - fade :] *= np.arange(fade, 0, -1) / fade
+    return ring
+
+
+def strike(material: str, size: str, level: float, count: int, rate: int, lag: float = 0.0) -> Array:
+    """The ringing of one struck object, float64 [count]; `lag` is how late the first sample is, seconds."""
+    modes, ring = MODES[material], np.zeros(count)
+    total = sum(modes.levels)
+    for ratio, share in zip(modes.ratios, modes.levels, strict=True):
+        hertz = pitch_hz(material, size) * ratio
+        if hertz > 0.45 * rate:
+            continue
+        bright = level ** (0.25 * (ratio - 1) / ratio)  # soft hits are dull
+        cos, sin = damped(hertz, modes.decay_s / ratio**modes.damping, count, rate, lag)
+        ring += level * bright * share / total * (0.8 * sin + 0.6 * cos)
+    return ring
+
+
+def damped(hertz: float, decay_s: float, count: int, rate: int, lag: float = 0.0) -> tuple[Array, Array]:
+    """exp(-kt) cos(wt) and exp(-kt) sin(wt) at t = lag + n / rate; 60 dB down after decay_s."""
+    cos, sin = np.empty(count), np.empty(count)
+    fall, omega = math.log(1000) / decay_s, math.tau * hertz
+    first = math.exp(-fall * lag)
+    cos[:1], sin[:1], done = first * math.cos(omega * lag), first * math.sin(omega * lag), 1
+    while done < count:  # the known part, turned and damped as a whole, gives the next
+        time, more = done / rate, min(done, count - done)
+        c, s = (
+            math.exp(-fall * time) * math.cos(omega * time),
+            math.exp(-fall * time) * math.sin(omega * time),
+        )
+        cos[done : done + more] = cos[:more] * c - sin[:more] * s
+        sin[done : done + more] = sin[:more] * c + cos[:more] * s
+        done += more
+    return cos, sin
+
+
+def ambience(background: str, count: int, rate: int, seed: int, version: str = "") -> Array:
+    """The sound of a place without objects, float64 [count], quiet (about -40 dB)."""
+    return _Layers(count, rate, numpy_generator(seed, version + "/ambience").random).made(background)
+
+
+class _Layers:
+    """Noise and tones that places are made of."""
+
+    def __init__(self, count: int, rate: int, random: Callable[..., Any]) -> None:
+        self.count, self.rate, self.random = count, rate, random
+
+    def noise(self, hertz: float) -> Array:
+        """Noise that hardly goes above `hertz`: random numbers, smoothly joined; in [-1, 1]."""
+        step = hertz * 2 / self.rate
+        at = np.arange(self.count) * min(step, 1.0)
+        knots = self.random(int(self.count * min(step, 1.0)) + 2) * 2 - 1
+        low = np.floor(at)
+        u, index = at - low, low.astype(np.int64)
+        u = u * u * (3 - 2 * u)
+        return knots[index] * (1 - u) + knots[index + 1] * u
+
+    def hum(self, hertz: float) -> Array:
+        return damped(hertz, 1e9, self.count, self.rate)[1]
+
+    def swell(self, hertz: float, least: float = 0.2) -> Array:
+        """A slowly changing loudness between `least` and 1."""
+        return least + (1 - least) * (0.5 + 0.5 * self.noise(hertz / 2))
+
+    def crackle(self, per_second: float) -> Array:
+        """Sparse short clicks."""
+        out = np.zeros(self.count)
+        for _ in range(round(per_second * self.count / self.rate)):
+            at, level = int(self.random() * self.count), 0.3 + 0.7 * self.random()
+            tick = damped(
+                900 + 2500 * self.random(), 0.008, min(self.count - at, self.rate // 50), self.rate
+            )[1]
+            out[at : at + len(tick)] += level * tick
+        return out
+
+    def chirps(self, per_second: float) -> Array:
+        """Birds: short gliding whistles."""
+        out = np.zeros(self.count)
+        for _ in range(max(1, round(per_second * self.count / self.rate))):
+            at, length = int(self.random() * self.count), int((0.05 + 0.08 * self.random()) * self.rate)
+            n = np.arange(min(length, self.count - at))
+            start, glide = 2600 + 1600 * self.random(), 1200 * (self.random() * 2 - 1)
+            phase = (start * n + glide * n * n / (2 * length)) / self.rate
+            wave = 1 - np.abs(phase - np.floor(phase) - 0.5) * 4
+            rise = n / length
+            out[at : at + len(n)] += (
+                wave * (2 - np.abs(wave)) * 4 * rise * (1 - rise) * (0.4 + 0.6 * self.random())
+            )
+        return out
+
+    def made(self, background: str) -> Array:
+        if background == "plain":
+            return 0.004 * self.noise(6000)
+        if background == "tiles":  # a hall with its lamps
+            return 0.008 * self.hum(100) + 0.004 * self.hum(300) + 0.006 * self.noise(400)
+        if background == "wood":  # a fireplace
+            return 0.01 * self.noise(250) * self.swell(2) + 0.02 * self.crackle(9)
+        if background == "grass":  # wind and birds
+            return 0.016 * self.noise(700) * self.swell(1) + 0.01 * self.chirps(2.5)
+        if background == "sand":  # surf
+            return 0.022 * (self.noise(5000) + 0.7 * self.noise(900)) * self.swell(0.6, 0.1)
+        if background == "bricks":  # a street
+            return 0.03 * self.noise(70) * self.swell(0.8) + 0.006 * self.noise(800) + 0.006 * self.hum(62)
+        assert background == "carpet", background  # ventilation
+        return 0.008 * self.noise(2200) + 0.006 * self.hum(120) + 0.003 * self.hum(240)
+
+
+def _limit(out: Array) -> Array:
+    """Leave what is below 0.8 alone and bend the rest so that it stays below 1."""
+    over = np.maximum(np.abs(out) - 0.8, 0.0) / 0.2
+    return np.where(over > 0, np.sign(out) * (0.8 + 0.2 * over / (1 + over)), out)

@@ -1,0 +1,47 @@
+"""Camera moves: where the view's centre is and how much of the room it shows, frame by frame.
+
+With a static camera the view is exactly the room, so the walls are the edges of the frame. A moving
+camera stands a little farther back, so that the whole room stays in view and the walls show.
+"""
+
+import math
+
+import numpy as np
+
+from data.bounce.portable_random import Dice
+
+_SHIFT = 0.12  # room units that a pan or tilt moves to either side
+_ZOOM = 1.36  # view height at the wide end of a zoom
+_SHAKE = 0.04
+_SHAKE_HZ = ((1.3, 3.1), (1.7, 3.7))
+
+
+def camera_path(
+    camera: str, num_frames: int, fps: float, room: tuple[float, float], dice: Dice
+) -> np.ndarray:
+    """Views of one film.
+
+    Returns:
+        float64 [T, 3]: x, y of the centre in room units and the view's scale, the length in room units
+        that the frame's shorter side shows.
+    """
+    path = np.empty((num_frames, 3))
+    path[:] = room[0] / 2, room[1] / 2, 1.0
+    along = np.arange(num_frames) / max(num_frames - 1, 1)
+    if camera.startswith(("pan", "tilt")):
+        sign = 1.0 if camera in ("pan right", "tilt down") else -1.0
+        path[:, 0 if camera.startswith("pan") else 1] += sign * _SHIFT * (2 * along - 1)
+        path[:, 2] = 1 + 2 * _SHIFT
+    elif camera.startswith("zoom"):
+        path[:, 2] = 1 + (_ZOOM - 1) * (1 - along if camera == "zoom in" else along)
+    elif camera == "handheld shot":
+        for axis in (0, 1):
+            for hertz, share in zip(_SHAKE_HZ[axis], (0.6, 0.4), strict=True):
+                phase, speed = dice.uniform(0, math.tau), hertz * dice.uniform(0.85, 1.15) * math.tau
+                path[:, axis] += [
+                    _SHAKE * share * math.sin(phase + speed * t / fps) for t in range(num_frames)
+                ]
+        path[:, 2] = 1 + 2 * _SHAKE
+    else:
+        assert camera == "static shot", camera
+    return path

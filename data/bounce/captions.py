@@ -1,0 +1,192 @@
+"""Captions of Bounce films in the paper's style: camera label first, then what happens.
+
+Every caption, short or long, tells the camera's move and each object's colour, shape and motion (course
+or stillness, and whether it bounces): what the checker asks for is always said. Size, speed, spin,
+background and material come with length. The wording is drawn from the film's own seed.
+"""
+
+from collections.abc import Iterable
+
+from data.bounce.facts import FilmFacts, ObjectFacts
+from data.bounce.portable_random import Dice
+from data.bounce.vocabulary import STILL
+
+_COURSE = {
+    "right": ("right", "to the right", "from left to right"),
+    "left": ("left", "to the left", "from right to left"),
+    "up": ("up", "upwards", "straight up"),
+    "down": ("down", "downwards", "straight down"),
+    "up-right": ("up and to the right", "diagonally up and to the right", "towards the upper right"),
+    "up-left": ("up and to the left", "diagonally up and to the left", "towards the upper left"),
+    "down-right": ("down and to the right", "diagonally down and to the right", "towards the lower right"),
+    "down-left": ("down and to the left", "diagonally down and to the left", "towards the lower left"),
+}
+_VERBS = ("moves", "glides", "slides", "travels", "drifts")
+_SPEED = {"slow": ("slowly", "at a slow pace"), "medium": ("steadily",), "fast": ("quickly", "fast")}
+_REST = ("stays still", "rests in place", "does not move", "remains motionless")
+_PLACE = {
+    "plain": ("in a plain grey room", "on a plain floor"),
+    "tiles": ("on a tiled floor", "in a room with checkered tiles"),
+    "wood": ("on a wooden floor", "on dark floorboards"),
+    "grass": ("on a lawn", "on dark green grass"),
+    "sand": ("on rippled sand", "on a sandy beach"),
+    "bricks": ("in front of a brick wall", "on a floor of bricks"),
+    "carpet": ("on a dotted carpet", "on a dark carpet with dots"),
+}
+_MOVE = {
+    "pan right": "The camera pans to the right",
+    "pan left": "The camera pans to the left",
+    "tilt up": "The camera tilts up",
+    "tilt down": "The camera tilts down",
+    "zoom in": "The camera zooms in",
+    "zoom out": "The camera zooms out",
+    "handheld shot": "The camera shakes a little, as if held by hand",
+    "static shot": "The camera does not move",
+}
+_NUMBER = {1: "one", 2: "two", 3: "three"}
+
+
+def with_fps(caption: str, fps: float) -> str:
+    """The paper's frame-rate conditioning: 'FPS-16 Static shot. A red star moves right.'"""
+    return f"FPS-{fps:g} {caption}"
+
+
+def captions(facts: FilmFacts) -> list[str]:
+    """Six captions from short to long; the first is in fixed plain wording, the others vary.
+
+    A caption starts with the camera label of a film ("Pan right. ..."); one of an image
+    (num_frames == 1) starts with neither label nor motion ("A picture of ...").
+    """
+    dice = Dice(facts.seed, facts.version + "/captions")
+    if facts.is_image:
+        return [_picture(facts, dice, detail) for detail in (0, 1, 1, 2, 2)]
+    label = facts.camera.capitalize() + ". "
+    return [label + _Telling(facts, dice, detail).text() for detail in (0, 1, 1, 2, 2, 3)]
+
+
+WORDINGS: dict[str, slice] = {"plain": slice(0, 1), "short": slice(1, 3), "long": slice(3, None)}
+"""Places of `captions` by wording: fixed short sentences, varied short ones, varied long ones."""
+
+
+def worded(facts: FilmFacts, wordings: Iterable[str]) -> list[str]:
+    """The captions in the chosen wordings (keys of `WORDINGS`), from short to long."""
+    every = captions(facts)
+    return [caption for name, places in WORDINGS.items() if name in wordings for caption in every[places]]
+
+
+def _article(words: str) -> str:
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def _join(items: Iterable[str]) -> str:
+    *head, last = items
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _short_name(o: ObjectFacts) -> str:
+    return f"{o.colour} {o.shape}"
+
+
+def _name(o: ObjectFacts, dice: Dice, detail: int) -> str:
+    size = {"small": ("small", "little"), "medium": ("medium-sized",), "large": ("large", "big")}[o.size]
+    words = [dice.pick(size)] if detail and (o.size != "medium" or detail > 1) else []
+    words.append(o.colour)
+    if detail > 2 or (detail == 2 and dice.chance(0.4)):
+        words.append(o.material)
+    return " ".join([*words, o.shape])
+
+
+def _picture(facts: FilmFacts, dice: Dice, detail: int) -> str:
+    names = _join(_article(_name(o, dice, detail)) for o in facts.objects)
+    place = f" {dice.pick(_PLACE[facts.background])}" if detail else ""
+    opening = "A picture of" if not detail else dice.pick(("A picture of", "A still image of", "A photo of"))
+    return f"{opening} {names}{place}."
+
+
+class _Telling:
+    """One caption: `detail` 0 is fixed wording, 1 short, 2 medium, 3 long."""
+
+    def __init__(self, facts: FilmFacts, dice: Dice, detail: int) -> None:
+        self.facts, self.dice, self.detail = facts, dice, detail
+        self.mentioned: set[int] = set()
+
+    def text(self) -> str:
+        sentences = [self._object(i) for i in range(len(self.facts.objects))]
+        if self.detail:
+            place = self.dice.pick(_PLACE[self.facts.background])
+            if self.detail > 1 or self.dice.chance(0.5):
+                sentences[0] = f"{place}, {sentences[0]}"
+        if self.detail == 3:
+            count = len(self.facts.objects)
+            plural = "s" if count > 1 else ""
+            sentences.insert(
+                0, f"there {'are' if plural else 'is'} {_NUMBER[count]} object{plural} in the room"
+            )
+            sentences.append(_MOVE[self.facts.camera])
+        return " ".join(_upper(s) + "." for s in sentences)
+
+    def _object(self, index: int) -> str:
+        o, dice = self.facts.objects[index], self.dice
+        name = self._mention(index, _name(o, dice, self.detail))
+        manner = (
+            f" {dice.pick(_SPEED[o.speed])}" if o.speed != STILL and self.detail and dice.chance(0.6) else ""
+        )
+        if o.direction == STILL:
+            motion = dice.pick(_REST) if self.detail else _REST[0]
+        else:
+            course = dice.pick(_COURSE[o.direction]) if self.detail else _COURSE[o.direction][0]
+            motion = f"{dice.pick(_VERBS) if self.detail else _VERBS[0]}{manner} {course}"
+        motion = f"{motion}{self._bounce(index)}"
+        if o.spin and self.detail:
+            motion += (
+                dice.pick((" while spinning", ", spinning as it goes"))
+                if o.direction != STILL
+                else " but spins"
+            )
+        parts = [motion]
+        if o.appears:
+            parts.insert(0, "appears")
+        if o.vanishes:
+            parts.append(
+                "vanishes" if not self.detail else dice.pick(("vanishes", "disappears", "shrinks away"))
+            )
+        return f"{name} {_join(parts)}"
+
+    def _mention(self, index: int, name: str) -> str:
+        """'a red star' the first time, 'the red star' from then on."""
+        known = index in self.mentioned
+        self.mentioned.add(index)
+        return f"the {name}" if known else _article(name)
+
+    def _bounce(self, index: int) -> str:
+        """What its first impact does to the object."""
+        o, dice = self.facts.objects[index], self.dice
+        if not o.bounces:
+            return ""
+        hit = next(impact for impact in self.facts.impacts if index in impact.objects)
+        if hit.kind == "wall":
+            wall = (
+                dice.pick(("the wall", f"the {self._wall(hit.position)} wall")) if self.detail else "the wall"
+            )
+            return f" and {dice.pick(('bounces', 'rebounds')) if self.detail else 'bounces'} off {wall}"
+        met = hit.objects[0] if hit.objects[1] == index else hit.objects[1]
+        other = self._mention(met, _short_name(self.facts.objects[met]))
+        if o.direction == STILL:
+            verb = dice.pick(("hit", "struck")) if self.detail else "hit"
+            return f" until it is {verb} by {other}"
+        verb = dice.pick(("bounces off", "collides with")) if self.detail else "bounces off"
+        return f" and {verb} {other}"
+
+    def _wall(self, position: tuple[float, float]) -> str:
+        unit = min(self.facts.height, self.facts.width)
+        gaps = {
+            "left": abs(position[0]),
+            "right": abs(self.facts.width / unit - position[0]),
+            "upper": abs(position[1]),
+            "lower": abs(self.facts.height / unit - position[1]),
+        }
+        return min(gaps, key=lambda k: gaps[k])

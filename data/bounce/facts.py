@@ -1,0 +1,93 @@
+"""What is true of a film: the ground truth that captions are written from and checkers judge against."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from data.bounce.vocabulary import STILL
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """One object. All words are from `data.bounce.vocabulary`."""
+
+    shape: str
+    colour: str
+    size: str
+    material: str
+    direction: str  # course before its first impact: "still" or one of DIRECTIONS (relative to the room)
+    speed: str  # one of SPEEDS, or "still"
+    bounces: bool  # its course changes at an impact: off a wall, off an object, or struck while still
+    spin: bool
+    appears: bool  # pops up during the film
+    vanishes: bool  # shrinks away during the film
+
+
+@dataclass(frozen=True)
+class Impact:
+    """A hit, at its exact time."""
+
+    time_s: float
+    kind: str  # "wall" or "object"
+    objects: tuple[int, ...]  # indices into FilmFacts.objects: one for "wall", two for "object"
+    speed: float  # closing speed along the contact normal, room units per second
+    position: tuple[float, float]  # contact point in room units, origin at the room's upper left, y down
+
+
+@dataclass(frozen=True)
+class FilmFacts:
+    """A whole film; plain JSON through `to_dict` and `from_dict`."""
+
+    version: str
+    seed: int
+    camera: str
+    background: str
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+    objects: tuple[ObjectFacts, ...]
+    impacts: tuple[Impact, ...]
+
+    @property
+    def duration_s(self) -> float:
+        return self.num_frames / self.fps
+
+    @property
+    def is_image(self) -> bool:
+        return self.num_frames == 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, ready for `json.dumps`."""
+        out = asdict(self)
+        out["objects"] = list(out["objects"])
+        out["impacts"] = [
+            {**hit, "objects": list(hit["objects"]), "position": list(hit["position"])}
+            for hit in out["impacts"]
+        ]
+        return out
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`; TypeError on missing or unknown keys."""
+        objects = tuple(ObjectFacts(**each) for each in values["objects"])
+        impacts = tuple(
+            Impact(**{**hit, "objects": tuple(hit["objects"]), "position": tuple(hit["position"])})
+            for hit in values["impacts"]
+        )
+        return cls(**{**values, "objects": objects, "impacts": impacts})
+
+    def as_image(self) -> Self:
+        """The same facts with everything that takes time removed."""
+        objects = tuple(
+            replace(o, direction=STILL, speed=STILL, bounces=False, spin=False, appears=False, vanishes=False)
+            for o in self.objects
+        )
+        return replace(self, objects=objects, impacts=(), num_frames=1)
+
+    def combination(self) -> tuple:
+        """What a caption always tells: the camera's move and each object's colour, shape and motion.
+
+        The split into films for training and prompts for testing is made on this.
+        """
+        objects = sorted((o.shape, o.colour, o.direction, o.bounces) for o in self.objects)
+        return (self.camera, *objects)

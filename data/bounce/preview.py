@@ -1,0 +1,138 @@
+"""See and hear the Bounce world.
+
+    python -m data.bounce.preview bounce.png             # a contact sheet: one row of frames for each film
+    python -m data.bounce.preview bounce.mp4 size=192    # the films one after another, with sound
+    python -m data.bounce.preview bounce.png seed=100 films=12 world.min_objects=2
+
+Under each film stands its caption.
+"""
+
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from data.bounce.audio import SAMPLE_RATE, sound
+from data.bounce.captions import captions
+from data.bounce.config import WorldConfig
+from data.bounce.world import Film, film
+from src.core import cli, config
+from src.core.errors import UserError
+from src.core.fields import opt
+
+_INK, _PAPER = (30, 30, 34), (250, 249, 246)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewConfig:
+    """What to show."""
+
+    out: str = opt("bounce.png", "file to write: .png for a contact sheet, .mp4 for a film with sound")
+    seed: int = opt(0, "seed of the first film; the next have the next seeds")
+    films: int = opt(8, "how many films")
+    size: int = opt(64, "height of a film in pixels")
+    width: int = opt(0, "its width; 0 for square")
+    seconds: float = opt(0.0, "length of a film; 0: one second on a sheet, three in a film")
+    fps: float = opt(16.0, "frames in a second")
+    columns: int = opt(8, "frames in a row of the sheet")
+    world: WorldConfig = opt(WorldConfig(split="all", holdout="include"), "which films")
+
+    def __post_init__(self) -> None:
+        if not self.out.endswith((".png", ".mp4")):
+            raise ValueError(f"out={self.out!r}: name a .png or an .mp4 file")
+        for name, least in (("films", 1), ("size", 16), ("columns", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least {least}")
+
+
+def make_films(settings: PreviewConfig) -> list[Film]:
+    """The films to show."""
+    seconds = settings.seconds or (1.0 if settings.out.endswith(".png") else 3.0)
+    frames, width = max(2, round(seconds * settings.fps)), settings.width or settings.size
+    return [
+        film(s, settings.world, num_frames=frames, height=settings.size, width=width, fps=settings.fps)
+        for s in range(settings.seed, settings.seed + settings.films)
+    ]
+
+
+def sheet(films: list[Film], columns: int = 8) -> np.ndarray:
+    """A contact sheet, uint8 [H, W, 3]: one row for each film, its caption below."""
+    rows = []
+    for one in films:
+        frames = one.video_THWC
+        zoom = max(1, -(-96 // frames.shape[1]))
+        picked = frames[np.linspace(0, len(frames) - 1, columns).round().astype(int)]
+        picked = picked.repeat(zoom, 1).repeat(zoom, 2)
+        row = np.full((picked.shape[1], columns * (picked.shape[2] + 4) + 4, 3), _PAPER, np.uint8)
+        for k, frame in enumerate(picked):
+            left = 4 + k * (frame.shape[1] + 4)
+            row[:, left : left + frame.shape[1]] = frame
+        rows.append(np.concatenate([row, _caption(captions(one.facts)[0], row.shape[1], lines=2)]))
+    return np.concatenate([np.full((4, rows[0].shape[1], 3), _PAPER, np.uint8), *rows])
+
+
+def write_film(path: Path, films: list[Film]) -> None:
+    """All films one after another as mp4 (H.264 and AAC), each with its caption and its sound."""
+    height, width = films[0].video_THWC.shape[1:3]
+    zoom = max(1, -(-384 // min(height, width)))
+    strip = {id(one): _caption(captions(one.facts)[1], width * zoom, lines=3) for one in films}
+    tall = height * zoom + next(iter(strip.values())).shape[0]
+    rate = Fraction(films[0].facts.fps).limit_denominator(1001)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=rate, options={"crf": "16"})
+        video.width, video.height, video.pix_fmt = width * zoom // 2 * 2, tall // 2 * 2, "yuv420p"
+        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        for one in films:
+            for frame in one.video_THWC:
+                picture = np.concatenate([frame.repeat(zoom, 0).repeat(zoom, 1), strip[id(one)]])
+                picture = np.ascontiguousarray(picture[: video.height, : video.width])
+                container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(video.encode())
+        samples = np.concatenate([sound(one.facts) for one in films], axis=1)
+        for start in range(0, samples.shape[1], 1024):
+            block = av.AudioFrame.from_ndarray(samples[:, start : start + 1024].copy(), "fltp", "mono")
+            block.sample_rate, block.pts = SAMPLE_RATE, start
+            container.mux(audio.encode(block))
+        container.mux(audio.encode())
+
+
+def _caption(text: str, width: int, lines: int) -> np.ndarray:
+    """Text on paper, uint8 [H, width, 3]; wrapped, and cut after `lines` lines."""
+    font, rows, row = ImageFont.load_default(15), [], ""
+    for word in text.split():
+        if row and font.getlength(f"{row} {word}") > width - 12:
+            rows, row = [*rows, row], word
+        else:
+            row = f"{row} {word}".strip()
+    image = Image.new("RGB", (width, 20 * lines + 6), _PAPER)
+    ImageDraw.Draw(image).text((6, 2), "\n".join([*rows, row][:lines]), _INK, font)
+    return np.asarray(image)
+
+
+def main(argv: list[str]) -> None:
+    """Parse and write."""
+    argv = [f"out={word}" if word.endswith((".png", ".mp4")) and "=" not in word else word for word in argv]
+    arguments = config.parse_arguments(argv)
+    if arguments.help:
+        print((__doc__ or "").strip() + "\n\n" + config.help_text(PreviewConfig))
+        return
+    try:
+        settings = config.build(PreviewConfig, config.read(arguments.configs, arguments.overrides))
+        films = make_films(settings)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    path = Path(settings.out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".mp4":
+        write_film(path, films)
+    else:
+        Image.fromarray(sheet(films, settings.columns)).save(path)
+    print(f"{path}: {len(films)} films of seeds {settings.seed} to {settings.seed + settings.films - 1}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

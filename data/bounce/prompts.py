@@ -1,0 +1,142 @@
+"""Prompts that no model was trained on, with the facts that its films are judged by.
+
+    python -m data.bounce.prompts out=prompts.jsonl n=64 seed=1 [world.max_objects=1 ...]
+
+`world` is the world that the model was trained on. Prompts come from that world's *test* split: the
+combination that each one asks for (camera; every object's shape, colour and motion) is in no training
+film, though every word of it is. With world.holdout=only each prompt asks for a pair of words that
+never came together in training at all. Both hold by construction (`data.bounce.splits`) and are checked.
+One JSON object a line: id, prompt, facts, tags.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from data.bounce.captions import WORDINGS, worded
+from data.bounce.config import WorldConfig
+from data.bounce.facts import FilmFacts
+from data.bounce.scene import draw_scene
+from data.bounce.splits import belongs
+from data.bounce.vocabulary import HELD_OUT, STILL
+from data.bounce.world import WORLD_VERSION
+from src.core import cli, config
+from src.core.errors import UserError
+from src.core.fields import opt
+from src.core.rng import key
+
+FIRST_SEED = 1 << 40
+"""Prompts' seeds lie beyond, training's below."""
+
+_VAIN = 200  # films in a row without a new prompt until a world counts as exhausted
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptsConfig:
+    """A file of prompts."""
+
+    out: str = opt("", "JSONL file to write")
+    n: int = opt(64, "how many prompts, all different")
+    seed: int = opt(0, "another seed, other prompts")
+    wording: Literal["plain", "short", "long", "any"] = opt(
+        "plain", "plain: fixed short sentences; short, long: varied ones; any: one of them by chance"
+    )
+    num_frames: int = opt(16, "frames of the films that the facts describe")
+    height: int = opt(32, "their height in pixels")
+    width: int = opt(32, "their width in pixels")
+    fps: float = opt(16.0, "their frames in a second")
+    world: WorldConfig = opt(WorldConfig(), "the world trained on; its split is not used")
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"n={self.n}: must be at least 1")
+        if self.num_frames < 2 or self.height < 8 or self.width < 8 or not self.fps > 0:
+            raise ValueError(
+                f"num_frames={self.num_frames}, height={self.height}, width={self.width}, fps={self.fps}: "
+                "need at least 2 frames of 8x8 pixels and a positive fps"
+            )
+
+
+def prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[dict[str, Any]]:
+    """`n` different prompts: a pure function of the arguments.
+
+    Args:
+        world: the world trained on (`holdout="only"`: ask for what is held out of it).
+        options: further fields of PromptsConfig: wording, num_frames, height, width, fps.
+
+    Raises:
+        UserError: the world has fewer than `n` different prompts.
+    """
+    settings = PromptsConfig(n=n, seed=seed, world=world, **options)
+    out: dict[str, dict[str, Any]] = {}
+    name, vain = "held-out" if world.holdout == "only" else "test", 0
+    for facts in _films(settings):
+        prompt = _wording(facts, settings)
+        assert not in_training(facts, world), facts
+        vain = vain + 1 if prompt in out else 0
+        if vain > _VAIN:
+            break
+        if not vain:
+            said = {"id": f"{name}-{len(out):04d}", "prompt": prompt}
+            out[prompt] = {**said, "facts": facts.to_dict(), "tags": tags(facts)}
+        if len(out) == n:
+            return list(out.values())
+    raise UserError(
+        f"n={n}: this world has only about {len(out)} different prompts; ask for fewer or widen it"
+    )
+
+
+def in_training(facts: FilmFacts, world: WorldConfig) -> bool:
+    """Whether a film with this combination can be in the training split of a world."""
+    holdout = "include" if world.holdout == "include" else "exclude"
+    return belongs(facts, replace(world, split="train", holdout=holdout))
+
+
+def _films(settings: PromptsConfig) -> Iterator[FilmFacts]:
+    world = replace(settings.world, split="test")
+    size = (settings.num_frames, settings.height, settings.width, settings.fps)
+    number = 0
+    while True:
+        seed = FIRST_SEED + key(settings.seed, "bounce/prompts", number) % (1 << 51)
+        yield draw_scene(seed, WORLD_VERSION, world, *size).facts
+        number += 1
+
+
+def _wording(facts: FilmFacts, settings: PromptsConfig) -> str:
+    choices = worded(facts, WORDINGS if settings.wording == "any" else [settings.wording])
+    return choices[key(facts.seed, "bounce/wording") % len(choices)]
+
+
+def tags(facts: FilmFacts) -> list[str]:
+    """Slices for the tables: number of objects, kinds of motion, camera, what is held out."""
+    out = [f"objects:{len(facts.objects)}", f"camera:{facts.camera}"]
+    motions = ("bounce" if o.bounces else "still" if o.direction == STILL else "move" for o in facts.objects)
+    out += sorted({f"motion:{m}" for m in motions})
+    pairs = {
+        "shape-colour": {(o.shape, o.colour) for o in facts.objects},
+        "shape-direction": {(o.shape, o.direction) for o in facts.objects},
+    }
+    return out + [f"held-out:{name}" for name, shown in pairs.items() if shown & HELD_OUT[name]]
+
+
+def main(argv: list[str]) -> None:
+    """Parse and write."""
+    argv = [f"out={word}" if word.endswith(".jsonl") and "=" not in word else word for word in argv]
+    settings = config.from_command_line(PromptsConfig, argv, __doc__)
+    if settings is None:
+        return
+    if not settings.out:
+        raise UserError("out is empty: name the file to write, such as out=prompts.jsonl")
+    options = {name: getattr(settings, name) for name in ("wording", "num_frames", "height", "width", "fps")}
+    lines = [json.dumps(entry) for entry in prompts(settings.n, settings.seed, settings.world, **options)]
+    path = Path(settings.out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{path}: {len(lines)} prompts, such as: {json.loads(lines[0])['prompt']}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

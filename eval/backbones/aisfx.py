@@ -1,0 +1,105 @@
+"""aisfx: embeddings of sound effects (CNN of 9 layers, 2022), whose weights arrive inside a package.
+
+No VGGish, PANNs or CLAP; numbers made from it carry `aisfx` in their names. The package is read as files:
+importing it would want essentia and old versions of others (`pip install --no-deps aisfx`).
+"""
+
+import importlib.util
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval.backbones.extractor import Rows, checked_weights
+from eval.core.audio import read_sound
+
+if TYPE_CHECKING:
+    import torch
+
+RATE, WINDOW, HOP, BANDS = 44_100, 2048, 1024, 96
+BLOCK, BLOCK_HOP = 100, 50  # frames of the spectrogram: 2.3 s, every 1.2 s
+LOG_MAX = 9.457798957824707  # the largest value in the training sets, by which all are divided
+HEAD = "ucsMixed"  # of the nine heads the one with 69 categories of the Universal Category System
+
+
+class Aisfx:
+    """Windows of a sound: `features` [N, 512], `logits` [N, 69] of the head with the UCS categories."""
+
+    name = "aisfx"
+    media, distance = "sound", "fad"
+
+    @cached_property
+    def folder(self) -> Path:
+        spec = importlib.util.find_spec("aisfx")
+        if spec is None or spec.origin is None:
+            raise ValueError("aisfx: needs pip install --no-deps aisfx")
+        return Path(spec.origin).parent / "models"
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        return {
+            "backbone": "aisfx X-Sequential-CE",
+            "weights_sha256": checked_weights(self.folder / "checkpoint.pth"),
+            "preprocessing": f"mean of channels, {RATE} Hz (resample_poly), {BANDS} HTK mel bands of unit "
+            f"sum, power, {WINDOW}/{HOP}, log10(1 + 1e4 x) / {LOG_MAX:.4f}; blocks of {BLOCK} frames, "
+            f"every {BLOCK_HOP}; what is shorter than one block is padded with silence",
+            "rows": f"windows of {BLOCK * HOP / RATE:.2f} s",
+        }
+
+    def describe(self) -> dict[str, Any]:
+        return self.description
+
+    @cached_property
+    def model(self) -> "torch.nn.Module":
+        import torch
+
+        spec = importlib.util.spec_from_file_location("aisfx_cnn2d", self.folder / "cnn2d.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        scalar = (np._core.multiarray.scalar, "numpy.core.multiarray.scalar")  # its name in NumPy 1
+        allowed = [scalar, np.dtype, np.dtypes.Int64DType]
+        with torch.serialization.safe_globals(allowed):
+            weights, heads = torch.load(self.folder / "checkpoint.pth", map_location="cpu", weights_only=True)
+        model = module.CrossNet(module.EmbeddingNet("max", 3, 1, 64), heads, "cpu")
+        model.load_state_dict(weights)
+        return model.eval()
+
+    def extract(self, path: Path) -> Rows:
+        return self.rows(read_sound(path).at_rate(RATE).mono)
+
+    def rows(self, mono_S: np.ndarray) -> Rows:
+        import torch
+
+        blocks_NTF = blocks(spectrogram(mono_S))
+        with torch.inference_mode():
+            features, logits = self.model(torch.from_numpy(blocks_NTF), HEAD)
+            return {"features": features.numpy(), "logits": logits.numpy()}
+
+
+def spectrogram(mono_S: np.ndarray) -> np.ndarray:
+    """float32 [T, 96], about 0..1."""
+    padded = np.pad(mono_S.astype(np.float64), (WINDOW // 2, WINDOW))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: len(mono_S) + 1 : HOP]
+    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)) ** 2  # the window is not normalised
+    return (np.log10(1 + 1e4 * power @ mel_bank().T) / LOG_MAX).astype(np.float32)
+
+
+def mel_bank() -> np.ndarray:
+    """[96, WINDOW / 2 + 1]: triangles on the HTK mel scale from 0 to 22,050 Hz, each of sum 1."""
+    top = 2595 * np.log10(1 + RATE / 2 / 700)
+    edges = 700 * (10 ** (np.linspace(0, top, BANDS + 2) / 2595) - 1)
+    hertz = np.linspace(0, RATE / 2, WINDOW // 2 + 1)
+    low, mid, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    bank = np.maximum(0, np.minimum((hertz - low) / (mid - low), (high - hertz) / (high - mid)))
+    return bank / np.maximum(bank.sum(1, keepdims=True), 1e-12)
+
+
+def blocks(frames_TF: np.ndarray) -> np.ndarray:
+    """[N, 100, 96]; the last block that is not full is dropped, save where it is the only one."""
+    if len(frames_TF) < BLOCK:
+        return np.pad(frames_TF, ((0, BLOCK - len(frames_TF)), (0, 0)))[None]
+    starts = range(0, len(frames_TF) - BLOCK + 1, BLOCK_HOP)
+    return np.stack([frames_TF[start : start + BLOCK] for start in starts])

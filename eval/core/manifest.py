@@ -1,0 +1,189 @@
+"""The manifest: one JSON object per line, one line per sample. The only interface to generation.
+
+Ids name samples, prompts never do (they may hold slashes, or more bytes than a file name may have).
+Media paths are relative to the manifest's own folder and may not leave it, so that a folder with its
+manifest can be moved, archived and scored elsewhere.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+MEDIA_KEYS = ("video", "audio", "image", "reference", "source")
+TEXT_KEYS = ("source_caption", "output_caption", "rewritten")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One generated (or real) item.
+
+    `video`, `audio`, `image`: what is judged; `reference`: ground truth or the pictured individual;
+    `source`: what was edited or sounded. `source_caption`, `output_caption`: of an edit, what is seen
+    before and after it, where `prompt` is the instruction. `rewritten`: what the model read instead of
+    `prompt`. `facts`: the world's ground truth as plain JSON (see `data.bounce`), used only for judging.
+    `tags`: the slices that tables are cut by.
+    """
+
+    id: str
+    prompt: str
+    rewritten: str | None = None
+    system: str = ""
+    seed: int | None = None
+    video: str | None = None
+    audio: str | None = None
+    image: str | None = None
+    reference: str | None = None
+    source: str | None = None
+    source_caption: str | None = None
+    output_caption: str | None = None
+    facts: dict[str, Any] | None = None
+    tags: tuple[str, ...] = ()
+
+
+_KEYS = {field.name for field in fields(Sample)}
+
+
+def iter_manifest(path: str | Path, *, check_files: bool = True) -> Iterator[Sample]:
+    """Read a manifest line by line, in constant memory except for the set of ids.
+
+    Args:
+        path: a JSONL file. Empty lines are passed over.
+        check_files: also require that every named media file exists, in the folder even if it is a link.
+
+    Raises:
+        ValueError: `PATH:LINE: what is wrong`, for a line that is not a JSON object, an unknown key,
+            a wrong type, a repeated (system, id), a path that climbs out of the folder or is missing.
+            Also when the file holds no sample at all.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"manifest: no such file: {path}")
+    root = path.resolve().parent
+    seen: set[tuple[str, str]] = set()
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                sample = _parse(line)
+                if (sample.system, sample.id) in seen:
+                    raise ValueError(f"duplicate id {sample.id!r} (system {sample.system!r})")
+                for key in MEDIA_KEYS:
+                    if (relative := getattr(sample, key)) is not None:
+                        check_words(relative, key)
+                        if check_files:
+                            resolve_media(root, relative, key)
+            except ValueError as error:
+                raise ValueError(f"{path}:{number}: {error}") from None
+            seen.add((sample.system, sample.id))
+            yield sample
+    if not seen:
+        raise ValueError(f"{path}: the manifest is empty")
+
+
+def read_manifest(path: str | Path, *, check_files: bool = True) -> list[Sample]:
+    """All samples of a manifest; see `iter_manifest` for the errors."""
+    return list(iter_manifest(path, check_files=check_files))
+
+
+def write_manifest(path: str | Path, samples: Iterable[Sample]) -> int:
+    """Write a manifest atomically (a half-written file never takes the name) and return its length.
+
+    Media paths must already be relative to the manifest's folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    count = 0
+    seen: set[tuple[str, str]] = set()
+    try:
+        with partial.open("w", encoding="utf-8") as out:
+            for sample in samples:
+                if (sample.system, sample.id) in seen:
+                    raise ValueError(f"duplicate id {sample.id!r} (system {sample.system!r})")
+                for key in MEDIA_KEYS:
+                    if (relative := getattr(sample, key)) is not None:
+                        check_words(relative, key)
+                seen.add((sample.system, sample.id))
+                out.write(json.dumps(_plain(sample), ensure_ascii=False) + "\n")
+                count += 1
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def resolve_media(root: Path, relative: str, key: str) -> Path:
+    """The absolute path of a sample's file, for whoever reads it; `root` is the manifest's resolved folder.
+
+    Raises:
+        ValueError: as `check_words`; for a path that leads out of `root` by links, or to nothing.
+    """
+    check_words(relative, key)
+    full = (root / relative).resolve()
+    if not full.is_relative_to(root):
+        raise ValueError(f"{key}: {relative!r} climbs out of the manifest's folder")
+    if not full.is_file():
+        raise ValueError(f"{key}: no such file: {relative!r}")
+    return full
+
+
+def check_words(relative: str, key: str) -> None:
+    """What can be said of a path without a look at the disk, as a manifest of a million lines is read.
+
+    Raises:
+        ValueError: for an empty or absolute path, or one that climbs out of the folder.
+    """
+    if not relative:
+        raise ValueError(f"{key}: the path is empty")
+    if os.path.isabs(relative):
+        raise ValueError(f"{key}: must be relative to the manifest's folder, got {relative!r}")
+    if "\0" in relative:
+        raise ValueError(f"{key}: the path holds a NUL byte")
+    if ".." in relative and os.path.normpath(relative).split(os.sep, 1)[0] == "..":
+        raise ValueError(f"{key}: {relative!r} climbs out of the manifest's folder")
+
+
+def _parse(line: bytes) -> Sample:
+    try:
+        record = json.loads(line.decode())
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"expected a JSON object, got {type(record).__name__}")
+    if not record.keys() <= _KEYS:
+        unknown = sorted(record.keys() - _KEYS)
+        raise ValueError(f"unknown key {unknown[0]!r}; known: {', '.join(sorted(_KEYS))}")
+    for key in ("id", "prompt"):
+        if not isinstance(record.get(key), str):
+            raise ValueError(f"{key}: expected a string, got {record.get(key)!r}")
+    if not record["id"]:
+        raise ValueError("id: must not be empty")
+    for key in MEDIA_KEYS:
+        if not isinstance(record.get(key), str | None):
+            raise ValueError(f"{key}: expected a path or null, got {record[key]!r}")
+    for key in TEXT_KEYS:
+        if not isinstance(record.get(key), str | None):
+            raise ValueError(f"{key}: expected a string or null, got {record[key]!r}")
+    if not isinstance(record.get("system", ""), str):
+        raise ValueError(f"system: expected a string, got {record['system']!r}")
+    if not isinstance(record.get("seed"), int | None):
+        raise ValueError(f"seed: expected an integer or null, got {record['seed']!r}")
+    if not isinstance(record.get("facts"), dict | None):
+        raise ValueError(f"facts: expected an object or null, got {record['facts']!r}")
+    tags = record.pop("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise ValueError(f"tags: expected a list of strings, got {tags!r}")
+    return Sample(**record, tags=tuple(tags))
+
+
+def _plain(sample: Sample) -> dict[str, Any]:
+    """The sample as JSON, without what is absent."""
+    record = asdict(sample)
+    record["tags"] = list(sample.tags)
+    return {k: v for k, v in record.items() if k in ("id", "prompt") or v not in (None, "", [])}

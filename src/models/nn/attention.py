@@ -1,0 +1,144 @@
+"""The one attention function of the project, with a choice of kernels.
+
+Shapes: B batch, L queries, S keys, H heads, D head dimension.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from src.models.nn.chunked_attention import attend_in_chunks
+
+Backend = Literal["auto", "sdpa", "flash", "matmul", "chunked"]
+
+
+def attend(
+    q_BLHD: Tensor,
+    k_BSHD: Tensor,
+    v_BSHD: Tensor,
+    key_mask_BS: Tensor | None = None,
+    *,
+    backend: str = "auto",
+) -> Tensor:
+    """Full (bidirectional) scaled dot-product attention.
+
+    Args:
+        key_mask_BS: bool, True where a key may be read; None reads all. Every row needs one True.
+        backend: "sdpa" (any device), "flash" (CUDA, half precision, package flash-attn), "matmul" (any
+            device; keeps the whole matrix of weights, and is the fastest on a CPU for up to a few
+            hundred tokens), "chunked" (any device; the fastest on a CPU in bfloat16) or "auto" (chunked
+            for bfloat16 on a CPU, else sdpa).
+
+    Returns:
+        [B, L, H, D]
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"attention must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    return BACKENDS[backend](q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
+
+
+def attend_packed(
+    q_NHD: Tensor,
+    k_SHD: Tensor,
+    v_SHD: Tensor,
+    q_lengths: tuple[int, ...],
+    k_lengths: tuple[int, ...],
+    *,
+    backend: str = "auto",
+) -> Tensor:
+    """Attention within each of several samples that lie one behind the other; nothing is padded.
+
+    Args:
+        q_NHD: queries of all samples, N their sum; keys and values [S, H, D] likewise.
+        q_lengths, k_lengths: tokens of each sample, at least 1.
+        backend: as in `attend`. "flash" is one call of its variable-length kernel; the others go through
+            the samples one by one, which computes the blocks of the diagonal only.
+
+    Returns:
+        [N, H, D]
+    """
+    assert sum(q_lengths) == len(q_NHD), (q_lengths, q_NHD.shape)
+    assert sum(k_lengths) == len(k_SHD), (k_lengths, k_SHD.shape)
+    if backend == "flash":
+        return _flash_packed(q_NHD, k_SHD, v_SHD, q_lengths, k_lengths)
+    keys = zip(q_NHD.split(q_lengths), k_SHD.split(k_lengths), v_SHD.split(k_lengths), strict=True)
+    return torch.cat([attend(q[None], k[None], v[None], backend=backend)[0] for q, k, v in keys])
+
+
+def _auto(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
+    chunked = q_BLHD.device.type == "cpu" and q_BLHD.dtype == torch.bfloat16
+    return (attend_in_chunks if chunked else _sdpa)(q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
+
+
+def _sdpa(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
+    mask_B11S = None if key_mask_BS is None else key_mask_BS[:, None, None, :]
+    out_BHLD = F.scaled_dot_product_attention(
+        q_BLHD.transpose(1, 2), k_BSHD.transpose(1, 2), v_BSHD.transpose(1, 2), attn_mask=mask_B11S
+    )
+    return out_BHLD.transpose(1, 2)
+
+
+def _matmul(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
+    scale = q_BLHD.shape[-1] ** -0.5
+    logits_BHLS = (q_BLHD.transpose(1, 2) @ k_BSHD.permute(0, 2, 3, 1)).float() * scale
+    if key_mask_BS is not None:
+        logits_BHLS = logits_BHLS.masked_fill(~key_mask_BS[:, None, None, :], float("-inf"))
+    weights_BHLS = logits_BHLS.softmax(-1).to(v_BSHD.dtype)
+    return (weights_BHLS @ v_BSHD.transpose(1, 2)).transpose(1, 2)
+
+
+def _flash(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
+    try:
+        import flash_attn
+    except ImportError as error:
+        raise ValueError("attention=flash needs the package flash-attn (extra `flash`) and a GPU") from error
+    if key_mask_BS is None:
+        return flash_attn.flash_attn_func(q_BLHD, k_BSHD, v_BSHD)
+    # The kernel knows no mask: drop the keys that may not be read and pass where each sample begins.
+    num_samples, num_queries = q_BLHD.shape[:2]
+    lengths_B = key_mask_BS.sum(1, dtype=torch.int32)
+    out = flash_attn.flash_attn_varlen_func(
+        q_BLHD.flatten(0, 1),
+        k_BSHD[key_mask_BS],
+        v_BSHD[key_mask_BS],
+        cu_seqlens_q=num_queries * torch.arange(num_samples + 1, dtype=torch.int32, device=q_BLHD.device),
+        cu_seqlens_k=F.pad(lengths_B.cumsum(0, dtype=torch.int32), (1, 0)),
+        max_seqlen_q=num_queries,
+        max_seqlen_k=k_BSHD.shape[1],
+    )
+    return out.unflatten(0, (num_samples, num_queries))
+
+
+def _flash_packed(
+    q_NHD: Tensor, k_SHD: Tensor, v_SHD: Tensor, q_lengths: tuple[int, ...], k_lengths: tuple[int, ...]
+) -> Tensor:
+    try:
+        import flash_attn
+    except ImportError as error:
+        raise ValueError("attention=flash needs the package flash-attn (extra `flash`) and a GPU") from error
+
+    def starts(lengths: tuple[int, ...]) -> Tensor:
+        return F.pad(torch.tensor(lengths).cumsum(0), (1, 0)).to(q_NHD.device, torch.int32)
+
+    return flash_attn.flash_attn_varlen_func(
+        q_NHD,
+        k_SHD,
+        v_SHD,
+        cu_seqlens_q=starts(q_lengths),
+        cu_seqlens_k=starts(k_lengths),
+        max_seqlen_q=max(q_lengths),
+        max_seqlen_k=max(k_lengths),
+    )
+
+
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+BACKENDS: dict[str, Kernel] = {
+    "auto": _auto,
+    "sdpa": _sdpa,
+    "flash": _flash,
+    "matmul": _matmul,
+    "chunked": attend_in_chunks,
+}

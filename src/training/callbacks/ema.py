@@ -1,0 +1,33 @@
+"""The step of the averaged weights (EMA)."""
+
+from typing import Any
+
+import lightning as L
+
+from src.training.modules.base import TrainingModule
+
+
+class UpdateAverages(L.Callback):
+    """Moves the averages after every batch.
+
+    A callback and not the module's own hook: Lightning runs checkpoint callbacks before the module's
+    hooks, so that a checkpoint would hold averages that are one step old.
+    """
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: TrainingModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        module.update_ema()
+
+
+class ValidateLast(L.Callback):
+    """Has Lightning validate after the last step too, whatever `val_every` is."""
+
+    def __init__(self, last_step: int) -> None:
+        self.last_step = last_step
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: TrainingModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if module.step == self.last_step:
+            trainer.val_check_batch = self.last_step

@@ -1,0 +1,104 @@
+import hashlib
+import re
+
+import pytest
+
+from data.bounce.vocabulary import COLOURS, STILL
+from data.bounce.world import FilmFacts, WorldConfig, captions, film, with_fps
+
+SIZE = {"num_frames": 16, "height": 16, "width": 16, "fps": 16.0}
+REST = ("stays still", "rests in place", "does not move", "remains motionless")
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[FilmFacts, list[str]]]:
+    made = [film(s, WorldConfig(), **SIZE).facts for s in range(110)]
+    return [(facts, captions(facts)) for facts in made]
+
+
+def test_every_caption_tells_camera_subjects_and_motion(told):
+    for facts, texts in told:
+        for text in texts:
+            assert text.startswith(facts.camera.capitalize() + ". ")
+            assert text.endswith(".")
+            for o in facts.objects:
+                # the sentence whose subject is this object
+                sentence = next(
+                    s for s in re.split(r"(?<=\.) ", text) if _subject(s, f"{o.colour}( \\w+)? {o.shape}")
+                )
+                assert any(rest in sentence for rest in REST) == (o.direction == STILL)
+                for word in ("up", "down", "left", "right"):
+                    assert _goes(sentence, word) == (word in o.direction.split("-")), sentence
+                hits = re.search(r"bounces|rebounds|collides|until it is (hit|struck)", sentence)
+                assert bool(hits) == o.bounces, sentence
+                assert ("until it is" in sentence) == (o.bounces and o.direction == STILL)
+
+
+def _subject(sentence: str, name: str) -> bool:
+    return (
+        re.match(rf"([Oo]n [^,]*, |[Ii]n [^,]*, )?(an?|the) (\S+ )?{name}\b", sentence, re.IGNORECASE)
+        is not None
+    )
+
+
+def _goes(sentence: str, word: str) -> bool:
+    clause = re.split(r" and (?:bounces|rebounds|collides)| until ", sentence)[0]
+    if "from left to right" in clause:
+        return word == "right"
+    if "from right to left" in clause:
+        return word == "left"
+    clause = clause.replace("the upper ", "up and ").replace("the lower ", "down and ")
+    return re.search(rf"\b{word}(wards)?\b", clause) is not None
+
+
+def test_first_caption_is_plain():
+    facts = film(0, WorldConfig(max_objects=1), **SIZE).facts
+    o = facts.objects[0]
+    assert captions(facts)[0].startswith(f"{facts.camera.capitalize()}. A {o.colour} {o.shape} ")
+
+
+def test_wording_varies_in_words_and_length(told):
+    lengths = [len(text.split()) for _, texts in told for text in texts]
+    assert min(lengths) < 9
+    assert max(lengths) > 45
+    assert all(len(texts) == 6 for _, texts in told)
+    verbs = {
+        v for _, texts in told for t in texts for v in re.findall(r"glides|slides|travels|drifts|moves", t)
+    }
+    assert len(verbs) == 5
+
+
+def test_captions_are_a_function_of_the_facts(told):
+    for facts, texts in told[:20]:
+        assert captions(FilmFacts.from_dict(facts.to_dict())) == texts
+
+
+def test_things_met_before_are_the_thing(told):
+    hits = [texts[0] for facts, texts in told if any(i.kind == "object" for i in facts.impacts)]
+    assert hits
+    for text in hits:
+        for name in re.findall(rf"\bthe ((?:{'|'.join(COLOURS)}) \w+)", text):
+            article = "an" if name[0] in "aeiou" else "a"
+            known = re.search(rf"\b{article} {name}", text, re.IGNORECASE)
+            assert known is not None
+            assert known.start() < text.index(f"the {name}")
+
+
+def test_pictures_have_no_motion_and_no_camera():
+    for seed in range(20):
+        facts = film(seed, WorldConfig(), num_frames=1, height=16, width=16, fps=16).facts
+        for text in captions(facts):
+            assert text.startswith(("A picture of a", "A still image of a", "A photo of a"))
+            assert not re.search("moves|still |shot|bounces|camera", text.removeprefix("A still image"))
+            assert all(o.colour in text and o.shape in text for o in facts.objects)
+
+
+def test_fps_prefix():
+    assert with_fps("Static shot. A red star moves up.", 16.0) == "FPS-16 Static shot. A red star moves up."
+    assert with_fps("x", 23.976).startswith("FPS-23.976 ")
+
+
+def test_golden_captions():
+    """If they change, raise WORLD_VERSION: cached text goes by it."""
+    said = "\n".join(t for s in range(6) for t in captions(film(s, WorldConfig(), **SIZE).facts))
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == "cf12df789696d83e"

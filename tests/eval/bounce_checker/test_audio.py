@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from data.bounce.audio import sound as render
+from data.bounce.config import WorldConfig
+from data.bounce.scene import draw_scene
+from data.bounce.world import WORLD_VERSION
+from eval.bounce_checker.audio import RATE, BounceHearing, asked, judge_sound_of, listen
+from eval.core.audio import Sound, write_sound
+from eval.core.manifest import Sample
+from eval.core.results import Item
+
+WORLD = WorldConfig(max_objects=2, holdout="include", split="all")
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Facts and sounds of 40 films of two seconds."""
+    facts = [draw_scene(seed, WORLD_VERSION, WORLD, 32, 32, 32, 16.0).facts for seed in range(1000, 1040)]
+    return [(each.to_dict(), render(each)) for each in facts]
+
+
+def mean(scenes, change=lambda samples: samples, next_facts=False):
+    found = [
+        judge_sound_of(listen(Sound(change(samples), RATE)), scenes[(i + next_facts) % len(scenes)][0])
+        for i, (_, samples) in enumerate(scenes)
+    ]
+    keys = ("sound_count", "sound_material", "sound_place")
+    return {key: np.mean([each[key] for each in found if key in each]) for key in keys}
+
+
+def test_the_worlds_own_sounds_are_heard_right(scenes):
+    found = mean(scenes)
+    assert found["sound_material"] > 0.88
+    assert found["sound_count"] > 0.85
+    assert found["sound_place"] > 0.95
+
+
+def test_volume_does_not_matter_and_wrong_captions_do(scenes):
+    quiet = mean(scenes, lambda samples: (0.4 * samples).astype(np.float32))
+    assert quiet["sound_material"] > 0.88
+    assert quiet["sound_place"] > 0.95
+    wrong = mean(scenes, next_facts=True)
+    assert wrong["sound_material"] < 0.45
+    assert wrong["sound_place"] < 0.4
+    assert wrong["sound_count"] < 0.6
+    silent = mean(scenes, np.zeros_like)
+    assert silent["sound_material"] == silent["sound_place"] == 0
+
+
+def test_every_material_by_itself():
+    for material in ("wooden", "metal", "glass", "rubber", "stone"):
+        world = WorldConfig(max_objects=1, bounce_prob=1.0, still_prob=0.0, materials=(material,))
+        facts = draw_scene(3, WORLD_VERSION, world, 32, 32, 32, 16.0).facts
+        heard = listen(Sound(render(facts), RATE)).hits
+        assert heard
+        assert all(material in hit.materials for hit in heard)
+
+
+def test_impacts_that_fall_together_are_one():
+    hits = [{"time_s": t, "objects": who} for t, who in ((0.9, [0]), (0.2, [1, 0]), (0.22, [1]))]
+    facts = {"impacts": hits, "objects": [{"material": "stone"}, {"material": "glass"}], "background": "sand"}
+    assert asked(facts) == [("glass", "stone"), ("stone",)]
+
+
+def test_the_metric_reads_any_rate(tmp_path, scenes):
+    facts, samples = scenes[0]
+    write_sound(tmp_path / "a.wav", Sound(samples, RATE).at_rate(44_100).samples_CS, 44_100)
+    found = BounceHearing().measure(Item(Sample(id="", prompt="", audio="a.wav", facts=facts), tmp_path))
+    assert found.values["sound_place"] == 1
+    times = [hit["time_s"] for hit in found.detail["heard"]["hits"]]
+    assert times == pytest.approx([hit.time_s for hit in listen(Sound(samples, RATE)).hits], abs=0.01)
+    assert times[-1] > 0.5  # late enough for a wrong rate to show
+    with pytest.raises(ValueError, match="names no facts with impacts"):
+        BounceHearing().measure(Item(Sample(id="", prompt="", audio="a.wav"), tmp_path))

@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.bounce.config import WorldConfig
+from data.bounce.world import film
+from eval.bounce_checker.checker import Reading, read
+from eval.bounce_checker.identity import BounceIdentity, same_individuals
+from eval.core.manifest import Sample
+from eval.core.results import Item
+from eval.core.video import write_video
+from eval.sanity.degradations import other_colours
+
+WORLD = {"max_objects": 1, "cameras": ("static shot",), "holdout": "include", "split": "all"}
+
+
+def clip(seed, num_frames, **world):
+    return film(
+        seed, WorldConfig(**WORLD | world), num_frames=num_frames, height=48, width=48, fps=16
+    ).video_THWC
+
+
+def measured(folder, video):
+    write_video(folder / "film.mp4", video, 16)
+    return (
+        BounceIdentity()
+        .measure(Item(Sample(id="a", prompt="", video="film.mp4", reference="who.png"), folder))
+        .values
+    )
+
+
+def test_the_same_object_in_other_films(tmp_path):
+    red_star = {"shapes": ("star",), "colours": ("red",)}
+    Image.fromarray(clip(1, 1, **red_star)[0]).save(tmp_path / "who.png")
+    for seed in (2, 3, 4):
+        same = measured(tmp_path, clip(seed, 10, **red_star))
+        assert same == {"identity": 1, "identity_shape": 1, "identity_colour": 1}
+    blue_star = measured(tmp_path, clip(2, 10, shapes=("star",), colours=("blue",)))
+    assert blue_star == {"identity": 0, "identity_shape": 1, "identity_colour": 0}
+    red_ring = measured(tmp_path, clip(2, 10, shapes=("ring",), colours=("red",)))
+    assert red_ring == {"identity": 0, "identity_shape": 0, "identity_colour": 1}
+    assert measured(tmp_path, other_colours(clip(2, 10, **red_star), 0))["identity"] == 0
+
+
+def test_company_and_absence(tmp_path):
+    one = read(clip(1, 10, shapes=("star",), colours=("red",)), 16)
+    two = read(clip(2, 10, shapes=("ring",), colours=("blue",)), 16)
+    both = replace(one, objects=(*two.objects, *one.objects))
+    assert same_individuals(one, both)["identity"] == 1
+    assert same_individuals(both, one) == {"identity": 0, "identity_shape": 0.5, "identity_colour": 0.5}
+    assert same_individuals(both, both)["identity"] == 1
+    mixed = tuple(replace(a, colour=b.colour) for a, b in zip(both.objects, both.objects[::-1], strict=True))
+    assert same_individuals(both, replace(both, objects=mixed))["identity"] == 0
+    assert same_individuals(one, Reading((), "static shot", 10))["identity_shape"] == 0
+    Image.fromarray(np.full((48, 48, 3), 90, np.uint8)).save(tmp_path / "who.png")
+    with pytest.raises(ValueError, match="the reference shows no object"):
+        measured(tmp_path, clip(1, 10))

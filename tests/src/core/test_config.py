@@ -1,0 +1,108 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from src.core import config
+from src.core.fields import opt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    width: int = opt(8, "how wide")
+    kind: Literal["a", "b"] = opt("a", "which kind")
+    betas: tuple[float, float] = opt((0.9, 0.95), "two numbers")
+
+    def __post_init__(self) -> None:
+        if self.width % 8:
+            raise ValueError(f"width must be divisible by 8, got {self.width}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    name: str = opt("???", "what the run is called")
+    part: Part = opt(Part(), "a part")
+    streams: dict[str, Part] = opt({}, "named parts")
+    maybe: Part | None = opt(None, "an optional part")
+
+
+def test_files_extend_and_overrides_win(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("name: base\npart: {width: 16, kind: b}\n")
+    (tmp_path / "child.yaml").write_text("extends: base.yaml\npart: {width: 24}\n")
+    run = config.load(Run, tmp_path / "child.yaml", ["part.betas=[0.1,0.2]", "streams.film.width=32"])
+    assert run == Run(
+        name="base", part=Part(width=24, kind="b", betas=(0.1, 0.2)), streams={"film": Part(width=32)}
+    )
+
+
+def test_snapshot_loads_to_the_same_config(tmp_path: Path) -> None:
+    run = config.load(Run, None, ["name=x", "maybe.width=40", "streams.a.kind=b"])
+    (tmp_path / "snapshot.yaml").write_text(config.to_yaml(run))
+    assert config.load(Run, tmp_path / "snapshot.yaml") == run
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("part.widht=3", "unknown key part.widht; did you mean part.width?"),
+        ("nmae=3", "unknown key nmae; did you mean name?"),
+        ("streams.film.widt=8", "unknown key streams.film.widt; did you mean streams.film.width?"),
+        ("part.width=abc", "part.width: Value 'abc'"),
+        ("part.width=7", "part: width must be divisible by 8, got 7"),
+        ("part.kind=z", "part.kind: Invalid value 'z', expected one of"),
+        ("part=3", "3"),
+    ],
+)
+def test_mistakes_are_one_line_with_key_and_value(override: str, message: str) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(Run, None, ["name=x", override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_required_key_is_asked_for() -> None:
+    with pytest.raises(config.ConfigError, match="name must be given"):
+        config.load(Run, None)
+
+
+def test_missing_file_suggests_a_near_name(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text("name: x\n")
+    with pytest.raises(config.ConfigError, match=r"did you mean tiny\.yaml"):
+        config.load(Run, tmp_path / "tny.yaml")
+
+
+def test_circular_extends_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+    with pytest.raises(config.ConfigError, match="circle"):
+        config.load(Run, tmp_path / "a.yaml")
+
+
+def test_broken_yaml_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("part: [1, 2\n")
+    with pytest.raises(config.ConfigError, match=r"bad\.yaml: not valid YAML"):
+        config.load(Run, tmp_path / "bad.yaml")
+
+
+def test_help_shows_every_key_with_default_text_and_type() -> None:
+    text = config.help_text(Run)
+    for piece in (
+        "name=(must be given)",
+        "part.width=8",
+        "how wide [int]",
+        "streams.NAME.kind=a",
+        "[a|b]",
+        "maybe.betas",
+    ):
+        assert piece in text
+
+
+def test_command_line_is_split_and_strangers_are_refused() -> None:
+    arguments = config.parse_arguments(["a.yaml", "b.yaml", "x.y=3", "--print"])
+    assert arguments.configs == (Path("a.yaml"), Path("b.yaml"))
+    assert arguments.overrides == ("x.y=3",)
+    assert arguments.print
+    assert not arguments.help
+    with pytest.raises(config.ConfigError, match="neither"):
+        config.parse_arguments(["--verbose"])

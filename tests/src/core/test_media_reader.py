@@ -1,0 +1,89 @@
+"""Decoding: every frame once, upright, at the right time; every kind of bad file with its reason."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.core.media_reader import Frame, MediaError, at_rate, open_video, read_image
+from tests.fixtures.video_files import picture, write_image, write_video, write_zero_frames
+
+
+def reason(path: Path) -> str:
+    with pytest.raises(MediaError) as error, open_video(path) as video:
+        list(video.frames())
+    return error.value.reason
+
+
+def test_frames_in_order_with_times(tmp_path: Path) -> None:
+    with open_video(write_video(tmp_path / "a.mp4", 20, sound=True)) as video:
+        frames = list(video.frames())
+    assert video.fps == 10
+    assert video.has_audio
+    assert [round(f.time_s, 3) for f in frames] == [round(i / 10, 3) for i in range(20)]
+    for i in (0, 7, 19):
+        assert np.abs(frames[i].rgb_HWC.astype(int) - picture(i, 48, 64)).mean() < 6
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi"])
+def test_a_stretch_has_the_frames_of_its_times(tmp_path: Path, name: str) -> None:
+    path = write_video(tmp_path / name, 40)
+    with open_video(path) as video:
+        everything = list(video.frames())
+    with open_video(path) as video:
+        stretch = list(video.frames(1.3, 2.1))
+    assert [round(f.time_s, 2) for f in stretch] == [1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0]
+    assert all(np.array_equal(f.rgb_HWC, everything[13 + i].rgb_HWC) for i, f in enumerate(stretch))
+
+
+def test_reasons(tmp_path: Path) -> None:
+    (tmp_path / "bytes.mp4").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    assert reason(tmp_path / "none.mp4") == "missing file"
+    assert reason(tmp_path / "bytes.mp4") == "unreadable"
+    assert reason(tmp_path / "empty.mp4") == "unreadable"
+    assert reason(write_video(tmp_path / "sound.mp4", sound=True, pictures=False)) == "audio only"
+    with open_video(write_zero_frames(tmp_path / "zero.avi")) as video:
+        assert list(video.frames()) == []
+
+
+def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "a.mkv", 30)
+    with open_video(path) as video:
+        decode = video._container.decode
+
+        class Breaking:
+            def decode(self, stream):
+                for i, frame in enumerate(decode(stream)):
+                    if i == 9:
+                        raise av.error.InvalidDataError(1, "broken packet")
+                    yield frame
+
+        object.__setattr__(video, "_container", Breaking())
+        frames = video.frames()
+        assert [round(next(frames).time_s, 1) for _ in range(9)] == [i / 10 for i in range(9)]
+        with pytest.raises(MediaError, match="damaged: decoding stopped after 9 frames"):
+            next(frames)
+
+
+def test_resampling_shows_the_frame_on_screen() -> None:
+    frames = [Frame(np.full((1, 1, 3), i), t) for i, t in enumerate((0.0, 0.1, 0.2, 0.3, 0.65, 0.7))]
+    out = [(int(f.rgb_HWC[0, 0, 0]), round(f.time_s, 2)) for f in at_rate(iter(frames), 5.0, 0.0)]
+    assert out == [(0, 0.0), (2, 0.2), (3, 0.4), (3, 0.6), (5, 0.8)]
+
+
+def test_pictures(tmp_path: Path) -> None:
+    assert np.array_equal(read_image(write_image(tmp_path / "a.png")), picture(0, 48, 64))
+    turned = Image.fromarray(picture(0, 48, 64))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by a quarter
+    turned.save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "turned.png"), np.rot90(picture(0, 48, 64), -1))
+    clear = Image.fromarray(np.dstack([picture(0, 48, 64), np.zeros((48, 64), np.uint8)]))
+    clear.save(tmp_path / "clear.png")
+    assert (read_image(tmp_path / "clear.png") == 255).all()
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
+    with pytest.raises(MediaError, match=r"unreadable: cannot identify image file 'bad.png'"):
+        read_image(tmp_path / "bad.png")

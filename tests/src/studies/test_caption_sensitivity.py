@@ -1,0 +1,167 @@
+"""Loss gaps: zero where a model does not read its captions, not zero where it does; the words themselves."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.bounce.captions import captions
+from data.bounce.config import WorldConfig
+from data.bounce.facts import FilmFacts
+from data.bounce.scene import draw_scene
+from data.bounce.vocabulary import COLOURS, DIRECTIONS, SHAPES
+from data.bounce.world import WORLD_VERSION
+from src import train
+from src.core import config
+from src.core.config import ConfigError
+from src.core.errors import UserError
+from src.parallel import checkpoint_io
+from src.runs import video
+from src.streaming.schema import Bucket, LatentRecord, LatentWriter
+from src.studies import caption_sensitivity
+from src.studies.word_substitution import Substitution
+from src.training.callbacks.checkpoint import checkpoint_dir
+
+SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "video" / "word_gap.yaml"
+TEXTS = (
+    "Static shot. A red star moves right and bounces off the wall.",
+    "Static shot. An orange ring moves down and to the left.",
+    "Static shot. A blue cross moves up.",
+)
+
+
+def test_shipped_words_change_one_fact_of_a_caption() -> None:
+    """What stands in the new caption is what the world would say of the same film with that fact changed."""
+    shipped = config.load(caption_sensitivity.Config, SHIPPED, ["run=x"]).words
+    words = {name: Substitution(name, tuple(phrases)) for name, phrases in shipped.items()}
+    changed = dict.fromkeys(words, 0)
+    for seed in range(60):
+        facts = one_object(seed)
+        o, caption = facts.objects[0], captions(facts)[0]
+        wrong = {
+            "colour": {"colour": half_way(COLOURS, o.colour)},
+            "shape": {"shape": half_way(SHAPES, o.shape)},
+            "direction": {"direction": half_way(DIRECTIONS, o.direction)}
+            if o.direction in DIRECTIONS
+            else None,
+            "bounce": {"bounces": False} if o.bounces else None,
+        }
+        for name, fact in wrong.items():
+            made = words[name](caption)
+            changed[name] += made is not None
+            if fact is None:
+                assert made is None, caption
+            else:
+                assert made == captions(replace(facts, objects=(replace(o, **fact),)))[0]
+    assert min(changed.values()) > 10
+
+
+def one_object(seed: int) -> FilmFacts:
+    world = WorldConfig(max_objects=1, cameras=("static shot",), appear_prob=0.0, vanish_prob=0.0)
+    return draw_scene(seed, WORLD_VERSION, world, 16, 48, 48, 16.0).facts
+
+
+def half_way(words: object, word: str) -> str:
+    names = list(words)  # type: ignore[call-overload]
+    return names[(names.index(word) + len(names) // 2) % len(names)]
+
+
+def test_substitution_of_anybodys_words() -> None:
+    animals = Substitution("animal", ("cat", "owl"))
+    assert animals("A cat sleeps beside a cat.") == "An owl sleeps beside a cat."
+    assert animals("Owl by night") == "Cat by night"
+    assert animals("A category of towels") is None
+    assert Substitution("end", (", at night", ""))("A street, at night.") == "A street."
+    with pytest.raises(ValueError, match=r"words.animal: needs at least two phrases, got \['cat'\]"):
+        Substitution("animal", ("cat",))
+    with pytest.raises(ValueError, match=r"words.animal: 'cat' stands there twice"):
+        Substitution("animal", ("cat", "Cat", "dog"))
+    with pytest.raises(ConfigError, match=r"words.animal: needs at least two phrases"):
+        config.load(caption_sensitivity.Config, None, ["run=x", "words.animal=[cat]"])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Latents with captions, a run that has not learned anything and one whose output hangs on the text."""
+    root = tmp_path_factory.mktemp("gap")
+    with LatentWriter(root / "latents" / "val", "k") as writer:
+        with writer.part(0) as part:
+            for i in range(12):
+                bucket = Bucket(16, 32, 32) if i % 4 else Bucket(1, 32, 32)
+                moments = torch.rand(8, 2 if i % 4 else 1, 4, 4, generator=torch.Generator().manual_seed(i))
+                part.add(
+                    LatentRecord(
+                        id=str(i), moments_2CTHW=moments.half(), bucket=bucket, fps=16.0,
+                        captions=(TEXTS[i % 3],), content_sha256="c" * 64,
+                    )
+                )  # fmt: skip
+        writer.finish(1, {})
+    words = [
+        "name=toy", "latents=latents", "transformer.width=32", "transformer.layers=1", "transformer.heads=2",
+        "transformer.ffn=32", "transformer.latent_channels=4", "transformer.patch=[1,1,1]",
+        "transformer.max_positions=[2,4,4]", "transformer.context_dim=32", "text.width=32", "text.layers=1",
+        "text.heads=2", "text.ffn=32", "data.val.all.path=" + str(root / "latents" / "val"),
+        "data.val.all.batch_size=5", "data.streams.all.path=none",
+    ]  # fmt: skip
+    for name in ("untrained", "reads"):
+        stage = config.load(video.Config, None, words)
+        module = video.build_module(stage)
+        module.configure_model()
+        if name == "reads":
+            for parameter in (*module.transformer.parameters(), *module.text.parameters()):
+                torch.nn.init.normal_(parameter, std=0.18, generator=torch.Generator().manual_seed(1))
+        module.reset_ema()
+        (root / name).mkdir()
+        (root / name / "config.yaml").write_text(config.to_yaml(stage))
+        checkpoint_io.write_file(
+            {"state_dict": module.state_dict()}, checkpoint_dir(root / name) / "step-00000001.ckpt"
+        )
+    return root
+
+
+def measured(root: Path, name: str, *words: str) -> dict[tuple[str, float], dict]:
+    train.main([str(SHIPPED), f"run={root / name}", f"out={root / name}.json", *words])
+    found = json.loads((root / f"{name}.json").read_text())
+    return {(gap["words"], gap["time"]): gap for gap in found["gaps"]}
+
+
+def test_a_model_that_does_not_read_has_no_gap(root: Path) -> None:
+    gaps = measured(root, "untrained")
+    assert {name for name, _ in gaps} == {"colour", "shape", "direction", "bounce", "empty"}
+    assert all(gap["right"] > 0.1 and abs(gap["gap"]) < 1e-9 for gap in gaps.values())
+
+
+def test_a_model_that_reads_has_gaps(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gaps = measured(root, "reads", "times=[0.2,0.6]")
+    assert sorted({time for _, time in gaps}) == [0.2, 0.6]
+    assert all(abs(gap["gap"]) > 1e-6 for gap in gaps.values())
+    assert {name: gaps[name, 0.2]["num"] for name in ("colour", "bounce", "empty")} == {
+        "colour": 9, "bounce": 3, "empty": 9,
+    }  # fmt: skip
+    colour = gaps["colour", 0.6]
+    assert colour["gap"] == pytest.approx(colour["wrong"] / colour["right"] - 1)
+    assert "rise of the loss, %" in capsys.readouterr().out
+    assert measured(root, "reads", "times=[0.2]")["colour", 0.2] == gaps["colour", 0.2]
+    given = measured(root, "reads", "times=[0.2]", f"latents={root / 'latents'}", "batch_size=2")
+    assert given["colour", 0.2]["right"] == pytest.approx(gaps["colour", 0.2]["right"], rel=1e-5)
+    few = measured(root, "reads", "times=[0.2]", "frames=all", "number=7")
+    assert few["empty", 0.2]["num"] == 7
+
+
+def test_words_that_no_caption_holds_are_named(root: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"words.animal: none of 9 captions holds one of \['cat', 'dog'\]; the first"
+    ):
+        measured(root, "untrained", "words.animal=[cat,dog]")
+    with pytest.raises(ConfigError, match="times must name flow times"):
+        measured(root, "untrained", "times=[1.5]")
+    stage = config.load(video.Config, root / "untrained" / "config.yaml")
+    (root / "empty").mkdir()
+    (root / "empty" / "config.yaml").write_text(
+        config.to_yaml(replace(stage, data=replace(stage.data, val={})))
+    )
+    (root / "empty" / "checkpoints").symlink_to(root / "untrained" / "checkpoints")
+    with pytest.raises(UserError, match="has no validation data; give latents="):
+        measured(root, "empty")

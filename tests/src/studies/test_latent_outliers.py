@@ -1,0 +1,84 @@
+"""Outliers of latents: counted as the penalty sees them, drawn, and mistakes named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src import train
+from src.core import config
+from src.core.errors import UserError
+from src.losses import outlier_fraction
+from src.models.tae import TAEConfig
+from src.runs import loading
+from src.streaming.reader import Dataset
+from src.streaming.schema import Bucket
+from src.studies import latent_outliers
+from tests.fixtures.toy_data import write_latents, write_pixels
+from tests.src.test_reconstruct import save_run
+
+SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "tae" / "latent_norms.yaml"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("norms")
+    save_run(root / "run")
+    write_pixels(root / "data", {(8, 32, 32): 3, (1, 30, 32): 5})
+    return root
+
+
+def measured(root: Path, *words: str) -> dict:
+    given = [str(SHIPPED), f"tae={root / 'run'}", f"data={root / 'data'}"]
+    train.main([*given, "beyond=[1,1.5,30]", *words])
+    return json.loads((root / "run" / "latent_norms" / "latent_norms.json").read_text())
+
+
+def test_shares_are_those_of_the_penalty(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = measured(root, "number=6")
+    assert found["films"] == 6
+    tae, _ = loading.load_tae(root / "run")
+    dataset, latents = Dataset(root / "data"), []
+    for bucket in dataset.readers:
+        for index in range(3):
+            video = dataset.pixels(bucket, index).video_TCHW.transpose(0, 1)[None].float() / 127.5 - 1
+            video = torch.nn.functional.pad(video, (0, 0, 0, -video.shape[3] % 8, 0, 0), mode="replicate")
+            latents.append(tae.encode(video).mean_BCTHW)
+    assert found["positions"] == sum(x[:, 0].numel() for x in latents)
+    for r in (1.0, 1.5):
+        shares = [float(outlier_fraction(x, r)) * x[:, 0].numel() for x in latents]
+        assert found["beyond"][f"{r:g}"] == pytest.approx(sum(shares) / found["positions"])
+    assert 0 < found["beyond"]["1.5"] < found["beyond"]["1"]
+    assert found["beyond"]["30"] == 0
+    assert "positions beyond r deviations: r = 1: " in capsys.readouterr().out
+    picture = np.asarray(Image.open(root / "run" / "latent_norms" / "latent_norms.png"))
+    assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 100  # pictures, maps, a curve
+
+
+def test_a_spot_is_found_where_it_is() -> None:
+    class OneSpot(torch.nn.Module):
+        """An autoencoder whose latent is noise with one position far out."""
+
+        config = TAEConfig()
+
+        def encode(self, video: torch.Tensor) -> object:
+            latent = torch.randn(1, 16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+            latent[:, :, 0, 2, 5] += 40
+            return type("Posterior", (), {"mean_BCTHW": latent, "logvar_BCTHW": latent})()
+
+    video = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    film = latent_outliers.measure(OneSpot(), "spot", video, latent_outliers.TilingConfig())  # type: ignore[arg-type]
+    assert film.distance_THW.shape == (1, 8, 8)
+    assert int(film.distance_THW.argmax()) == 2 * 8 + 5
+    assert int((film.distance_THW > 3).sum()) == 1
+
+
+def test_mistakes_are_named(root: Path) -> None:
+    write_latents(root / "latents", {Bucket(1, 8, 8): 1})
+    with pytest.raises(UserError, match="holds latents, pixels are needed"):
+        measured(root, f"data={root / 'latents'}")
+    with pytest.raises(config.ConfigError, match="beyond must name deviations above 0"):
+        measured(root, "beyond=[0]")

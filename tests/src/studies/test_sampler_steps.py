@@ -1,0 +1,132 @@
+"""The study of solvers at toy size: what it measures, what it keeps, what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.bounce import prompts
+from src import train
+from src.core import config
+from src.core.errors import UserError
+from src.inference.pipeline import Generator
+from src.studies import sampler_steps
+from src.studies.sampler_report import compare, interval
+from tests.fixtures.toy_runs import write_toy_runs
+
+STUDY = """
+experiment: solvers
+name: study
+run_dir: study
+generate:
+  {run: video, tae: tae, prompts: prompts.jsonl, batch_size: 2, precision: fp32, sampler: {guidance: 2}}
+reference: {steps: 24}
+arms:
+  same: {steps: 24}
+  coarse: {steps: 2}
+  finer: {steps: 8}
+  quadratic: {schedule: linear-quadratic, steps: 4, emulated_steps: 8}
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study of three films."""
+    root = tmp_path_factory.mktemp("solvers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        write_toy_runs(root)
+        prompts.main(["prompts.jsonl", "n=3", "world.max_objects=1"])
+        Path("study.yaml").write_text(STUDY)
+        train.main(["study.yaml"])
+    return root
+
+
+def results(root: Path, study: str = "study") -> dict[str, dict]:
+    return {r["name"]: r for r in json.loads((root / study / "results.json").read_text())}
+
+
+def test_distances_are_to_the_reference_from_the_same_noise(root: Path) -> None:
+    found = results(root)
+    assert list(found) == ["reference", "same", "coarse", "finer", "quadratic"]
+    assert found["same"]["latent_distance"] == {"mean": 0, "low": 0, "high": 0}
+    assert found["same"]["psnr"] is None
+    assert 0 < found["finer"]["latent_distance"]["mean"] < found["coarse"]["latent_distance"]["mean"]
+    assert found["finer"]["psnr"]["mean"] > found["coarse"]["psnr"]["mean"]
+    assert found["coarse"]["latent_distance"]["mean"] < found["reference"]["other_film"]
+    assert all(r["films"] == 3 for r in found.values())
+    assert found["quadratic"]["arm"]["variant"] == "continuous"
+
+
+def test_the_distance_is_that_of_normalised_latents(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    generator = Generator(config.load(sampler_steps.Config, "study.yaml").generate)
+    generator.module.set_latent_statistics(torch.zeros(4), torch.tensor([2.0, 2, 4, 4]))
+    a = torch.randn(2, 4, 4, 4, 4)
+    std_C111 = generator.module.latent_std_C[:, None, None, None]
+    apart = torch.stack([std_C111, 3 * std_C111])
+    result = compare("x", {}, generator, [(a, a + apart)])
+    assert result.latent_distance == pytest.approx(interval([1.0, 3.0]), abs=1e-4)
+
+
+def test_scores_are_the_checkers(root: Path) -> None:
+    lines = (root / "study/scores/results.jsonl").read_text().splitlines()
+    judged = [json.loads(line) for line in lines]
+    for name, result in results(root).items():
+        values = [row["values"]["camera"] for row in judged if row["system"] == name]
+        assert len(values) == 3
+        assert result["scores"]["camera"]["mean"] == pytest.approx(sum(values) / 3)
+        assert set(result["scores"]) == {"subject", "motion", "camera"}
+
+
+def test_table_and_plot_hold_every_arm(root: Path) -> None:
+    table = (root / "study/table.md").read_text()
+    assert "| coarse | linear | 2 |" in table
+    assert "| quadratic | linear-quadratic continuous, as 8 | 4 |" in table
+    assert "| same |" in table
+    assert "3 films." in table
+    assert (root / "study/solvers.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_stopped_study_goes_on_and_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    sample, calls = Generator.sample, []
+
+    def stopping(self: Generator, *given: object) -> torch.Tensor:
+        calls.append(given)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return sample(self, *given)  # type: ignore[arg-type]
+
+    words = ["study.yaml", "run_dir=again", "score=false"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Generator, "sample", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(words)
+    assert list(results(root, "again")) == ["reference"]
+    kept = sorted(Path("again").glob("*/latents/*.safetensors"))
+    assert [f"{p.parts[1]} {p.stem}" for p in kept] == ["reference 0000", "reference 0001", "same 0000"]
+    stamps = [p.stat().st_mtime_ns for p in kept]
+    train.main(words)
+    assert [p.stat().st_mtime_ns for p in kept] == stamps
+    assert results(root, "again") == {n: {**r, "scores": {}} for n, r in results(root).items()}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["reference.steps=30"], "study/reference: was made with another arm"),
+        (["generate.seed=5"], "study/reference: was made with another generate"),
+        (["generate.prompts=plain.txt"], "generate.prompts=plain.txt: has prompts without facts"),
+        (["generate.out=x"], "generate.out=x: has no meaning"),
+        (["arms.coarse.steps=0"], "arms.coarse: steps must be at least 1, got 0"),
+        (["arms.reference.steps=2"], "none of them called 'reference'"),
+    ],
+)
+def test_mistakes(root: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str) -> None:
+    monkeypatch.chdir(root)
+    Path("plain.txt").write_text("a star\n")
+    with pytest.raises(UserError, match=message) as error:
+        train.main(["study.yaml", *words])
+    assert "\n" not in str(error.value)
