@@ -17,7 +17,7 @@ from src.core.fields import opt
 from src.parallel import safetensors_io
 from src.runs import loading
 from src.training.callbacks.checkpoint import NAME, find, step_of
-from src.training.init_weights import Use
+from src.training.config import Use
 
 
 @dataclass(frozen=True, kw_only=True)

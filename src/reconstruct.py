@@ -25,8 +25,8 @@ from src.models.tae import TAE
 from src.models.tae.tiling import TilingConfig
 from src.runs import loading
 from src.training.callbacks.checkpoint import find
-from src.training.init_weights import Use
-from src.training.precision import Precision, autocast, resolve
+from src.training.config import Precision, Use
+from src.training.precision import autocast, resolve
 
 
 @dataclass(frozen=True, kw_only=True)

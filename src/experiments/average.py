@@ -15,7 +15,8 @@ from src.parallel import checkpoint_io
 from src.runs import loading, run_directory, video
 from src.streaming.datamodule import MediaData
 from src.training.callbacks.checkpoint import checkpoint_dir
-from src.training.init_weights import Use, average
+from src.training.config import Use
+from src.training.init_weights import average
 
 
 @dataclass(frozen=True, kw_only=True)

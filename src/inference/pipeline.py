@@ -27,7 +27,7 @@ from src.parallel.fsdp import Layout, compile_groups
 from src.runs import loading
 from src.streaming.collate import with_fps
 from src.streaming.schema import DataError, read_info
-from src.training.init_weights import Use
+from src.training.config import Use
 from src.training.modules.video import VideoModule
 
 

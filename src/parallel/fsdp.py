@@ -7,7 +7,6 @@ there is no mesh and everything here is a no-op.
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,37 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from src.core.fields import opt
-
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParallelConfig:
-    """How many processes train together, and how they share the model."""
-
-    accelerator: Literal["auto", "cpu", "cuda"] = opt("auto", "device kind; auto takes GPUs if there are any")
-    devices: int = opt(1, "processes per node; above 1 the model is sharded over all of them (FSDP2)")
-    nodes: int = opt(1, "machines that train together")
-    tensor_parallel: int = opt(1, "processes that split each layer between them (only 1 so far)")
-    sharded_checkpoint: bool = opt(
-        False, "each process writes its own shard (a directory) instead of one gathered file"
-    )
-    compile_blocks: bool = opt(False, "torch.compile each block in place")
-    compile_backend: str = opt("inductor", "backend of torch.compile; aot_eager needs no compiler")
-
-    def __post_init__(self) -> None:
-        for name in ("devices", "nodes", "tensor_parallel"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"parallel.{name} must be at least 1, got {getattr(self, name)}")
-        if self.tensor_parallel != 1:
-            raise ValueError(
-                f"parallel.tensor_parallel={self.tensor_parallel}: no model has a plan for it yet; use 1"
-            )
-
-    @property
-    def world_size(self) -> int:
-        return self.devices * self.nodes
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from src.parallel import architecture, checkpoint_io, state_dict
 from src.parallel.checkpoint_io import CheckpointError
-from src.parallel.fsdp import ParallelConfig
+from src.parallel.config import ParallelConfig
 
 
 class AtomicCheckpointIO(CheckpointIO):

@@ -13,7 +13,7 @@ from src.models.tae import TAE
 from src.parallel import safetensors_io
 from src.streaming.schema import encoder_key
 from src.training.callbacks.checkpoint import find
-from src.training.init_weights import Use
+from src.training.config import Use
 
 T = TypeVar("T")
 

@@ -7,19 +7,18 @@ from pathlib import Path
 from rich.console import Console
 
 from src.core.errors import UserError
-from src.runs import run_directory
-from src.models.perceptual_features import FeaturesConfig, build
+from src.core.fields import opt
 from src.models.discriminator import DiscriminatorConfig
+from src.models.perceptual_features import FeaturesConfig, build
 from src.models.tae import TAEConfig
 from src.models.tae.diffusers import check_same_pictures, config_of
-from src.core.fields import opt
 from src.parallel.safetensors_io import SUFFIX, header_of
+from src.runs import run_directory
 from src.streaming.datamodule import DataConfig, MediaData
-from src.training.config import TrainConfig
-from src.training.trainer import Start, fit
+from src.training.config import TrainConfig, Use
 from src.training.modules.tae import TAEModule
 from src.training.modules.tae_config import TAELossConfig
-from src.training.init_weights import Use
+from src.training.trainer import Start, fit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,19 +5,18 @@ from pathlib import Path
 
 from rich.console import Console
 
+from src.core.fields import opt
 from src.experiments import encode_latents
-from src.runs import loading, run_directory
 from src.models.text import ByteEncoderConfig, FrozenTextConfig
 from src.models.transformer import TransformerConfig
-from src.core.fields import opt
+from src.runs import loading, run_directory
 from src.streaming.datamodule import DataConfig, MediaData
 from src.streaming.reader import Dataset
 from src.streaming.schema import latent_key, read_info
-from src.training.config import TrainConfig
-from src.training.trainer import Start, fit
-from src.training.modules.video_config import FlowConfig
+from src.training.config import TrainConfig, Use
 from src.training.modules.video import VideoModule
-from src.training.init_weights import Use
+from src.training.modules.video_config import FlowConfig
+from src.training.trainer import Start, fit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What a video model reads of its captions: how much its loss rises when one word of them is wrong.
 
-    python -m src.train configs/video/word_gap.yaml run=RUN
+    python -m src.train configs/studies/caption_sensitivity.yaml run=RUN
 
 Loss gap: the relative rise of the training objective's loss, at fixed flow times and fixed noise, when the
 caption of a validation film is replaced by one with a wrong word, or by an empty one. No film is generated
@@ -27,9 +27,9 @@ from src.streaming.batch import LatentBatch
 from src.streaming.datamodule import MediaData, StreamConfig
 from src.studies.word_substitution import Substitution
 from src.training.callbacks.checkpoint import find
-from src.training.init_weights import Use
+from src.training.config import Precision, Use
 from src.training.modules.video import VideoModule, validation_noise
-from src.training.precision import Precision, resolve
+from src.training.precision import resolve
 
 EMPTY = "empty"  # the row of captions that are taken away
 

@@ -1,6 +1,6 @@
 """Outliers in an autoencoder's latents (paper section 3.1.1): how many positions, how far out, and where.
 
-    python -m src.train configs/tae/latent_norms.yaml tae=RUN data=DATASET/val
+    python -m src.train configs/studies/latent_outliers.yaml tae=RUN data=DATASET/val
 
 A latent position's *distance* is the norm of its difference from its frame's mean, in units of the norm of
 the frame's standard deviation: what the outlier penalty compares with r. Positions far out are the spots that
@@ -30,7 +30,7 @@ from src.models.tae.tiling import TilingConfig, encode_tiled
 from src.runs import loading
 from src.streaming.reader import Dataset
 from src.training.callbacks.checkpoint import find
-from src.training.init_weights import Use
+from src.training.config import Use
 
 
 @dataclass(frozen=True, kw_only=True)

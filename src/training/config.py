@@ -1,56 +1,64 @@
-"""What every training run can choose, whatever it trains."""
+"""Settings that every training run has, whatever it trains; needs neither torch nor Lightning."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from src.core.fields import opt
-from src.parallel.fsdp import ParallelConfig
-from src.training.optim.lr_schedule import Schedule
+from src.core.fields import Config, opt
+from src.parallel.config import ParallelConfig
+
+Use = Literal["ema", "raw"]  # which weights of a checkpoint
+Precision = Literal["fp32", "bf16"]
+LRSchedule = Literal["constant", "cosine", "one_cycle", "plateau"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Steps, optimiser, schedule, and what is written how often."""
+class TrainConfig(Config):
+    """Steps, optimizer, learning-rate schedule, and the intervals of logging, validation and checkpoints."""
 
-    seed: int = opt(0, "seed of weights, noise, times and dropped captions")
-    max_steps: int = opt(1000, "batches to train on, counted from the stage's start")
+    seed: int = opt(0, "seed of weights, noise, flow times and caption dropout")
+    max_steps: int = opt(1000, "number of batches, counted from the start of the stage", ge=1, resumable=True)
     optimizer: Literal["adamw", "muon"] = opt(
-        "adamw", "adamw, or muon: orthogonalised momentum for hidden matrices, AdamW for the rest"
+        "adamw", "adamw, or muon: orthogonalized momentum for hidden matrices, AdamW for the rest"
     )
-    lr: float = opt(1e-3, "peak learning rate")
-    schedule: Schedule = opt("constant", "learning rate over steps")
-    warmup_steps: int = opt(100, "steps of rising learning rate (one_cycle: until the peak)")
-    final_lr: float = opt(0.01, "lowest learning rate as a share of the peak; not for constant")
-    plateau_patience: int = opt(3, "validations without a new best before plateau halves the learning rate")
-    weight_decay: float = opt(0.1, "AdamW's weight decay; vectors (gains, biases) are left out")
-    beta1: float = opt(0.9, "AdamW's first beta")
-    beta2: float = opt(0.95, "AdamW's second beta")
-    clip: float = opt(1.0, "largest gradient norm; 0 does not clip")
-    ema_decay: float = opt(0.999, "decay of the averaged weights, ramped up over the first steps; 0: none")
-    precision: Literal["fp32", "bf16"] = opt("fp32", "bf16: autocast, where the device has it; else fp32")
-    micro_batches: int = opt(1, "equal parts into which each batch is cut to save memory; same gradients")
-    log_every: int = opt(10, "steps between two lines of metrics")
-    val_every: int = opt(500, "steps between two validations; the last step always has one; 0: none")
-    checkpoint_every: int = opt(500, "steps between two checkpoints; the last step always has one")
-    keep_checkpoints: int = opt(2, "newest checkpoints to keep")
-    sample_every: int = opt(0, "steps between two rounds of sample films for TensorBoard; 0: none")
-    progress: bool = opt(True, "progress bar with time left")
+    lr: float = opt(1e-3, "peak learning rate", ge=0)
+    schedule: LRSchedule = opt("constant", "learning rate over steps")
+    warmup_steps: int = opt(100, "steps of linear warm-up (one_cycle: until the peak)", ge=0)
+    final_lr: float = opt(
+        0.01, "lowest learning rate as a fraction of the peak; unused by constant", ge=0, le=1
+    )
+    plateau_patience: int = opt(
+        3, "validations without a new best before plateau halves the learning rate", ge=0
+    )
+    weight_decay: float = opt(0.1, "weight decay of AdamW; none for vectors (gains, biases)", ge=0)
+    beta1: float = opt(0.9, "first beta of AdamW", ge=0, lt=1)
+    beta2: float = opt(0.95, "second beta of AdamW", ge=0, lt=1)
+    clip: float = opt(1.0, "largest gradient norm; 0: no clipping", ge=0)
+    ema_decay: float = opt(
+        0.999, "decay of the weights' EMA, ramped up over the first steps; 0: no EMA", ge=0, lt=1
+    )
+    precision: Precision = opt("fp32", "bf16: autocast where the device supports it, fp32 elsewhere")
+    micro_batches: int = opt(
+        1, "equal parts into which each batch is split to save memory; same gradients", ge=1
+    )
+    log_every: int = opt(10, "steps between logged metrics", ge=1, resumable=True)
+    val_every: int = opt(
+        500, "steps between validations; the last step always has one; 0: none", ge=0, resumable=True
+    )
+    checkpoint_every: int = opt(
+        500, "steps between checkpoints; the last step always has one", ge=1, resumable=True
+    )
+    keep_checkpoints: int = opt(2, "number of newest checkpoints to keep", ge=1, resumable=True)
+    sample_every: int = opt(
+        0, "steps between rounds of sample videos for TensorBoard; 0: none", ge=0, resumable=True
+    )
+    progress: bool = opt(True, "progress bar with time left", resumable=True)
     parallel: ParallelConfig = opt(ParallelConfig(), "processes and sharding")
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "log_every", "checkpoint_every", "keep_checkpoints", "micro_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("val_every", "sample_every", "warmup_steps", "clip", "weight_decay", "plateau_patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.lr < 0:
-            raise ValueError(f"lr must not be negative, got {self.lr}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        if not 0 <= self.final_lr <= 1:
-            raise ValueError(f"final_lr is a share of lr and must lie in [0, 1], got {self.final_lr}")
+        super().__post_init__()
         if self.schedule == "one_cycle" and self.warmup_steps >= self.max_steps:
-            raise ValueError(f"warmup_steps must be below max_steps, got {self.warmup_steps}")
+            raise ValueError(
+                f"warmup_steps must be less than max_steps={self.max_steps}, got {self.warmup_steps}"
+            )
         if self.schedule == "plateau" and not self.val_every:
-            raise ValueError("schedule=plateau needs validations: val_every must be above 0, got 0")
+            raise ValueError("schedule=plateau needs validations: val_every must be more than 0, got 0")

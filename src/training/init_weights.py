@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,9 +14,9 @@ from src.parallel import safetensors_io as files
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.fsdp import copy_whole_
 from src.training.callbacks.checkpoint import find
+from src.training.config import Use
 from src.training.modules.base import TrainingModule
 
-Use = Literal["ema", "raw"]
 # Tables that may grow between stages (spec, section 3.4): finer grids stretch, a longer film goes on.
 GROWING = {"positions.height": "interpolate", "positions.width": "interpolate", "positions.time": "pad"}
 COUNTERS = ("batch_counter",)

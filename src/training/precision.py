@@ -1,11 +1,10 @@
 """Which number format a run computes in."""
 
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import torch
 
-Precision = Literal["fp32", "bf16"]
+from src.training.config import Precision
 
 
 def has_bf16(device_type: str) -> bool:

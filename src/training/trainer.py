@@ -21,8 +21,8 @@ from src.training.callbacks.checkpoint import CheckpointPolicy, last_checkpoint,
 from src.training.callbacks.ema import UpdateAverages, ValidateLast
 from src.training.callbacks.metrics import Films, Monitor
 from src.training.callbacks.progress import ProgressLine
-from src.training.config import TrainConfig
-from src.training.init_weights import Use, load_weights
+from src.training.config import TrainConfig, Use
+from src.training.init_weights import load_weights
 from src.training.loggers import build_loggers
 from src.training.modules.base import NonFiniteError, TrainingModule
 

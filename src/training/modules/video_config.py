@@ -1,38 +1,38 @@
-"""How a flow-matching model is trained, validated and looked at (paper section 3.1; spec 2)."""
+"""Training objective, flow times, dropout of conditions and sampling (Movie Gen, sec. 3.1); needs no torch."""
 
 from dataclasses import dataclass
 
-from src import flow
-from src.core.fields import opt
-from src.flow import SamplerConfig
+from src.core.fields import Config, opt
+from src.flow.config import Objective, SamplerConfig, TimeDistribution
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowConfig:
-    """Objective, flow times, what is dropped from the condition, and the sampler of sample films."""
+class FlowConfig(Config):
+    """Objective, flow times, dropout of conditions, and the sampler of sample videos."""
 
-    objective: flow.Objective = opt(
-        "flow_matching", "what is predicted: flow_matching (the paper) or v_prediction (its ablation a)"
+    objective: Objective = opt(
+        "flow_matching", "what is predicted: flow_matching (Movie Gen) or v_prediction (its ablation)"
     )
-    caption_drop: float = opt(0.1, "share of captions replaced by the empty one, for guidance")
-    encoder_drop: float = opt(0.0, "share of samples that lose one frozen text encoder, for each")
+    caption_drop: float = opt(
+        0.1, "probability of replacing a caption with the empty one, for guidance", ge=0, le=1
+    )
+    encoder_drop: float = opt(
+        0.0, "probability of dropping a frozen text encoder's embeddings, for each encoder", ge=0, le=1
+    )
     first_frame: float = opt(
-        0.0, "share of films that are given their first frame (image-to-video); validation gives it to all"
+        0.0,
+        "probability of conditioning a video on its first frame (image-to-video); always in validation",
+        ge=0,
+        le=1,
     )
-    times: flow.Times = opt("logit-normal", "distribution of the flow times: logit-normal or uniform")
+    times: TimeDistribution = opt("logit-normal", "distribution of the flow times: logit-normal or uniform")
     time_mean: float = opt(0.0, "mean of the normal behind the logit-normal flow times")
-    time_std: float = opt(1.0, "standard deviation of the normal behind the logit-normal flow times")
-    sample_posterior: bool = opt(True, "train on draws from the TAE's posterior; false: on its mean")
-    val_times: int = opt(8, "fixed flow times of each validation sample")
-    sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "how sample films are made while training")
+    time_std: float = opt(1.0, "standard deviation of the normal behind the logit-normal flow times", gt=0)
+    sample_posterior: bool = opt(True, "train on samples of the TAE's posterior; false: on its mean")
+    val_times: int = opt(8, "number of fixed flow times for each validation sample", ge=1)
+    sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "sampler of sample videos during training")
 
     def __post_init__(self) -> None:
-        for name in ("caption_drop", "encoder_drop", "first_frame"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if self.val_times < 1:
-            raise ValueError(f"val_times must be at least 1, got {self.val_times}")
-        if self.time_std <= 0:
-            raise ValueError(f"time_std must be positive, got {self.time_std}")
+        super().__post_init__()
         if self.objective == "v_prediction" and self.sampler.solver != "euler":
             raise ValueError(f"sampler.solver must be euler with v_prediction, got {self.sampler.solver}")

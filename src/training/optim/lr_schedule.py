@@ -1,13 +1,12 @@
 """Learning rates as pure functions of the step, so that resuming needs no scheduler's state."""
 
 import math
-from typing import Literal
 
-Schedule = Literal["constant", "cosine", "one_cycle", "plateau"]
+from src.training.config import LRSchedule
 
 
 def learning_rate(
-    step: int, *, schedule: Schedule, peak: float, warmup: int, total: int, final: float, halvings: int = 0
+    step: int, *, schedule: LRSchedule, peak: float, warmup: int, total: int, final: float, halvings: int = 0
 ) -> float:
     """The learning rate of step `step`, counted from 0.
 

@@ -1,7 +1,7 @@
 """Muon: momentum whose direction is orthogonalised, for hidden matrices and kernels; AdamW for the rest.
 
 A step moves all directions of a matrix equally far, whatever the gradient's spectrum. At the few hundred
-steps that a laptop affords this reaches a lower loss than AdamW (`docs/log.md` has the figures). Not the
+steps that a laptop affords this reaches a lower loss than AdamW (`docs/log/2026-11.md` has the figures). Not the
 paper's optimiser: a switch for runs that have minutes. Jordan et al. 2024; the step's size is matched to
 AdamW's as in Liu et al. 2025 (arXiv 2502.16982), so that one learning rate serves both.
 """

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from src.parallel.fsdp import ParallelConfig
+from src.parallel.config import ParallelConfig
 from src.training import loggers
 from src.training.callbacks.metrics import Monitor, gif
 from src.training.callbacks.progress import ProgressLine, clock
