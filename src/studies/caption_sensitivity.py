@@ -25,7 +25,7 @@ from src.core.fields import opt
 from src.runs import loading
 from src.streaming.batch import LatentBatch
 from src.streaming.datamodule import MediaData, StreamConfig
-from src.studies.word_substitution import Substitution
+from src.studies.word_substitution import WordSubstitution
 from src.training.callbacks.checkpoint import find
 from src.training.config import Precision, Use
 from src.training.modules.video import VideoModule, validation_noise
@@ -62,7 +62,7 @@ class Config:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         for name, phrases in self.words.items():
-            Substitution(name, tuple(phrases))
+            WordSubstitution(name, tuple(phrases))
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def measure(module: VideoModule, found: Iterator[LatentBatch], config: Config) -
     Raises:
         UserError: no films, or none of whose captions holds a word of some kind.
     """
-    kinds = [Substitution(name, tuple(phrases)) for name, phrases in config.words.items()]
+    kinds = [WordSubstitution(name, tuple(phrases)) for name, phrases in config.words.items()]
     losses: dict[tuple[str, float], list[tuple[float, float]]] = {}
     count, example = 0, ""
     for batch in found:

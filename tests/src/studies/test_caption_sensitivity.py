@@ -19,9 +19,11 @@ from src.core.config import ConfigError
 from src.core.errors import UserError
 from src.parallel import checkpoint_io
 from src.runs import video
-from src.streaming.schema import Bucket, LatentRecord, LatentWriter
+from src.streaming.schema.bucket import Bucket
+from src.streaming.schema.records import LatentRecord
+from src.streaming.schema.writer import LatentWriter
 from src.studies import caption_sensitivity
-from src.studies.word_substitution import Substitution
+from src.studies.word_substitution import WordSubstitution
 from src.training.callbacks.checkpoint import checkpoint_dir
 
 SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "video" / "word_gap.yaml"
@@ -35,7 +37,7 @@ TEXTS = (
 def test_shipped_words_change_one_fact_of_a_caption() -> None:
     """What stands in the new caption is what the world would say of the same film with that fact changed."""
     shipped = config.load(caption_sensitivity.Config, SHIPPED, ["run=x"]).words
-    words = {name: Substitution(name, tuple(phrases)) for name, phrases in shipped.items()}
+    words = {name: WordSubstitution(name, tuple(phrases)) for name, phrases in shipped.items()}
     changed = dict.fromkeys(words, 0)
     for seed in range(60):
         facts = one_object(seed)
@@ -69,15 +71,15 @@ def half_way(words: object, word: str) -> str:
 
 
 def test_substitution_of_anybodys_words() -> None:
-    animals = Substitution("animal", ("cat", "owl"))
+    animals = WordSubstitution("animal", ("cat", "owl"))
     assert animals("A cat sleeps beside a cat.") == "An owl sleeps beside a cat."
     assert animals("Owl by night") == "Cat by night"
     assert animals("A category of towels") is None
-    assert Substitution("end", (", at night", ""))("A street, at night.") == "A street."
+    assert WordSubstitution("end", (", at night", ""))("A street, at night.") == "A street."
     with pytest.raises(ValueError, match=r"words.animal: needs at least two phrases, got \['cat'\]"):
-        Substitution("animal", ("cat",))
+        WordSubstitution("animal", ("cat",))
     with pytest.raises(ValueError, match=r"words.animal: 'cat' stands there twice"):
-        Substitution("animal", ("cat", "Cat", "dog"))
+        WordSubstitution("animal", ("cat", "Cat", "dog"))
     with pytest.raises(ConfigError, match=r"words.animal: needs at least two phrases"):
         config.load(caption_sensitivity.Config, None, ["run=x", "words.animal=[cat]"])
 
