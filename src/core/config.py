@@ -2,7 +2,7 @@
 
 A YAML file may name parents with `extends:` (one path or a list, relative to the file). Files and
 overrides are merged in order by OmegaConf against the dataclass, which refuses unknown keys and
-wrong types; then plain frozen dataclasses travel on. This is the only module that imports omegaconf.
+wrong types; everything after that works with plain frozen dataclasses. Only `src.core` imports omegaconf.
 """
 
 import dataclasses
@@ -16,50 +16,74 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
+from src.core.config_help import help_text
 from src.core.errors import UserError
+from src.core.overrides import OverrideError, dataclass_of, parse_overrides
 
 T = TypeVar("T")
+HELP = ("--help", "-h")
 
 
 class ConfigError(UserError):
-    """A mistake in a config file or an override, told in one line."""
+    """A mistake in a config file or an override, reported in one line."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """A parsed command line: config files, `key=value` overrides and flags."""
+    """A parsed command line: config files, `key=value` overrides and flags.
+
+    `topics` are the words beside `--help`: a kind of run, or the beginning of the keys to show.
+    """
 
     configs: tuple[Path, ...]
     overrides: tuple[str, ...]
     help: bool
     print: bool
+    topics: tuple[str, ...] = ()
 
 
 def parse_arguments(argv: list[str]) -> Arguments:
-    """Split a command line into config files, overrides, `--help` and `--print`."""
-    configs, overrides, flags = [], [], set()
+    """Split a command line into config files, overrides, `--help` and `--print`.
+
+    Raises:
+        ConfigError: an argument is none of these; the message says how to write it.
+    """
+    configs, overrides, flags, topics = [], [], set(), []
+    wants_help = any(arg in HELP for arg in argv)
     for arg in argv:
-        if arg in ("--help", "-h", "--print"):
+        if arg in (*HELP, "--print"):
             flags.add(arg)
         elif "=" in arg and not arg.startswith("-"):
             overrides.append(arg)
         elif arg.endswith((".yaml", ".yml")):
             configs.append(Path(arg))
+        elif wants_help and not arg.startswith("-"):
+            topics.append(arg)
         else:
             raise ConfigError(
                 f"argument {arg!r} is neither a .yaml file, a key=value override, --help nor --print"
+                + _syntax_hint(arg)
             )
-    return Arguments(tuple(configs), tuple(overrides), bool(flags & {"--help", "-h"}), "--print" in flags)
+    return Arguments(tuple(configs), tuple(overrides), wants_help, "--print" in flags, tuple(topics))
+
+
+def _syntax_hint(arg: str) -> str:
+    if arg in ("--config", "-c"):
+        return "; name the .yaml file without a flag"
+    if arg.startswith("--"):
+        key, _, value = arg[2:].partition("=")
+        return f"; write {key}={value or 'VALUE'}"
+    return ""
 
 
 def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> DictConfig:
     """Read one YAML file and everything it extends; later files win."""
     resolved = path.resolve()
     if resolved in seen:
-        raise ConfigError("extends goes in a circle: " + " -> ".join(p.name for p in (*seen, resolved)))
+        raise ConfigError("circular extends: " + " -> ".join(p.name for p in (*seen, resolved)))
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
-        by = f" (named in extends of {seen[-1].name})" if seen else ""
+        by = f" (extended by {seen[-1].name})" if seen else ""
         raise ConfigError(
             f"config file not found: {path}{by}" + (f"; did you mean {near[0]}?" if near else "")
         )
@@ -77,19 +101,32 @@ def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> DictConfig:
     return merged
 
 
-def read(configs: tuple[Path, ...] | list[Path], overrides: tuple[str, ...] | list[str]) -> DictConfig:
-    """Merge files and overrides, without a schema yet."""
+def read(
+    configs: tuple[Path, ...] | list[Path],
+    overrides: tuple[str, ...] | list[str],
+    schema: type | None = None,
+) -> DictConfig:
+    """Merge files and overrides; the result is not checked yet.
+
+    Args:
+        schema: the dataclass to be built, which decides how an override's text is read: a `str` field takes
+            it verbatim. Without one, all overrides are read as YAML values.
+    """
     try:
-        dotlist = OmegaConf.from_dotlist(list(overrides))
-    except Exception as error:
-        raise ConfigError(f"override not understood: {' '.join(str(error).split())}") from error
-    merged = OmegaConf.merge(*[read_tree(Path(p)) for p in configs], dotlist)
-    assert isinstance(merged, DictConfig)
-    return merged
+        values = parse_overrides(schema, overrides)
+    except OverrideError as error:
+        raise ConfigError(str(error)) from error
+    tree = OmegaConf.create()
+    for path in configs:
+        tree = OmegaConf.merge(tree, read_tree(Path(path)))
+    assert isinstance(tree, DictConfig)
+    for key, value in values:
+        OmegaConf.update(tree, key, value, force_add=True)
+    return tree
 
 
 def read_text(text: str) -> DictConfig:
-    """One resolved snapshot, as `to_yaml` writes it."""
+    """Read one resolved snapshot, as `to_yaml` writes it."""
     node = OmegaConf.create(text)
     if not isinstance(node, DictConfig):
         raise ConfigError(f"a config's text must hold keys and values, got {type(node).__name__}")
@@ -101,10 +138,10 @@ def build(schema: type[T], node: DictConfig) -> T:
 
     Raises:
         ConfigError: unknown key (with the nearest known one), wrong type, or a value refused by a
-            dataclass's own `__post_init__`; the message names the whole key and the value.
+            dataclass's own `__post_init__`; the message names the full key and the value.
     """
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(schema), node)
+        merged = OmegaConf.merge(OmegaConf.structured(schema), _without_null_entries(schema, node))
         plain = OmegaConf.to_container(merged, resolve=True)
     except ConfigKeyError as error:
         raise ConfigError(_unknown_key(schema, str(error.full_key))) from error
@@ -117,35 +154,70 @@ def build(schema: type[T], node: DictConfig) -> T:
     return _instantiate(schema, plain, "")
 
 
+def _without_null_entries(schema: type, node: DictConfig) -> DictConfig:
+    """Drop `NAME: null` where a dict of dataclasses is expected: so a child config removes a parent's entry."""
+    return OmegaConf.create(_drop_nulls(schema, OmegaConf.to_container(node)))
+
+
+def _drop_nulls(schema: type, tree: Any) -> Any:
+    hints = get_type_hints(schema)
+    for name in [name for name in tree if name in hints and isinstance(tree[name], dict)]:
+        inner, args = dataclass_of(hints[name]), get_args(hints[name])
+        if inner is not None:
+            _drop_nulls(inner, tree[name])
+        elif get_origin(hints[name]) is dict and dataclass_of(args[1]):
+            tree[name] = {key: value for key, value in tree[name].items() if value is not None}
+    return tree
+
+
 def load(schema: type[T], path: Path | str | None, overrides: tuple[str, ...] | list[str] = ()) -> T:
     """Read one config file (or none) with overrides into a dataclass."""
-    return build(schema, read([Path(path)] if path else [], overrides))
+    return build(schema, read([Path(path)] if path else [], overrides, schema))
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A dataclass as plain nested dicts and lists: safe to store in a checkpoint or JSON."""
+    """Return a dataclass as plain nested dicts and lists: safe to store in a checkpoint or JSON."""
     return _plain(dataclasses.asdict(config))
 
 
 def to_yaml(config: Any) -> str:
-    """The resolved config as YAML; loading it again gives the same config."""
+    """Return the resolved config as YAML; loading it again gives the same config."""
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
 
 
 def read_flat(path: Path) -> dict[str, Any]:
-    """One snapshot file as a flat dict of dotted keys to plain values."""
+    """Read one snapshot file as a flat dict of dotted keys to plain values."""
     return _flatten(OmegaConf.to_container(OmegaConf.load(path)), "")
 
 
 def flatten(config: Any) -> dict[str, Any]:
-    """A config as a flat dict of dotted keys to plain values."""
+    """Return a config as a flat dict of dotted keys to plain values."""
     return _flatten(to_dict(config), "")
 
 
 def flat_settings(argv: list[str]) -> dict[str, Any]:
-    """What a command line's files and overrides say, as a flat dict; defaults and references left out."""
+    """Return what a command line's files and overrides set, as a flat dict; defaults are left out."""
     arguments = parse_arguments(argv)
     return _flatten(OmegaConf.to_container(read(arguments.configs, arguments.overrides)), "")
+
+
+def resumable_keys(config: Any, prefix: str = "") -> set[str]:
+    """Return the dotted keys that a resumed run may change: fields marked `resumable` in their `opt`."""
+    keys = set()
+    for each in dataclasses.fields(config):
+        value, key = getattr(config, each.name), f"{prefix}{each.name}"
+        if each.metadata.get("resumable"):
+            keys |= {k for k in _flatten({each.name: _plain_value(value)}, prefix)} | {key}
+        elif dataclasses.is_dataclass(value):
+            keys |= resumable_keys(value, f"{key}.")
+        elif isinstance(value, dict):
+            for name, part in value.items():
+                keys |= resumable_keys(part, f"{key}.{name}.") if dataclasses.is_dataclass(part) else set()
+    return keys
+
+
+def _plain_value(value: Any) -> Any:
+    return to_dict(value) if dataclasses.is_dataclass(value) else _plain(value)
 
 
 def _flatten(tree: Any, prefix: str) -> dict[str, Any]:
@@ -155,23 +227,30 @@ def _flatten(tree: Any, prefix: str) -> dict[str, Any]:
 
 
 def from_command_line(schema: type[T], argv: list[str], about: str | None) -> T | None:
-    """What a command line asks for; None after `--help` (`about`, then every key) or `--print`."""
+    """Build what a command line asks for; None after `--help` (`about`, then the keys) or `--print`."""
     arguments = parse_arguments(argv)
+    tree = read(arguments.configs, arguments.overrides, schema)
     if arguments.help:
-        print((about or "").strip() + "\n\n" + help_text(schema))
+        print((about or "").strip() + "\n\n" + help_text(schema, defaults(schema, tree), arguments.topics))
         return None
-    settings = build(schema, read(arguments.configs, arguments.overrides))
+    settings = build(schema, tree)
     if arguments.print:
         print(to_yaml(settings), end="")
         return None
     return settings
 
 
-def help_text(schema: type) -> str:
-    """Every key with its type, default and help, one line each."""
-    rows = list(_help_rows(schema, ""))
-    width = min(max((len(r[0]) for r in rows), default=0), 58)
-    return "\n".join(f"  {left:<{width}}  {text}".rstrip() for left, text in rows)
+def defaults(schema: type, tree: DictConfig) -> dict[str, Any]:
+    """Return the values that `--help` shows as defaults: a config file's, else the dataclass's, by dotted key."""
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(schema), _without_null_entries(schema, tree))
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            _unknown_key(schema, str(error.full_key))
+            if isinstance(error, ConfigKeyError)
+            else str(error).splitlines()[0]
+        ) from error
+    return _flatten(OmegaConf.to_container(merged), "")
 
 
 def _plain(value: Any) -> Any:
@@ -182,15 +261,9 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _dataclass_of(hint: Any) -> type | None:
-    """The dataclass in `X` or `X | None`, else None."""
-    options = get_args(hint) if get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    return next((o for o in options if dataclasses.is_dataclass(o) and isinstance(o, type)), None)
-
-
 def _instantiate(hint: Any, value: Any, key: str) -> Any:
     """Rebuild typed objects from plain containers: nested dataclasses, tuples, dicts of dataclasses."""
-    inner = _dataclass_of(hint)
+    inner = dataclass_of(hint)
     if inner is not None and isinstance(value, dict):
         hints = get_type_hints(inner)
         parts = {k: _instantiate(hints[k], v, f"{key}.{k}" if key else k) for k, v in value.items()}
@@ -218,52 +291,15 @@ def _instantiate(hint: Any, value: Any, key: str) -> Any:
 
 
 def _unknown_key(schema: type, full_key: str) -> str:
-    """Name the unknown key, the nearest known key, and else what there is."""
+    """Name the unknown key and the nearest known key, or else all keys of that place."""
     scope: Any = schema
     *path, last = full_key.split(".")
     for part in path:
         hints = get_type_hints(scope) if dataclasses.is_dataclass(scope) else {}
         hint = hints.get(part, scope)
-        scope = _dataclass_of(hint) or (get_args(hint)[-1] if get_args(hint) else scope)
+        scope = dataclass_of(hint) or (get_args(hint)[-1] if get_args(hint) else scope)
     known = [f.name for f in dataclasses.fields(scope)] if dataclasses.is_dataclass(scope) else []
     near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
     prefix = ".".join(path) + "." if path else ""
-    hint_text = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}"
+    hint_text = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(known)}"
     return f"unknown key {full_key}; {hint_text}"
-
-
-def _type_name(hint: Any) -> str:
-    if get_origin(hint) is typing.Literal:
-        return "|".join(str(a) for a in get_args(hint))
-    if get_origin(hint) in (typing.Union, types.UnionType):
-        return "|".join(_type_name(a) for a in get_args(hint))
-    if hint is type(None):
-        return "none"
-    if get_origin(hint) is not None:
-        inner = ", ".join("..." if a is Ellipsis else _type_name(a) for a in get_args(hint))
-        return f"{get_origin(hint).__name__}[{inner}]"
-    return getattr(hint, "__name__", str(hint))
-
-
-def _help_rows(schema: type, prefix: str) -> typing.Iterator[tuple[str, str]]:
-    hints = get_type_hints(schema)
-    for f in dataclasses.fields(schema):
-        hint, text = hints[f.name], f.metadata.get("help", "")
-        inner = _dataclass_of(hint)
-        keyed = get_args(hint)[1] if get_origin(hint) is dict and get_args(hint) else None
-        if inner is not None:
-            yield from _help_rows(inner, f"{prefix}{f.name}.")
-        elif keyed is not None and _dataclass_of(keyed):
-            yield f"{prefix}{f.name}.NAME", text
-            yield from _help_rows(keyed, f"{prefix}{f.name}.NAME.")
-        else:
-            default = _default_of(f)
-            yield f"{prefix}{f.name}={default}", f"{text} [{_type_name(hint)}]"
-
-
-def _default_of(f: "dataclasses.Field[Any]") -> str:
-    if f.default is not dataclasses.MISSING:
-        return "(must be given)" if f.default == "???" else str(f.default)
-    if f.default_factory is not dataclasses.MISSING:
-        return str(f.default_factory())
-    return "(must be given)"

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from src.core import config
-from src.core.fields import opt
+from src.core.fields import Config, opt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def test_missing_file_suggests_a_near_name(tmp_path: Path) -> None:
 def test_circular_extends_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
     (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
-    with pytest.raises(config.ConfigError, match="circle"):
+    with pytest.raises(config.ConfigError, match="circular"):
         config.load(Run, tmp_path / "a.yaml")
 
 
@@ -106,3 +106,85 @@ def test_command_line_is_split_and_strangers_are_refused() -> None:
     assert not arguments.help
     with pytest.raises(config.ConfigError, match="neither"):
         config.parse_arguments(["--verbose"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    out: str = opt("", "a path")
+    note: str | None = opt(None, "an optional text")
+    metrics: tuple[str, ...] = opt(("video",), "names")
+    sizes: tuple[int, ...] = opt((1,), "sizes", ge=1)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("out=2024_01_01", Texts(out="2024_01_01")),
+        ("out=a sign #1", Texts(out="a sign #1")),
+        ("out=no", Texts(out="no")),
+        ("out=1e-3", Texts(out="1e-3")),
+        ("out=key: value", Texts(out="key: value")),
+        ("out=a=b", Texts(out="a=b")),
+        ("out=''", Texts(out="")),
+        ("note=null", Texts(note=None)),
+        ("note=null and void", Texts(note="null and void")),
+        ("metrics=bounce", Texts(metrics=("bounce",))),
+        ("metrics=[no,2024_01_01]", Texts(metrics=("no", "2024_01_01"))),
+        ("sizes=3", Texts(sizes=(3,))),
+    ],
+)
+def test_text_fields_take_the_command_line_verbatim(override: str, expected: Texts) -> None:
+    assert config.load(Texts, None, [override]) == expected
+
+
+def test_limits_are_checked_and_shown() -> None:
+    with pytest.raises(config.ConfigError, match="sizes must be at least 1, got 3, 0"):
+        config.load(Limited, None, ["sizes=[3,0]"])
+    assert "[tuple[int, ...]; at least 1]" in config.help_text(Limited)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limited(Config):
+    sizes: tuple[int, ...] = opt((1,), "sizes", ge=1)
+    seed: int = opt(0, "seed")
+    devices: int = opt(1, "how many", resumable=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer(Config):
+    inner: Limited = opt(Limited(seed=5), "a part")
+    named: dict[str, Limited] = opt({}, "named parts")
+
+
+def test_help_shows_the_defaults_that_hold() -> None:
+    assert "inner.seed=5" in config.help_text(Outer)  # a parent's default, not the class's 0
+    assert "inner.seed=7" in config.help_text(
+        Outer, config.defaults(Outer, config.read([], ["inner.seed=7"]))
+    )
+    assert config.help_text(Outer, topics=["inner.s"]).splitlines()[0].strip() == "inner.sizes=[1]"
+    assert "groups: inner, named" in config.help_text(Outer, topics=["nothing"])
+
+
+def test_an_inherited_entry_can_be_removed(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("named: {a: {seed: 1}, b: {seed: 2}}\n")
+    (tmp_path / "child.yaml").write_text("extends: base.yaml\nnamed: {a: null}\n")
+    assert config.load(Outer, tmp_path / "child.yaml").named == {"b": Limited(seed=2)}
+    assert config.load(Outer, tmp_path / "base.yaml", ["named.b=null"]).named == {"a": Limited(seed=1)}
+
+
+def test_resumable_keys_are_those_marked() -> None:
+    outer = config.load(Outer, None, ["named.x.seed=3"])
+    assert config.resumable_keys(outer) == {"inner.devices", "named.x.devices"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["--config", "x.yaml"], "name the .yaml file without a flag"),
+        (["--train.max_steps", "10"], "write train.max_steps=VALUE"),
+        (["--train.max_steps=10"], "write train.max_steps=10"),
+    ],
+)
+def test_other_syntaxes_are_answered_with_ours(argv: list[str], hint: str) -> None:
+    with pytest.raises(config.ConfigError, match=hint):
+        config.parse_arguments(argv)
