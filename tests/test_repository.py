@@ -27,7 +27,7 @@ def schema_of(path: Path) -> type:
         return experiment(str(tree["experiment"])).Config
     if path.parent.name == "generate":
         return GenerateConfig
-    return PromptsConfig if path.name.startswith("prompts") else PrepareConfig
+    return PromptsConfig if path.parent.name == "prompts" else PrepareConfig
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: str(p.relative_to(ROOT / "configs")))
