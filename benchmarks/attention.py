@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.cases import check_turns, in_turn
 from src.core import cli, config
 from src.core.fields import opt
-from src.core.rng import generator
+from src.flow.noise import torch_generator
 from src.models.nn.attention import attend
 
 KERNELS = ("sdpa", "matmul", "chunked")  # flash needs a GPU
@@ -52,7 +52,7 @@ class Case:
     def __init__(self, size: str, settings: BenchConfig) -> None:
         self.batch, self.queries, self.keys = map(int, size.split("x"))
         heads, dim, dtype = settings.heads, settings.head_dim, getattr(torch, settings.dtype)
-        draw = generator(0, "benchmarks.attention", self.batch, self.queries, self.keys)
+        draw = torch_generator(0, "benchmarks.attention", self.batch, self.queries, self.keys)
         longest = max(self.queries, self.keys)
         fused = torch.randn(self.batch, longest, heads, 3, dim, generator=draw).to(dtype)
         q, k, v = fused.unbind(-2)

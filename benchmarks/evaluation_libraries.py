@@ -101,9 +101,9 @@ def _error(std: float, subsets: int) -> Values:
 
 
 def manifold_ours(x: Features, y: Features) -> Values:
-    from eval.distribution.prdc import manifold
+    from eval.distribution.prdc import compute_prdc
 
-    found = manifold(x, y, k=NEIGHBOURS)
+    found = compute_prdc(x, y, k=NEIGHBOURS)
     return {"precision": float(found.precision_n.mean()), "recall": float(found.recall_m.mean())}
 
 

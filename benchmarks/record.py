@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from src.core import provenance
+from src.core.atomic import atomic_write
 from src.core.errors import UserError
 
 Numbers = dict[str, Any]
@@ -52,16 +53,14 @@ class Record:
         """Keep what one process found."""
         self.runs.setdefault(case, []).append(numbers)
         if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             whole = {
                 **self.fixed,
                 "provenance": provenance.collect(),
                 "cases": self.least(),
                 "runs": self.runs,
             }
-            new = self.path.with_suffix(".new")
-            new.write_text(json.dumps(whole, indent=1), encoding="utf-8")
-            new.replace(self.path)
+            with atomic_write(self.path) as temporary:
+                temporary.write_text(json.dumps(whole, indent=1), encoding="utf-8")
 
     def least(self) -> dict[str, Numbers]:
         """By case, the least of every float over its processes; other values as the first found them."""

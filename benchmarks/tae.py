@@ -19,7 +19,8 @@ from benchmarks.cases import cpu_seconds, interleaved, peak_mib
 from benchmarks.record import Record
 from src.core import cli, config
 from src.core.fields import opt
-from src.models.tae import TAE, TAEConfig
+from src.models.tae.config import TAEConfig
+from src.models.tae.model import TAE
 
 FLOOR = "frame-wise KL"
 CASES = ("TAE", FLOOR, "Wan", "HunyuanVideo", "CogVideoX")

@@ -18,8 +18,9 @@ from torch import Tensor
 from benchmarks.cases import interleaved, peak_mib
 from src.core import cli, config, provenance
 from src.core.fields import opt
-from src.models.tae import TAE, TAEConfig
-from src.models.tae.tiling import TilingConfig, reconstruct_stream
+from src.models.tae.config import TAEConfig, TilingConfig
+from src.models.tae.model import TAE
+from src.models.tae.tiling import reconstruct_stream
 
 PIECE = 8  # frames that are made together
 

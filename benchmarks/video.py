@@ -37,9 +37,10 @@ from benchmarks.video_models import (
     text_of,
 )
 from benchmarks.video_table import markdown
-from src import flow
 from src.core import cli, config
 from src.core.fields import opt
+from src.flow.config import SamplerConfig
+from src.flow.sampling import sample
 from src.training.precision import has_bf16
 
 MODELS = (OURS, *PEERS, ATTAINABLE)
@@ -142,14 +143,14 @@ def sampling(net: OurVideo, size: Size, settings: BenchConfig) -> dict[str, floa
     noise = torch.randn(1, CHANNELS, *size.latent)
     kept = transformer.cache_context(net.context(text_of(2, dtype)))
     doubled, half = noise.to(dtype).expand(2, -1, -1, -1, -1), torch.full((2,), 0.5)
-    sampler = flow.SamplerConfig(steps=STEPS, schedule="linear")
+    sampler = SamplerConfig(steps=STEPS, schedule="linear")
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         return transformer(x.to(dtype), t, kept).float()
 
     calls: Calls = {
         "pass_us": lambda: transformer(doubled, half, kept),
-        "step_us": lambda: flow.sample(velocity, noise, sampler),
+        "step_us": lambda: sample(velocity, noise, sampler),
     }
     found = in_turn(calls, settings.repeats, settings.budget / 5)  # one model
     found["step_us"] /= STEPS

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from src.models.nn.attention import attend
 from src.models.nn.layers import Linear
-from src.models.transformer import MediaTransformer, TransformerConfig
+from src.models.transformer.config import TransformerConfig
+from src.models.transformer.model import MediaTransformer
 
 HEAD_DIM, CHANNELS, PATCH, PATCH_DIM = 64, 16, (1, 2, 2), 64
 TEXT_TOKENS, TEXT_DIM = 77, 256

@@ -16,12 +16,14 @@ from rich.table import Table
 from src.core import cli, config
 from src.core.errors import UserError
 from src.experiments import experiment
-from src.models.text import ByteEncoder, ProjectedText
-from src.models.transformer import MediaTransformer
+from src.models.text.byte_encoder import ByteEncoder
+from src.models.text.projection import ProjectedText
 from src.models.transformer.flops import parameters_by_part, training_flops
+from src.models.transformer.model import MediaTransformer
 from src.runs import video
 from src.streaming.datamodule import StreamConfig
-from src.streaming.schema import Bucket, read_info
+from src.streaming.schema.bucket import Bucket
+from src.streaming.schema.dataset_index import read_info
 
 
 @dataclass(frozen=True)

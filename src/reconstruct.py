@@ -21,8 +21,8 @@ from src.core import cli, config, provenance
 from src.core.errors import UserError
 from src.core.fields import opt
 from src.inference.reconstruction import ORIGINALS, Files, Film, Scores, clips, films_of, reconstruct_film
-from src.models.tae import TAE
-from src.models.tae.tiling import TilingConfig
+from src.models.tae.config import TilingConfig
+from src.models.tae.model import TAE
 from src.runs import loading
 from src.training.callbacks.checkpoint import find
 from src.training.config import Precision, Use

@@ -9,21 +9,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from src.core.errors import UserError
 from src.core.fields import opt
-from src.models.tae import TAE
-from src.models.text import FrozenEncoder, FrozenTextConfig
+from src.models.tae.model import TAE
+from src.models.text.config import FrozenTextConfig
+from src.models.text.frozen_encoder import FrozenEncoder
 from src.parallel.fsdp import CPU
 from src.runs import loading, run_directory
 from src.streaming.collate import with_fps
+from src.streaming.pixels import from_uint8
 from src.streaming.reader import Dataset
-from src.streaming.schema import (
-    Bucket,
-    LatentRecord,
-    LatentWriter,
-    PixelRecord,
-    latent_key,
-    read_info,
-    stable_hash,
-)
+from src.streaming.schema.bucket import Bucket
+from src.streaming.schema.cache_keys import latent_key, stable_hash
+from src.streaming.schema.dataset_index import read_info
+from src.streaming.schema.records import LatentRecord, PixelRecord
+from src.streaming.schema.writer import LatentWriter
 from src.training import precision
 
 PART_SIZE = 512
@@ -121,7 +119,7 @@ def encode(
 ) -> list[LatentRecord]:
     """The latent records of some clips of one bucket."""
     records = [dataset.pixels(bucket, i) for i in indices]
-    video_BCTHW = torch.stack([r.video_TCHW for r in records]).transpose(1, 2).float().div_(127.5).sub_(1.0)
+    video_BCTHW = from_uint8(torch.stack([r.video_TCHW for r in records]).transpose(1, 2))
     with precision.autocast(precision.resolve(config.precision, CPU.type), CPU.type):
         posterior = model.encode(video_BCTHW)
         firsts = model.encode(video_BCTHW[:, :, :1]).mean_BCTHW.half() if config.first_frames else None

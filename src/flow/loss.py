@@ -1,16 +1,14 @@
 """Training objectives: plain mean squared error of what the model predicts (spec, sections 2.1 and 2.5)."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from src.flow.config import Objective
 from src.flow.diffusion import diffusion_path
 from src.flow.path import PathSample, path
 from src.flow.solvers import Velocity
-
-Objective = Literal["flow_matching", "v_prediction"]
 
 
 def velocity_loss(

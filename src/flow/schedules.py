@@ -1,11 +1,9 @@
 """Times at which a solver stops between noise (0) and data (1): float64 [steps + 1], increasing."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Variant = Literal["continuous", "zero_slope"]
+from src.flow.config import SamplerConfig, ScheduleVariant
 
 
 def linear(num_steps: int) -> Tensor:
@@ -22,7 +20,7 @@ def cosine(num_steps: int) -> Tensor:
 
 
 def linear_quadratic(
-    num_steps: int = 50, emulated_steps: int = 250, variant: Variant = "continuous"
+    num_steps: int = 50, emulated_steps: int = 250, variant: ScheduleVariant = "continuous"
 ) -> Tensor:
     """The first half of the steps as in a finer linear schedule, the rest growing quadratically.
 
@@ -53,6 +51,15 @@ def linear_quadratic(
     times = torch.cat([start, rest])
     times[-1] = 1.0
     return times
+
+
+def solver_times(config: SamplerConfig) -> Tensor:
+    """Return the timesteps of a sampler's config, float64 [steps + 1]."""
+    if config.schedule == "linear":
+        return linear(config.steps)
+    if config.schedule == "cosine":
+        return cosine(config.steps)
+    return linear_quadratic(config.steps, config.emulated_steps, config.variant)
 
 
 def _check(num_steps: int) -> None:

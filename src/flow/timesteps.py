@@ -1,11 +1,9 @@
 """Flow times for training and for validation; all in [0, 1], 0 is noise."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Times = Literal["logit-normal", "uniform"]
+from src.flow.config import TimeDistribution
 
 
 def logit_normal(normal_B: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
@@ -15,7 +13,7 @@ def logit_normal(normal_B: Tensor, mean: float = 0.0, std: float = 1.0) -> Tenso
     return torch.sigmoid(mean + std * normal_B)
 
 
-def times_of(normal_B: Tensor, kind: Times, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def times_of(normal_B: Tensor, kind: TimeDistribution, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Flow times of one distribution, made from standard normal numbers so that the draws are the same.
 
     Args:

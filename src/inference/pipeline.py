@@ -17,16 +17,19 @@ from src.core import media_writer
 from src.core.errors import UserError
 from src.core.fields import opt
 from src.core.media_reader import MediaError, read_image
-from src.flow import SamplerConfig
+from src.flow.config import SamplerConfig
 from src.flow.solvers import OnStep
 from src.inference.prompt_rewriting import RewriteConfig
 from src.inference.prompts import Request
-from src.models.tae import TAE
-from src.models.tae.tiling import TilingConfig, decode_stream
-from src.parallel.fsdp import Layout, compile_groups
+from src.models.tae.config import TilingConfig
+from src.models.tae.model import TAE
+from src.models.tae.tiling import decode_stream
+from src.parallel.fsdp import ParallelContext, compile_groups
 from src.runs import loading
 from src.streaming.collate import with_fps
-from src.streaming.schema import DataError, read_info
+from src.streaming.pixels import from_uint8, to_frames
+from src.streaming.schema.bucket import DataError
+from src.streaming.schema.dataset_index import read_info
 from src.training.config import Use
 from src.training.modules.video import VideoModule
 
@@ -63,7 +66,7 @@ class GenerateConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.fps > 0:
             raise ValueError(f"fps must be above 0, got {self.fps}")
-        if self.negative and not self.sampler.guided:
+        if self.negative and not self.sampler.uses_guidance:
             raise ValueError(f"negative={self.negative!r} needs guidance: sampler.guidance above 1, got 1")
 
 
@@ -79,7 +82,7 @@ class Generator:
         self.module, self.tae = load(settings)
         check_size(settings, self.module, self.tae)
         if settings.compile_blocks:
-            compile_groups(self.module.transformer, Layout(compile_backend=settings.compile_backend))
+            compile_groups(self.module.transformer, ParallelContext(compile_backend=settings.compile_backend))
         self.first = first_frame(settings, self.module, self.tae)
 
     def _as_trained(self, text: str) -> str:
@@ -107,9 +110,7 @@ class Generator:
     def decode(self, latents_BCTHW: Tensor) -> NDArray[np.uint8]:
         """Frames uint8 [B, T, H, W, 3], tile by tile: only frames of 8 bits are held whole."""
         pieces = decode_stream(self.tae, [latents_BCTHW], self.settings.tiling)
-        return np.concatenate([media_writer.to_uint8(piece) for piece in pieces], 1)[
-            :, : self.settings.frames
-        ]
+        return np.concatenate([to_frames(piece) for piece in pieces], 1)[:, : self.settings.frames]
 
     def write(self, batch: list[Request], films_BTHWC: NDArray[np.uint8], out: Path) -> list[dict[str, Any]]:
         """Write films, or pictures, into a folder; returns their lines of its manifest."""
@@ -190,4 +191,4 @@ def first_frame(settings: GenerateConfig, module: VideoModule, tae: TAE) -> Tens
     fitted = ImageOps.fit(picture, (settings.width, settings.height), Image.Resampling.LANCZOS)
     pixels_CHW = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
     with torch.inference_mode():
-        return tae.encode(pixels_CHW[None, :, None].float() / 127.5 - 1).mean_BCTHW
+        return tae.encode(from_uint8(pixels_CHW[None, :, None])).mean_BCTHW

@@ -14,7 +14,7 @@ import torch
 
 from src.core.errors import UserError
 from src.core.fields import opt
-from src.models.text import quoted_text
+from src.models.text.frozen_encoder import quoted_text
 from src.runs.steps import answer
 
 Rewriter = Callable[[list[str]], list[str]]  # prompts to captions, one each, always the same ones

@@ -22,8 +22,10 @@ from src.core import media_writer
 from src.core.errors import UserError
 from src.core.media_reader import IMAGE_TYPES, MediaError, open_video, read_image
 from src.losses.video_metrics import frame_scores
-from src.models.tae import TAE
-from src.models.tae.tiling import TilingConfig, reconstruct_stream
+from src.models.tae.config import TilingConfig
+from src.models.tae.model import TAE
+from src.models.tae.tiling import reconstruct_stream
+from src.streaming.pixels import from_uint8, to_frames
 from src.streaming.reader import Dataset
 
 Pixels = NDArray[np.uint8]
@@ -178,7 +180,7 @@ def _pairs(
                 found = frame_scores(made_BCTHW[:, :, t : t + 1], _tensor([frame]))
                 scores.psnr.append(float(found["psnr"]))
                 scores.ssim.append(float(found["ssim"]))
-            yield originals, media_writer.to_uint8(made_BCTHW)[0]
+            yield originals, to_frames(made_BCTHW)[0]
     except UserError:
         raise
     except ValueError as error:
@@ -206,7 +208,7 @@ def _pieces(film: Film, waiting: "deque[Pixels]", tae: TAE, scores: Scores) -> I
 
 def _tensor(frames: list[Pixels]) -> Tensor:
     """Frames as float32 [1, 3, T, H, W] in [-1, 1]."""
-    return torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2)[None].float().div_(127.5).sub_(1.0)
+    return from_uint8(torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2)[None])
 
 
 class Strip:

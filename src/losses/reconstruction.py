@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 
-def l1(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
+def l1_loss(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
     """Mean absolute error, Latent Diffusion's reconstruction term; a scalar."""
     return (x_BCTHW - target_BCTHW).abs().mean()
 
 
-def mse(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
+def mse_loss(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
     """Mean squared error; a scalar."""
     return (x_BCTHW - target_BCTHW).square().mean()
 
 
-def gradient(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
+def gradient_loss(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
     """Mean absolute error of the differences between neighbours along T, H and W; a scalar.
 
     It weighs edges and motion, of which a film has few pixels. An axis of length 1 adds nothing.

@@ -1,0 +1,1 @@
+"""Network architectures; no trainer, data or mesh."""

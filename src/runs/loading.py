@@ -1,73 +1,75 @@
-"""Finished runs opened again: a run's config, its networks with their weights, ready for inference."""
+"""Reopen finished runs: a run's config, and its networks with their weights, ready for inference."""
 
 import hashlib
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from src.core import config as configs
 from src.core.errors import UserError
-from src.models.tae import TAE
+from src.models.tae.model import TAE
 from src.parallel import safetensors_io
-from src.streaming.schema import encoder_key
+from src.runs.config import TAERunConfig, VideoRunConfig
+from src.streaming.schema.cache_keys import encoder_key
 from src.training.callbacks.checkpoint import find
 from src.training.config import Use
+from src.training.modules.video import VideoModule
 
 T = TypeVar("T")
 
 
-def run_config(schema: type[T], run: Path) -> T:
-    """The config that a run was started with.
+def load_run_config(schema: type[T], run: Path) -> T:
+    """Load the config that a run was started with.
 
     Args:
-        run: a run's directory, one of its checkpoints, or an exported file.
+        run: a run directory, one of its checkpoints, or an exported file.
 
     Raises:
         UserError: there is no run, or one of another kind.
     """
-    tree = configs.read_text(config_text(run))
+    tree = configs.read_text(read_config_text(run))
     kind = next(f.default for f in fields(schema) if f.name == "experiment")  # type: ignore[arg-type]
     if tree.get("experiment") != kind:
-        raise UserError(f"{run}: is a run of kind {tree.get('experiment')}, one of kind {kind} is needed")
+        raise UserError(f"{run}: expected a {kind} run, got {tree.get('experiment')}")
     return configs.build(schema, tree)
 
 
-def config_text(run: Path) -> str:
-    """A run's config as YAML.
+def read_config_text(run: Path) -> str:
+    """Read a run's config as YAML.
 
     Raises:
-        UserError: the directory holds no run, or the file is no export of one.
+        UserError: the path is no run directory, or the file is no export of a run.
     """
     if run.suffix == safetensors_io.SUFFIX:
         return safetensors_io.read_header(run).config
-    path = folder_of(run) / "config.yaml"
+    path = run_folder(run) / "config.yaml"
     if not path.is_file():
-        raise UserError(f"{run}: holds no run (config.yaml is missing)")
+        raise UserError(f"{run}: not a run directory (config.yaml not found)")
     return path.read_text(encoding="utf-8")
 
 
-def folder_of(run: Path) -> Path:
-    """A run's directory, given that or one of its checkpoints; an exported file without its ending."""
+def run_folder(run: Path) -> Path:
+    """Return the directory of a run or of one of its checkpoints; of an exported file, its path without suffix."""
     if run.suffix == safetensors_io.SUFFIX:
         return run.with_suffix("")
     return run.parent.parent if run.parent.name == "checkpoints" else run
 
 
 def read_weights(run: Path, use: Use = "ema") -> dict[str, Tensor]:
-    """A run's newest weights (or one checkpoint's) by name, averaged ones where there are any."""
-    return safetensors_io.read(find(run), use)
+    """Read the weights of a run's newest checkpoint (or of one checkpoint) by name; the EMA where there is one."""
+    return safetensors_io.read_weights(find(run), use)
 
 
-def part(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:
-    """The tensors of one network, without its name."""
+def strip_prefix(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+    """Return the tensors of one network, named without the network's name."""
     prefix = f"{network}."
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:
-    """A hash of names and values; optimiser state and file format play no part in it."""
+    """Hash names and values; optimizer state and file format do not enter."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name}:{tuple(tensors[name].shape)}:{tensors[name].dtype}".encode())
@@ -76,41 +78,40 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
 
 
 def load_tae(run: Path, use: Use = "ema") -> tuple[TAE, str]:
-    """A trained TAE in evaluation mode, and the key that latents made with it carry."""
-    from src.runs import tae
-
-    config = run_config(tae.Config, run)
-    found = part(read_weights(run, use), "tae")
+    """Load a trained TAE in evaluation mode, and the key that latents encoded with it carry."""
+    config = load_run_config(TAERunConfig, run)
+    tensors = strip_prefix(read_weights(run, use), "tae")
     model = TAE(config.model)
-    _load(model, found, run)
-    key = encoder_key(tensors_sha256(found), {"range": "[-1, 1]", "model": asdict(config.model)})
+    _load(model, tensors, run)
+    key = encoder_key(tensors_sha256(tensors), {"range": "[-1, 1]", "model": asdict(config.model)})
     return model.eval().requires_grad_(False), key
 
 
-def load_video(run: Path, use: Use = "ema") -> Any:
-    """A trained video module (text encoder, transformer, latent statistics) and its run's config."""
-    from src.runs import video
-
-    config = run_config(video.Config, run)
-    return video_module(config, read_weights(run, use), run), config
+def load_video(run: Path, use: Use = "ema") -> tuple[VideoModule, VideoRunConfig]:
+    """Load a trained video module (text encoder, transformer, latent statistics) and its run's config."""
+    config = load_run_config(VideoRunConfig, run)
+    return video_module_with(config, read_weights(run, use), run), config
 
 
-def video_module(config: Any, found: dict[str, Tensor], run: Path) -> Any:
-    """A video module with given weights, in evaluation mode; `run` is for messages."""
-    from src.runs import video
+def new_video_module(config: VideoRunConfig) -> VideoModule:
+    """Return the module of a stage; Lightning or `configure_model` builds its networks."""
+    return VideoModule(config.transformer, config.text, config.flow, config.train, config.encoders)
 
-    module = video.build_module(config)
+
+def video_module_with(config: VideoRunConfig, tensors: dict[str, Tensor], run: Path) -> VideoModule:
+    """Return a video module with given weights, in evaluation mode; `run` is for messages."""
+    module = new_video_module(config)
     module.configure_model()
     module.ema.clear()  # the weights to use go into the networks themselves
     for name in ("text", "transformer"):
-        _load(module.network(name), part(found, name), run)
-    module.set_latent_statistics(found["latent_mean_C"], found["latent_std_C"])
+        _load(module.network(name), strip_prefix(tensors, name), run)
+    module.set_latent_statistics(tensors["latent_mean_C"], tensors["latent_std_C"])
     return module.eval().requires_grad_(False)
 
 
-def _load(model: Any, tensors: dict[str, Tensor], run: Path) -> None:
+def _load(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> None:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
-        raise UserError(f"{run}: its checkpoint does not fit its config.yaml: {detail}") from error
+        raise UserError(f"{run}: the checkpoint does not match its config.yaml: {detail}") from error

@@ -1,6 +1,6 @@
 """Few steps of sampling against many (paper section 3.4.2; spec, section 2.3; claim 5).
 
-    python -m src.train configs/studies/solvers_tiny.yaml generate.run=RUN generate.prompts=PROMPTS.jsonl
+    python -m src.train configs/studies/sampler_steps.yaml generate.run=RUN generate.prompts=PROMPTS.jsonl
 
 Every arm makes the same films from the same noise, with its own schedule. Measured: the distance of its
 latents, and the PSNR of its frames, to those of the reference; and, at the end, the Bounce checker's scores.
@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from src.core import config as configs
+from src.core.atomic import atomic_write
 from src.core.errors import UserError
 from src.core.fields import opt
-from src.flow import SamplerConfig
-from src.flow.schedules import Variant
+from src.flow.config import SamplerConfig, ScheduleVariant
 from src.inference.pipeline import GenerateConfig, Generator
 from src.inference.prompt_rewriting import rewriter
 from src.inference.prompts import Request, read_requests, rewrite
@@ -42,7 +42,9 @@ class Arm:
     schedule: Literal["linear-quadratic", "linear", "cosine"] = opt("linear", "where the solver stops")
     steps: int = opt(50, "number of steps")
     emulated_steps: int = opt(250, "linear steps that a linear-quadratic schedule stands for")
-    variant: Variant = opt("continuous", "joint of the linear-quadratic schedule: continuous or zero_slope")
+    variant: ScheduleVariant = opt(
+        "continuous", "joint of the linear-quadratic schedule: continuous or zero_slope"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +152,8 @@ def make(
                 made = generator.write(batch, generator.decode(x), folder)
                 path.parent.mkdir(exist_ok=True)
                 lines.write_text(json.dumps(made), encoding="utf-8")
-                save_file({"latents": x.clone()}, path.with_suffix(".tmp"))
-                path.with_suffix(".tmp").replace(path)
+                with atomic_write(path) as temporary:
+                    save_file({"latents": x.clone()}, temporary)
             progress.update(task, completed=(first + len(batch)) * sampler.steps)
             entries += json.loads(lines.read_text(encoding="utf-8"))
     kind = "image" if generator.settings.frames == 1 else "video"

@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from src import model_summary
 from src.core import config
 from src.core.errors import UserError
-from src.models.transformer import MediaTransformer, TransformerConfig
+from src.models.transformer.config import TransformerConfig
 from src.models.transformer.flops import forward_flops, parameters_by_part, training_flops
+from src.models.transformer.model import MediaTransformer
 from src.runs import video
 
 PAPER = Path(__file__).resolve().parents[2] / "configs" / "paper"

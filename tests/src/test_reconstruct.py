@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from src.runs.tae import Config
 
 from src import reconstruct
 from src.core import cli, config
 from src.core.media_reader import open_video
 from src.inference.reconstruction import Files, Film, Strip, reconstruct_film
 from src.losses.video_metrics import film_scores
-from src.models.tae import TAE
-from src.models.tae.tiling import TilingConfig
+from src.models.tae.config import TilingConfig
+from src.models.tae.model import TAE
 from src.runs import loading
-from src.runs.tae import Config
 from tests.fixtures.video_files import write_image, write_video, write_zero_frames
 
 MODEL = [
@@ -152,9 +152,12 @@ def test_frames_of_the_picture_are_spread_over_any_length() -> None:
         (["run=run", "video=small.png"], "small.png: 64x8 is too small, 11 is least"),
         (
             ["run=run", "video=long.mp4", "tiling.frames=6", "tiling.overlap=4"],
-            "tiling.frames=6 must be a multiple",
+            "tiling.frames must be a multiple of 4, got 6",
         ),
-        (["run=run", "video=long.mp4", "tiling.overlap=32"], "tiling: overlap=32 must be below frames=32"),
+        (
+            ["run=run", "video=long.mp4", "tiling.overlap=32"],
+            "tiling: overlap must be below frames=32, got 32",
+        ),
         (["run=run", "video=long.mp4", "frames=-1"], "frames must be at least 0, got -1"),
         (["run=run", "video=long.mp4", "clip=3"], "did you mean clips?"),
         (["run=run", "video=long.mp4", "device=abacus"], "device=abacus"),

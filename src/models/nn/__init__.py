@@ -1,0 +1,1 @@
+"""Layers and kernels shared by the transformers."""

@@ -4,15 +4,12 @@ Shapes: B batch, L queries, S keys, H heads, D head dimension.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from src.models.nn.chunked_attention import attend_in_chunks
-
-Backend = Literal["auto", "sdpa", "flash", "matmul", "chunked"]
 
 
 def attend(

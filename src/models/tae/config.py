@@ -1,96 +1,96 @@
-"""What a temporal autoencoder is built from. The defaults are the paper's structure (spec section 1)."""
+"""Configs of the temporal autoencoder; imports no torch. The defaults are the paper's (Movie Gen, sec. 3.1.1)."""
 
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from src.core.fields import opt
+from src.core.fields import Config, opt
+
+TAEStructure = Literal["2.5d", "3d", "frame"]
+TAENorm = Literal["group", "rms", "layer"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TAEConfig:
-    """Structure of a temporal autoencoder.
+class TAEConfig(Config):
+    """Architecture of a temporal autoencoder.
 
     The defaults follow the image autoencoder of Latent Diffusion in its 16-channel form (base width 128,
-    multipliers 1-2-4-4, two residual blocks a level, attention in the middle), made 2.5D.
+    multipliers 1-2-4-4, two residual blocks per level, attention in the middle), made 2.5D.
     `spatial_down` and `temporal_down` hold one factor (1 or 2) for each step between two levels.
     """
 
-    in_channels: int = opt(3, "channels of the pixels")
-    latent_channels: int = opt(16, "channels of the latent; the paper settles on 16")
-    widths: tuple[int, ...] = opt((128, 256, 512, 512), "channels at each level, finest level first")
+    in_channels: int = opt(3, "channels of the pixels", ge=1)
+    latent_channels: int = opt(16, "channels of the latent (the paper: 16)", ge=1)
+    widths: tuple[int, ...] = opt((128, 256, 512, 512), "channels at each level, finest level first", ge=1)
     decoder_widths: tuple[int, ...] | None = opt(
-        None, "the decoder's channels, finest first; none: as widths"
+        None, "channels at each level of the decoder, finest first; none: as the encoder"
     )
-    blocks: int = opt(2, "residual blocks at each level of the encoder")
-    finest_blocks: int | None = opt(None, "residual blocks at the encoder's finest level; none: as blocks")
-    decoder_blocks: int | None = opt(None, "residual blocks at each level of the decoder; none: blocks + 1")
-    spatial_down: tuple[int, ...] = opt((2, 2, 2), "spatial factor of each step from a level to the next")
-    temporal_down: tuple[int, ...] = opt((2, 2, 2), "temporal factor of each step from a level to the next")
-    patch: int = opt(1, "fold squares of this many pixels a side into channels before the first level")
-    structure: Literal["2.5d", "3d", "frame"] = opt(
+    blocks: int = opt(2, "residual blocks at each level of the encoder", ge=1)
+    finest_blocks: int | None = opt(
+        None, "residual blocks at the encoder's finest level; none: as the other levels", ge=0
+    )
+    decoder_blocks: int | None = opt(
+        None, "residual blocks at each level of the decoder; none: one more than the encoder", ge=1
+    )
+    spatial_down: tuple[int, ...] = opt(
+        (2, 2, 2), "spatial factor of each step from a level to the next", choices=(1, 2)
+    )
+    temporal_down: tuple[int, ...] = opt(
+        (2, 2, 2), "temporal factor of each step from a level to the next", choices=(1, 2)
+    )
+    patch: int = opt(1, "fold squares of this many pixels a side into channels before the first level", ge=1)
+    structure: TAEStructure = opt(
         "2.5d", "1D temporal after 2D spatial layers (the paper's), full 3D, or every frame by itself"
     )
-    temporal_kernel: int = opt(3, "taps of a temporal convolution, odd")
+    temporal_kernel: int = opt(3, "kernel size of temporal convolutions, odd", ge=1)
     temporal_every: Literal["conv", "block"] = opt(
-        "conv", "a temporal convolution after every spatial one (the paper's), or one a residual block"
+        "conv", "a temporal convolution after every spatial one (the paper's), or one per residual block"
     )
-    norm: Literal["group", "rms", "layer"] = opt(
-        "group", "group norm of every frame (the paper's), or a norm over the channels of every position"
+    norm: TAENorm = opt(
+        "group", "group norm of every frame (the paper's), or a norm over the channels at every position"
     )
-    norm_groups: int = opt(32, "groups of the group norm; narrow levels use as many as divide their width")
-    attention: bool = opt(True, "spatial then temporal attention at the coarsest level")
-    middle_rounds: int = opt(1, "rounds of attention and residual block at the coarsest level")
-    attention_heads: int = opt(1, "heads of that attention; 1 is Latent Diffusion's")
+    norm_groups: int = opt(
+        32, "groups of the group norm; narrow levels use the largest number that divides their channels", ge=1
+    )
+    attention: bool = opt(True, "spatial, then temporal attention at the coarsest level")
+    middle_rounds: int = opt(1, "blocks of attention and residual block at the coarsest level", ge=1)
+    attention_heads: int = opt(1, "attention heads at the coarsest level (Latent Diffusion: 1)", ge=1)
     shortcuts: bool = opt(
         False,
-        "carry values past down- and upsampling by folding space and time into channels; widths change there",
+        "residual connections around down- and upsampling that fold space and time into channels; the "
+        "number of channels changes there",
     )
-    zero_residual: bool = opt(False, "start every residual block as the identity")
+    zero_residual: bool = opt(False, "initialize every residual block as the identity")
     initial_std: float = opt(
-        1.0, "about the posterior's standard deviation before training; small learns sooner"
+        1.0, "approximate standard deviation of the posterior at initialization; small learns sooner", gt=0
     )
-    checkpoint: bool = opt(False, "recompute the levels in the backward pass to save memory")
+    checkpoint: bool = opt(False, "activation checkpointing of every level, to save memory")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         levels = len(self.widths)
-        if not levels or min(self.widths) < 1:
-            raise ValueError(f"widths: one positive width a level is needed, not {self.widths}")
+        if not levels:
+            raise ValueError("widths must name at least one level, got ()")
         if self.decoder_widths is not None and len(self.decoder_widths) != levels:
             raise ValueError(
-                f"decoder_widths: {self.decoder_widths} needs {levels} levels like widths={self.widths}"
+                f"decoder_widths must have {levels} levels like widths={self.widths}, "
+                f"got {self.decoder_widths}"
             )
         for name in ("spatial_down", "temporal_down"):
-            factors = getattr(self, name)
-            if len(factors) != levels - 1 or any(f not in (1, 2) for f in factors):
+            if len(getattr(self, name)) != levels - 1:
                 raise ValueError(
-                    f"{name}: {factors} must be {levels - 1} factors of 1 or 2 for widths={self.widths}"
+                    f"{name} must have {levels - 1} factors for widths={self.widths}, "
+                    f"got {getattr(self, name)}"
                 )
         if self.structure == "frame" and self.temporal_factor != 1:
-            raise ValueError(f"temporal_down: {self.temporal_down} must be all 1 with structure=frame")
-        if self.temporal_kernel % 2 == 0 or self.temporal_kernel < 1:
-            raise ValueError(f"temporal_kernel: {self.temporal_kernel} must be odd")
-        if not self.initial_std > 0:
-            raise ValueError(f"initial_std: {self.initial_std} must be positive")
-        for name in (
-            "in_channels",
-            "latent_channels",
-            "blocks",
-            "patch",
-            "norm_groups",
-            "attention_heads",
-            "middle_rounds",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)} must be at least 1")
-        if min(self.blocks_encoder) < 0 or self.blocks_decoder < 1:
-            raise ValueError(
-                f"finest_blocks: {self.finest_blocks} and decoder_blocks: {self.decoder_blocks} are too few"
-            )
+            raise ValueError(f"temporal_down must be all 1 with structure=frame, got {self.temporal_down}")
+        if self.temporal_kernel % 2 == 0:
+            raise ValueError(f"temporal_kernel must be odd, got {self.temporal_kernel}")
         for widths in (self.widths, self.widths_decoder):
             if self.attention and widths[-1] % self.attention_heads:
                 raise ValueError(
-                    f"attention_heads: {self.attention_heads} does not divide the width {widths[-1]}"
+                    f"attention_heads must divide the channels of the coarsest level, {widths[-1]}, "
+                    f"got {self.attention_heads}"
                 )
             if self.shortcuts:
                 self._check_shortcuts(widths)
@@ -102,36 +102,64 @@ class TAEConfig:
             folded = fine * s * s * t
             if folded % coarse and coarse % folded:
                 raise ValueError(
-                    f"shortcuts: neither of width {coarse} and {fine} x {s * s * t} divides the other "
-                    f"(widths={widths})"
+                    f"shortcuts need channels that divide each other: {coarse} and {fine} x {s * s * t} "
+                    f"do not (widths={widths})"
                 )
 
     @property
     def widths_decoder(self) -> tuple[int, ...]:
-        """The decoder's widths, finest level first."""
+        """Channels of the decoder, finest level first."""
         return self.widths if self.decoder_widths is None else self.decoder_widths
 
     @property
     def blocks_encoder(self) -> tuple[int, ...]:
-        """Residual blocks at each level of the encoder, finest level first."""
+        """Number of residual blocks at each level of the encoder, finest level first."""
         finest = self.blocks if self.finest_blocks is None else self.finest_blocks
         return (finest, *[self.blocks] * (len(self.widths) - 1))
 
     @property
     def blocks_decoder(self) -> int:
-        """Residual blocks at each level of the decoder."""
+        """Number of residual blocks at each level of the decoder."""
         return self.blocks + 1 if self.decoder_blocks is None else self.decoder_blocks
 
     @property
     def spatial_factor(self) -> int:
-        """Pixels a side for one latent position."""
+        """Pixels per latent position, along height and along width."""
         return self.patch * prod(self.spatial_down)
 
     @property
     def temporal_factor(self) -> int:
-        """Frames for one latent frame."""
+        """Frames per latent frame."""
         return prod(self.temporal_down)
 
-    def latent_frames(self, num_frames: int) -> int:
-        """Latent frames of a clip: ceil(num_frames / temporal factor)."""
+    def num_latent_frames(self, num_frames: int) -> int:
+        """Return the number of latent frames of a clip, ceil(num_frames / temporal_factor)."""
         return -(-num_frames // self.temporal_factor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TilingConfig(Config):
+    """Tile sizes in frames and pixels. The temporal defaults are the paper's (Movie Gen, sec. 3.1.1)."""
+
+    frames: int = opt(32, "frames per tile; the encoder's tiles do not overlap", ge=1)
+    overlap: int = opt(16, "frames shared by adjacent tiles of the decoder", ge=0)
+    size: int = opt(0, "side of a spatial tile in pixels, for large frames; 0: no spatial tiling", ge=0)
+    size_overlap: int = opt(64, "pixels shared by adjacent spatial tiles", ge=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, overlap_name in (("frames", "overlap"), ("size", "size_overlap")):
+            tile, overlap = getattr(self, name), getattr(self, overlap_name)
+            if tile and overlap >= tile:
+                raise ValueError(f"{overlap_name} must be below {name}={tile}, got {overlap}")
+
+    def check(self, model: TAEConfig) -> None:
+        """Raise ValueError, naming the field, where a tile is not a multiple of the model's factors."""
+        for name, factor in (
+            ("frames", model.temporal_factor),
+            ("overlap", model.temporal_factor),
+            ("size", model.spatial_factor),
+            ("size_overlap", model.spatial_factor if self.size else 1),
+        ):
+            if getattr(self, name) % factor:
+                raise ValueError(f"{name} must be a multiple of {factor}, got {getattr(self, name)}")

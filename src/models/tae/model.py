@@ -55,7 +55,7 @@ class TAE(nn.Module):
         """
         whole = latent_BCTHW.shape[2] * self.config.temporal_factor
         num_frames = whole if num_frames is None else num_frames
-        if self.config.latent_frames(num_frames) != latent_BCTHW.shape[2] or num_frames < 1:
+        if self.config.num_latent_frames(num_frames) != latent_BCTHW.shape[2] or num_frames < 1:
             first = whole - self.config.temporal_factor + 1
             raise ValueError(
                 f"num_frames: {num_frames} does not fit a latent of {latent_BCTHW.shape[2]} frames, "
@@ -79,7 +79,7 @@ class TAE(nn.Module):
         factor = self.config.spatial_factor
         return (
             self.config.latent_channels,
-            self.config.latent_frames(num_frames),
+            self.config.num_latent_frames(num_frames),
             height // factor,
             width // factor,
         )

@@ -9,52 +9,14 @@ Legend: B batch, C channels, T frames, H height, W width.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from src.core.fields import opt
-from src.models.tae.config import TAEConfig
+from src.models.tae.config import TilingConfig
 from src.models.tae.model import TAE
 from src.models.tae.posterior import Posterior
-
-
-@dataclass(frozen=True, kw_only=True)
-class TilingConfig:
-    """Sizes of the tiles, in raw frames and pixels. The defaults of time are the paper's."""
-
-    frames: int = opt(32, "frames of a tile; the encoder's tiles do not overlap")
-    overlap: int = opt(16, "frames that neighbouring tiles of the decoder share")
-    size: int = opt(0, "side of a tile in pixels, for frames that do not fit; 0: whole frames")
-    size_overlap: int = opt(64, "pixels that neighbouring tiles of a frame share")
-
-    def __post_init__(self) -> None:
-        for name, least in (("frames", 1), ("overlap", 0), ("size", 0), ("size_overlap", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for whole, part in (("frames", "overlap"), ("size", "size_overlap")):
-            tile, shared = getattr(self, whole), getattr(self, part)
-            if tile and shared >= tile:
-                raise ValueError(f"{part}={shared} must be below {whole}={tile}")
-
-    def check(self, model: TAEConfig) -> None:
-        """Refuse tiles that are no whole number of latent frames and positions.
-
-        Raises:
-            ValueError: names the key, its value and the factor that must divide it.
-        """
-        for name, factor in (
-            ("frames", model.temporal_factor),
-            ("overlap", model.temporal_factor),
-            ("size", model.spatial_factor),
-            ("size_overlap", model.spatial_factor if self.size else 1),
-        ):
-            if getattr(self, name) % factor:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} must be a multiple of {factor} for this model"
-                )
 
 
 def encode_stream(tae: TAE, pieces_BCTHW: Iterable[Tensor], tiling: TilingConfig) -> Iterator[Posterior]:

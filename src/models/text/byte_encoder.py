@@ -6,45 +6,18 @@ Shapes: B batch, L tokens, K bytes in a token (and S = K + 1 symbols), D width.
 """
 
 import re
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from src.core.fields import opt
-from src.models.nn.attention import Backend
 from src.models.nn.layers import NORM_EPS, RMSNorm, SwiGLU, modulated
+from src.models.text.config import ByteEncoderConfig
 from src.models.text.context import TextContext
 from src.models.transformer.block import SelfAttention
 
 NUM_SYMBOLS = 259  # 256 bytes, and:
 PADDING, BEGIN, GLUED = 256, 257, 258
 PIECES = re.compile(rb"( ?)([A-Za-z]+|[0-9]+|[\x80-\xff]+|[^A-Za-z0-9\x80-\xff])", re.DOTALL)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ByteEncoderConfig:
-    """Shape of a `ByteEncoder`."""
-
-    width: int = opt(192, "dimension of the text tokens")
-    layers: int = opt(2, "number of blocks")
-    heads: int = opt(4, "attention heads")
-    ffn: int = opt(512, "hidden dimension of the feed-forward network, a multiple of 8")
-    bytes_per_token: int = opt(12, "longest run of letters that is one token; 1: every byte is a token")
-    attention: Backend = opt("auto", "attention kernel, as in the transformer")
-    position_std: float = opt(0.02, "standard deviation of the positions at the start")
-    max_tokens: int = opt(96, "tokens that are read; what is beyond is cut off")
-
-    def __post_init__(self) -> None:
-        for name in ("width", "heads", "bytes_per_token", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.layers < 0:
-            raise ValueError(f"layers must not be negative, got {self.layers}")
-        if self.width % self.heads:
-            raise ValueError(f"width must be a multiple of heads={self.heads}, got {self.width}")
-        if self.ffn % 8:
-            raise ValueError(f"ffn must be a multiple of 8, got {self.ffn}")
 
 
 class TextBlock(nn.Module):

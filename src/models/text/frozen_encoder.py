@@ -7,33 +7,16 @@ Shapes: B texts, L tokens, D dimension of the encoder.
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from src.core.fields import opt
+from src.models.text.config import FrozenTextConfig
 
 Embeddings = dict[str, tuple[Tensor, Tensor]]  # encoder -> (tokens [B, L, D], mask bool [B, L])
 QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”')
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrozenTextConfig:
-    """One encoder. The paper has three: UL2 (t5), ByT5 for quoted text only, Long-prompt MetaCLIP (clip)."""
-
-    kind: Literal["t5", "clip"] = opt("t5", "architecture: t5 (UL2, T5, ByT5) or clip (a CLIP text tower)")
-    path: str = opt("", "directory of the checkpoint and its tokenizer, as save_pretrained writes them")
-    dim: int = opt(768, "dimension of its tokens (UL2 4096, ByT5-small 1472, MetaCLIP 1280)")
-    max_tokens: int = opt(256, "tokens that are read; what is beyond is cut off")
-    quoted: bool = opt(False, "read only what the text has in quotes: what is to be written in the picture")
-
-    def __post_init__(self) -> None:
-        for name in ("dim", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 def quoted_text(text: str) -> str:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from src.models.nn.layers import NORM_EPS, Linear
+from src.models.text.config import FrozenTextConfig
 from src.models.text.context import TextContext
-from src.models.text.frozen_encoder import Embeddings, FrozenTextConfig
+from src.models.text.frozen_encoder import Embeddings
 
 
 class ProjectedText(nn.Module):

@@ -1,6 +1,1 @@
-"""One media transformer for every modality that flows."""
-
-from src.models.transformer.config import TransformerConfig
-from src.models.transformer.model import ContextCache, MediaTransformer
-
-__all__ = ["ContextCache", "MediaTransformer", "TransformerConfig"]
+"""The media transformer, shared across image, video and audio."""

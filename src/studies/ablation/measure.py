@@ -85,7 +85,7 @@ def autoencoder(config: MeasureConfig, checkpoint: Path) -> None:
             distances = _scores(out / name / "scores", "distribution_")
             found |= {k: v for k, v in distances.items() if k.startswith(("fd_", "kid_"))}
         if config.norms:
-            words = ["configs/tae/latent_norms.yaml", f"tae={checkpoint}", f"data={data}"]
+            words = ["configs/studies/latent_outliers.yaml", f"tae={checkpoint}", f"data={data}"]
             words += [f"out={out / name / 'norms'}", f"number={config.norms}"]
             _once(out, f"{name}-norms", [steps.MODULES["train"], *words])
             norms = json.loads((out / name / "norms" / "latent_norms.json").read_text())

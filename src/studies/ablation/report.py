@@ -60,9 +60,9 @@ def _validation(path: Path) -> dict[str, float]:
 @cache
 def _read_validation(path: Path, _: int) -> dict[str, float]:  # tables are written often, files are large
     held = (
-        checkpoint_io.read_meta(path)
+        checkpoint_io.read_metadata(path)
         if checkpoint_io.is_sharded(path)
-        else checkpoint_io.read(path, mmap=True)
+        else checkpoint_io.read_checkpoint(path, mmap=True)
     )
     return dict(held.get("val_metrics", {}))
 

@@ -1,7 +1,7 @@
 """Arms of the paper's claims over seeds: each arm is a chain of stages, and what is finished is kept.
 
-    python -m src.train configs/claims/video.yaml [arms=[diffusion,dit_block]] [seeds=[0,1,2]]
-    python -m src.train configs/claims/tae.yaml
+    python -m src.train configs/ablations/video.yaml [arms=[diffusion,dit_block]] [seeds=[0,1,2]]
+    python -m src.train configs/ablations/tae.yaml
 
 Every arm and seed trains in RUN_DIR/ARM/seed-N/STAGE, each stage from the one before, and is then measured:
 video arms by the Bounce checker, autoencoders by what they reconstruct. A kill loses nothing but the step

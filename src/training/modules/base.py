@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from src.core import rng
 from src.core.errors import UserError
 from src.parallel.build import build_network
-from src.parallel.fsdp import Layout, local, set_gradient_sync, whole
+from src.parallel.fsdp import ParallelContext, full_tensor, set_gradient_sync, to_local
 from src.training import precision
 from src.training.config import TrainConfig
 from src.training.modules.val_means import Means
@@ -66,27 +66,27 @@ class TrainingModule(L.LightningModule):
             if self.device_mesh is not None and not self._sharded:
                 raise ValueError("the module was built for one process before it was given several")
             return
-        layout = self._layout()
-        self._sharded = layout.mesh is not None
+        context = self._layout()
+        self._sharded = context.mesh is not None
         factories = self.networks()
         for name, factory in factories.items():
-            setattr(self, name, build_network(factory, self._weight_seed(name), layout))
+            setattr(self, name, build_network(factory, self._weight_seed(name), context))
         self.ema = nn.ModuleDict()
         for name in self.averaged if self.train_config.ema_decay else ():
-            copy = build_network(factories[name], self._weight_seed(name), layout)
+            copy = build_network(factories[name], self._weight_seed(name), context)
             self.ema[name] = copy.requires_grad_(False).eval()
         self._built = True
 
     def _weight_seed(self, name: str) -> int:
         return rng.key(self.train_config.seed, f"weights/{name}")
 
-    def _layout(self) -> Layout:
+    def _layout(self) -> ParallelContext:
         parallel = self.train_config.parallel
         trainer = self._trainer
         device = trainer.strategy.root_device if trainer is not None else torch.device("cpu")
         self.precision_name = precision.resolve(self.train_config.precision, device.type)
         mesh = None if self.device_mesh is None else self.device_mesh["data_parallel"]
-        return Layout(
+        return ParallelContext(
             mesh=mesh,
             param_dtype=torch.bfloat16 if self.precision_name == "bf16" else None,
             compile_backend=parallel.compile_backend if parallel.compile_blocks else None,
@@ -149,14 +149,14 @@ class TrainingModule(L.LightningModule):
         """
         params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         grads = [p.grad for p in params]
-        norm = whole(torch.nn.utils.get_total_norm(grads, foreach=True))
+        norm = full_tensor(torch.nn.utils.get_total_norm(grads, foreach=True))
         total = self.across_processes(loss.detach())
         if not bool(torch.isfinite(norm) & torch.isfinite(total)):
             raise NonFiniteError(self._non_finite(float(total), float(norm), ids))
         if self.train_config.clip:
             # Local shards: scaling is elementwise, and the norm is that of the whole.
             scale = (self.train_config.clip / (norm + 1e-6)).clamp(max=1.0)
-            torch._foreach_mul_([local(g) for g in grads], scale)
+            torch._foreach_mul_([to_local(g) for g in grads], scale)
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate() * lr_scale
         optimizer.step()
@@ -195,7 +195,7 @@ class TrainingModule(L.LightningModule):
         for number, part in enumerate(parts, 1):
             if len(parts) > 1:
                 set_gradient_sync(nets, number == len(parts))
-            yield part, len(part) / len(batch) * batch.share
+            yield part, len(part) / len(batch) * batch.loss_weight
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Weights of another kind of run in this module's form; by default as they are."""
@@ -211,8 +211,8 @@ class TrainingModule(L.LightningModule):
         for name, average in self.ema.items():
             net = getattr(self, name)
             torch._foreach_lerp_(
-                [local(p) for p in average.parameters()],
-                [local(p.detach()) for p in net.parameters()],
+                [to_local(p) for p in average.parameters()],
+                [to_local(p.detach()) for p in net.parameters()],
                 1 - decay,
             )
             for ours, theirs in zip(average.buffers(), net.buffers(), strict=True):
@@ -223,7 +223,7 @@ class TrainingModule(L.LightningModule):
         """Start the averages from the networks as they are."""
         for name, average in self.ema.items():
             for ours, theirs in zip(average.parameters(), getattr(self, name).parameters(), strict=True):
-                local(ours).copy_(local(theirs))
+                to_local(ours).copy_(to_local(theirs))
             for ours, theirs in zip(average.buffers(), getattr(self, name).buffers(), strict=True):
                 ours.copy_(theirs)
 

@@ -4,19 +4,13 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from src.models.text import (
-    ByteEncoder,
-    ByteEncoderConfig,
-    Embeddings,
-    FrozenEncoder,
-    FrozenTextConfig,
-    ProjectedText,
-    drop_captions,
-    drop_encoders,
-    without_text,
-)
+from src.models.text.byte_encoder import ByteEncoder
+from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
+from src.models.text.context import drop_captions
+from src.models.text.frozen_encoder import Embeddings, FrozenEncoder
+from src.models.text.projection import ProjectedText, drop_encoders, without_text
 from src.streaming.batch import LatentBatch
-from src.streaming.schema import DataError
+from src.streaming.schema.bucket import DataError
 
 Condition = list[str] | Embeddings  # what the text network reads
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from src.streaming.batch import LatentBatch
-from src.streaming.schema import DataError
+from src.streaming.schema.bucket import DataError
 
 
 def first_frames(batch: LatentBatch) -> Tensor | None:

@@ -9,13 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src import losses as terms_of
-from src.core import rng
+from src.flow.noise import randn_slots
+from src.losses.adversarial import adaptive_weight, discriminator_hinge, generator_hinge
+from src.losses.latent import outlier_fraction, outlier_penalty, per_pixel_value
+from src.losses.perceptual import PerceptualLoss
+from src.losses.reconstruction import gradient_loss, l1_loss, mse_loss
 from src.losses.video_metrics import film_scores
-from src.models.discriminator import Discriminator, DiscriminatorConfig
-from src.models.tae import TAE, TAEConfig
+from src.models.config import DiscriminatorConfig
+from src.models.discriminator import Discriminator
+from src.models.tae.config import TAEConfig
+from src.models.tae.model import TAE
 from src.parallel.fsdp import set_gradient_sync
 from src.streaming.batch import ClipBatch
+from src.streaming.pixels import to_uint8
 from src.training.config import TrainConfig
 from src.training.modules import tae_init
 from src.training.modules.base import BatchSize, TrainingModule
@@ -46,7 +52,7 @@ class TAEModule(TrainingModule):
         losses: TAELossConfig,
         train: TrainConfig,
         discriminator: DiscriminatorConfig | None = None,
-        features: terms_of.PerceptualLoss | None = None,
+        features: PerceptualLoss | None = None,
     ) -> None:
         super().__init__(train)
         if losses.perceptual and features is None:
@@ -76,13 +82,13 @@ class TAEModule(TrainingModule):
         return optimizers
 
     def batch_size(self, batch: ClipBatch) -> BatchSize:
-        samples = len(batch.slots)
+        samples = len(batch.global_indices)
         _, T, H, W = self._latent_shape(batch.video_BCTHW)
         return BatchSize(samples, samples * T * H * W)
 
     def _latent_shape(self, video_BCTHW: Tensor) -> tuple[int, ...]:
         c, (T, H, W) = self.tae_config, video_BCTHW.shape[2:]
-        return (c.latent_channels, c.latent_frames(T), H // c.spatial_factor, W // c.spatial_factor)
+        return (c.latent_channels, c.num_latent_frames(T), H // c.spatial_factor, W // c.spatial_factor)
 
     # ---- training
 
@@ -133,8 +139,12 @@ class TAEModule(TrainingModule):
             Its losses, the film it made, and each latent channel's mean and mean square, [2, C].
         """
         video = batch.pixels()
-        noise = rng.randn_slots(
-            self._latent_shape(video), self.train_config.seed, "train/posterior", batch.step, batch.slots
+        noise = randn_slots(
+            self._latent_shape(video),
+            self.train_config.seed,
+            "train/posterior",
+            batch.step,
+            batch.global_indices,
         ).to(self.device)
         with self.autocast():
             out = self.tae(video, noise)
@@ -154,14 +164,14 @@ class TAEModule(TrainingModule):
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Losses of the film that was made, and the gradient of their sum with respect to it."""
         c = self.losses
-        distance = terms_of.l1 if c.reconstruction == "l1" else terms_of.mse
+        distance = l1_loss if c.reconstruction == "l1" else mse_loss
         terms = {"reconstruction": distance(made, video)}
         total = terms["reconstruction"]
         if c.mse:
-            terms["mse"] = terms_of.mse(made, video)
+            terms["mse"] = mse_loss(made, video)
             total = total + c.mse * terms["mse"]
         if c.edges:
-            terms["edges"] = terms_of.gradient(made, video)
+            terms["edges"] = gradient_loss(made, video)
             total = total + c.edges * terms["edges"]
         if c.perceptual:
             features = self._features[0].to(made.device)
@@ -173,7 +183,7 @@ class TAEModule(TrainingModule):
             self.discriminator.requires_grad_(False)
             with self.autocast():
                 logits = self.discriminator(made)
-            terms["generator"] = terms_of.generator_hinge(logits.float())
+            terms["generator"] = generator_hinge(logits.float())
             push = torch.autograd.grad(terms["generator"], made)[0]
             self.discriminator.requires_grad_(True)
             scale = c.adversarial * (self._adaptive(gradient, push) if c.adaptive else torch.ones(()))
@@ -185,16 +195,16 @@ class TAEModule(TrainingModule):
     def _adaptive(self, reconstruction: Tensor, push: Tensor) -> Tensor:
         """The weight for the global batch: squared norms are added up over processes first."""
         squares = torch.stack([reconstruction.square().sum(), push.square().sum()])
-        return terms_of.adaptive_weight(*self.across_processes(squares, "sum"))
+        return adaptive_weight(*self.across_processes(squares, "sum"))
 
     def _latent_terms(self, out: Any) -> tuple[Tensor, dict[str, Tensor]]:
         c, video = self.losses, out.video_BCTHW
         terms = {"kl": out.posterior.kl().mean()}
-        total = c.kl * terms_of.per_pixel_value(terms["kl"], video)
+        total = c.kl * per_pixel_value(terms["kl"], video)
         if c.outlier:
-            terms["outlier"] = terms_of.outlier_penalty(out.latent_BCTHW, c.outlier_r)
-            total = total + c.outlier * terms_of.per_pixel_value(terms["outlier"], video)
-        terms["outlier_fraction"] = terms_of.outlier_fraction(out.latent_BCTHW)
+            terms["outlier"] = outlier_penalty(out.latent_BCTHW, c.outlier_r)
+            total = total + c.outlier * per_pixel_value(terms["outlier"], video)
+        terms["outlier_fraction"] = outlier_fraction(out.latent_BCTHW)
         return total, {name: value.detach() for name, value in terms.items()}
 
     def _train_discriminator(
@@ -205,7 +215,7 @@ class TAEModule(TrainingModule):
             set_gradient_sync([self.discriminator], number == len(fakes))
             with self.autocast():
                 real_logits, fake_logits = self.discriminator(part.pixels()), self.discriminator(fake)
-            loss = terms_of.discriminator_hinge(real_logits.float(), fake_logits.float()) * weight
+            loss = discriminator_hinge(real_logits.float(), fake_logits.float()) * weight
             loss.backward()
             total += loss.detach()
         norm = self.apply_gradients(optimizer, total, ids)
@@ -230,5 +240,5 @@ class TAEModule(TrainingModule):
         if self._look is None:
             return {}
         pair_BCTHW = torch.cat(list(self._look), dim=4)
-        pixels = ((pair_BCTHW + 1) * 127.5).round().byte().transpose(1, 2).cpu()
+        pixels = to_uint8(pair_BCTHW).transpose(1, 2).cpu()
         return {f"sample {number}": film for number, film in enumerate(pixels)}

@@ -10,12 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
-from src import flow
-from src.core import rng
-from src.flow import SamplerConfig
-from src.models.text import ByteEncoderConfig, FrozenTextConfig, join_batches
-from src.models.transformer import MediaTransformer, TransformerConfig
-from src.streaming.batch import Films, LatentBatch
+from src.flow.config import SamplerConfig
+from src.flow.loss import packed_velocity_loss, velocity_loss
+from src.flow.noise import rand_slots, randn_slots, torch_generator
+from src.flow.sampling import sample
+from src.flow.timesteps import fixed_times, times_of
+from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
+from src.models.text.context import join_batches
+from src.models.transformer.config import TransformerConfig
+from src.models.transformer.model import MediaTransformer
+from src.streaming.batch import LatentBatch, LatentOrList
+from src.streaming.pixels import to_uint8
 from src.training.config import TrainConfig
 from src.training.modules.base import BatchSize, TrainingModule
 from src.training.modules.conditioning import Condition, TextCondition
@@ -99,7 +104,7 @@ class VideoModule(TrainingModule):
     def batch_size(self, batch: LatentBatch) -> BatchSize:
         patch = self.transformer_config.patch
         places = sum(film[0].numel() for film in batch.mean_BCTHW)
-        return BatchSize(len(batch.slots), places // (patch[0] * patch[1] * patch[2]))
+        return BatchSize(len(batch.global_indices), places // (patch[0] * patch[1] * patch[2]))
 
     # ---- training
 
@@ -118,13 +123,15 @@ class VideoModule(TrainingModule):
     def training_loss(self, batch: LatentBatch) -> Tensor:
         """Flow-matching loss of each sample; float32 [B]."""
         if batch.packed:  # each film as in a batch of its own, but for the transformer
-            x, noise, t = zip(*(self._drawn(film) for film in batch.films()), strict=True)
+            x, noise, t = zip(*(self._drawn(film) for film in batch.unpack()), strict=True)
             films = [[each[0] for each in many] for many in (x, noise)]
             return self.loss_at(*films, torch.cat(t), self._dropped(batch), None)
         c = self.flow_config
         known = None
         if c.first_frame:
-            chance_B = rng.rand_slots(self.train_config.seed, "train/first_frame", batch.step, batch.slots)
+            chance_B = rand_slots(
+                self.train_config.seed, "train/first_frame", batch.step, batch.global_indices
+            )
             known = self.known_of(batch, (chance_B < c.first_frame).to(self.device))
         return self.loss_at(*self._drawn(batch), self._dropped(batch), known)
 
@@ -133,11 +140,13 @@ class VideoModule(TrainingModule):
         shape = tuple(batch.mean_BCTHW.shape[1:])
 
         def noise(kind: str, of: tuple[int, ...] = shape) -> Tensor:
-            return rng.randn_slots(of, self.train_config.seed, kind, batch.step, batch.slots).to(self.device)
+            return randn_slots(of, self.train_config.seed, kind, batch.step, batch.global_indices).to(
+                self.device
+            )
 
         c = self.flow_config
         latent = batch.sample(noise("train/posterior")) if c.sample_posterior else batch.mean_BCTHW
-        t_B = flow.times_of(noise("train/time", ()), c.times, c.time_mean, c.time_std)
+        t_B = times_of(noise("train/time", ()), c.times, c.time_mean, c.time_std)
         return self.normalise(latent), noise("train/noise"), t_B
 
     def known_of(self, batch: LatentBatch, given_B: Tensor) -> Tensor:
@@ -154,14 +163,14 @@ class VideoModule(TrainingModule):
         c = self.flow_config
 
         def uniform(kind: str) -> Tensor:
-            return rng.rand_slots(self.train_config.seed, f"train/{kind}", batch.step, batch.slots)
+            return rand_slots(self.train_config.seed, f"train/{kind}", batch.step, batch.global_indices)
 
         return self.condition.dropped(batch, uniform, c.caption_drop, c.encoder_drop)
 
     def loss_at(
         self,
-        x_BCTHW: Films,
-        noise_BCTHW: Films,
+        x_BCTHW: LatentOrList,
+        noise_BCTHW: LatentOrList,
         t_B: Tensor,
         condition: Condition,
         known_BCTHW: Tensor | None = None,
@@ -174,10 +183,10 @@ class VideoModule(TrainingModule):
         with self.autocast():
             context = text.encode(condition)
 
-            def velocity(x: Films, t: Tensor) -> Films:
+            def velocity(x: LatentOrList, t: Tensor) -> LatentOrList:
                 return transformer(x, t, context.tokens_BLD, context.mask_BL, known_BCTHW)
 
-            loss = flow.packed_velocity_loss if isinstance(x_BCTHW, list) else flow.velocity_loss
+            loss = packed_velocity_loss if isinstance(x_BCTHW, list) else velocity_loss
             return loss(velocity, x_BCTHW, noise_BCTHW, t_B, self.flow_config.objective)
 
     # ---- validation
@@ -185,8 +194,8 @@ class VideoModule(TrainingModule):
     def validation_times(self) -> Tensor:
         """Fixed times: the middles of equally likely parts of the training distribution."""
         c = self.flow_config
-        quantiles = flow.fixed_times(c.val_times).double()
-        return flow.times_of(torch.special.ndtri(quantiles), c.times, c.time_mean, c.time_std).float()
+        quantiles = fixed_times(c.val_times).double()
+        return times_of(torch.special.ndtri(quantiles), c.times, c.time_mean, c.time_std).float()
 
     def validation_step(self, batch: LatentBatch, batch_idx: int) -> None:
         """Loss of the averaged weights on fixed times and noise, keyed by the sample's id alone."""
@@ -231,16 +240,16 @@ class VideoModule(TrainingModule):
         text = self.network("text", averaged=averaged)
         transformer = self.network("transformer", averaged=averaged)
         noise = torch.stack(
-            [torch.randn(shape_CTHW, generator=rng.generator(seed, "generate/noise")) for seed in seeds]
+            [torch.randn(shape_CTHW, generator=torch_generator(seed, "generate/noise")) for seed in seeds]
         ).to(self.device)
         extra: Tensor | None = None
         if first_BC1HW is not None:
             given_B = torch.ones(len(noise), dtype=torch.bool, device=self.device)
             extra = self.known(first_BC1HW.to(self.device), noise.shape, given_B)
-            extra = torch.cat([extra, extra]) if sampler.guided else extra
+            extra = torch.cat([extra, extra]) if sampler.uses_guidance else extra
         with self.autocast():
             context = text.encode(self.condition.read(prompts))
-            if sampler.guided:
+            if sampler.uses_guidance:
                 context = join_batches(context, text.encode(self.condition.read([negative] * len(prompts))))
 
             # Keys and values of the text are the same at every step; sharded blocks have to make them anew.
@@ -252,7 +261,7 @@ class VideoModule(TrainingModule):
                 return transformer(x, t, known, context.mask_BL, extra).float()
 
             objective = self.flow_config.objective
-            return self.denormalise(flow.sample(velocity, noise, sampler, on_step, objective))
+            return self.denormalise(sample(velocity, noise, sampler, on_step, objective))
 
     @torch.no_grad()
     def films(self) -> dict[str, Tensor]:
@@ -262,12 +271,12 @@ class VideoModule(TrainingModule):
         seeds = list(range(len(self.sample_prompts)))
         latents = self.generate(self.sample_prompts, self.sample_shape_CTHW, seeds)
         videos = self.decoder(latents, self.sample_frames)
-        pixels = ((videos.clamp(-1, 1) + 1) * 127.5).round().byte().transpose(1, 2).cpu()
+        pixels = to_uint8(videos).transpose(1, 2).cpu()
         return dict(zip(self.sample_prompts, pixels, strict=True))
 
 
 def validation_noise(x_BCTHW: Tensor, ids: list[str], number: int) -> Tensor:
     """Noise like x that depends on the samples' ids and the number of the time alone."""
     shape = x_BCTHW.shape[1:]
-    each = [torch.randn(shape, generator=rng.generator(0, f"val/noise/{name}", number)) for name in ids]
+    each = [torch.randn(shape, generator=torch_generator(0, f"val/noise/{name}", number)) for name in ids]
     return torch.stack(each).to(x_BCTHW)

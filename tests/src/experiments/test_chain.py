@@ -16,11 +16,12 @@ from src import generate, train
 from src.core import cli
 from src.core.errors import UserError
 from src.experiments import encode_latents
-from src.models import tae as tae_models
-from src.streaming.schema import part_writer, read_info
+from src.models.tae.model import TAE
+from src.streaming.schema import part_writer
+from src.streaming.schema.dataset_index import read_info
 from src.training.modules.video import VideoModule
 
-TAE = """
+TAE_YAML = """
 experiment: tae
 name: tae
 dataset: data
@@ -69,7 +70,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("chain")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        for name, text in (("tae", TAE), ("video", VIDEO), ("data", DATA)):
+        for name, text in (("tae", TAE_YAML), ("video", VIDEO), ("data", DATA)):
             Path(f"{name}.yaml").write_text(text)
         prepare.main(["data.yaml"])
         train.main(["tae.yaml", "run_dir=tae"])
@@ -138,13 +139,13 @@ def test_films_are_decoded_in_tiles(chain: Path, monkeypatch: pytest.MonkeyPatch
     """Tiles of time and of frames are what the decoder sees, blended as everywhere; several seeds each."""
     monkeypatch.chdir(chain)
     seen: list[torch.Size] = []
-    decode = tae_models.TAE.decode
+    decode = TAE.decode
 
-    def spy(self: tae_models.TAE, latent_BCTHW: torch.Tensor, *given: object) -> torch.Tensor:
+    def spy(self: TAE, latent_BCTHW: torch.Tensor, *given: object) -> torch.Tensor:
         seen.append(latent_BCTHW.shape)
         return decode(self, latent_BCTHW, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tae_models.TAE, "decode", spy)
+    monkeypatch.setattr(TAE, "decode", spy)
     words = ["prompt=A red star.", "seeds_per_prompt=2", "height=16"]
     make(chain, "untiled", *words)
     (whole,) = seen

@@ -5,13 +5,15 @@ import math
 import pytest
 import torch
 
-from src.core.rng import generator
-from src.flow import SamplerConfig, diffusion_path, sample, velocity_loss
-from src.flow.diffusion import BETAS, NUM_BETAS, angle
+from src.flow.config import SamplerConfig
+from src.flow.diffusion import BETAS, NUM_BETAS, angle, diffusion_path
+from src.flow.loss import velocity_loss
+from src.flow.noise import torch_generator
+from src.flow.sampling import sample
 
 
 def randn(*shape):
-    return torch.randn(*shape, generator=generator(0, "test.diffusion", *shape), dtype=torch.float64)
+    return torch.randn(*shape, generator=torch_generator(0, "test.diffusion", *shape), dtype=torch.float64)
 
 
 def test_terminal_signal_is_zero_and_the_cleanest_step_is_kept():

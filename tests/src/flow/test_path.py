@@ -4,13 +4,14 @@ import pytest
 import torch
 from scipy import stats
 
-from src.core.rng import generator
-from src.flow import fixed_times, logit_normal, path, predict_data, times_of, velocity_loss
-from src.flow.path import SIGMA_MIN
+from src.flow.loss import velocity_loss
+from src.flow.noise import torch_generator
+from src.flow.path import SIGMA_MIN, path, predict_data
+from src.flow.timesteps import fixed_times, logit_normal, times_of
 
 
 def _pair(shape=(3, 4, 2, 4, 4)):
-    g = generator(0, "test.path")
+    g = torch_generator(0, "test.path")
     data, noise = torch.randn(2, *shape, generator=g, dtype=torch.float64)
     return data, noise
 
@@ -47,7 +48,7 @@ def test_loss_is_the_mean_squared_error_per_sample():
 
 
 def test_logit_normal_times():
-    t = logit_normal(torch.randn(20_000, generator=generator(0, "test.times")))
+    t = logit_normal(torch.randn(20_000, generator=torch_generator(0, "test.times")))
     assert t.min() > 0
     assert t.max() < 1
     assert stats.kstest(torch.logit(t.double()).numpy(), "norm").pvalue > 0.01
@@ -58,7 +59,7 @@ def test_logit_normal_times():
 
 
 def test_uniform_times_are_made_from_the_same_draws():
-    normal = torch.randn(20_000, generator=generator(0, "test.times"))
+    normal = torch.randn(20_000, generator=torch_generator(0, "test.times"))
     t = times_of(normal, "uniform", mean=3.0, std=9.0)
     assert t.dtype == torch.float32
     assert stats.kstest(t.double().numpy(), "uniform").pvalue > 0.01

@@ -7,16 +7,17 @@ import pytest
 import torch
 from scipy import stats
 
-from src.core.rng import generator, randn_slots
-from src.flow import SamplerConfig, sample
+from src.flow.config import SamplerConfig
 from src.flow.dopri5 import dormand_prince
 from src.flow.guidance import classifier_free
-from src.flow.schedules import linear, linear_quadratic
+from src.flow.noise import randn_slots, torch_generator
+from src.flow.sampling import sample
+from src.flow.schedules import linear, linear_quadratic, solver_times
 from src.flow.solvers import SOLVERS, euler, midpoint
 
 
 def test_euler_is_exact_on_straight_paths():
-    x = torch.randn(4, 3, dtype=torch.float64, generator=generator(0, "test.solvers"))
+    x = torch.randn(4, 3, dtype=torch.float64, generator=torch_generator(0, "test.solvers"))
     direction = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
     for times in (linear(1), linear(50), linear_quadratic(50, 250)):
         out = euler(lambda x, t: direction.expand_as(x), x, times)
@@ -79,11 +80,11 @@ def test_adaptive_through_the_sampler():
 
 def test_scale_of_guidance_over_time():
     line = SamplerConfig(guidance=8.0, guidance_schedule="linear", guidance_end=2.0)
-    assert [line.scale(t) for t in (0.0, 0.5, 1.0)] == [8.0, 5.0, 2.0]
+    assert [line.guidance_scale_at(t) for t in (0.0, 0.5, 1.0)] == [8.0, 5.0, 2.0]
     cosine = SamplerConfig(guidance=8.0, guidance_schedule="cosine", guidance_end=2.0)
-    assert [cosine.scale(t) for t in (0.0, 0.5, 1.0)] == pytest.approx([8.0, 5.0, 2.0])
-    assert cosine.scale(0.25) > line.scale(0.25)
-    assert SamplerConfig(guidance=3.0, guidance_end=9.0).scale(1.0) == 3.0
+    assert [cosine.guidance_scale_at(t) for t in (0.0, 0.5, 1.0)] == pytest.approx([8.0, 5.0, 2.0])
+    assert cosine.guidance_scale_at(0.25) > line.guidance_scale_at(0.25)
+    assert SamplerConfig(guidance=3.0, guidance_end=9.0).guidance_scale_at(1.0) == 3.0
     used = []
 
     def velocity(x, t):
@@ -98,7 +99,7 @@ def test_scale_of_guidance_over_time():
     )
     sample(velocity, torch.zeros(1, 1), config, on_step=note)
     assert used == pytest.approx([0.5, 0.5 + 0.5 * 2])  # scale 1 at t = 0, 2 at t = 0.5
-    assert not SamplerConfig(guidance=1.0).guided
+    assert not SamplerConfig(guidance=1.0).uses_guidance
 
 
 def test_midpoint_is_exact_on_linear_fields_in_time():
@@ -143,7 +144,7 @@ def test_sampling_maps_noise_to_a_known_gaussian():
         scale = torch.sqrt((t * std) ** 2 + (1 - t) ** 2)
         return mean + (t * std**2 - (1 - t)) / scale**2 * (x - t * mean)
 
-    noise = torch.randn(4000, 1, generator=generator(0, "test.gauss"))
+    noise = torch.randn(4000, 1, generator=torch_generator(0, "test.gauss"))
     config = SamplerConfig(guidance=1.0, steps=100, emulated_steps=250)
     out = sample(velocity, noise, config)
     torch.testing.assert_close(out, mean + std * noise, rtol=0, atol=0.1)
@@ -163,7 +164,7 @@ def test_steps_are_reported_and_dtype_is_kept():
 def test_paper_defaults():
     config = SamplerConfig()
     assert (config.solver, config.steps, config.emulated_steps, config.guidance) == ("euler", 50, 250, 7.5)
-    torch.testing.assert_close(config.times(), linear_quadratic(50, 250))
+    torch.testing.assert_close(solver_times(config), linear_quadratic(50, 250))
 
 
 @pytest.mark.parametrize(

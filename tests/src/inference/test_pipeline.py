@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.flow import SamplerConfig
+from src.flow.config import SamplerConfig
 from src.inference.pipeline import GenerateConfig, Generator
 from src.inference.prompts import Request
 from tests.fixtures.toy_runs import write_toy_runs

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from src.losses import adaptive_weight, discriminator_hinge, generator_hinge, squared_gradient_norms
+from src.losses.adversarial import (
+    adaptive_weight,
+    discriminator_hinge,
+    generator_hinge,
+    squared_gradient_norms,
+)
 
 
 def test_hinges_closed_forms():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.losses import outlier_fraction, outlier_penalty, per_pixel_value
+from src.losses.latent import outlier_fraction, outlier_penalty, per_pixel_value
 
 
 def plain_penalty(latent_BCTHW, r):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from src.losses import PerceptualLoss
+from src.losses.perceptual import PerceptualLoss
 
 
 class Features(nn.Module):

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from src.losses import discriminator_hinge
-from src.models.discriminator import Discriminator, DiscriminatorConfig
+from src.losses.adversarial import discriminator_hinge
+from src.models.config import DiscriminatorConfig
+from src.models.discriminator import Discriminator
 
 SMALL = dict(width=8, layers=2)
 
@@ -55,5 +56,5 @@ def test_meta_build_then_reset():
 
 
 def test_impossible_config_is_refused():
-    with pytest.raises(ValueError, match="layers: 0"):
+    with pytest.raises(ValueError, match="layers must be at least 1, got 0"):
         DiscriminatorConfig(layers=0)

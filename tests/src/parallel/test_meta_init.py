@@ -4,12 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from src.models.tae import TAE, TAEConfig
-from src.models.text import ByteEncoder, ByteEncoderConfig
-from src.models.transformer import MediaTransformer, TransformerConfig
+from src.models.tae.config import TAEConfig
+from src.models.tae.model import TAE
+from src.models.text.byte_encoder import ByteEncoder
+from src.models.text.config import ByteEncoderConfig
+from src.models.transformer.config import TransformerConfig
+from src.models.transformer.model import MediaTransformer
 from src.parallel.build import build_network
-from src.parallel.fsdp import Layout, whole
-from src.parallel.meta_init import initialise
+from src.parallel.fsdp import ParallelContext, full_tensor
+from src.parallel.meta_init import initialize
 from tests.fixtures.ranks import Ranks
 
 FACTORIES = {
@@ -27,14 +30,14 @@ def sharded_weights(name: str) -> dict[str, torch.Tensor]:
 
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
-    net = build_network(FACTORIES[name], 5, Layout(mesh=init_device_mesh("cpu", (2,))))
+    net = build_network(FACTORIES[name], 5, ParallelContext(mesh=init_device_mesh("cpu", (2,))))
     assert all(p.to_local().numel() < p.numel() or p.shape[0] == 1 for p in net.parameters() if p.numel() > 1)
-    return {k: whole(v.detach()).clone() for k, v in net.state_dict().items()}
+    return {k: full_tensor(v.detach()).clone() for k, v in net.state_dict().items()}
 
 
 @pytest.mark.parametrize("name", FACTORIES)
 def test_sharded_from_the_meta_device_equals_one_process(name: str, ranks: Ranks) -> None:
-    net = build_network(FACTORIES[name], 5, Layout())
+    net = build_network(FACTORIES[name], 5, ParallelContext())
     for sharded in ranks.run(sharded_weights, name):
         assert sharded.keys() == net.state_dict().keys()
         for key, value in net.state_dict().items():
@@ -45,10 +48,10 @@ def test_sharded_from_the_meta_device_equals_one_process(name: str, ranks: Ranks
 @pytest.mark.parametrize("name", FACTORIES)
 def test_depends_on_the_seed_only(name: str) -> None:
     torch.manual_seed(1)
-    first = build_network(FACTORIES[name], 5, Layout())
+    first = build_network(FACTORIES[name], 5, ParallelContext())
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    again, other = (build_network(FACTORIES[name], seed, Layout()) for seed in (5, 6))
+    again, other = (build_network(FACTORIES[name], seed, ParallelContext()) for seed in (5, 6))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
     torch.set_rng_state(before)
@@ -62,4 +65,4 @@ class Careless(nn.Module):
 
 def test_a_module_that_could_not_be_reset_is_refused() -> None:
     with pytest.raises(ValueError, match=r"inner: Careless owns parameters .* no reset_parameters"):
-        initialise(nn.ModuleDict({"inner": Careless()}), 0)
+        initialize(nn.ModuleDict({"inner": Careless()}), 0)

@@ -9,9 +9,9 @@ import torch
 
 from data.bounce.captions import captions
 from data.bounce.config import WorldConfig
-from data.bounce.facts import FilmFacts
+from data.bounce.facts import VideoFacts
 from data.bounce.scene import draw_scene
-from data.bounce.vocabulary import COLOURS, DIRECTIONS, SHAPES
+from data.bounce.vocabulary import COLORS, DIRECTIONS, SHAPES
 from data.bounce.world import WORLD_VERSION
 from src import train
 from src.core import config
@@ -26,7 +26,7 @@ from src.studies import caption_sensitivity
 from src.studies.word_substitution import WordSubstitution
 from src.training.callbacks.checkpoint import checkpoint_dir
 
-SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "video" / "word_gap.yaml"
+SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "studies" / "caption_sensitivity.yaml"
 TEXTS = (
     "Static shot. A red star moves right and bounces off the wall.",
     "Static shot. An orange ring moves down and to the left.",
@@ -43,7 +43,7 @@ def test_shipped_words_change_one_fact_of_a_caption() -> None:
         facts = one_object(seed)
         o, caption = facts.objects[0], captions(facts)[0]
         wrong = {
-            "colour": {"colour": half_way(COLOURS, o.colour)},
+            "colour": {"colour": half_way(COLORS, o.colour)},
             "shape": {"shape": half_way(SHAPES, o.shape)},
             "direction": {"direction": half_way(DIRECTIONS, o.direction)}
             if o.direction in DIRECTIONS
@@ -60,7 +60,7 @@ def test_shipped_words_change_one_fact_of_a_caption() -> None:
     assert min(changed.values()) > 10
 
 
-def one_object(seed: int) -> FilmFacts:
+def one_object(seed: int) -> VideoFacts:
     world = WorldConfig(max_objects=1, cameras=("static shot",), appear_prob=0.0, vanish_prob=0.0)
     return draw_scene(seed, WORLD_VERSION, world, 16, 48, 48, 16.0).facts
 
@@ -117,7 +117,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         module.reset_ema()
         (root / name).mkdir()
         (root / name / "config.yaml").write_text(config.to_yaml(stage))
-        checkpoint_io.write_file(
+        checkpoint_io.write_checkpoint(
             {"state_dict": module.state_dict()}, checkpoint_dir(root / name) / "step-00000001.ckpt"
         )
     return root

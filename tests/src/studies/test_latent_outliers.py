@@ -11,16 +11,16 @@ from PIL import Image
 from src import train
 from src.core import config
 from src.core.errors import UserError
-from src.losses import outlier_fraction
-from src.models.tae import TAEConfig
+from src.losses.latent import outlier_fraction
+from src.models.tae.config import TAEConfig
 from src.runs import loading
 from src.streaming.reader import Dataset
-from src.streaming.schema import Bucket
+from src.streaming.schema.bucket import Bucket
 from src.studies import latent_outliers
 from tests.fixtures.toy_data import write_latents, write_pixels
 from tests.src.test_reconstruct import save_run
 
-SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "tae" / "latent_norms.yaml"
+SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "studies" / "latent_outliers.yaml"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.core.rng import generator
+from src.flow.noise import torch_generator
 from src.parallel import checkpoint_io
 from src.training.callbacks.checkpoint import last_checkpoint
 from src.training.modules.video import VideoModule
@@ -54,7 +54,7 @@ def test_what_was_saved_is_what_is_sampled(wild: tuple[VideoModule, Path]) -> No
     path = last_checkpoint(run_dir)
     assert path is not None
     loaded = fresh()
-    loaded.load_state_dict(checkpoint_io.read(path)["state_dict"])
+    loaded.load_state_dict(checkpoint_io.read_checkpoint(path)["state_dict"])
     assert torch.equal(loaded.generate(["a star"], SHAPE, [1]), module.generate(["a star"], SHAPE, [1]))
 
 
@@ -62,7 +62,7 @@ def test_shuffled_captions_change_the_loss() -> None:
     module, batch = fresh(), ToyLatents(0, 1)[0]
     with torch.no_grad():
         for parameter in module.transformer.parameters():  # opens what starts closed
-            parameter.add_(torch.randn(parameter.shape, generator=generator(0, "test.open")), alpha=0.1)
+            parameter.add_(torch.randn(parameter.shape, generator=torch_generator(0, "test.open")), alpha=0.1)
     right = module.training_loss(batch)
     assert torch.equal(module.training_loss(batch), right)
     batch.captions = batch.captions[1:] + batch.captions[:1]

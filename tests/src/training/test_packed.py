@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from src.core.rng import generator
 from src.runs.video import Config
+
+from src.flow.noise import torch_generator
 from src.streaming.batch import LatentBatch
-from src.streaming.datamodule import DataConfig, MediaData, StreamConfig
+from src.streaming.datamodule import DataConfig, MediaDataModule, StreamConfig
 from src.streaming.micro_batches import split
-from src.streaming.schema import Bucket
+from src.streaming.schema.bucket import Bucket
 from src.training import loggers
 from src.training.modules.video import VideoModule
 from src.training.modules.video_config import FlowConfig
@@ -25,11 +25,11 @@ TOKENS = sum(t * h * w // 4 for t, h, w in SIZES)
 
 def batch(slots: tuple[int, ...] = (0, 1, 2, 3, 4), packed: bool = True) -> LatentBatch:
     """Films keyed by their slots; unpacked: one film, stacked as an ordinary stream's."""
-    films = [torch.randn(4, *SIZES[s], generator=generator(3, "film", s)) for s in slots]
+    films = [torch.randn(4, *SIZES[s], generator=torch_generator(3, "film", s)) for s in slots]
     deviations = [torch.full_like(film, 0.1 + 0.1 * s) for film, s in zip(films, slots, strict=True)]
     return LatentBatch(
         ids=[f"film-{s}" for s in slots],
-        slots=list(slots),
+        global_indices=list(slots),
         stream="video",
         bucket="merged",
         step=6,
@@ -61,7 +61,7 @@ def test_the_loss_of_each_film_is_that_in_a_batch_of_its_own(module: VideoModule
     alone = torch.cat([module.training_loss(batch((s,), packed=False)) for s in range(5)])
     torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-5)
     assert packed.unique().numel() == 5
-    times = torch.cat([module._drawn(film)[2] for film in batch().films()])
+    times = torch.cat([module._drawn(film)[2] for film in batch().unpack()])
     assert times.unique().numel() == 5  # keyed by the slot in the global batch
 
 
@@ -80,9 +80,9 @@ def test_the_mean_is_of_all_films_however_they_are_shared(module: VideoModule) -
     total = torch.zeros(())
     for slots in ((0, 2, 4), (1, 3)):
         rank = batch(slots)
-        rank.share = len(slots) * 2 / 5
+        rank.loss_weight = len(slots) * 2 / 5
         parts = list(module.micro_batches(rank))
-        assert sorted(s for part, _ in parts for s in part.slots) == list(slots)
+        assert sorted(s for part, _ in parts for s in part.global_indices) == list(slots)
         total += sum(module.training_loss(part).mean() * weight for part, weight in parts) / 2
     torch.testing.assert_close(total, whole, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match=r"train.micro_batches=6 is more than a packed batch's 5 films"):
@@ -110,7 +110,7 @@ def train(
     config = train_config(max_steps=steps, checkpoint_every=3, val_every=3, **changes)
     stream = StreamConfig(path=str(path), pack=True, tokens=40, batch_size=2)
     streams = {"streams": {"v": stream}, "val": {"v": StreamConfig(path=str(path), batch_size=4)}}
-    data = MediaData(DataConfig(token_size=(8, 16, 16), **streams), 0, num_steps=steps)
+    data = MediaDataModule(DataConfig(token_size=(8, 16, 16), **streams), 0, num_steps=steps)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(VideoModule, "training_step", noted)
         fit(video_module(config, latent_channels=2), data, config, run_dir)

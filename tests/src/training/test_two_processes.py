@@ -89,7 +89,7 @@ def test_muon_gathers_what_it_orthogonalises(ranks: Ranks, tmp_path: Path) -> No
 
 def test_ranks_draw_different_noise(two: Path) -> None:
     # Equal losses above would hold even if both ranks drew the same: the toy's slots then would too.
-    from src.core.rng import randn_slots
+    from src.flow.noise import randn_slots
 
     a, b = (randn_slots((4,), 0, "train/noise", 0, slots) for slots in ([0, 1], [2, 3]))
     assert not torch.equal(a, b)
@@ -133,8 +133,8 @@ def test_sharded_format(two: Path, tmp_path: Path, ranks: Ranks) -> None:
     assert_close(final(tmp_path / "c"), reference)
 
     consolidate(path, tmp_path / "whole.ckpt")
-    whole = checkpoint_io.read(tmp_path / "whole.ckpt")
-    gathered = checkpoint_io.read(last_checkpoint(two))  # type: ignore[arg-type]
+    whole = checkpoint_io.read_checkpoint(tmp_path / "whole.ckpt")
+    gathered = checkpoint_io.read_checkpoint(last_checkpoint(two))  # type: ignore[arg-type]
     assert whole.keys() == gathered.keys()
     for ours, theirs in zip(whole["optimizer_states"], gathered["optimizer_states"], strict=True):
         assert ours["param_groups"] == theirs["param_groups"]
@@ -205,7 +205,7 @@ def test_disk_full_on_the_writing_rank_stops_all(tmp_path: Path, ranks: Ranks) -
         ranks.run(full_disk, tmp_path)
     path = last_checkpoint(tmp_path)
     assert path == tmp_path / "checkpoints/step-00000004.ckpt"
-    checkpoint_io.read(path)
+    checkpoint_io.read_checkpoint(path)
 
 
 def _copy_checkpoint(source: Path, target: Path, step: int) -> None:

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from src.core.rng import generator
+from src.flow.noise import torch_generator
 from src.models.nn import attention, chunked_attention
 from src.models.nn.attention import attend
 
 
 def given(queries=10, keys=7, heads=3, dim=4, dtype=torch.float64):
     """Queries, keys and values as a fused product gives them: views with gaps."""
-    g = generator(0, "test.chunked")
+    g = torch_generator(0, "test.chunked")
     fused = torch.randn(2, max(queries, keys), heads, 3, dim, generator=g, dtype=torch.float64).to(dtype)
     q, k, v = fused.unbind(-2)
     return [each.requires_grad_() for each in (q[:, :queries], k[:, :keys], v[:, :keys])]
@@ -44,7 +44,7 @@ def test_in_bfloat16_the_error_is_of_its_rounding(monkeypatch, few_keys):
     monkeypatch.setattr(chunked_attention, "FEW_KEYS", few_keys)
     inputs = given(96, 96, 2, 64, torch.bfloat16)
     wide = [each.detach().double().requires_grad_() for each in inputs]
-    gradient = torch.randn(2, 96, 2, 64, generator=generator(1, "test.chunked"))
+    gradient = torch.randn(2, 96, 2, 64, generator=torch_generator(1, "test.chunked"))
 
     def numbers(backend, tensors):
         out = attend(*tensors, backend=backend)

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from src.runs.tae import check_image
 
 from src.core.errors import UserError
-from src.models.tae import TAE, TAEConfig
+from src.models.tae.config import TAEConfig
 from src.models.tae.diffusers import config_of, from_diffusers
-from src.runs.tae import check_image
+from src.models.tae.model import TAE
 from src.training.init_weights import load_weights
 from tests.fixtures.toy_modules import tae_module, train_config
 

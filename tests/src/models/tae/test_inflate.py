@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from src.models.tae import TAE, TAEConfig
+from src.models.tae.config import TAEConfig
 from src.models.tae.inflate import inflate
+from src.models.tae.model import TAE
 
 WIDTHS = {"widths": (8, 16, 16), "spatial_down": (2, 2), "blocks": 1, "norm_groups": 4}
 

@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from src.runs.tae import Config
 
 from src.core import config
-from src.core.rng import generator
-from src.models.tae import TAE, TAEConfig
-from src.runs.tae import Config
+from src.flow.noise import torch_generator
+from src.models.tae.config import TAEConfig
+from src.models.tae.model import TAE
 
 SMALL = dict(widths=(8, 16, 16, 24), blocks=1, norm_groups=4, latent_channels=4)
 TINY = dict(
@@ -26,14 +27,14 @@ def build(seed=0, **kwargs):
 
 
 def film(frames, size=16, batch=1, seed=1):
-    return torch.rand(batch, 3, frames, size, size, generator=generator(seed, "film")) * 2 - 1
+    return torch.rand(batch, 3, frames, size, size, generator=torch_generator(seed, "film")) * 2 - 1
 
 
 def shaken(model, seed=2):
     """Every parameter moved off its initial value, so that nothing is hidden by zeros and identities."""
     with torch.no_grad():
         for name, p in model.named_parameters():
-            p.add_(0.05 * torch.randn(p.shape, generator=generator(seed, name)))
+            p.add_(0.05 * torch.randn(p.shape, generator=torch_generator(seed, name)))
     return model
 
 
@@ -50,7 +51,7 @@ def test_length_rule_and_surplus_frames(structure, frames):
 
 def test_surplus_frames_are_the_last_ones():
     model = shaken(build())
-    latent = torch.randn(1, 4, 2, 2, 2, generator=generator(3, "latent"))
+    latent = torch.randn(1, 4, 2, 2, 2, generator=torch_generator(3, "latent"))
     with torch.no_grad():
         whole, part = model.decode(latent), model.decode(latent, 11)
     torch.testing.assert_close(part, whole[:, :, :11], rtol=0, atol=0)
@@ -255,13 +256,16 @@ def test_wrong_latent_is_refused():
         ({"widths": (8, 16)}, "spatial_down"),
         ({"temporal_down": (2, 2, 4)}, "temporal_down"),
         ({"structure": "frame"}, "temporal_down.*structure=frame"),
-        ({"temporal_kernel": 4}, "temporal_kernel: 4"),
+        ({"temporal_kernel": 4}, "temporal_kernel must be odd, got 4"),
         ({"decoder_widths": (8,)}, "decoder_widths"),
-        ({"latent_channels": 0}, "latent_channels: 0"),
-        ({"finest_blocks": -1}, "finest_blocks: -1"),
-        ({"initial_std": 0.0}, "initial_std: 0.0"),
-        ({"attention_heads": 5}, "attention_heads: 5"),
-        ({"shortcuts": True, "widths": (8, 16, 16, 23)}, "shortcuts: neither of width 23"),
+        ({"latent_channels": 0}, "latent_channels must be at least 1, got 0"),
+        ({"finest_blocks": -1}, "finest_blocks must be at least 0, got -1"),
+        ({"initial_std": 0.0}, "initial_std must be more than 0, got 0.0"),
+        ({"attention_heads": 5}, "attention_heads must divide .* 16, got 5"),
+        (
+            {"shortcuts": True, "widths": (8, 16, 16, 23)},
+            "shortcuts need channels that divide each other: 23",
+        ),
     ],
 )
 def test_impossible_configs_are_refused(kwargs, message):

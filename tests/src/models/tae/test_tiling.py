@@ -5,10 +5,10 @@ import weakref
 import pytest
 import torch
 
-from src.core.rng import generator
-from src.models.tae import TAE, TAEConfig
+from src.flow.noise import torch_generator
+from src.models.tae.config import TAEConfig, TilingConfig
+from src.models.tae.model import TAE
 from src.models.tae.tiling import (
-    TilingConfig,
     decode_stream,
     decode_tiled,
     encode_stream,
@@ -33,12 +33,12 @@ def build(**changes) -> TAE:
     with torch.inference_mode(False), torch.no_grad():
         model = TAE(TAEConfig(**{**NEAR, **changes})).eval()
         for name, p in model.named_parameters():
-            p.add_(0.1 * torch.randn(p.shape, generator=generator(2, name)))
+            p.add_(0.1 * torch.randn(p.shape, generator=torch_generator(2, name)))
     return model
 
 
 def film(frames: int, height: int = 8, width: int = 8) -> torch.Tensor:
-    return torch.rand(1, 3, frames, height, width, generator=generator(1, "film")) * 2 - 1
+    return torch.rand(1, 3, frames, height, width, generator=torch_generator(1, "film")) * 2 - 1
 
 
 def reach(run, x: torch.Tensor, dim: int, at: int) -> list[int]:
@@ -74,7 +74,7 @@ def test_the_encoder_equals_the_whole_film_where_it_sees_no_seam():
 
 def test_the_decoder_equals_the_whole_film_outside_the_blend():
     model, tiling = build(), TilingConfig(frames=128, overlap=16)
-    z = torch.randn(1, 4, 60, 1, 1, generator=generator(3, "latent"))
+    z = torch.randn(1, 4, 60, 1, 1, generator=torch_generator(3, "latent"))
     seen = reach(model.decode, z, 2, 28)
     whole, tiled = model.decode(z), decode_tiled(model, z, None, tiling)
     assert tiled.shape == whole.shape == (1, 3, 240, 4, 4)
@@ -175,13 +175,13 @@ def test_the_blend_is_linear_and_the_same_in_both_directions():
     ("kwargs", "message"),
     [
         ({"frames": 0}, "frames must be at least 1, got 0"),
-        ({"overlap": 32}, "overlap=32 must be below frames=32"),
+        ({"overlap": 32}, "overlap must be below frames=32, got 32"),
         ({"overlap": -1}, "overlap must be at least 0, got -1"),
-        ({"size": 64, "size_overlap": 64}, "size_overlap=64 must be below size=64"),
-        ({"frames": 30, "overlap": 4}, "frames=30 must be a multiple of 4 for this model"),
-        ({"overlap": 6}, "overlap=6 must be a multiple of 4"),
-        ({"size": 66}, "size=66 must be a multiple of 4"),
-        ({"size": 64, "size_overlap": 6}, "size_overlap=6 must be a multiple of 4"),
+        ({"size": 64, "size_overlap": 64}, "size_overlap must be below size=64, got 64"),
+        ({"frames": 30, "overlap": 4}, "frames must be a multiple of 4, got 30"),
+        ({"overlap": 6}, "overlap must be a multiple of 4, got 6"),
+        ({"size": 66}, "size must be a multiple of 4, got 66"),
+        ({"size": 64, "size_overlap": 6}, "size_overlap must be a multiple of 4, got 6"),
     ],
 )
 def test_impossible_tiles_are_refused(kwargs, message):

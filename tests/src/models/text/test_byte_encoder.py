@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from src.models.text import ByteEncoder, ByteEncoderConfig, TextContext, drop_captions, join_batches
+from src.models.text.byte_encoder import ByteEncoder
+from src.models.text.config import ByteEncoderConfig
+from src.models.text.context import TextContext, drop_captions, join_batches
 
 TEXTS = ["", "A red star.", "Static shot. A large blue ring drifts up-right and bounces off the wall."]
 

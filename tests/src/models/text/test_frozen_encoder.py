@@ -9,14 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.models.text import (
-    FrozenEncoder,
-    FrozenTextConfig,
-    ProjectedText,
-    drop_encoders,
-    quoted_text,
-    without_text,
-)
+from src.models.text.config import FrozenTextConfig
+from src.models.text.frozen_encoder import FrozenEncoder, quoted_text
+from src.models.text.projection import ProjectedText, drop_encoders, without_text
 
 transformers = pytest.importorskip("transformers")
 DIMS = {"byt5": 12, "metaclip": 16, "ul2": 20}

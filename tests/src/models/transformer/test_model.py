@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from src.core.rng import generator
-from src.models.transformer import MediaTransformer, TransformerConfig
+from src.flow.noise import torch_generator
+from src.models.transformer.config import TransformerConfig
+from src.models.transformer.model import MediaTransformer
 
 TINY = TransformerConfig(
     width=32, layers=3, heads=2, ffn=64, patch=(1, 2, 2), latent_channels=4, context_dim=24,
@@ -29,7 +30,7 @@ def build(config=TINY, *, seed=0, awake=True):
 
 
 def inputs(batch=2, frames=2, length=5):
-    g = generator(0, "test.transformer", batch, frames, length)
+    g = torch_generator(0, "test.transformer", batch, frames, length)
     x = torch.randn(batch, 4, frames, 4, 8, generator=g)
     mask = torch.ones(batch, length, dtype=torch.bool)
     mask[0, 3:] = False

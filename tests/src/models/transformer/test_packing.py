@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 import torch
 
-from src.core.rng import generator
+from src.flow.noise import torch_generator
 from src.models.nn import attention
 from src.models.nn.attention import attend, attend_packed
 from tests.src.models.transformer.test_model import TINY, build
@@ -18,7 +18,7 @@ SIZES = ((1, 4, 4), (2, 4, 8), (3, 2, 4), (1, 8, 8))
 
 
 def mixed():
-    g = generator(0, "test.packing")
+    g = torch_generator(0, "test.packing")
     films = [torch.randn(4, *size, generator=g) for size in SIZES]
     mask = torch.ones(4, 6, dtype=torch.bool)
     mask[0, 2:], mask[2, 1:] = False, False
@@ -65,7 +65,7 @@ def test_packing_computes_no_more_tokens_than_there_are():
 
 
 def test_attention_is_block_diagonal():
-    g = generator(0, "test.packing")
+    g = torch_generator(0, "test.packing")
     q, k, v = torch.randn(9, 2, 4, generator=g), *torch.randn(2, 7, 2, 4, generator=g)
     out = attend_packed(q, k, v, (4, 5), (3, 4))
     mask = torch.zeros(9, 7, dtype=torch.bool)
@@ -89,7 +89,7 @@ def test_flash_gets_the_lengths(monkeypatch):
 
     fake = types.SimpleNamespace(flash_attn_varlen_func=varlen)
     monkeypatch.setitem(sys.modules, "flash_attn", fake)
-    g = generator(0, "test.packing")
+    g = torch_generator(0, "test.packing")
     q, k, v = torch.randn(9, 2, 4, generator=g), *torch.randn(2, 7, 2, 4, generator=g)
     sizes = ((4, 5), (3, 4))
     torch.testing.assert_close(

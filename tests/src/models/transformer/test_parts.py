@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from src.core.rng import generator
+from src.flow.noise import torch_generator
 from src.models.nn.attention import attend
 from src.models.nn.fused_linear import GatedInput
 from src.models.nn.layers import MLP, NORM_EPS, Linear, SwiGLU, make_norm, modulated
@@ -22,7 +22,7 @@ from tests.src.models.transformer.test_model import TINY, build
 
 
 def randn(*shape, dtype=torch.float64):
-    return torch.randn(*shape, generator=generator(0, "test.parts", *shape), dtype=dtype)
+    return torch.randn(*shape, generator=torch_generator(0, "test.parts", *shape), dtype=dtype)
 
 
 @pytest.mark.parametrize("patch", [(1, 2, 2), (2, 1, 4), (1, 1, 1)])
@@ -106,7 +106,7 @@ def plain_norm(norm, x, given):
 @pytest.mark.parametrize("shape", [None, (3, 1, 16), (3, 5, 16)])
 @pytest.mark.parametrize("kind", ["rms", "layer"])
 def test_a_layer_of_a_modulated_norm_is_its_definition(kind, shape, bias):
-    random = generator(0, "test.modulated")
+    random = torch_generator(0, "test.modulated")
     norm, layer = make_norm(kind, 16).double(), Linear(16, 7, bias=bias).double()
     x = (3 * torch.randn(3, 5, 16, generator=random)).double().requires_grad_()
     given = [torch.randn(shape, generator=random).double().requires_grad_() for _ in "ab"] if shape else []

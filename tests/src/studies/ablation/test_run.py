@@ -9,15 +9,17 @@ import torch
 
 from src.core import config
 from src.core.errors import UserError
-from src.core.rng import generator
 from src.experiments import average
-from src.models.transformer import MediaTransformer
+from src.flow.noise import torch_generator
+from src.models.transformer.model import MediaTransformer
 from src.runs import loading, video
-from src.streaming.schema import Bucket, LatentRecord, LatentWriter
+from src.streaming.schema.bucket import Bucket
+from src.streaming.schema.records import LatentRecord
+from src.streaming.schema.writer import LatentWriter
 from src.studies.ablation import run as ablation
 
 ROOT = Path(__file__).resolve().parents[4]
-CLAIMS = ROOT / "configs" / "claims"
+ABLATIONS = ROOT / "configs" / "ablations"
 SMALL = """
 latents=latents train.max_steps=2 train.warmup_steps=1 train.precision=fp32 train.progress=false
 train.sample_every=0 train.log_every=1 transformer.width=32 transformer.layers=2 transformer.ffn=32
@@ -33,7 +35,7 @@ def write_toy_latents(root: Path) -> None:
                 for bucket in (Bucket(1, 48, 48), Bucket(16, 48, 48)):
                     for i in range(130):
                         shape = (32, -(-bucket.num_frames // 8), 6, 6)
-                        moments = torch.rand(shape, generator=generator(i, split)).half()
+                        moments = torch.rand(shape, generator=torch_generator(i, split)).half()
                         part.add(
                             LatentRecord(
                                 id=f"{bucket.name}/{i}", moments_2CTHW=moments, bucket=bucket, fps=16.0,
@@ -47,10 +49,10 @@ def test_every_arm_trains_and_finished_ones_are_kept(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     write_toy_latents(Path("latents"))
-    root = Path("runs/claims_video")
-    ablation.run(config.load(ablation.Config, CLAIMS / "video.yaml", FEW))
+    root = Path("runs/ablations/video")
+    ablation.run(config.load(ablation.Config, ABLATIONS / "video.yaml", FEW))
     rows = json.loads((root / "results.json").read_text())
-    names = config.load(ablation.Config, CLAIMS / "video.yaml").all
+    names = config.load(ablation.Config, ABLATIONS / "video.yaml").all
     assert {row["arm"] for row in rows} == set(names)
     assert len(rows) == sum(len(arm.stages) for arm in names.values())
     assert all(row["metrics"]["val/loss"] > 0 for row in rows)
@@ -58,34 +60,34 @@ def test_every_arm_trains_and_finished_ones_are_kept(tmp_path: Path, monkeypatch
     assert last.pop("over_checkpoints") == last["base"]  # the same but for how often it is saved
     last.pop("joint_scratch")  # base for as many steps as the seconds allow, which may be as many
     assert len(set(last.values())) == len(last)
-    firsts = [r for r in rows if r["stage"] in ("0_video_sft", "1_video_sft")]
+    firsts = [r for r in rows if r["stage"] in ("0_sft", "1_sft")]
     assert firsts[0]["metrics"] != firsts[1]["metrics"]  # two draws of one stage
     starts = [
         config.load(video.Config, root / s / "config.yaml").start_from
         for s in (
-            "warm_up_joint/seed-0/1_video_joint",
-            "sft_average/seed-0/0_video_sft",
-            "sft_average/seed-0/1_video_sft",
+            "warm_up_joint/seed-0/1_joint",
+            "sft_average/seed-0/0_sft",
+            "sft_average/seed-0/1_sft",
         )
     ]
-    assert [Path(s).name for s in starts] == ["0_video_t2i", "1_video_joint", "1_video_joint"]
+    assert [Path(s).name for s in starts] == ["0_t2i", "1_joint", "1_joint"]
     table = (root / "results.md").read_text()
     assert all(f"| {name} | 1 | " in table for name in names)
     assert " of warm_up_joint) | " in table
 
     stamps = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("step-*.ckpt")}
-    ablation.run(config.load(ablation.Config, CLAIMS / "video.yaml", [*FEW, "arms=[base]", "seeds=[0,1]"]))
+    ablation.run(config.load(ablation.Config, ABLATIONS / "video.yaml", [*FEW, "arms=[base]", "seeds=[0,1]"]))
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
     again = json.loads((root / "results.json").read_text())
     assert len(again) == len(rows) + 1
     with pytest.raises(UserError, match="arms: 'bas' is not an arm; known: base, diffusion"):
-        ablation.run(config.load(ablation.Config, CLAIMS / "video.yaml", ["arms=[bas]"]))
+        ablation.run(config.load(ablation.Config, ABLATIONS / "video.yaml", ["arms=[bas]"]))
     greedy_keeps_what_helps(root)
 
 
 def greedy_keeps_what_helps(root: Path) -> None:
     """The same run twice changes nothing and is kept; a ruined one is left out."""
-    good = root / "base/seed-0/0_video_joint"
+    good = root / "base/seed-0/0_joint"
     bad = Path(shutil.copytree(good, "bad"))
     path = bad / "checkpoints/step-00000002.ckpt"
     state = torch.load(path)
@@ -112,7 +114,7 @@ def greedy_keeps_what_helps(root: Path) -> None:
 )
 def test_an_arm_differs_from_the_base_in_its_point_only(arm: str, changed: set[str]) -> None:
     base, other = (
-        config.flatten(config.load(video.Config, CLAIMS / f"video_{n}.yaml")) for n in ("joint", arm)
+        config.flatten(config.load(video.Config, ABLATIONS / "video" / f"{n}.yaml")) for n in ("joint", arm)
     )
     assert {k for k in base if base[k] != other[k]} - {"name", "run_dir"} == changed
 
@@ -121,6 +123,8 @@ def test_the_dit_block_has_as_many_parameters() -> None:
     counts = []
     for name in ("joint", "dit_block"):
         with torch.device("meta"):
-            model = MediaTransformer(config.load(video.Config, CLAIMS / f"video_{name}.yaml").transformer)
+            model = MediaTransformer(
+                config.load(video.Config, ABLATIONS / "video" / f"{name}.yaml").transformer
+            )
         counts.append(sum(p.numel() for p in model.parameters()))
     assert counts[1] == pytest.approx(counts[0], rel=0.01)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from src.runs.tae import Config
 
 from src.core import config
-from src.runs.tae import Config
 from src.studies.ablation import report
 from src.studies.ablation import run as ablation
 from src.studies.ablation.measure import MeasureConfig
@@ -18,7 +18,7 @@ from tests.fixtures.in_process import in_process
 from tests.fixtures.toy_data import write_pixels
 
 ROOT = Path(__file__).resolve().parents[4]
-CLAIMS = ROOT / "configs" / "claims"
+ABLATIONS = ROOT / "configs" / "ablations"
 SMALL = """
 dataset=data model.widths=[8,8,16,16] data.streams.videos.batch_size=2 data.streams.videos.crop=16
 data.val_batches=1 data.val.videos.batch_size=2 train.max_steps=2 train.warmup_steps=1 train.log_every=1
@@ -28,7 +28,7 @@ FEW = [*(f"set.{word}" for word in SMALL.split()), "probe_steps=4"]
 
 
 def shipped(*words: str, measure: MeasureConfig) -> ablation.Config:
-    return replace(config.load(ablation.Config, CLAIMS / "tae.yaml", [*FEW, *words]), measure=measure)
+    return replace(config.load(ablation.Config, ABLATIONS / "tae.yaml", [*FEW, *words]), measure=measure)
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +58,10 @@ def arms(root: Path) -> dict[str, tuple[Path, Config]]:
 
 
 def test_every_shipped_file_is_an_arm() -> None:
-    settings = config.load(ablation.Config, CLAIMS / "tae.yaml")
+    settings = config.load(ablation.Config, ABLATIONS / "tae.yaml")
     named = {Path(path).name for arm in settings.all.values() for path in arm.stages}
-    assert {p.name for p in CLAIMS.glob("tae_*.yaml")} - {"tae_real.yaml"} == named - {"tiny_image.yaml"}
-    real = config.load(ablation.Config, CLAIMS / "tae_real.yaml")
+    assert {p.name for p in (ABLATIONS / "tae").iterdir()} == named - {"tiny_image.yaml"}
+    real = config.load(ablation.Config, ABLATIONS / "tae_real.yaml")
     for arm in (*settings.all.values(), *real.all.values()):
         assert all((ROOT / path).is_file() for path in arm.stages)
 
@@ -72,9 +72,9 @@ def test_arms_train_and_are_validated(arms: dict[str, tuple[Path, Config]], root
         assert [line["step"] for line in lines if "loss" in line][-1] >= 2, name
         assert any("val/psnr" in line for line in lines), name
         assert ("outlier" in lines[0]) == (name == "opl_on"), name
-    rows = json.loads((root / "runs/claims_tae/results.json").read_text())
+    rows = json.loads((root / "runs/ablations/tae/results.json").read_text())
     assert {row["arm"] for row in rows} == set(arms)
-    table = (root / "runs/claims_tae/results.md").read_text()
+    table = (root / "runs/ablations/tae/results.md").read_text()
     assert all(f"| {name} | 1 | " in table for name in arms)
     assert "| TAE (16 channels), 512 px | 32.25 | 0.9093 | 1.4872 |" in table
 
@@ -94,7 +94,7 @@ def test_arms_differ_in_what_they_are_about(arms: dict[str, tuple[Path, Config]]
 
 def test_equal_time_is_seconds_of_training(arms: dict[str, tuple[Path, Config]], root: Path) -> None:
     """The frame-wise arm gets the seconds that image and base had together, by what its own steps take."""
-    rows = json.loads((root / "runs/claims_tae/results.json").read_text())
+    rows = json.loads((root / "runs/ablations/tae/results.json").read_text())
     seconds = {row["arm"]: row["chain_seconds"] for row in rows if row["last"]}
     own = {row["arm"]: row["seconds"] for row in rows if row["last"]}
     assert seconds["base"] == pytest.approx(own["image"] + own["base"])

@@ -7,12 +7,15 @@ import pytest
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from src import losses
-from src.core import rng
+from src.flow.noise import randn_slots
+from src.losses.adversarial import adaptive_weight, generator_hinge, squared_gradient_norms
+from src.losses.latent import outlier_penalty
+from src.losses.reconstruction import gradient_loss, l1_loss, mse_loss
 from src.losses.video_metrics import film_scores
 from src.training import loggers
 from src.training.callbacks.checkpoint import last_checkpoint
 from src.training.init_weights import load_weights
+from src.training.modules import tae
 from src.training.trainer import fit
 from tests.fixtures.ranks import Ranks
 from tests.fixtures.toy_modules import ToyClips, ToyFilms, state_of, tae_module, train_config, two_processes
@@ -54,16 +57,16 @@ def test_one_step_has_the_gradient_of_the_plain_loss() -> None:
         module.zero_grad()
 
         c, video = module.losses, batch.pixels()
-        noise = rng.randn_slots((4, 2, 2, 2), 0, "train/posterior", 0, batch.slots)
+        noise = randn_slots((4, 2, 2, 2), 0, "train/posterior", 0, batch.global_indices)
         out = module.tae(video, noise)
         made = out.video_BCTHW
-        pixel = losses.l1(made, video) if c.reconstruction == "l1" else losses.mse(made, video)
-        pixel = pixel + c.edges * losses.gradient(made, video)
-        push = losses.generator_hinge(module.discriminator(made))
+        pixel = l1_loss(made, video) if c.reconstruction == "l1" else mse_loss(made, video)
+        pixel = pixel + c.edges * gradient_loss(made, video)
+        push = generator_hinge(module.discriminator(made))
         weight = c.adversarial
         if c.adaptive:
-            weight *= losses.adaptive_weight(*losses.squared_gradient_norms([pixel, push], made))
-        latent = c.kl * out.posterior.kl().mean() + c.outlier * losses.outlier_penalty(out.latent_BCTHW)
+            weight *= adaptive_weight(*squared_gradient_norms([pixel, push], made))
+        latent = c.kl * out.posterior.kl().mean() + c.outlier * outlier_penalty(out.latent_BCTHW)
         (pixel + weight * push + latent / video[0].numel()).backward()
         for a, p in zip(ours, module.tae.parameters(), strict=True):
             torch.testing.assert_close(a, p.grad, rtol=1e-4, atol=1e-7)
@@ -158,8 +161,8 @@ def test_the_checkpoint_holds_the_statistics_of_the_latents(
     config = train_config(max_steps=4, val_every=0, micro_batches=2)
     module = tae_module(config, adversarial=0.0)
     seen: list[torch.Tensor] = []
-    penalty = losses.outlier_penalty
-    monkeypatch.setattr(losses, "outlier_penalty", lambda z, r: seen.append(z.detach()) or penalty(z, r))
+    penalty = outlier_penalty
+    monkeypatch.setattr(tae, "outlier_penalty", lambda z, r: seen.append(z.detach()) or penalty(z, r))
     fit(module, ToyFilms(4), config, tmp_path)
     found = state(tmp_path)
     batches = [torch.cat(seen[i : i + 2]).transpose(0, 1).flatten(1) for i in range(0, 8, 2)]

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from src.flow import SamplerConfig
+from src.flow.config import SamplerConfig
 from src.flow.diffusion import angle
-from src.models.transformer import MediaTransformer
 from src.models.transformer.block import CrossAttention
+from src.models.transformer.model import MediaTransformer
 from src.streaming.micro_batches import split
 from src.training.modules.video import VideoModule
 from src.training.modules.video_config import FlowConfig

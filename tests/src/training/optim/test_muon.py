@@ -3,12 +3,12 @@ import copy
 import pytest
 import torch
 
-from src.core import rng
+from src.flow.noise import torch_generator
 from src.training.optim.muon import Muon, is_hidden_matrix, orthogonalise
 
 
 def draw(*shape: int) -> torch.Tensor:
-    return torch.randn(shape, generator=rng.generator(0, "muon"))
+    return torch.randn(shape, generator=torch_generator(0, "muon"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -1,0 +1,39 @@
+"""Configs of the text encoders; imports neither torch nor transformers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from src.core.fields import Config, opt
+from src.models.nn.config import AttentionBackend
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByteEncoderConfig(Config):
+    """Architecture of a `ByteEncoder`, which is trained jointly with the video model."""
+
+    width: int = opt(192, "dimension of the text tokens", ge=1)
+    layers: int = opt(2, "number of blocks", ge=0)
+    heads: int = opt(4, "attention heads", ge=1)
+    ffn: int = opt(512, "hidden dimension of the feed-forward network, a multiple of 8")
+    bytes_per_token: int = opt(12, "longest run of letters in one token; 1: every byte is a token", ge=1)
+    attention: AttentionBackend = opt("auto", "attention kernel, as in the transformer")
+    position_std: float = opt(0.02, "standard deviation of the position embeddings at initialization")
+    max_tokens: int = opt(96, "maximum number of tokens; longer texts are truncated", ge=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads={self.heads}, got {self.width}")
+        if self.ffn % 8:
+            raise ValueError(f"ffn must be a multiple of 8, got {self.ffn}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenTextConfig(Config):
+    """One pretrained encoder. The paper has UL2 (t5), ByT5 on quoted text only, Long-prompt MetaCLIP (clip)."""
+
+    kind: Literal["t5", "clip"] = opt("t5", "architecture: t5 (UL2, T5, ByT5) or clip (a CLIP text tower)")
+    path: str = opt("", "directory of the checkpoint and its tokenizer, as save_pretrained writes them")
+    dim: int = opt(768, "dimension of its tokens (UL2 4096, ByT5-small 1472, MetaCLIP 1280)", ge=1)
+    max_tokens: int = opt(256, "maximum number of tokens; longer texts are truncated", ge=1)
+    quoted: bool = opt(False, "encode only the quoted parts of a prompt: the text to render in the video")
