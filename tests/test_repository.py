@@ -9,10 +9,9 @@ from data.bounce.prompt_rewriter import RewritingConfig
 from data.bounce.prompts import PromptsConfig
 from data.prepare import PrepareConfig
 from src.core import config
-from src.experiments import EXPERIMENTS, experiment
-from src.export import ExportConfig
-from src.generate import GenerateConfig
-from src.reconstruct import ReconstructConfig
+from src.core.config_help import keys
+from src.inference.config import ExportConfig, GenerateConfig, ReconstructConfig
+from src.registry import EXPERIMENTS, find_experiment
 from src.train import DEFAULT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +23,7 @@ def schema_of(path: Path) -> type:
     """The dataclass that a config file fills, by its folder and its `experiment`."""
     tree = config.read([path], [])
     if "experiment" in tree:
-        return experiment(str(tree["experiment"])).Config
+        return find_experiment(tree).config
     if path.parent.name == "generate":
         return GenerateConfig
     return PromptsConfig if path.parent.name == "prompts" else PrepareConfig
@@ -46,7 +45,7 @@ def test_every_config_loads_and_says_how_to_run_it(path: Path) -> None:
 
 
 def test_the_default_recipe_names_files_that_exist() -> None:
-    recipe = config.load(experiment("recipe").Config, ROOT / DEFAULT)
+    recipe = config.load(EXPERIMENTS["recipe"].config, ROOT / DEFAULT)
     for name, stage in recipe.stages.items():
         assert not stage.config or (ROOT / stage.config).is_file(), name
 
@@ -67,13 +66,12 @@ def test_the_command_line_changes_only_on_purpose() -> None:
 
 def surface() -> str:
     """Every key of every command, without its default and text."""
-    schemas = {name: experiment(name).Config for name in EXPERIMENTS}
+    schemas = {name: each.config for name, each in EXPERIMENTS.items()}
     schemas |= {"generate": GenerateConfig, "reconstruct": ReconstructConfig, "export": ExportConfig}
     schemas |= {"prepare": PrepareConfig, "prompts": PromptsConfig, "rewriting": RewritingConfig}
     lines = []
     for name, schema in schemas.items():
-        for line in config.help_text(schema).splitlines():
-            lines.append(f"{name}: {line.split()[0].split('=')[0]}")
+        lines += [f"{name}: {key}" for key in keys(schema)]
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from src.models.tae.model import TAE
 from src.parallel import safetensors_io
 from src.runs.config import TAERunConfig, VideoRunConfig
 from src.streaming.schema.cache_keys import encoder_key
-from src.training.callbacks.checkpoint import find
+from src.training.checkpoint_paths import find_checkpoint
 from src.training.config import Use
 from src.training.modules.video import VideoModule
 
@@ -59,7 +59,7 @@ def run_folder(run: Path) -> Path:
 
 def read_weights(run: Path, use: Use = "ema") -> dict[str, Tensor]:
     """Read the weights of a run's newest checkpoint (or of one checkpoint) by name; the EMA where there is one."""
-    return safetensors_io.read_weights(find(run), use)
+    return safetensors_io.read_weights(find_checkpoint(run), use)
 
 
 def strip_prefix(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:

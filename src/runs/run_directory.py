@@ -1,4 +1,4 @@
-"""A run's directory: one process at a time, its config and provenance written before step 0."""
+"""A run's directory: one process at a time; its config and provenance are written before step 0."""
 
 import os
 from collections.abc import Iterator
@@ -11,28 +11,13 @@ from filelock import FileLock, Timeout
 from src.core import config as configs
 from src.core import provenance
 from src.core.errors import UserError
+from src.core.launch import is_first_rank
 
-# Settings that change where or how fast a run goes, not what it computes; a resumed run may change them.
-FREE_KEYS = frozenset(
-    {
-        "run_dir",
-        "train.max_steps",
-        "train.num_workers",
-        "data.num_workers",
-        "train.devices",
-        "train.log_every",
-    }
-)
 RESULTS = ("checkpoints/step-*", "*/dataset.json", "*/.parts")
 
 
-def is_first_rank() -> bool:
-    """True in a single process and in rank 0 of several."""
-    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
-
-
 @contextmanager
-def opened(run_dir: Path, config: Any, compare: bool = True) -> Iterator[Path]:
+def locked_run_dir(run_dir: Path, config: Any, compare: bool = True) -> Iterator[Path]:
     """Lock a run directory, check that it belongs to this config, and record provenance.
 
     Args:
@@ -44,7 +29,7 @@ def opened(run_dir: Path, config: Any, compare: bool = True) -> Iterator[Path]:
     if not is_first_rank():  # ranks started by the launcher: rank 0 holds the lock for all of them
         yield run_dir
         return
-    run_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(run_dir, "run_dir")
     lock = FileLock(run_dir / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -57,24 +42,57 @@ def opened(run_dir: Path, config: Any, compare: bool = True) -> Iterator[Path]:
     try:
         (run_dir / ".owner").write_text(str(os.getpid()))
         if compare:
-            _refuse_other_settings(run_dir, config)
+            _refuse_changed_run(run_dir, config)
         provenance.write(run_dir, configs.to_yaml(config))
         yield run_dir
     finally:
         lock.release()
 
 
-def _refuse_other_settings(run_dir: Path, config: Any) -> None:
+def make_folder(path: Path, key: str) -> None:
+    """Make an output folder and its parents.
+
+    Raises:
+        UserError: it cannot be made or written to; the message names the setting `key`.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{key}={path}: cannot be created: {error.strerror}") from error
+    if not os.access(path, os.W_OK):
+        raise UserError(f"{key}={path}: no permission to write there")
+
+
+def _refuse_changed_run(run_dir: Path, config: Any) -> None:
     path = run_dir / "config.yaml"
     results = [p for pattern in RESULTS for p in run_dir.glob(pattern)]
-    if not path.is_file() or not results:  # a run that failed before its first result may be mended
+    if not path.is_file() or not results:  # a run that failed before its first result may be corrected
         return
-    old, new = configs.read_flat(path), configs.flatten(config)
-    changed = [k for k in sorted(old.keys() | new.keys()) if k not in FREE_KEYS and old.get(k) != new.get(k)]
+    refuse_changed_settings(
+        configs.read_flat(path),
+        configs.flatten(config),
+        free={"run_dir", *configs.resumable_keys(config)},
+        message=f"run_dir {run_dir} holds a run with other settings",
+        advice="give another run_dir=... or remove the old run",
+    )
+
+
+def refuse_changed_settings(
+    old: dict[str, Any], new: dict[str, Any], *, message: str, advice: str, free: set[str] | None = None
+) -> None:
+    """Refuse to mix results of two settings.
+
+    Args:
+        old, new: flat settings by dotted key.
+        free: keys that may differ.
+
+    Raises:
+        UserError: something else differs; names the first such key with both values.
+    """
+    changed = [
+        k for k in sorted(old.keys() | new.keys()) if k not in (free or ()) and old.get(k) != new.get(k)
+    ]
     if changed:
         first = changed[0]
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise UserError(
-            f"run_dir {run_dir} holds a run with other settings: {first} was {old.get(first)!r}, "
-            f"now {new.get(first)!r}{more}; give another run_dir=... or remove the old run"
-        )
+        raise UserError(f"{message}: {first} was {old.get(first)!r}, now {new.get(first)!r}{more}; {advice}")

@@ -8,6 +8,7 @@ video arms by the Bounce checker, autoencoders by what they reconstruct. A kill 
 under way. RUN_DIR/results.json and results.md hold what is finished; they are written after every arm.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,12 +18,14 @@ from rich.console import Console
 from src.core import config as configs
 from src.core.errors import UserError
 from src.core.fields import opt
-from src.experiments import average
-from src.runs import run_directory, steps, tae, video
+from src.experiments import average, tae, video
+from src.experiments.config import AverageConfig
+from src.runs import run_directory, steps
+from src.runs.config import TAERunConfig, VideoRunConfig
 from src.studies.ablation import measure, report
 from src.studies.ablation.matched_time import equal_steps, seconds_of
 from src.studies.ablation.measure import MeasureConfig
-from src.training.callbacks.checkpoint import checkpoints, last_checkpoint
+from src.training.checkpoint_paths import last_checkpoint, list_checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,7 @@ def run(config: Config) -> None:
     config.measure.check()
     root, console = Path(config.run_dir), Console(highlight=False)
     done: set[tuple[str, int]] = set()
-    with run_directory.opened(root, config, compare=False):
+    with run_directory.locked_run_dir(root, config, compare=False):
         for seed in config.seeds:  # seed by seed: a stopped comparison has every arm at the seeds it has
             for name in config.arms or config.all:
                 console.print(f"[bold]{name}[/bold], seed {seed}", soft_wrap=True)
@@ -125,7 +128,7 @@ def run_arm(config: Config, name: str, seed: int, done: set[tuple[str, int]]) ->
         if tree.get("experiment") == "average":
             if last_checkpoint(run_dir) is None:
                 given = [f"run_dir={run_dir}", f"inputs=[{before[-2]},{before[-1]}]", "validate=true"]
-                average.run(configs.build(average.Config, configs.read([Path(path)], given)))
+                average.run(configs.build(AverageConfig, configs.read([Path(path)], given)))
         else:
             # Two runs of one stage in a row are two draws of it, both from the stage before them.
             again = number > 0 and arm.stages[number - 1] == path
@@ -133,7 +136,7 @@ def run_arm(config: Config, name: str, seed: int, done: set[tuple[str, int]]) ->
                 raise UserError(f"all.{name}.stages: the first stage cannot stand twice")
             start = before[-2] if again else before[-1] if before else None
             given = [f"train.seed={seed + 1000 * again}", *([f"start_from={start}"] if start else [])]
-            given += steps.settings(arm.set) + steps.settings(config.set)
+            given += steps.to_overrides(arm.set) + steps.to_overrides(config.set)
             if arm.equal_time and number == len(arm.stages) - 1:
                 given += _equal_time(config, name, seed, path, given)
             _train(path, run_dir, given)
@@ -141,29 +144,29 @@ def run_arm(config: Config, name: str, seed: int, done: set[tuple[str, int]]) ->
 
 
 def _train(path: str, run_dir: Path, given: list[str]) -> None:
-    kind: Any = _kind(path)
-    kind.run(configs.build(kind.Config, configs.read([Path(path)], [f"run_dir={run_dir}", *given])))
+    schema, run_stage = _kind(path)
+    run_stage(configs.build(schema, configs.read([Path(path)], [f"run_dir={run_dir}", *given], schema)))
 
 
-def _kind(path: str) -> Any:
-    """The experiment that a stage's config is of. UserError if it is none that an arm can hold."""
+def _kind(path: str) -> tuple[type, Callable[[Any], None]]:
+    """Return the config class of a stage's kind and the function that runs it."""
     experiment = str(configs.read([Path(path)], ()).get("experiment"))
     if experiment not in ("tae", "video"):
         raise UserError(f"{path}: an arm's stages are of kind tae, video or average, not {experiment}")
-    return {"tae": tae, "video": video}[experiment]
+    return {"tae": (TAERunConfig, tae.run), "video": (VideoRunConfig, video.run)}[experiment]
 
 
 def _equal_time(config: Config, name: str, seed: int, path: str, given: list[str]) -> list[str]:
     """The setting that gives an arm's last stage the time that is left to it."""
     arm = config.all[name]
-    kind = _kind(path)
-    stage = configs.build(kind.Config, configs.read([Path(path)], ["run_dir=none", *given]))
+    schema, _ = _kind(path)
+    stage: Any = configs.build(schema, configs.read([Path(path)], ["run_dir=none", *given], schema))
     folder = config.folder(name, seed)
     folder.mkdir(parents=True, exist_ok=True)
     budget = seconds_of(config.chain(arm.equal_time, seed)) - seconds_of(config.chain(name, seed)[:-1])
 
     def probe(run_dir: Path, further: dict[str, Any]) -> None:
-        _train(path, run_dir, [*given, *steps.settings(further)])
+        _train(path, run_dir, [*given, *steps.to_overrides(further)])
 
     least = stage.train.warmup_steps + 1
     found = equal_steps(folder / "equal_time.json", budget, probe, config.probe_steps, least)
@@ -177,7 +180,9 @@ def measure_arm(config: Config, name: str, seed: int) -> None:
     if not runs:
         return
     kinds = [str(configs.read([Path(path)], ()).get("experiment")) for path in arm.stages]
-    for checkpoint in checkpoints(runs[-1]) if arm.measured == "all" else checkpoints(runs[-1])[-1:]:
+    for checkpoint in (
+        list_checkpoints(runs[-1]) if arm.measured == "all" else list_checkpoints(runs[-1])[-1:]
+    ):
         if "tae" in kinds:
             measure.autoencoder(config.measure, checkpoint)
         else:

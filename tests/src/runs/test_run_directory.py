@@ -8,8 +8,8 @@ import pytest
 
 from src.core import config
 from src.core.errors import UserError
+from src.experiments.config import AverageConfig as Config
 from src.runs import run_directory
-from src.experiments.average import Config
 
 CONFIG = config.load(Config, None, ["name=x", "inputs=[a,b]"])
 HOLD = """
@@ -25,7 +25,7 @@ with FileLock(run / ".lock"):
 
 
 def test_snapshot_and_provenance_are_there_before_the_run(tmp_path: Path) -> None:
-    with run_directory.opened(tmp_path / "run", CONFIG) as run:
+    with run_directory.locked_run_dir(tmp_path / "run", CONFIG) as run:
         assert config.load(Config, run / "config.yaml") == CONFIG
         (record,) = json.loads((run / "provenance.json").read_text())
         assert record["argv"] == sys.argv
@@ -35,7 +35,7 @@ def test_snapshot_and_provenance_are_there_before_the_run(tmp_path: Path) -> Non
 
 def test_a_second_start_adds_its_provenance(tmp_path: Path) -> None:
     for _ in range(2):
-        with run_directory.opened(tmp_path, CONFIG):
+        with run_directory.locked_run_dir(tmp_path, CONFIG):
             pass
     assert len(json.loads((tmp_path / "provenance.json").read_text())) == 2
 
@@ -48,28 +48,28 @@ def test_directory_in_use_by_another_process_is_refused(tmp_path: Path) -> None:
     assert holder.stdout.readline() == "held\n"
     try:
         with pytest.raises(UserError, match="in use by another process \\(pid 4711\\)"):  # noqa: SIM117
-            with run_directory.opened(tmp_path, CONFIG):
+            with run_directory.locked_run_dir(tmp_path, CONFIG):
                 pass
     finally:
         holder.communicate("")
-    with run_directory.opened(tmp_path, CONFIG):  # free again
+    with run_directory.locked_run_dir(tmp_path, CONFIG):  # free again
         assert (tmp_path / ".owner").read_text() == str(os.getpid())
 
 
 def test_other_settings_in_the_same_place_are_refused(tmp_path: Path) -> None:
-    with run_directory.opened(tmp_path, CONFIG):
+    with run_directory.locked_run_dir(tmp_path, CONFIG):
         (tmp_path / "checkpoints").mkdir()
         (tmp_path / "checkpoints" / "step-00000001.ckpt").touch()
     changed = config.load(Config, None, ["name=x", "inputs=[a,c]"])
     with pytest.raises(UserError, match="holds a run with other settings: inputs was"):  # noqa: SIM117
-        with run_directory.opened(tmp_path, changed):
+        with run_directory.locked_run_dir(tmp_path, changed):
             pass
     assert config.load(Config, tmp_path / "config.yaml") == CONFIG
 
 
 def test_a_run_that_failed_before_its_first_result_may_be_mended(tmp_path: Path) -> None:
-    with run_directory.opened(tmp_path, CONFIG):
+    with run_directory.locked_run_dir(tmp_path, CONFIG):
         pass
     changed = config.load(Config, None, ["name=x", "inputs=[a,c]"])
-    with run_directory.opened(tmp_path, changed):
+    with run_directory.locked_run_dir(tmp_path, changed):
         assert config.load(Config, tmp_path / "config.yaml") == changed

@@ -1,0 +1,67 @@
+"""Configs of the remaining kinds of run; importing them needs neither torch nor Lightning."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from src.core.fields import Config, opt
+from src.models.text.config import FrozenTextConfig
+from src.runs.steps import Command
+from src.training.config import Use
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeLatentsConfig(Config):
+    """Which autoencoder encodes which data set."""
+
+    experiment: str = opt("encode_latents", "kind of run")
+    name: str = opt("latents", "name of the run")
+    run_dir: str = opt("runs/${name}", "directory of the latents: RUN_DIR/train, RUN_DIR/val")
+    tae: str = opt("???", "run directory (or checkpoint) of the TAE")
+    data: str = opt("???", "prepared data set: the directory that holds train/ and val/")
+    encoders: dict[str, FrozenTextConfig] = opt(
+        {}, "frozen text encoders by name; their embeddings of every caption are stored with the latents"
+    )
+    first_frames: bool = opt(False, "also store the latent of each video's first frame, for image-to-video")
+    batch_size: int = opt(32, "clips encoded at a time", ge=1)
+    precision: str = opt("fp32", "fp32 or bf16", choices=("fp32", "bf16"))
+    renew: bool = opt(False, "replace latents that another encoder or other data produced")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AverageConfig(Config):
+    """Which runs to average."""
+
+    experiment: str = opt("average", "kind of run")
+    name: str = opt("???", "name of the average")
+    run_dir: str = opt("runs/${name}", "directory of the average; usable like any finished run")
+    inputs: tuple[str, ...] = opt((), "runs, checkpoints or exported files of one architecture")
+    use: Use = opt("ema", "which weights of each: ema or raw")
+    select: Literal["all", "greedy"] = opt(
+        "all",
+        "all: the uniform mean; greedy: from the best run on, add those that do not raise the validation loss",
+    )
+    validate: bool = opt(
+        False, "measure the validation loss of the average on the first input's validation data"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig(Config):
+    """One command of a recipe."""
+
+    command: Command = opt("train", "which command runs it")
+    config: str = opt("", "the command's config file; empty for none")
+    set: dict[str, Any] = opt({}, "overrides for the command (key: value, dotted or nested)")
+    skip: bool = opt(False, "leave this stage out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeConfig(Config):
+    """A chain of stages."""
+
+    experiment: str = opt("recipe", "kind of run")
+    name: str = opt("???", "name of the recipe")
+    run_dir: str = opt("runs/${name}", "directory of the stages' runs; a train stage gets run_dir/STAGE")
+    hardware: str = opt("", "a configs/hardware file passed to every train stage")
+    stages: dict[str, StageConfig] = opt({}, "the stages in order")
+    show: dict[str, str] = opt({}, "what to point at at the end: label and path")

@@ -1,0 +1,1 @@
+"""What kinds of run share: configs, run directories, finished runs reopened, commands as steps."""
