@@ -6,9 +6,16 @@ from collections.abc import Callable
 
 from src.core.errors import UserError
 
+INTERRUPTED = "interrupted; re-run the same command to resume from the last checkpoint"
 
-def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
+
+def run(
+    main: Callable[[list[str]], None], argv: list[str] | None = None, *, interrupted: str = INTERRUPTED
+) -> int:
     """Call an entry point and turn its end into an exit code.
+
+    Args:
+        interrupted: the message after Ctrl-C.
 
     Returns:
         0 when done, 2 after a user's mistake (its message on stderr), 130 after Ctrl-C.
@@ -19,7 +26,7 @@ def run(main: Callable[[list[str]], None], argv: list[str] | None = None) -> int
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; start the same command again to go on from the last checkpoint", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         return 130
     except BrokenPipeError:  # `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
