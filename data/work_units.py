@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from src.core.process_guard import Lifeline, WorkerEnd
-from src.streaming.schema import PixelRecord, Rejection
-from src.streaming.schema.part_writer import write_part
+from src.core.process_guard import ExitWithParent, ParentWatchdog
+from src.streaming.schema.part_writer import Rejection, write_part
+from src.streaming.schema.records import PixelRecord
 
 Input = dict[str, Any]
 
 
-class Source(Protocol):
+class RecordSource(Protocol):
     """Where records come from. Must be picklable; `records` runs in worker processes."""
 
     def splits(self) -> dict[str, list[Input]]:
@@ -40,12 +40,12 @@ class Source(Protocol):
         """How an input is called in rejected.jsonl."""
         ...
 
-    def per_part(self, item: Input) -> int:
+    def unit_size(self, item: Input) -> int:
         """How many inputs like this one make a good unit of work: seconds of work, a chunk of records."""
         ...
 
 
-def cut_parts(source: Source, items: list[Input], size: int = 0) -> list[tuple[Input, ...]]:
+def split_inputs(source: RecordSource, items: list[Input], size: int = 0) -> list[tuple[Input, ...]]:
     """Slice the inputs into units of work: `size` inputs each, or as the source says where it is 0."""
     parts: list[list[Input]] = [[]]
     filled = 0.0
@@ -54,19 +54,19 @@ def cut_parts(source: Source, items: list[Input], size: int = 0) -> list[tuple[I
             parts.append([])
             filled = 0.0
         parts[-1].append(item)
-        filled += 1 / (size or source.per_part(item))
+        filled += 1 / (size or source.unit_size(item))
     return [tuple(part) for part in parts]
 
 
 @dataclass(frozen=True)
-class Part:
+class WorkUnit:
     """One unit of work. Inputs numbered in `crashed` killed a worker before and are only reported."""
 
     root: Path
     number: int
     items: tuple[Input, ...]
     chunk_bytes: int
-    crashed: frozenset[int] = field(default=frozenset())
+    failed_inputs: frozenset[int] = field(default=frozenset())
 
     @property
     def marker(self) -> Path:
@@ -74,11 +74,11 @@ class Part:
         return self.root / ".parts" / f"working-{self.number:06d}"
 
 
-def do_part(source: Source, part: Part) -> int:
+def process_unit(source: RecordSource, part: WorkUnit) -> int:
     """Write one part; returns how many inputs it had."""
     with write_part(part.root, part.number, part.chunk_bytes) as writer:
         for i, item in enumerate(part.items):
-            if i in part.crashed:
+            if i in part.failed_inputs:
                 writer.reject(
                     Rejection(source.name(item), "decoder crashed", "the process died while decoding")
                 )
@@ -93,11 +93,13 @@ def do_part(source: Source, part: Part) -> int:
     return len(part.items)
 
 
-def run_parts(source: Source, parts: list[Part], workers: int, done: Callable[[int], None]) -> None:
+def process_units(
+    source: RecordSource, parts: list[WorkUnit], workers: int, done: Callable[[int], None]
+) -> None:
     """Do all parts with `workers` processes (0: here); `done(n)` is called for each part of n inputs."""
     if workers == 0:
         for part in parts:
-            done(do_part(source, part))
+            done(process_unit(source, part))
         return
     suspects = _run_pool(source, parts, workers, done)
     for part in suspects:
@@ -108,33 +110,35 @@ def run_parts(source: Source, parts: list[Part], workers: int, done: Callable[[i
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     # forkserver: no copies of this process's threads, and modules are imported once for all workers
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["data.work_units", "data.sources"])
-    lifeline = Lifeline(context)
+    context.set_forkserver_preload(["data.build"])
+    watchdog = ParentWatchdog(context)
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin_worker, initargs=(lifeline.worker_end,)
+        workers, mp_context=context, initializer=_begin_worker, initargs=(watchdog.exit_with_parent,)
     ) as pool:
         yield pool
 
 
-def _begin_worker(worker_end: WorkerEnd) -> None:
+def _begin_worker(exit_with_parent: ExitWithParent) -> None:
     """One torch thread for each worker; Ctrl-C is the parent's business; an orphan ends itself."""
     import torch
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker_end()
+    exit_with_parent()
 
 
-def _run_pool(source: Source, parts: list[Part], workers: int, done: Callable[[int], None]) -> list[Part]:
+def _run_pool(
+    source: RecordSource, parts: list[WorkUnit], workers: int, done: Callable[[int], None]
+) -> list[WorkUnit]:
     """Do parts in parallel. If a worker dies, return those that were not finished."""
     waiting = list(reversed(parts))
-    running: dict[Future[int], Part] = {}
+    running: dict[Future[int], WorkUnit] = {}
     with _pool(workers) as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * workers:
                     part = waiting.pop()
-                    running[pool.submit(do_part, source, part)] = part
+                    running[pool.submit(process_unit, source, part)] = part
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     done(future.result())
                     del running[future]
@@ -147,15 +151,17 @@ def _run_pool(source: Source, parts: list[Part], workers: int, done: Callable[[i
     return []
 
 
-def _run_alone(source: Source, part: Part) -> int:
+def _run_alone(source: RecordSource, part: WorkUnit) -> int:
     """Do one part in a process of its own; an input that kills it is reported and left out."""
     while True:
         part.marker.unlink(missing_ok=True)
         with _pool(1) as pool:
             try:
-                return pool.submit(do_part, source, part).result()
+                return pool.submit(process_unit, source, part).result()
             except BrokenProcessPool:
                 if not part.marker.exists():
                     raise
                 guilty = frozenset([int(part.marker.read_text())])
-                part = Part(part.root, part.number, part.items, part.chunk_bytes, part.crashed | guilty)
+                part = WorkUnit(
+                    part.root, part.number, part.items, part.chunk_bytes, part.failed_inputs | guilty
+                )

@@ -1,8 +1,8 @@
-"""Worker processes that end when the process that started them does, even if that one is killed.
+"""Worker processes that exit when the process that started them does, even if that one is killed.
 
-A worker started through a fork server is nobody's child: after `kill -9` of the main process it would
-wait for work for ever, with all its memory. So each worker holds the reading end of a pipe whose
-writing end only the main process has, and leaves when it closes.
+A worker started through a fork server is re-parented to init and would block forever after `kill -9` of the main
+process, with all its memory. So each worker holds the reading end of a pipe whose writing end only the main process
+has, and exits when it closes.
 """
 
 import os
@@ -11,16 +11,16 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
 
-class Lifeline:
-    """Kept by the main process; `worker_end` is called in each worker (picklable while it is started)."""
+class ParentWatchdog:
+    """The main process's side; `exit_with_parent` is called in each worker (picklable while it is started)."""
 
     def __init__(self, context: BaseContext) -> None:
         reader, self._writer = context.Pipe(duplex=False)
-        self.worker_end = WorkerEnd(reader)
+        self.exit_with_parent = ExitWithParent(reader)
 
 
-class WorkerEnd:
-    """Call it in the worker, with any arguments, to tie its life to the main process."""
+class ExitWithParent:
+    """Called in a worker, with any arguments: makes it exit when the main process does."""
 
     def __init__(self, reader: Connection) -> None:
         self._reader = reader

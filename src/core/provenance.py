@@ -1,6 +1,5 @@
-"""What made a run: resolved config, code version, packages, machine and command, written before step 0."""
+"""Provenance of a run: resolved config, code version, packages, machine and command, written before step 0."""
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -10,37 +9,54 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from src.core.hashing import file_sha256
+
 ROOT = Path(__file__).resolve().parents[2]
+CODE = ("src", "data", "eval")  # folders whose files decide what a run computes
 PACKAGES = ("torch", "torchvision", "lightning", "litdata", "omegaconf", "torchmetrics", "numpy", "av")
 
 
-def _git(*words: str) -> str:
+def _git(*args: str) -> str:
     try:
         result = subprocess.run(
-            ["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
+            ["git", *args], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        return ""  # a downloaded archive has no git history; the record then says so with an empty string
+        return ""  # a downloaded archive has no git history: the entry is then empty
     return result.stdout.strip()
 
 
-def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes, or an empty string where there is no such file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
 def collect() -> dict[str, Any]:
-    """Everything needed to repeat a run, as plain JSON values."""
+    """Return everything needed to repeat a run, as plain JSON values."""
+    lock = ROOT / "requirements.lock"
     return {
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": sys.argv,
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changed_files": _git("status", "--porcelain", "--untracked-files=no").splitlines(),
-        "lock_sha256": sha256_of(ROOT / "requirements.lock"),
+        "lock_sha256": file_sha256(lock) if lock.is_file() else "",
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
     }
+
+
+def code_state() -> dict[str, Any]:
+    """Return the version of the code: the commit, and a hash of every source file that differs from it."""
+    status = _git("status", "--porcelain", "--untracked-files=all", "--", *CODE).splitlines()
+    paths = [ROOT / line[2:].split(" -> ")[-1].strip() for line in status]
+    changed = {str(path.relative_to(ROOT)): file_sha256(path) if path.is_file() else "" for path in paths}
+    return {"commit": _git("rev-parse", "HEAD"), "changed": changed}
+
+
+def changed_code(before: dict[str, Any]) -> list[str]:
+    """Return the source files that differ from an earlier `code_state`; none where there is no git history."""
+    now = code_state()
+    if not before.get("commit") or not now["commit"]:
+        return []
+    between = _git("diff", "--name-only", before["commit"], now["commit"], "--", *CODE).splitlines()
+    edited = before["changed"].keys() | now["changed"].keys()
+    return sorted({*between, *(f for f in edited if before["changed"].get(f) != now["changed"].get(f))})
 
 
 def _version(name: str) -> str:
@@ -53,7 +69,7 @@ def _version(name: str) -> str:
 def write(run_dir: Path, config_yaml: str) -> None:
     """Write config.yaml, provenance.json and, where the code was changed, code.diff into a run directory.
 
-    A resumed run keeps the records of the earlier starts: provenance.json is a list, newest last.
+    A resumed run keeps the entries of earlier starts: provenance.json is a list, newest last.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.yaml").write_text(config_yaml, encoding="utf-8")

@@ -26,7 +26,9 @@ def run(config: RecipeConfig) -> None:
             record = run_dir / "stages" / f"{name}.json"
             title = f"[bold]\\[{number}/{len(stages)}] {name}[/bold]"
             if steps.is_done(record, f"stage {name}", argv, run_dir):
-                console.print(f"{title}: completed before, skipped")
+                console.print(
+                    f"{title}: {steps.code_note(record) or 'completed before'}, skipped", soft_wrap=True
+                )
                 continue
             console.print(f"{title}: python -m {escape(' '.join(argv))}", soft_wrap=True)
             seconds = steps.run_once(record, f"stage {name}", argv, run_dir)

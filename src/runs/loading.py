@@ -15,7 +15,8 @@ from src.runs.config import TAERunConfig, VideoRunConfig
 from src.streaming.schema.cache_keys import encoder_key
 from src.training.checkpoint_paths import find_checkpoint
 from src.training.config import Use
-from src.training.modules.video import VideoModule
+from src.training.init_weights import COUNTERS
+from src.training.modules.video_model import VideoModel, build_video_model
 
 T = TypeVar("T")
 
@@ -87,26 +88,21 @@ def load_tae(run: Path, use: Use = "ema") -> tuple[TAE, str]:
     return model.eval().requires_grad_(False), key
 
 
-def load_video(run: Path, use: Use = "ema") -> tuple[VideoModule, VideoRunConfig]:
-    """Load a trained video module (text encoder, transformer, latent statistics) and its run's config."""
+def load_video(run: Path, use: Use = "ema") -> tuple[VideoModel, VideoRunConfig]:
+    """Load a trained video model (text network, transformer, latent statistics) and its run's config."""
     config = load_run_config(VideoRunConfig, run)
-    return video_module_with(config, read_weights(run, use), run), config
+    return video_model_with(config, read_weights(run, use), run), config
 
 
-def new_video_module(config: VideoRunConfig) -> VideoModule:
-    """Return the module of a stage; Lightning or `configure_model` builds its networks."""
-    return VideoModule(config.transformer, config.text, config.flow, config.train, config.encoders)
+def video_model_with(config: VideoRunConfig, tensors: dict[str, Tensor], run: Path) -> VideoModel:
+    """Return a video model with the given weights, in evaluation mode.
 
-
-def video_module_with(config: VideoRunConfig, tensors: dict[str, Tensor], run: Path) -> VideoModule:
-    """Return a video module with given weights, in evaluation mode; `run` is for messages."""
-    module = new_video_module(config)
-    module.configure_model()
-    module.ema.clear()  # the weights to use go into the networks themselves
-    for name in ("text", "transformer"):
-        _load(module.network(name), strip_prefix(tensors, name), run)
-    module.set_latent_statistics(tensors["latent_mean_C"], tensors["latent_std_C"])
-    return module.eval().requires_grad_(False)
+    Args:
+        run: where the weights come from, for messages.
+    """
+    model = build_video_model(config.transformer, config.text, config.encoders, config.flow)
+    _load(model, {name: tensor for name, tensor in tensors.items() if name not in COUNTERS}, run)
+    return model.eval().requires_grad_(False)
 
 
 def _load(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> None:

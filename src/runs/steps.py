@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from src.core import provenance
 from src.core.config import flat_settings
 from src.core.errors import UserError
-from src.core.provenance import ROOT
 from src.runs.run_directory import refuse_changed_settings
 
 Command = Literal["prepare", "prompts", "train", "generate", "reconstruct", "score"]
@@ -68,10 +68,13 @@ def run_once(record: Path, name: str, argv: list[str], folder: Path) -> float | 
     """
     if is_done(record, name, argv, folder):
         return None
-    settings = flat_settings(argv[1:])  # read before the command runs: a file may be edited meanwhile
+    settings, code = (
+        flat_settings(argv[1:]),
+        provenance.code_state(),
+    )  # before it runs: files may be edited meanwhile
     seconds = execute(name, argv)
     record.parent.mkdir(parents=True, exist_ok=True)
-    entry = {"command": argv, "settings": settings, "seconds": round(seconds, 1)}
+    entry = {"command": argv, "settings": settings, "seconds": round(seconds, 1), "code": code}
     record.write_text(json.dumps(entry, indent=2))
     return seconds
 
@@ -95,6 +98,15 @@ def is_done(record: Path, name: str, argv: list[str], folder: Path) -> bool:
     )
     places = [str(new[key]) for key in ("run_dir", "out") if new.get(key)]
     return all(Path(place).exists() for place in places if "${" not in place)
+
+
+def code_note(record: Path) -> str:
+    """Return one line if the code has changed since the step completed, else an empty string."""
+    changed = provenance.changed_code(json.loads(record.read_text()).get("code", {}))
+    if not changed:
+        return ""
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"completed with other code ({changed[0]}{more} changed since); name=NEW starts a run with today's code"
 
 
 def execute(name: str, argv: list[str]) -> float:
@@ -135,7 +147,7 @@ def capture_output(argv: list[str], stdin: str = "") -> str:
         [sys.executable, "-m", *argv],
         input=stdin.encode(),
         capture_output=True,
-        cwd=ROOT,
+        cwd=provenance.ROOT,
         env={**os.environ, "PYTHONUTF8": "1"},
     )
     if done.returncode:

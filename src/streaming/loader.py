@@ -1,4 +1,4 @@
-"""A sized loader that starts at any step: step in, batch out, whoever asks."""
+"""A stateless mapping from a step to a batch, and a resumable loader over steps."""
 
 import multiprocessing
 from bisect import bisect_right
@@ -10,20 +10,21 @@ from typing import Any
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from src.core.process_guard import Lifeline
+from src.core.process_guard import ParentWatchdog
 from src.streaming.batch import Batch
-from src.streaming.batch_sampler import BatchPlan, Draw, ValidationPlan
-from src.streaming.buckets import deal
+from src.streaming.batch_sampler import BatchIndices, BatchSampler, ValidationSampler
+from src.streaming.buckets import balanced_partition
 from src.streaming.collate import collate_clips, collate_latents
 from src.streaming.reader import Dataset
-from src.streaming.schema import Bucket, LatentRecord, PixelRecord
+from src.streaming.schema.bucket import Bucket
+from src.streaming.schema.records import LatentRecord, PixelRecord
 
 MERGED = "merged"  # the bucket's name where a stream draws each batch from all its buckets together
 
 
 @dataclass
-class Source:
-    """One stream's data set, its buckets and how its clips are cut."""
+class StreamSource:
+    """A stream's data set, its buckets and how its clips are cut."""
 
     dataset: Dataset
     buckets: tuple[str, ...]
@@ -34,61 +35,61 @@ class Source:
         self._starts = [0, *accumulate(len(self.dataset.readers[b]) for b in self.buckets)]
 
     def num_frames(self, bucket: str) -> int:
-        """Frames that every record of a bucket has; of the merged bucket, the fewest."""
+        """Return the frames that every record of a bucket has; of the merged bucket, the fewest."""
         return min(Bucket.parse(b).num_frames for b in (self.buckets if bucket == MERGED else (bucket,)))
 
     def read(self, bucket: str, index: int) -> PixelRecord | LatentRecord:
-        """Record number `index` of a bucket; of the merged bucket, numbered through all of them."""
+        """Return record `index` of a bucket; the merged bucket is numbered through all of them."""
         if bucket != MERGED:
             return self.dataset.readers[bucket][index]
         which = bisect_right(self._starts, index) - 1
         return self.dataset.readers[self.buckets[which]][index - self._starts[which]]
 
 
-class StepDataset(TorchDataset):
+class StepDataset(TorchDataset[Batch]):
     """Batch number `step` of one rank. Holds no state, so workers may ask in any order."""
 
     def __init__(
         self,
-        plan: BatchPlan | ValidationPlan,
-        sources: dict[str, Source],
+        sampler: BatchSampler | ValidationSampler,
+        sources: dict[str, StreamSource],
         seed: int,
         rank: int,
         world_size: int,
     ) -> None:
-        self.plan, self.sources, self.seed = plan, sources, seed
+        self.sampler, self.sources, self.seed = sampler, sources, seed
         self.rank, self.world_size = rank, world_size
 
     def __getitem__(self, step: int) -> Batch:
-        draw = self.plan.draw(step)
-        source = self.sources[draw.stream]
-        slots = self._slots(draw)
-        records: list[Any] = [source.read(draw.bucket, draw.indices[s]) for s in slots]
+        batch = self.sampler.batch_at(step)
+        source = self.sources[batch.stream]
+        indices = self._global_indices(batch)
+        records: list[Any] = [source.read(batch.bucket, batch.records[i]) for i in indices]
         if source.dataset.info.kind == "pixels":
             return collate_clips(
                 records,
-                draw,
-                slots,
+                batch,
+                indices,
                 self.seed,
                 crop=source.crop,
                 lengths=source.lengths,
-                num_frames=source.num_frames(draw.bucket),
+                num_frames=source.num_frames(batch.bucket),
             )
-        share = len(slots) * self.world_size / len(draw.indices)
-        return collate_latents(records, draw, slots, self.seed, share)
+        loss_weight = len(indices) * self.world_size / len(batch.records)
+        return collate_latents(records, batch, indices, self.seed, loss_weight)
 
-    def _slots(self, draw: Draw) -> list[int]:
-        """This rank's places in the global batch: an equal run, or of a packed batch about as many tokens."""
-        if draw.tokens:
-            return deal(draw.tokens, self.world_size)[self.rank]
-        share = len(draw.indices) // self.world_size
-        return list(range(self.rank * share, (self.rank + 1) * share))
+    def _global_indices(self, batch: BatchIndices) -> list[int]:
+        """Return this rank's places in the global batch: an equal run, or if packed about as many tokens."""
+        if batch.tokens:
+            return balanced_partition(batch.tokens, self.world_size)[self.rank]
+        count = len(batch.records) // self.world_size
+        return list(range(self.rank * count, (self.rank + 1) * count))
 
 
 class StepLoader:
-    """Iterates steps; `len` is one virtual epoch, so Lightning neither prefetches nor loses a batch.
+    """Batches of consecutive steps; `len` is one virtual epoch, so Lightning neither prefetches nor loses one.
 
-    `state_dict` is {"step": n}: n batches have been handed out. Iterating goes on from there to the
+    `state_dict` is {"step": n}: n batches have been yielded. Iterating continues from there to the
     end of the virtual epoch; with `restart` (validation) every iteration begins at step 0.
     """
 
@@ -104,7 +105,7 @@ class StepLoader:
         self.dataset, self.num_steps = dataset, num_steps
         self.num_workers, self.restart, self.pin_memory = num_workers, restart, pin_memory
         self.step = 0
-        self._lifeline: Lifeline | None = None
+        self._watchdog: ParentWatchdog | None = None
 
     def __len__(self) -> int:
         return self.num_steps
@@ -129,11 +130,11 @@ class StepLoader:
             # fork would hand every worker the threads and files of this process
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["src.streaming.loader"])
-            self._lifeline = Lifeline(context)
+            self._watchdog = ParentWatchdog(context)
             options = {
                 "num_workers": self.num_workers,
                 "multiprocessing_context": context,
-                "worker_init_fn": self._lifeline.worker_end,
+                "worker_init_fn": self._watchdog.exit_with_parent,
                 "prefetch_factor": 2,
             }
         return DataLoader(self.dataset, batch_size=None, sampler=steps, pin_memory=self.pin_memory, **options)

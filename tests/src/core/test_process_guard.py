@@ -10,16 +10,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import multiprocessing, time
-from src.core.process_guard import Lifeline
+from src.core.process_guard import ParentWatchdog
 
-def work(worker_end):
-    worker_end()
+def work(exit_with_parent):
+    exit_with_parent()
     time.sleep(60)
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
-    lifeline = Lifeline(context)
-    worker = context.Process(target=work, args=(lifeline.worker_end,))
+    watchdog = ParentWatchdog(context)
+    worker = context.Process(target=work, args=(watchdog.exit_with_parent,))
     worker.start()
     print(worker.pid, flush=True)
     time.sleep(60)

@@ -27,13 +27,13 @@ show: {prompts: "${run_dir}/prompts.jsonl"}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    state = {"commit": "HEAD", "changed": {}}
+    monkeypatch.setattr("src.core.provenance.code_state", lambda: state)
     Path("recipe.yaml").write_text(RECIPE)
     return tmp_path
 
 
-def test_stages_run_once_are_noticed_when_changed_and_named_when_they_fail(
-    folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_stages_run_once(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train.main(["recipe.yaml"])
     assert len(Path("chain/more.jsonl").read_text().splitlines()) == 3
     record = json.loads(Path("chain/stages/more.json").read_text())
@@ -45,9 +45,27 @@ def test_stages_run_once_are_noticed_when_changed_and_named_when_they_fail(
     Path("chain/stages/more.json").unlink()
     train.main(["recipe.yaml"])
     assert Path("chain/prompts.jsonl").read_text() == "kept\n"
-    assert "prompts: finished before, skipped" in capfd.readouterr().out
+    assert "prompts: completed before, skipped" in capfd.readouterr().out
 
-    with pytest.raises(UserError, match=r"stage prompts was finished with other settings \(now n=5\)"):
+
+def test_other_code_is_reported(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train.main(["recipe.yaml"])
+    record = Path("chain/stages/prompts.json")
+    entry = json.loads(record.read_text())
+    entry["code"]["changed"]["src/models/block.py"] = "an edit that is gone"
+    record.write_text(json.dumps(entry))
+    capfd.readouterr()
+    train.main(["recipe.yaml"])
+    out = capfd.readouterr().out
+    assert "prompts: completed with other code (src/models/block.py changed since)" in out
+    assert "more: completed before, skipped" in out
+
+
+def test_changed_settings_are_refused(folder: Path) -> None:
+    train.main(["recipe.yaml"])
+    with pytest.raises(
+        UserError, match="stage prompts already completed with different settings: n was 2, now 5"
+    ):
         train.main(["recipe.yaml", "stages.prompts.set.n=5"])
     Path("base.yaml").write_text("n: 2")
     Path("n.yaml").write_text("extends: base.yaml")
@@ -55,18 +73,17 @@ def test_stages_run_once_are_noticed_when_changed_and_named_when_they_fail(
     changed.append("stages.third.set.out=chain/third.jsonl")
     train.main(changed)
     Path("base.yaml").write_text("n: 4")
-    with pytest.raises(UserError, match=r"stage third was finished with other settings \(now n=4\)"):
+    with pytest.raises(
+        UserError, match="stage third already completed with different settings: n was 2, now 4"
+    ):
         train.main(changed)
-    third = Path("chain/stages/third.json")
-    told = third.read_text()
-    third.write_text(json.dumps({"command": []}))  # as an older version wrote it
-    with pytest.raises(UserError, match="stage third was finished with other settings"):
-        train.main(changed)
-    third.write_text(told)
-    Path("base.yaml").write_text("n: 2")
-    Path("chain/third.jsonl").unlink()
-    train.main(changed)
-    assert len(Path("chain/third.jsonl").read_text().splitlines()) == 2
-    with pytest.raises(UserError, match=r"stage last stopped \(see the line above\)"):
+
+
+def test_a_missing_result_is_made_again_and_a_failure_names_its_stage(folder: Path) -> None:
+    train.main(["recipe.yaml"])
+    Path("chain/more.jsonl").unlink()
+    train.main(["recipe.yaml"])
+    assert len(Path("chain/more.jsonl").read_text().splitlines()) == 3
+    with pytest.raises(UserError, match=r"stage last failed \(see above\); fix and re-run"):
         train.main(["recipe.yaml", "stages.last.command=prompts", "stages.last.set.n=0"])
     assert not Path("chain/stages/last.json").exists()
