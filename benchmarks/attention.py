@@ -17,7 +17,7 @@ from benchmarks.cases import check_turns, in_turn
 from src.core import cli, config
 from src.core.fields import opt
 from src.flow.noise import torch_generator
-from src.models.nn.attention import attend
+from src.models.nn.attention import attention
 
 KERNELS = ("sdpa", "matmul", "chunked")  # flash needs a GPU
 
@@ -61,12 +61,12 @@ class Case:
 
     def forward(self, kernel: str) -> Tensor:
         with torch.no_grad():
-            return attend(*self.inputs, backend=kernel)
+            return attention(*self.inputs, backend=kernel)
 
     def train(self, kernel: str, dtype: torch.dtype | None = None) -> list[Tensor]:
         """Output and gradients, in the inputs' type or another."""
         inputs = [each.detach().to(dtype or each.dtype).requires_grad_() for each in self.inputs]
-        out = attend(*inputs, backend=kernel)
+        out = attention(*inputs, backend=kernel)
         return [out.detach(), *torch.autograd.grad(out, inputs, self.gradient.to(out.dtype))]
 
     def errors(self) -> dict[str, float]:

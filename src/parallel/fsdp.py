@@ -1,7 +1,7 @@
-"""Where a model lives: the processes, the mesh, and how its parts are sharded over it.
+"""Placement of a network: devices, mesh, and FSDP2 sharding over it.
 
-A model exports its sharding plan as data (`shard_groups()`); this module applies it. On one process
-there is no mesh and everything here is a no-op.
+A model exports its sharding plan as data (`shard_groups()`); this module applies it. Without a mesh (one
+process) everything here is a no-op.
 """
 
 import warnings
@@ -11,15 +11,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The placement of one network: on a mesh (sharded) or, without one, on a single process."""
+class ParallelContext:
+    """Placement of one network: sharded over a mesh, or complete on a single process without one."""
 
     mesh: DeviceMesh | None = None
     param_dtype: torch.dtype | None = None
@@ -28,65 +33,63 @@ class Layout:
 
 
 def shard_groups(net: nn.Module) -> list[nn.Module]:
-    """The submodules that are gathered one at a time; the model says which (may be none)."""
+    """Return the submodules that are gathered one at a time, as the model declares them (may be empty)."""
     groups = getattr(net, "shard_groups", None)
     return list(groups()) if groups is not None else []
 
 
-def compile_groups(net: nn.Module, layout: Layout) -> None:
-    """`block.compile()` in place: keys of the state dict stay as they are."""
-    if layout.compile_backend is not None:
+def compile_groups(net: nn.Module, context: ParallelContext) -> None:
+    """Compile each block in place (`block.compile()`), which keeps state-dict keys as they are."""
+    if context.compile_backend is not None:
         for group in shard_groups(net):
-            group.compile(backend=layout.compile_backend)
+            group.compile(backend=context.compile_backend)
 
 
-def shard(net: nn.Module, layout: Layout) -> None:
+def shard(net: nn.Module, context: ParallelContext) -> None:
     """Apply `fully_shard` to each group and then to the root.
 
-    All of them drop the gathered parameters after use, the root too: a forward pass without backward
-    (validation, sampling) would otherwise leave whole tensors where averages and checkpoints expect
-    shards. With `param_dtype` bf16 the gathered copies are bf16, while gradients are reduced, and
-    weights kept, in fp32. Inputs are not cast: autocast decides per operation, so flow times keep all
-    their bits.
+    With `param_dtype` bf16 the gathered copies are bf16, while gradients are reduced, and weights stored, in
+    fp32. Inputs are not cast: autocast decides per operation, so flow times keep all their bits.
     """
-    assert layout.mesh is not None
-    # Nothing here changes an output in place, so a view is a good output.
+    assert context.mesh is not None
+    # Nothing here changes an output in place, so returning a view is safe.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     policy = MixedPrecisionPolicy(
-        param_dtype=layout.param_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
+        param_dtype=context.param_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
     for group in shard_groups(net):
-        fully_shard(group, mesh=layout.mesh, mp_policy=policy)
-    fully_shard(net, mesh=layout.mesh, mp_policy=policy, reshard_after_forward=True)
-    for method in ("encode", "decode"):  # entry points beside `forward` must gather as well
+        fully_shard(group, mesh=context.mesh, mp_policy=policy)
+    # By default FSDP2 keeps the root gathered after its forward pass, for the backward pass that follows.
+    # Validation and sampling have none: full tensors would stay where EMA and checkpoints expect shards.
+    fully_shard(net, mesh=context.mesh, mp_policy=policy, reshard_after_forward=True)
+    for method in ("encode", "decode", "forward_packed"):  # entry points beside `forward` must gather as well
         if hasattr(net, method):
             register_fsdp_forward_method(net, method)
 
 
-def local(tensor: Tensor) -> Tensor:
-    """This process's part of a tensor (the tensor itself where it is not sharded)."""
+def to_local(tensor: Tensor) -> Tensor:
+    """Return this process's shard of a tensor; the tensor itself if it is not sharded."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """The whole tensor on every process; a collective call where it is sharded."""
+def full_tensor(tensor: Tensor) -> Tensor:
+    """Return the full tensor on every process; a collective call if it is sharded."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def copy_whole_(target: Tensor, value: Tensor) -> None:
-    """Write a whole tensor into `target`, each process taking its own part (no communication)."""
+def copy_full_(target: Tensor, value: Tensor) -> None:
+    """Copy a full tensor into `target`; each process takes its own shard, without communication."""
     if isinstance(target, DTensor):
         value = value.to(target.dtype).to(target.to_local().device)
-        part = distribute_tensor(value, target.device_mesh, target.placements, src_data_rank=None)
-        target.to_local().copy_(part.to_local())
+        # src_data_rank=None: every process has the value already, so nothing is scattered from rank 0
+        shard = distribute_tensor(value, target.device_mesh, target.placements, src_data_rank=None)
+        target.to_local().copy_(shard.to_local())
     else:
         target.copy_(value)
 
 
 def set_gradient_sync(nets: Iterable[nn.Module], enabled: bool) -> None:
-    """Switch gradient reduction, so that accumulated micro-batches communicate once."""
-    from torch.distributed.fsdp import FSDPModule
-
+    """Switch gradient reduction on or off, so that accumulated micro-batches communicate once."""
     for net in nets:
         if isinstance(net, FSDPModule):
             net.set_requires_gradient_sync(enabled)

@@ -1,6 +1,6 @@
-"""The one attention function of the project, with a choice of kernels.
+"""Scaled dot-product attention with a choice of kernels.
 
-Shapes: B batch, L queries, S keys, H heads, D head dimension.
+Shapes: B batch, L queries, S keys, H heads, D head dimension; N and S sums over packed samples.
 """
 
 from collections.abc import Callable
@@ -9,65 +9,63 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.models.nn.chunked_attention import attend_in_chunks
+from src.models.nn.chunked_attention import chunked_attention
+from src.models.nn.config import AttentionBackend
 
 
-def attend(
+def attention(
     q_BLHD: Tensor,
     k_BSHD: Tensor,
     v_BSHD: Tensor,
     key_mask_BS: Tensor | None = None,
     *,
-    backend: str = "auto",
+    backend: AttentionBackend = "auto",
 ) -> Tensor:
-    """Full (bidirectional) scaled dot-product attention.
+    """Compute full (bidirectional) attention, [B, L, H, D].
 
     Args:
-        key_mask_BS: bool, True where a key may be read; None reads all. Every row needs one True.
+        key_mask_BS: bool, True where a key may be attended to; None: everywhere. Each row needs one True.
         backend: "sdpa" (any device), "flash" (CUDA, half precision, package flash-attn), "matmul" (any
-            device; keeps the whole matrix of weights, and is the fastest on a CPU for up to a few
-            hundred tokens), "chunked" (any device; the fastest on a CPU in bfloat16) or "auto" (chunked
-            for bfloat16 on a CPU, else sdpa).
+            device; materializes the attention matrix, and is the fastest on a CPU for up to a few hundred
+            tokens), "chunked" (any device; the fastest on a CPU in bfloat16) or "auto" (chunked for
+            bfloat16 on a CPU, else sdpa).
 
-    Returns:
-        [B, L, H, D]
+    Raises:
+        ValueError: unknown backend, or flash-attn is not installed.
     """
     if backend not in BACKENDS:
         raise ValueError(f"attention must be one of {', '.join(BACKENDS)}, got {backend!r}")
     return BACKENDS[backend](q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
 
 
-def attend_packed(
+def varlen_attention(
     q_NHD: Tensor,
     k_SHD: Tensor,
     v_SHD: Tensor,
     q_lengths: tuple[int, ...],
     k_lengths: tuple[int, ...],
     *,
-    backend: str = "auto",
+    backend: AttentionBackend = "auto",
 ) -> Tensor:
-    """Attention within each of several samples that lie one behind the other; nothing is padded.
+    """Compute attention within each of several concatenated samples, without padding, [N, H, D].
 
     Args:
-        q_NHD: queries of all samples, N their sum; keys and values [S, H, D] likewise.
-        q_lengths, k_lengths: tokens of each sample, at least 1.
-        backend: as in `attend`. "flash" is one call of its variable-length kernel; the others go through
-            the samples one by one, which computes the blocks of the diagonal only.
-
-    Returns:
-        [N, H, D]
+        q_NHD: queries of all samples; keys and values [S, H, D] likewise.
+        q_lengths, k_lengths: number of tokens of each sample, at least 1.
+        backend: as in `attention`. "flash" is one call of its variable-length kernel; the others loop over
+            the samples, which computes only the blocks on the diagonal.
     """
     assert sum(q_lengths) == len(q_NHD), (q_lengths, q_NHD.shape)
     assert sum(k_lengths) == len(k_SHD), (k_lengths, k_SHD.shape)
     if backend == "flash":
-        return _flash_packed(q_NHD, k_SHD, v_SHD, q_lengths, k_lengths)
-    keys = zip(q_NHD.split(q_lengths), k_SHD.split(k_lengths), v_SHD.split(k_lengths), strict=True)
-    return torch.cat([attend(q[None], k[None], v[None], backend=backend)[0] for q, k, v in keys])
+        return _flash_varlen(q_NHD, k_SHD, v_SHD, q_lengths, k_lengths)
+    samples = zip(q_NHD.split(q_lengths), k_SHD.split(k_lengths), v_SHD.split(k_lengths), strict=True)
+    return torch.cat([attention(q[None], k[None], v[None], backend=backend)[0] for q, k, v in samples])
 
 
 def _auto(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
     chunked = q_BLHD.device.type == "cpu" and q_BLHD.dtype == torch.bfloat16
-    return (attend_in_chunks if chunked else _sdpa)(q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
+    return (chunked_attention if chunked else _sdpa)(q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
 
 
 def _sdpa(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
@@ -92,9 +90,11 @@ def _flash(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor |
         import flash_attn
     except ImportError as error:
         raise ValueError("attention=flash needs the package flash-attn (extra `flash`) and a GPU") from error
+    out: Tensor
     if key_mask_BS is None:
-        return flash_attn.flash_attn_func(q_BLHD, k_BSHD, v_BSHD)
-    # The kernel knows no mask: drop the keys that may not be read and pass where each sample begins.
+        out = flash_attn.flash_attn_func(q_BLHD, k_BSHD, v_BSHD)
+        return out
+    # The kernel takes no mask: drop the masked keys and pass the offset of each sample.
     num_samples, num_queries = q_BLHD.shape[:2]
     lengths_B = key_mask_BS.sum(1, dtype=torch.int32)
     out = flash_attn.flash_attn_varlen_func(
@@ -104,12 +104,12 @@ def _flash(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor |
         cu_seqlens_q=num_queries * torch.arange(num_samples + 1, dtype=torch.int32, device=q_BLHD.device),
         cu_seqlens_k=F.pad(lengths_B.cumsum(0, dtype=torch.int32), (1, 0)),
         max_seqlen_q=num_queries,
-        max_seqlen_k=k_BSHD.shape[1],
+        max_seqlen_k=k_BSHD.shape[1],  # an upper bound: the exact maximum would synchronize with the GPU
     )
     return out.unflatten(0, (num_samples, num_queries))
 
 
-def _flash_packed(
+def _flash_varlen(
     q_NHD: Tensor, k_SHD: Tensor, v_SHD: Tensor, q_lengths: tuple[int, ...], k_lengths: tuple[int, ...]
 ) -> Tensor:
     try:
@@ -117,18 +117,19 @@ def _flash_packed(
     except ImportError as error:
         raise ValueError("attention=flash needs the package flash-attn (extra `flash`) and a GPU") from error
 
-    def starts(lengths: tuple[int, ...]) -> Tensor:
+    def offsets(lengths: tuple[int, ...]) -> Tensor:
         return F.pad(torch.tensor(lengths).cumsum(0), (1, 0)).to(q_NHD.device, torch.int32)
 
-    return flash_attn.flash_attn_varlen_func(
+    out: Tensor = flash_attn.flash_attn_varlen_func(
         q_NHD,
         k_SHD,
         v_SHD,
-        cu_seqlens_q=starts(q_lengths),
-        cu_seqlens_k=starts(k_lengths),
+        cu_seqlens_q=offsets(q_lengths),
+        cu_seqlens_k=offsets(k_lengths),
         max_seqlen_q=max(q_lengths),
         max_seqlen_k=max(k_lengths),
     )
+    return out
 
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
@@ -137,5 +138,5 @@ BACKENDS: dict[str, Kernel] = {
     "sdpa": _sdpa,
     "flash": _flash,
     "matmul": _matmul,
-    "chunked": attend_in_chunks,
+    "chunked": chunked_attention,
 }

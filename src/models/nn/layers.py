@@ -1,6 +1,6 @@
-"""Linear layers, norms and feed-forward networks that transformers are built from.
+"""Linear layers, norms and feed-forward networks of the transformers.
 
-Shapes: L tokens, D width, F hidden dimension, G groups of hidden units.
+Shapes: B batch, L tokens, D model dimension, F hidden dimension.
 """
 
 import math
@@ -8,112 +8,158 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from src.models.nn.fused_linear import GatedInput, NormedInput, RMSNormFunction
+from src.models.nn import fused_linear
+from src.models.nn.fused_linear import split_gate_up
 
 NORM_EPS = 1e-5
-Input = Tensor | NormedInput | GatedInput
+FUSED = True  # False: plain autograd everywhere, the same values for more memory
 
 
 class Linear(nn.Linear):
-    """A linear layer that starts with variance 1 / fan_in, or at zero.
+    """A linear layer initialized with variance 1 / in_features; the bias at zero."""
 
-    It also reads inputs that are cheap to compute, without keeping them for the backward pass.
-    """
-
-    def __init__(
-        self, in_features: int, out_features: int, *, bias: bool = False, zero: bool = False
-    ) -> None:
-        self.zero = zero
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = False) -> None:
         super().__init__(in_features, out_features, bias=bias)
 
     def reset_parameters(self) -> None:
-        if self.zero:
-            nn.init.zeros_(self.weight)
-        else:
-            nn.init.normal_(self.weight, std=1 / math.sqrt(self.in_features))
+        nn.init.normal_(self.weight, std=1 / math.sqrt(self.in_features))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, input: Input) -> Tensor:
-        if isinstance(input, Tensor):
-            return F.linear(input, self.weight, self.bias)
-        return input.linear(self.weight, self.bias)
+
+class ZeroLinear(Linear):
+    """A linear layer initialized at zero, so that the branch it ends contributes nothing at first."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
 
 class RMSNorm(nn.RMSNorm):
-    """RMSNorm with a learned gain, in the type of its input."""
+    """RMSNorm with a learned gain, in the dtype of its input."""
+
+    def __init__(self, dim: int, eps: float = NORM_EPS) -> None:
+        super().__init__(dim, eps=eps)
+        self.eps: float = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        assert self.eps is not None
-        return RMSNormFunction.apply(x, self.weight, self.eps)
+        return fused_linear.rms_norm(x, self.weight, self.eps)
 
 
 def make_norm(kind: str, dim: int) -> nn.Module:
-    """RMSNorm with a learned gain (LLaMa3), or LayerNorm without parameters (DiT)."""
+    """Return an RMSNorm with a learned gain (rms, LLaMa3) or a LayerNorm without parameters (layer, DiT)."""
     if kind == "rms":
-        return RMSNorm(dim, eps=NORM_EPS)
+        return RMSNorm(dim)
     return nn.LayerNorm(dim, eps=NORM_EPS, elementwise_affine=False)
 
 
-def modulated(
-    norm: nn.Module, x_BLD: Tensor, shift: Tensor | None = None, scale: Tensor | None = None
-) -> Tensor | NormedInput:
-    """norm(x) * (1 + scale) + shift, or norm(x), for a `Linear` to read.
+def make_qk_norms(enabled: bool, head_dim: int) -> tuple[nn.Module, nn.Module]:
+    """Return norms of queries and keys per head, which bound the logits; identities if not `enabled`."""
+    if not enabled:
+        return nn.Identity(), nn.Identity()
+    return RMSNorm(head_dim), RMSNorm(head_dim)
+
+
+def modulate(x_BLD: Tensor, shift: Tensor | None, scale: Tensor | None) -> Tensor:
+    """Return x * (1 + scale) + shift; x itself without them.
 
     Args:
         shift, scale: [B, 1, D] or [B, L, D]; both or neither.
-
-    Returns:
-        [B, L, D]; of an RMSNorm a promise of it, which the linear layer computes.
     """
-    if isinstance(norm, RMSNorm):
-        assert norm.eps is not None
-        return NormedInput(x_BLD, norm.weight, shift, scale, norm.eps)
-    out = norm(x_BLD)
-    return out if shift is None or scale is None else torch.addcmul(out + shift, out, scale)
+    return x_BLD if shift is None or scale is None else torch.addcmul(x_BLD + shift, x_BLD, scale)
 
 
-def make_qk_norms(wanted: bool, head_dim: int) -> tuple[nn.Module, nn.Module]:
-    """Norms of queries and keys, head by head: they bound the logits, so that large steps stay stable."""
-    if not wanted:
-        return nn.Identity(), nn.Identity()
-    return RMSNorm(head_dim, eps=NORM_EPS), RMSNorm(head_dim, eps=NORM_EPS)
+def norm_linear(
+    norm: nn.Module | None,
+    linear: nn.Module,
+    x_BLD: Tensor,
+    shift: Tensor | None = None,
+    scale: Tensor | None = None,
+) -> Tensor:
+    """Return linear(norm(x) * (1 + scale) + shift); without a norm, linear(x).
+
+    Fused where both modules are our own and nothing observes or replaces them: a hook, a LoRA wrapper or a
+    quantized weight gets the plain path, in which a tensor passes through each module.
+    """
+    if isinstance(norm, RMSNorm) and isinstance(linear, Linear) and is_fusible(norm) and is_fusible(linear):
+        return fused_linear.rms_norm_linear(
+            x_BLD, norm.weight, shift, scale, norm.eps, linear.weight, linear.bias
+        )
+    normed = x_BLD if norm is None else norm(x_BLD)
+    out: Tensor = linear(modulate(normed, shift, scale))
+    return out
+
+
+def is_fusible(module: nn.Module) -> bool:
+    """Return whether a fused function may read a module's parameters instead of calling the module."""
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    if not FUSED or type(module) not in (RMSNorm, Linear, ZeroLinear) or any(hooks):
+        return False
+    # DTensors and quantized weights implement F.linear, not the products of the fused backward pass.
+    return not any(is_traceable_wrapper_subclass(each) for each in module.parameters(recurse=False))
 
 
 class SwiGLU(nn.Module):
     """down(silu(gate(x)) * up(x)), with gate and up in one matrix product.
 
-    Gate and up alternate in 8 groups of rows, so that cutting the fused matrix into 2, 4 or 8 equal
-    parts (tensor parallelism) gives every rank matching rows of both.
+    Rows of gate and up alternate in 8 groups, so that cutting the fused matrix into 2, 4 or 8 equal parts
+    (tensor parallelism) gives every rank matching rows of both.
     """
 
-    def __init__(self, dim: int, hidden: int, *, bias: bool = False) -> None:
+    def __init__(self, dim: int, hidden_dim: int, *, bias: bool = False) -> None:
         super().__init__()
-        self.gate_up = Linear(dim, 2 * hidden, bias=bias)
-        self.down = Linear(hidden, dim, bias=bias)
+        self.gate_up = Linear(dim, 2 * hidden_dim, bias=bias)
+        self.down = Linear(hidden_dim, dim, bias=bias)
 
-    def forward(self, x_BLD: Input) -> Tensor:
-        return self.down(GatedInput(self.gate_up(x_BLD)))
+    def forward(
+        self,
+        x_BLD: Tensor,
+        norm: nn.Module | None = None,
+        shift: Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> Tensor:
+        """Apply to x, or to norm(x) * (1 + scale) + shift."""
+        gate_up = norm_linear(norm, self.gate_up, x_BLD, shift, scale)
+        if isinstance(self.down, Linear) and is_fusible(self.down):
+            return fused_linear.swiglu_linear(gate_up, self.down.weight, self.down.bias)
+        gate, up = split_gate_up(gate_up)
+        out: Tensor = self.down((F.silu(gate) * up).flatten(-2))
+        return out
 
 
 class MLP(nn.Module):
     """down(activation(up(x))), the feed-forward network of the DiT block."""
 
-    def __init__(self, dim: int, hidden: int, *, activation: str, bias: bool = True) -> None:
+    def __init__(self, dim: int, hidden_dim: int, *, activation: str, bias: bool = True) -> None:
         super().__init__()
         self.activation = activation
-        self.up = Linear(dim, hidden, bias=bias)
-        self.down = Linear(hidden, dim, bias=bias)
+        self.up = Linear(dim, hidden_dim, bias=bias)
+        self.down = Linear(hidden_dim, dim, bias=bias)
 
-    def forward(self, x_BLD: Input) -> Tensor:
-        hidden = self.up(x_BLD)
+    def forward(
+        self,
+        x_BLD: Tensor,
+        norm: nn.Module | None = None,
+        shift: Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> Tensor:
+        """Apply to x, or to norm(x) * (1 + scale) + shift."""
+        hidden = norm_linear(norm, self.up, x_BLD, shift, scale)
         hidden = F.silu(hidden) if self.activation == "silu" else F.gelu(hidden, approximate="tanh")
-        return self.down(hidden)
+        out: Tensor = self.down(hidden)
+        return out
 
 
-def make_ffn(kind: str, dim: int, hidden: int, *, bias: bool) -> nn.Module:
-    """The feed-forward network by name: swiglu, silu or gelu."""
+def make_ffn(kind: str, dim: int, hidden_dim: int, *, bias: bool) -> nn.Module:
+    """Return the feed-forward network of a kind: swiglu, silu or gelu."""
     if kind == "swiglu":
-        return SwiGLU(dim, hidden, bias=bias)
-    return MLP(dim, hidden, activation=kind, bias=bias)
+        return SwiGLU(dim, hidden_dim, bias=bias)
+    return MLP(dim, hidden_dim, activation=kind, bias=bias)

@@ -1,4 +1,4 @@
-"""What cross-attention reads, wherever it comes from.
+"""Text tokens for cross-attention, from any encoder.
 
 Shapes: B batch, L text tokens, D dimension.
 """
@@ -12,14 +12,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class TextContext:
-    """Text tokens and where they are real."""
+    """Text tokens and their padding mask."""
 
     tokens_BLD: Tensor
-    mask_BL: Tensor  # bool, True where a token is real; at least one in each row
+    mask_BL: Tensor  # bool, False at padding; at least one True in each row
 
 
 def join_batches(first: TextContext, second: TextContext) -> TextContext:
-    """Two batches of texts as one batch, the shorter padded; classifier-free guidance needs this."""
+    """Concatenate two batches, the shorter texts padded; classifier-free guidance needs both in one batch."""
     length = max(first.tokens_BLD.shape[1], second.tokens_BLD.shape[1])
     parts = [_pad(context, length) for context in (first, second)]
     tokens = torch.cat([part.tokens_BLD for part in parts])
@@ -32,10 +32,10 @@ def _pad(context: TextContext, length: int) -> TextContext:
 
 
 def drop_captions(captions: list[str], uniform_B: Tensor, prob: float) -> list[str]:
-    """Captions with some replaced by the empty one, the null condition.
+    """Replace captions by the empty one, the null condition, with a probability.
 
     Args:
-        uniform_B: one number in [0, 1) for each caption, from a keyed generator.
-        prob: share of captions to drop, in [0, 1].
+        uniform_B: one number in [0, 1) per caption, from a keyed generator.
+        prob: probability of dropping a caption, in [0, 1].
     """
     return ["" if u < prob else caption for caption, u in zip(captions, uniform_B.tolist(), strict=True)]

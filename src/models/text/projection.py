@@ -1,6 +1,6 @@
-"""Frozen encoders' tokens made one text: each projected and normalised, then concatenated (spec, 3.5).
+"""Project, normalize and concatenate the tokens of frozen text encoders (Movie Gen, sec. 3.1.4).
 
-Shapes: B batch, L tokens (of one encoder, or of all), D width.
+Shapes: B batch, L tokens (of one encoder, or of all), D model dimension.
 """
 
 from collections.abc import Mapping
@@ -15,25 +15,25 @@ from src.models.text.frozen_encoder import Embeddings
 
 
 class ProjectedText(nn.Module):
-    """What is trained of the text: a projection and a norm for each encoder, and one null token.
+    """A trained projection and norm for each frozen encoder, and one null token.
 
-    The null token stands in front of every text and is all that a text without condition consists of,
-    so that a row always has something to read.
+    The null token precedes every text, and the null condition consists of it alone, so that each row has a
+    token to attend to.
     """
 
-    def __init__(self, encoders: Mapping[str, FrozenTextConfig], width: int) -> None:
+    def __init__(self, encoders: Mapping[str, FrozenTextConfig], dim: int) -> None:
         super().__init__()
-        self.names, self.width = tuple(sorted(encoders)), width
-        self.projections = nn.ModuleDict({n: Linear(encoders[n].dim, width) for n in self.names})
-        self.norms = nn.ModuleDict({n: nn.LayerNorm(width, eps=NORM_EPS) for n in self.names})
-        self.null = nn.Parameter(torch.empty(width))
+        self.names = tuple(sorted(encoders))
+        self.projections = nn.ModuleDict({n: Linear(encoders[n].dim, dim) for n in self.names})
+        self.norms = nn.ModuleDict({n: nn.LayerNorm(dim, eps=NORM_EPS) for n in self.names})
+        self.null = nn.Parameter(torch.empty(dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.null)
 
     def encode(self, embeddings: Embeddings) -> TextContext:
-        """Embeddings by encoder to one context [B, 1 + sum of L, width], in the order of the names.
+        """Return one context [B, 1 + sum of L, D] of the embeddings by encoder, in the order of the names.
 
         Raises:
             ValueError: an encoder's embeddings are missing.
@@ -46,23 +46,23 @@ class ProjectedText(nn.Module):
         tokens = [self.null.expand(len(first), 1, -1)]
         masks = [torch.ones(len(first), 1, dtype=torch.bool, device=device)]
         for name in self.names:
-            found_BLD, mask_BL = (each.to(device) for each in embeddings[name])
-            tokens.append(self.norms[name](self.projections[name](found_BLD)))
+            embedding_BLD, mask_BL = (each.to(device) for each in embeddings[name])
+            tokens.append(self.norms[name](self.projections[name](embedding_BLD)))
             masks.append(mask_BL)
         return TextContext(torch.cat([t.to(tokens[-1].dtype) for t in tokens], 1), torch.cat(masks, 1))
 
     def shard_groups(self) -> list[nn.Module]:
-        """Nothing is large enough to be sharded by itself."""
+        """Return no groups: nothing is large enough to be sharded by itself."""
         return []
 
 
 def drop_encoders(
     embeddings: Embeddings, uniforms: Mapping[str, Tensor], each: float, all_: float
 ) -> Embeddings:
-    """Embeddings with some masked: one encoder's, or a sample's altogether.
+    """Mask embeddings at random: those of single encoders, or all of a sample.
 
     Args:
-        uniforms: numbers in [0, 1), [B], by encoder and under "" for all together.
+        uniforms: numbers in [0, 1), [B], by encoder, and under "" for all encoders at once.
         each: probability of dropping an encoder for a sample, independently of the others.
         all_: probability of dropping every encoder of a sample: the null condition of guidance.
     """
@@ -75,5 +75,5 @@ def drop_encoders(
 
 
 def without_text(embeddings: Embeddings) -> Embeddings:
-    """The null condition for as many samples: nothing but the null token is read."""
+    """Return the null condition for as many samples: every token but the null token is masked."""
     return {name: (tokens, torch.zeros_like(mask)) for name, (tokens, mask) in embeddings.items()}

@@ -1,6 +1,6 @@
-"""Flow time -> modulation: one MLP for all layers, and a small table in each (adaLN, shared).
+"""Adaptive layer norm with shared parameters (adaLN-single, PixArt-alpha): one MLP for all blocks, a table in each.
 
-Shapes: B batch, D width, K modulation vectors.
+Shapes: B batch, D hidden size, K modulation vectors.
 """
 
 import math
@@ -9,49 +9,51 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.models.nn.layers import Linear
+from src.models.nn.layers import Linear, ZeroLinear
 
-TIME_SCALE = 1000.0  # t in [0, 1] is spread over the range for which sinusoids were tuned
+TIME_SCALE = 1000.0  # sinusoidal embeddings are tuned for timesteps in [0, 1000]
 
 
-def time_features(t_B: Tensor, dim: int, *, max_period: float = 10_000.0) -> Tensor:
-    """Sinusoids of a flow time in [0, 1]; float32 [B, dim], cosines first."""
+def timestep_embedding(t_B: Tensor, dim: int, *, max_period: float = 10_000.0) -> Tensor:
+    """Return the sinusoidal embedding of a flow time in [0, 1]; float32 [B, dim], cosines first."""
     half = dim // 2
     exponent = torch.arange(half, dtype=torch.float32, device=t_B.device) / half
     angle = TIME_SCALE * t_B.float()[:, None] * torch.exp(-math.log(max_period) * exponent)
     return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
-class TimeModulation(nn.Module):
-    """Flow time to six vectors for every block and two for the last layer.
+class AdaLNSingle(nn.Module):
+    """Map the flow time to six modulation vectors shared by all blocks and two for the final layer.
 
-    The paper's 30B has room for one shared projection of 6 D^2 only; a projection in each block would
-    add 10.9B (spec, section 3.1). All starts at zero, so that every gate is closed at first.
+    The 30B parameters of the paper leave room for one shared projection of 6 D^2 only; a projection in each
+    block would add 10.9B (Movie Gen, sec. 3.1.3). The projections start at zero, so all gates are closed.
     """
 
-    def __init__(self, width: int, time_dim: int) -> None:
+    def __init__(self, dim: int, time_dim: int) -> None:
         super().__init__()
         self.time_dim = time_dim
-        self.hidden = Linear(time_dim, width, bias=True)
-        self.embed = Linear(width, width, bias=True)
-        self.block = Linear(width, 6 * width, bias=True, zero=True)
-        self.last = Linear(width, 2 * width, bias=True, zero=True)
+        self.hidden = Linear(time_dim, dim, bias=True)
+        self.embed = Linear(dim, dim, bias=True)
+        self.block = ZeroLinear(dim, 6 * dim, bias=True)
+        self.last = ZeroLinear(dim, 2 * dim, bias=True)
 
     def forward(self, t_B: Tensor) -> tuple[Tensor, Tensor]:
-        """[B] -> modulation of blocks [B, 6, D] and of the last layer [B, 2, D], outside autocast."""
+        """Map [B] to the modulation of the blocks [B, 6, D] and of the final layer [B, 2, D]."""
+        # Outside autocast: bfloat16 cannot tell neighboring timesteps apart.
         with torch.autocast(t_B.device.type, enabled=False):
-            features = time_features(t_B, self.time_dim).to(self.hidden.weight.dtype)
-            time_BD = F.silu(self.embed(F.silu(self.hidden(features))))
+            dtype = next(p.dtype for p in self.parameters() if p.is_floating_point())
+            embedding = timestep_embedding(t_B, self.time_dim).to(dtype)
+            time_BD = F.silu(self.embed(F.silu(self.hidden(embedding))))
             return self.block(time_BD).unflatten(1, (6, -1)), self.last(time_BD).unflatten(1, (2, -1))
 
 
-class ModulationTable(nn.Module):
-    """A layer's own offsets to the shared modulation: K learned vectors, each constant at first."""
+class ScaleShiftTable(nn.Module):
+    """A layer's own offsets to the shared modulation: K learned vectors, each constant at initialization."""
 
-    def __init__(self, initial: tuple[float, ...], width: int) -> None:
+    def __init__(self, initial: tuple[float, ...], dim: int) -> None:
         super().__init__()
         self.initial = initial
-        self.table_KD = nn.Parameter(torch.empty(len(initial), width))
+        self.table_KD = nn.Parameter(torch.empty(len(initial), dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -59,5 +61,5 @@ class ModulationTable(nn.Module):
             nn.init.constant_(self.table_KD[row], value)
 
     def forward(self, modulation_BKD: Tensor) -> tuple[Tensor, ...]:
-        """K tensors [B, 1, D], ready to be broadcast over tokens."""
+        """Return K tensors [B, 1, D], which broadcast over tokens."""
         return (modulation_BKD + self.table_KD).unsqueeze(2).unbind(1)

@@ -1,6 +1,6 @@
-"""What a media transformer costs, by formula: parameters by part, and floating-point operations.
+"""Parameters by part and floating-point operations (FLOPs) of a media transformer, by formula.
 
-A multiplication with an addition counts as two operations; norms, activations and softmax are left out.
+A multiplication with an addition counts as two operations; norms, activations and softmax are not counted.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 from src.models.transformer.config import TransformerConfig
 from src.models.transformer.model import MediaTransformer
 
-PARTS = {  # part -> what its parameters' names contain; the first that fits
+PARTS = {  # part -> substrings of its parameters' names; the first match counts
     "patches in and out": ("patch_in.", "known_in.", "patch_out."),
     "positions": ("positions.",),
     "time, shared adaLN": ("time.",),
@@ -20,7 +20,7 @@ PARTS = {  # part -> what its parameters' names contain; the first that fits
 
 
 def parameters_by_part(model: MediaTransformer) -> dict[str, int]:
-    """Number of parameters of each part; a model on the meta device will do."""
+    """Count the parameters of each part; the model may be on the meta device."""
     counts = dict.fromkeys(PARTS, 0)
     for name, parameter in model.named_parameters():
         part = next(p for p, words in PARTS.items() if any(word in name for word in words))
@@ -29,7 +29,7 @@ def parameters_by_part(model: MediaTransformer) -> dict[str, int]:
 
 
 def block_flops(config: TransformerConfig, num_tokens: int, num_text: int) -> int:
-    """Operations of one block for one sample, forward, with its text's keys and values."""
+    """Return the forward FLOPs of one block for one sample, including the keys and values of its text."""
     n, d, text = num_tokens, config.width, num_text
     attention = 2 * n * 4 * d * d + 4 * n * n * d
     cross = 2 * n * 2 * d * d + 2 * text * config.context_dim * 2 * d + 4 * n * text * d
@@ -38,7 +38,7 @@ def block_flops(config: TransformerConfig, num_tokens: int, num_text: int) -> in
 
 
 def forward_flops(config: TransformerConfig, num_tokens: int, num_text: int) -> int:
-    """Operations of the whole model for one sample, forward.
+    """Return the forward FLOPs of the full model for one sample.
 
     Args:
         num_tokens: media tokens of the sample.
@@ -52,6 +52,6 @@ def forward_flops(config: TransformerConfig, num_tokens: int, num_text: int) -> 
 
 
 def training_flops(config: TransformerConfig, num_tokens: int, num_text: int) -> int:
-    """Forward, backward at twice its cost, and once more the blocks that are recomputed."""
-    again = config.num_checkpointed_blocks * block_flops(config, num_tokens, num_text)
-    return 3 * forward_flops(config, num_tokens, num_text) + again
+    """Return the FLOPs of forward, backward (twice forward) and the recomputation of checkpointed blocks."""
+    recomputed = config.num_checkpointed_blocks * block_flops(config, num_tokens, num_text)
+    return 3 * forward_flops(config, num_tokens, num_text) + recomputed

@@ -1,22 +1,26 @@
-"""Latent grid <-> tokens.
+"""Patches of a latent as tokens, and back.
 
-Shapes: B batch, C channels, T frames, H rows, W columns of the latent; N tokens, P values of a patch.
+Shapes: B batch, C channels, T frames, H rows, W columns of the latent; N tokens, P values per patch.
 """
 
 from torch import Tensor
 
 
 def token_grid(shape: tuple[int, ...], patch: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Tokens along (T, H, W) for a latent [..., T, H, W]; ValueError where the patch does not divide it."""
+    """Return the number of tokens along (T, H, W) of a latent [..., T, H, W].
+
+    Raises:
+        ValueError: the patch size does not divide the latent's.
+    """
     if any(size % step for size, step in zip(shape[-3:], patch, strict=True)):
         raise ValueError(f"patch {patch} does not divide a latent of {tuple(shape[-3:])} (T, H, W)")
     return shape[-3] // patch[0], shape[-2] // patch[1], shape[-1] // patch[2]
 
 
 def to_patches(x_BCTHW: Tensor, patch: tuple[int, int, int]) -> Tensor:
-    """[B, C, T, H, W] -> [B, N, P], each patch ordered (C, kt, kh, kw) like a Conv3d's weight.
+    """Reshape [B, C, T, H, W] to [B, N, P], each patch ordered (C, kt, kh, kw) like the weight of a Conv3d.
 
-    A linear layer on these equals a 3D convolution whose kernel and stride are the patch.
+    A linear layer on these equals a 3D convolution with the patch as kernel size and stride.
     """
     (kt, kh, kw), (t, h, w) = patch, token_grid(x_BCTHW.shape, patch)
     x = x_BCTHW.unflatten(2, (t, kt)).unflatten(4, (h, kh)).unflatten(6, (w, kw))
@@ -24,7 +28,7 @@ def to_patches(x_BCTHW: Tensor, patch: tuple[int, int, int]) -> Tensor:
 
 
 def from_patches(tokens_BNP: Tensor, grid: tuple[int, int, int], patch: tuple[int, int, int]) -> Tensor:
-    """The inverse of `to_patches`: [B, N, P] -> [B, C, T, H, W]."""
+    """Reshape [B, N, P] to [B, C, T, H, W]: the inverse of `to_patches`."""
     x = tokens_BNP.unflatten(1, grid).unflatten(-1, (-1, *patch))
     x = x.permute(0, 4, 1, 5, 2, 6, 3, 7)
     return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)

@@ -1,6 +1,6 @@
-"""Factorised, learned, absolute positions: one table for each axis, summed (spec, section 3.4).
+"""Factorized learned absolute position embeddings: one table per axis, summed (Movie Gen, sec. 3.1.3).
 
-Shapes: T, H, W positions in tokens along time, height and width; N = T*H*W; D width.
+Shapes: T, H, W tokens along time, height and width; N = T * H * W; D hidden size.
 """
 
 from typing import Literal
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class FactorisedPositions(nn.Module):
+class FactorizedPosEmbed(nn.Module):
     """phi_T(t) + phi_H(h) + phi_W(w) for every token of a grid."""
 
-    def __init__(self, sizes: tuple[int, int, int], width: int, std: float = 0.02) -> None:
+    def __init__(self, sizes: tuple[int, int, int], dim: int, std: float = 0.02) -> None:
         super().__init__()
         self.std = std
-        self.time = nn.Parameter(torch.empty(sizes[0], width))
-        self.height = nn.Parameter(torch.empty(sizes[1], width))
-        self.width = nn.Parameter(torch.empty(sizes[2], width))
+        self.time = nn.Parameter(torch.empty(sizes[0], dim))
+        self.height = nn.Parameter(torch.empty(sizes[1], dim))
+        self.width = nn.Parameter(torch.empty(sizes[2], dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -26,7 +26,11 @@ class FactorisedPositions(nn.Module):
             nn.init.normal_(table, std=self.std)
 
     def forward(self, grid: tuple[int, int, int]) -> Tensor:
-        """Positions [N, D] of a grid of (T, H, W) tokens, in float32 where the tables are."""
+        """Return the embeddings [N, D] of a grid of (T, H, W) tokens, in the dtype of the tables.
+
+        Raises:
+            ValueError: the grid is larger than a table.
+        """
         tables = {"T": self.time, "H": self.height, "W": self.width}
         for (axis, table), size in zip(tables.items(), grid, strict=True):
             if size > table.shape[0]:
@@ -36,15 +40,15 @@ class FactorisedPositions(nn.Module):
 
 
 def expand_table(table_ND: Tensor, size: int, mode: Literal["interpolate", "pad"] = "interpolate") -> Tensor:
-    """A position table for more positions than it was trained with, between stages.
+    """Return a position table for more positions than it was trained with, [size, D].
 
     Args:
-        mode: "interpolate" stretches the table linearly, so that the first and last positions keep
-            their vectors (for a finer grid over the same picture); "pad" keeps all vectors and fills
-            the new places with the last one (for a longer axis at the same spacing).
+        mode: "interpolate" stretches the table linearly, so that the first and last positions keep their
+            vectors (for a finer grid over the same image); "pad" keeps all vectors and repeats the last one
+            (for a longer axis at the same spacing).
 
-    Returns:
-        [size, D], float32 arithmetic in the table's own dtype.
+    Raises:
+        ValueError: `size` is below that of the table.
     """
     num_old = table_ND.shape[0]
     if size < num_old:

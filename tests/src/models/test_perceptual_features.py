@@ -11,7 +11,7 @@ from src.core.errors import UserError
 from src.losses.perceptual import PerceptualLoss
 from src.models.config import PerceptualFeaturesConfig
 from src.models.perceptual_features import TAPS, Taps, build
-from src.training import loggers
+from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.modules.tae import TAEModule
 from src.training.modules.tae_config import TAELossConfig
 from src.training.trainer import fit
@@ -76,7 +76,7 @@ def test_the_term_trains_and_is_logged_under_its_name(tmp_path: Path) -> None:
         plain.tae_config, TAELossConfig(perceptual=1.0), config, features=PerceptualLoss(taps, name="toy")
     )
     fit(module, ToyFilms(2), config, tmp_path)
-    line = loggers.read(tmp_path / loggers.METRICS)[-1]
+    line = read_metrics(tmp_path / METRICS_FILE)[-1]
     assert line["perceptual/toy"] > 0
     assert line["loss"] == pytest.approx(line["reconstruction"] + line["perceptual/toy"], rel=1e-3)
     assert not any("features" in name for name in module.state_dict())

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from src.runs.tae import check_image
 
 from src.core.errors import UserError
+from src.experiments.tae import check_image_autoencoder
 from src.models.tae.config import TAEConfig
 from src.models.tae.diffusers import config_of, from_diffusers
 from src.models.tae.model import TAE
@@ -156,7 +156,7 @@ def test_config_json_is_compared(
     path = tmp_path / "image.safetensors"
     save_file({"any": torch.zeros(1)}, path)
     if message is None:
-        check_image(path, small(**model))
+        check_image_autoencoder(path, small(**model))
         return
     with pytest.raises(UserError, match=message):
-        check_image(path, small(**model))
+        check_image_autoencoder(path, small(**model))

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from src.runs.tae import Config
 
 from src.core import config
 from src.flow.noise import torch_generator
 from src.models.tae.config import TAEConfig
 from src.models.tae.model import TAE
+from src.runs.config import TAERunConfig
 
 SMALL = dict(widths=(8, 16, 16, 24), blocks=1, norm_groups=4, latent_channels=4)
 TINY = dict(
@@ -275,7 +275,9 @@ def test_impossible_configs_are_refused(kwargs, message):
 
 def test_paper_widths():
     """The production structure, on the meta device: SD3.5-like encoder and decoder plus temporal layers."""
-    shipped = config.load(Config, Path(__file__).resolve().parents[4] / "configs" / "paper" / "tae.yaml")
+    shipped = config.load(
+        TAERunConfig, Path(__file__).resolve().parents[4] / "configs" / "paper" / "tae.yaml"
+    )
     with torch.device("meta"):
         model, image = TAE(shipped.model), TAE(TAEConfig(structure="frame", temporal_down=(1, 1, 1)))
     assert (shipped.model.temporal_factor, shipped.model.spatial_factor) == (8, 8)

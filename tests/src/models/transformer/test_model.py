@@ -1,9 +1,10 @@
-"""The media transformer as a whole: size, start, conditions, caches, checkpointing, precision."""
+"""The media transformer: size, initialization, conditioning, caches, checkpointing, precision, adapters."""
 
 import dataclasses
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from src.flow.noise import torch_generator
@@ -17,11 +18,11 @@ TINY = TransformerConfig(
 PAPER_30B = TransformerConfig(width=6144, layers=48, heads=48, ffn=16384, context_dim=6144)
 
 
-def build(config=TINY, *, seed=0, awake=True):
-    """A small model; `awake` opens what starts at zero, so that every path carries signal."""
+def build(config=TINY, *, seed=0, zero_init=False):
+    """A small model; parameters at zero get random values, unless `zero_init`, so every path carries signal."""
     torch.manual_seed(seed)
     model = MediaTransformer(config)
-    if awake:
+    if not zero_init:
         with torch.no_grad():
             for parameter in model.parameters():
                 if not parameter.any():
@@ -57,8 +58,8 @@ def test_smaller_sizes(width, layers, heads, ffn, billions):
     assert sum(p.numel() for p in model.blocks.parameters()) == pytest.approx(billions * 1e9, rel=0.01)
 
 
-def test_velocity_is_zero_and_gates_are_closed_at_first():
-    model = build(awake=False)
+def test_initial_velocity_is_zero_and_gates_are_closed():
+    model = build(zero_init=True)
     x, t, context, mask = inputs()
     assert not model(x, t, context, mask).any()
     modulation, _ = model.time(t)
@@ -66,8 +67,8 @@ def test_velocity_is_zero_and_gates_are_closed_at_first():
     assert torch.equal(model.blocks[0](tokens, modulation, context, mask, None), tokens)
 
 
-def test_gates_may_start_open():
-    model = build(dataclasses.replace(TINY, initial_gate=0.5), awake=False)
+def test_initial_gate():
+    model = build(dataclasses.replace(TINY, initial_gate=0.5), zero_init=True)
     expected = torch.tensor([0, 0, 0.5, 0, 0, 0.5])[:, None].expand(6, 32)
     for block in model.blocks:
         assert torch.equal(block.modulation.table_KD, expected)
@@ -76,7 +77,7 @@ def test_gates_may_start_open():
 @pytest.mark.parametrize(
     "variant", [{}, {"norm": "layer", "ffn_kind": "gelu", "bias": True}, {"ffn_kind": "silu"}]
 )
-def test_shape_any_length_and_every_parameter_learns(variant):
+def test_output_shape_and_gradients_of_every_parameter(variant):
     model = build(dataclasses.replace(TINY, **variant))
     for frames in (1, 3):
         x, t, context, mask = inputs(frames=frames)
@@ -94,13 +95,11 @@ def test_conditions_change_the_velocity():
     out = model(x, t, context, mask)
     assert not torch.allclose(model(x, t.flip(0), context, mask), out, atol=1e-4)
     assert not torch.allclose(model(x, t, context.flip(0), mask), out, atol=1e-4)
-    assert not torch.allclose(
-        model(x.flip(2), t, context, mask).flip(2), out, atol=1e-4
-    )  # knows time's arrow
+    assert not torch.allclose(model(x.flip(2), t, context, mask).flip(2), out, atol=1e-4)
     assert not torch.allclose(model(x.flip(4), t, context, mask).flip(4), out, atol=1e-4)
 
 
-def test_masked_text_is_not_read():
+def test_masked_text_has_no_effect():
     model = build()
     x, t, context, mask = inputs()
     changed = context.clone()
@@ -109,7 +108,7 @@ def test_masked_text_is_not_read():
     assert not torch.allclose(model(x, t, changed), model(x, t, context), atol=1e-4)
 
 
-def test_samples_of_a_batch_do_not_mix():
+def test_samples_of_a_batch_are_independent():
     model = build()
     x, t, context, mask = inputs()
     out = model(x, t, context, mask)
@@ -122,16 +121,16 @@ def test_batch_of_two_equals_two_accumulated():
     model = build()
     x, t, context, mask = inputs()
     model(x, t, context, mask).square().mean().backward()
-    whole = [p.grad.clone() for p in model.parameters()]
+    full = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
     for i in range(2):
         one = slice(i, i + 1)
         (model(x[one], t[one], context[one], mask[one]).square().mean() / 2).backward()
-    for parameter, gradient in zip(model.parameters(), whole, strict=True):
+    for parameter, gradient in zip(model.parameters(), full, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_cached_text_gives_the_same():
+def test_cached_context_gives_the_same_bits():
     model = build()
     x, t, context, mask = inputs()
     cache = model.cache_context(context, mask)
@@ -139,7 +138,7 @@ def test_cached_text_gives_the_same():
 
 
 @pytest.mark.parametrize("num_blocks", [1, 3])
-def test_checkpointing_changes_no_bit(num_blocks):
+def test_checkpointing_gives_the_same_bits(num_blocks):
     x, t, context, mask = inputs()
     gradients = []
     for checkpointed in (0, num_blocks):
@@ -162,7 +161,7 @@ def test_checkpointing_saves_memory():
     assert saved[1] < saved[0] / 3
 
 
-def test_bfloat16_stays_close_and_keeps_time_and_positions_exact():
+def test_autocast_keeps_time_and_positions_in_float32():
     model = build()
     x, t, context, mask = inputs()
     exact = model(x, t, context, mask)
@@ -183,7 +182,7 @@ def test_all_parameters_in_bfloat16():
     assert model(x.bfloat16(), t, context.bfloat16(), mask).dtype == torch.bfloat16
 
 
-def test_positions_at_every_layer_or_the_first():
+def test_position_embeddings_at_every_block_or_the_first():
     x, t, context, mask = inputs()
     every = build()
     first = build(dataclasses.replace(TINY, positions="first"))
@@ -196,7 +195,7 @@ def test_positions_at_every_layer_or_the_first():
     torch.testing.assert_close(every(x, t, context, mask), first(x, t, context, mask))
 
 
-def test_meta_model_starts_like_an_eager_one():
+def test_model_built_on_meta_initializes_like_an_eager_one():
     def reset(model):
         torch.manual_seed(3)
         for module in model.modules():
@@ -216,7 +215,7 @@ def test_meta_model_starts_like_an_eager_one():
         assert torch.equal(a, b), name
 
 
-def test_bad_latents_are_named():
+def test_errors_for_invalid_latents():
     model = build()
     x, t, context, mask = inputs(frames=6)
     with pytest.raises(ValueError, match=r"max_positions\[T\] is 4, the latent needs 6"):
@@ -236,6 +235,84 @@ def test_bad_latents_are_named():
         {"time_dim": 3},
     ],
 )
-def test_bad_config(bad):
+def test_errors_for_invalid_configs(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         dataclasses.replace(TINY, **bad)
+
+
+def test_inputs_of_fused_layers_are_not_saved_for_the_backward_pass():
+    """Floats saved per token by a block with ffn = 2 hidden sizes: 15 hidden sizes; 27 with plain autograd."""
+    saved_floats = []
+    for layers in (2, 4):
+        saved = {}
+        model = build(dataclasses.replace(TINY, layers=layers, max_positions=(4, 8, 8)))
+        video, text = torch.randn(1, 4, 4, 16, 16), torch.randn(1, 6, 24)
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, saved=saved: saved.setdefault(x.untyped_storage().data_ptr(), x), lambda x: x
+        ):
+            model(video, torch.tensor([0.5]), text)
+        own = {p.data_ptr() for p in model.parameters()}
+        saved_floats.append(sum(x.untyped_storage().nbytes() // 4 for q, x in saved.items() if q not in own))
+    assert (saved_floats[1] - saved_floats[0]) / 2 / 256 / TINY.width < 15.5
+
+
+class LoRALinear(nn.Module):
+    """A wrapped linear layer plus a trainable low-rank product, as LoRA libraries insert it."""
+
+    def __init__(self, base, rank=2):
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.down = nn.Linear(base.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, base.out_features, bias=False)
+
+    def forward(self, x):
+        assert type(x) is torch.Tensor
+        return self.base(x) + self.up(self.down(x))
+
+
+def linear_layers(model):
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+
+
+@pytest.mark.parametrize("variant", [{}, {"ffn_kind": "gelu", "norm": "layer"}])
+@pytest.mark.parametrize("packed", [False, True])
+def test_hooks_and_lora_on_every_linear_layer(variant, packed):
+    """Each hook sees the tensors of its layer, values are unchanged, and a step trains every adapter."""
+    model = build(dataclasses.replace(TINY, known_channels=2, **variant)).requires_grad_(False)
+    x, t, context, mask = inputs()
+    cond = torch.randn(2, 2, 2, 4, 8, generator=torch_generator(1, "test.transformer"))
+
+    def run():
+        if packed:
+            return torch.stack(model.forward_packed(list(x), t, context, mask))
+        return model(x, t, context, mask, cond)
+
+    expected = run()
+    names = [name for name in linear_layers(model) if not (packed and name == "known_in")]
+    calls = dict.fromkeys(names, 0)
+    for name in names:
+        layer = model.get_submodule(name)
+
+        def count(module, args, output, name=name):
+            assert type(args[0]) is type(output) is torch.Tensor
+            calls[name] += 1
+
+        layer.register_forward_hook(count)
+        parent, _, child = name.rpartition(".")
+        adapter = LoRALinear(layer)
+        nn.init.zeros_(adapter.up.weight)
+        setattr(model.get_submodule(parent), child, adapter)
+    torch.testing.assert_close(run(), expected)
+    assert set(calls.values()) == {1}
+    adapters = [module for module in model.modules() if isinstance(module, LoRALinear)]
+    assert len(adapters) == len(names)
+    for adapter in adapters:
+        nn.init.normal_(adapter.up.weight, std=0.1)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    before = [p.clone() for p in trainable]
+    optimizer = torch.optim.SGD(trainable, lr=0.1)
+    run().square().mean().backward()
+    optimizer.step()
+    assert len(trainable) == 2 * len(names)
+    assert all(p.grad.abs().sum() > 0 for p in trainable)
+    assert not any(torch.equal(a, b) for a, b in zip(before, trainable, strict=True))

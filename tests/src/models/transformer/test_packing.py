@@ -1,4 +1,4 @@
-"""Films of mixed sizes packed without padding: the same as one by one, forward and backward."""
+"""Videos of mixed sizes packed without padding: the same as one by one, forward and backward."""
 
 import dataclasses
 import sys
@@ -10,34 +10,34 @@ import pytest
 import torch
 
 from src.flow.noise import torch_generator
-from src.models.nn import attention
-from src.models.nn.attention import attend, attend_packed
+from src.models.nn.attention import BACKENDS, attention, varlen_attention
+from src.models.nn.config import AttentionBackend
 from tests.src.models.transformer.test_model import TINY, build
 
 SIZES = ((1, 4, 4), (2, 4, 8), (3, 2, 4), (1, 8, 8))
 
 
-def mixed():
+def mixed_inputs():
     g = torch_generator(0, "test.packing")
-    films = [torch.randn(4, *size, generator=g) for size in SIZES]
+    videos = [torch.randn(4, *size, generator=g) for size in SIZES]
     mask = torch.ones(4, 6, dtype=torch.bool)
     mask[0, 2:], mask[2, 1:] = False, False
-    return films, torch.rand(4, generator=g), torch.randn(4, 6, 24, generator=g), mask
+    return videos, torch.rand(4, generator=g), torch.randn(4, 6, 24, generator=g), mask
 
 
 @pytest.mark.parametrize("backend", ["sdpa", "matmul", "chunked"])
 @pytest.mark.parametrize("change", [{}, {"positions": "first"}, {"num_checkpointed_blocks": 2}])
-def test_packed_films_are_those_one_by_one(backend, change):
+def test_packed_videos_equal_separate_ones(backend, change):
     model = build(dataclasses.replace(TINY, attention=backend, **change))
-    films, t, context, mask = mixed()
-    packed = model(films, t, context, mask)
-    assert [p.shape for p in packed] == [f.shape for f in films]
+    videos, t, context, mask = mixed_inputs()
+    packed = model.forward_packed(videos, t, context, mask)
+    assert [p.shape for p in packed] == [f.shape for f in videos]
     sum(p.square().sum() for p in packed).backward()
     gradients = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
     alone = [
-        model(film[None], t[i : i + 1], context[i : i + 1], mask[i : i + 1])[0]
-        for i, film in enumerate(films)
+        model(video[None], t[i : i + 1], context[i : i + 1], mask[i : i + 1])[0]
+        for i, video in enumerate(videos)
     ]
     sum(a.square().sum() for a in alone).backward()
     for a, b in zip(packed, alone, strict=True):
@@ -46,28 +46,28 @@ def test_packed_films_are_those_one_by_one(backend, change):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-2)
 
 
-def test_without_a_mask_all_text_is_read():
+def test_without_a_mask_all_text_is_attended_to():
     model = build()
-    films, t, context, _ = mixed()
-    packed = model(films, t, context)
+    videos, t, context, _ = mixed_inputs()
+    packed = model.forward_packed(videos, t, context)
     torch.testing.assert_close(
-        packed[1], model(films[1][None], t[1:2], context[1:2])[0], rtol=1e-4, atol=1e-4
+        packed[1], model(videos[1][None], t[1:2], context[1:2])[0], rtol=1e-4, atol=1e-4
     )
 
 
-def test_packing_computes_no_more_tokens_than_there_are():
+def test_packing_computes_no_padding():
     seen = []
     model = build()
-    model.blocks[0].ffn.register_forward_pre_hook(lambda m, args: seen.append(args[0].x.shape))
-    films, t, context, mask = mixed()
-    model(films, t, context, mask)
-    assert seen == [(1, sum(f[0].numel() // 4 for f in films), 32)]
+    model.blocks[0].ffn.register_forward_pre_hook(lambda m, args: seen.append(args[0].shape))
+    videos, t, context, mask = mixed_inputs()
+    model.forward_packed(videos, t, context, mask)
+    assert seen == [(1, sum(f[0].numel() // 4 for f in videos), 32)]
 
 
 def test_attention_is_block_diagonal():
     g = torch_generator(0, "test.packing")
     q, k, v = torch.randn(9, 2, 4, generator=g), *torch.randn(2, 7, 2, 4, generator=g)
-    out = attend_packed(q, k, v, (4, 5), (3, 4))
+    out = varlen_attention(q, k, v, (4, 5), (3, 4))
     mask = torch.zeros(9, 7, dtype=torch.bool)
     mask[:4, :3], mask[4:, 3:] = True, True
     logits = torch.einsum("nhd,shd->hns", q, k) / 2
@@ -75,7 +75,7 @@ def test_attention_is_block_diagonal():
     torch.testing.assert_close(out, torch.einsum("hns,shd->nhd", weights, v))
 
 
-def test_flash_gets_the_lengths(monkeypatch):
+def test_flash_receives_the_lengths(monkeypatch):
     """Stands in for the kernel, with its documented arguments; the real one needs a GPU."""
 
     def varlen(q, k, v, *, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k):
@@ -84,7 +84,7 @@ def test_flash_gets_the_lengths(monkeypatch):
         cuts = zip(cu_seqlens_q.tolist(), cu_seqlens_k.tolist(), strict=True)
         pairs = list(cuts)
         return torch.cat(
-            [attend(q[None, a:c], k[None, b:d], v[None, b:d])[0] for (a, b), (c, d) in pairwise(pairs)]
+            [attention(q[None, a:c], k[None, b:d], v[None, b:d])[0] for (a, b), (c, d) in pairwise(pairs)]
         )
 
     fake = types.SimpleNamespace(flash_attn_varlen_func=varlen)
@@ -93,18 +93,18 @@ def test_flash_gets_the_lengths(monkeypatch):
     q, k, v = torch.randn(9, 2, 4, generator=g), *torch.randn(2, 7, 2, 4, generator=g)
     sizes = ((4, 5), (3, 4))
     torch.testing.assert_close(
-        attend_packed(q, k, v, *sizes, backend="flash"), attend_packed(q, k, v, *sizes)
+        varlen_attention(q, k, v, *sizes, backend="flash"), varlen_attention(q, k, v, *sizes)
     )
     monkeypatch.setitem(sys.modules, "flash_attn", None)
     with pytest.raises(ValueError, match="extra `flash`"):
-        attend_packed(q, k, v, *sizes, backend="flash")
-    assert set(attention.BACKENDS) == set(get_args(attention.Backend))
+        varlen_attention(q, k, v, *sizes, backend="flash")
+    assert set(BACKENDS) == set(get_args(AttentionBackend))
 
 
 @pytest.mark.gpu
-def test_the_real_kernel_packs_alike():
+def test_flash_kernel_equals_separate_samples():
     pytest.importorskip("flash_attn")
     q, k, v = torch.randn(3, 9, 2, 32, device="cuda", dtype=torch.bfloat16)
     sizes = ((4, 5), (4, 5))
-    ours = attend_packed(q, k, v, *sizes, backend="flash")
-    torch.testing.assert_close(ours, attend_packed(q, k, v, *sizes), rtol=2e-2, atol=2e-2)
+    ours = varlen_attention(q, k, v, *sizes, backend="flash")
+    torch.testing.assert_close(ours, varlen_attention(q, k, v, *sizes), rtol=2e-2, atol=2e-2)
