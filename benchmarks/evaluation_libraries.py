@@ -27,7 +27,7 @@ class Passed(nn.Module):
 def frechet_ours(x: Features, y: Features) -> Values:
     from eval.distribution.frechet import Moments, frechet_distance
 
-    return {"distance": frechet_distance(Moments.of(x), Moments.of(y))}
+    return {"distance": frechet_distance(Moments.from_features(x), Moments.from_features(y))}
 
 
 def frechet_cleanfid(x: Features, y: Features) -> Values:

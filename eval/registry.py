@@ -1,4 +1,7 @@
-"""The metrics by name, the suites that gather them, and how they are made from a config."""
+"""Metrics and backbones by name, and their construction from a config.
+
+`eval.catalog` holds the same names with a line of help each; a test compares the two.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,73 +10,60 @@ from typing import Any
 
 import numpy as np
 
-from eval.alignment.ocr import RenderedText
-from eval.alignment.onsets import BounceSound, ReferenceOnsets
+from eval.alignment.ocr import OCRMetric
+from eval.alignment.onsets import BounceOnsets, ReferenceOnsets
 from eval.backbones.aisfx import Aisfx
 from eval.backbones.cache import FeatureCache
-from eval.backbones.efficientnet_lite import EffLite0, EffLite0Clip
+from eval.backbones.config import UserProgramConfig
+from eval.backbones.efficientnet_lite import EfficientNetLite0, EfficientNetLite0Clip
 from eval.backbones.extractor import Extractor, Rows
-from eval.backbones.user_program import LocalConfig, LocalExtractor
-from eval.bounce_checker.audio import BounceHearing
+from eval.backbones.user_program import UserProgram
+from eval.bounce_checker.audio import BounceAudioMetric
 from eval.bounce_checker.identity import BounceIdentity
 from eval.bounce_checker.metric import BounceMetric
+from eval.catalog import expand_metrics
 from eval.core.results import Item, Measurement, Metric, Score
-from eval.distribution.inception_score import paired_divergence, softmax
-from eval.network_registry import NETWORK_BACKBONES, NETWORKED, Setup
+from eval.distribution.inception_score import paired_kl, softmax
+from eval.network_registry import NETWORK_BACKBONES, NETWORK_METRICS, NetworkFactory
 from eval.quality.consistency import Consistency
 from eval.quality.dynamics import BlockMotion
 from eval.quality.fidelity import Fidelity
 from eval.quality.loudness import Loudness
-from eval.quality.low_level import Frames
+from eval.quality.low_level import LowLevelQuality
 from eval.quality.niqe import Niqe
 from eval.quality.pitch import Pitch
-from eval.quality.spectral import SoundFidelity, Speech
-from eval.quality.speech_detection import SpeechShare
+from eval.quality.spectral import AudioFidelity, Speech
+from eval.quality.speech_detection import SpeechFraction
 from eval.quality.vmaf import Vmaf
 
 METRICS: dict[str, Callable[[], Metric]] = {
     "bounce": BounceMetric,
-    "bounce_sound": BounceSound,
-    "bounce_hearing": BounceHearing,
+    "bounce_sound": BounceOnsets,
+    "bounce_hearing": BounceAudioMetric,
     "bounce_identity": BounceIdentity,
-    "frames": Frames,
+    "frames": LowLevelQuality,
     "block_motion": BlockMotion,
     "fidelity": Fidelity,
     "vmaf": Vmaf,
     "niqe": Niqe,
     "sound": Loudness,
-    "sound_fidelity": SoundFidelity,
+    "sound_fidelity": AudioFidelity,
     "speech": Speech,
     "onsets": ReferenceOnsets,
-    "speech_silero": SpeechShare,
+    "speech_silero": SpeechFraction,
     "f0_crepe": Pitch,
-    "ocr_rapidocr": RenderedText,
+    "ocr_rapidocr": OCRMetric,
 }
-SUITES: dict[str, tuple[str, ...]] = {
-    "bounce_av": ("bounce", "bounce_sound", "bounce_hearing", "frames", "sound"),
-    "video": ("frames", "consistency"),
-    "vbench": (
-        *("subject_consistency", "background_consistency", "frames", "motion_smoothness"),
-        *("dynamic_degree", "aesthetic", "imaging", "viclip"),
-    ),
-    "edit": ("edit_clip", "edit_viclip", "structure"),
-    "codec": ("fidelity", "frames"),
-    "audio": ("sound",),
-    "audio_codec": ("sound_fidelity", "sound"),
-    "video_to_audio": ("onsets", "sound"),
-}
-PER_BACKBONE = ("consistency", "kl")
-KNOWN = (*METRICS, *PER_BACKBONE, *NETWORKED)
 BACKBONES: dict[str, Callable[[], Extractor]] = {
-    "efflite0": EffLite0,
-    "efflite0_clip": EffLite0Clip,
+    "efflite0": EfficientNetLite0,
+    "efflite0_clip": EfficientNetLite0Clip,
     "aisfx": Aisfx,
 }
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """Fills the cache for what is computed over whole sets; per sample it only says that it worked."""
+    """Fills the cache for metrics of sets; for a sample it only records that extraction succeeded."""
 
     extractor: Extractor
     cache: FeatureCache
@@ -86,96 +76,90 @@ class Extraction:
     def describe(self) -> dict[str, Any]:
         return self.extractor.describe()
 
-    def stored(self, key: str) -> Rows:
-        """The rows of a sample whose record's detail has this key of `features`."""
-        return self.cache.stored(self.extractor, key)
+    def load(self, key: str) -> Rows:
+        """Return the rows of a sample by the key `features` of its record's detail."""
+        return self.cache.load(self.extractor, key)
 
     def measure(self, item: Item) -> Measurement:
-        key, rows = self.cache.keyed(self.extractor, media_path(self.extractor, item))
+        key, rows = self.cache.rows_with_key(self.extractor, media_path(self.extractor, item))
         return Measurement({}, {"rows": len(rows["features"]), "features": key})
 
 
-class Divergence:
-    """KL(reference || made) of a classifier's mean probabilities: does it hear or see the same things?"""
+class PairedKL:
+    """KL(reference || generated) of a classifier's mean probabilities over the rows of a sample."""
 
     def __init__(self, extractor: Extractor, cache: FeatureCache) -> None:
         self.extractor, self.cache = extractor, cache
         self.name = f"kl_{extractor.name}"
-        self.scores = {self.name: Score(-1, "nats", "softmax, mean over rows, made kept from 0 by 1e-6")}
+        self.scores = {
+            self.name: Score(-1, "nats", "softmax, mean over rows; 1e-6 added to the generated probabilities")
+        }
 
     def describe(self) -> dict[str, Any]:
         return {**self.extractor.describe(), "reference": "the sample's own"}
 
     def measure(self, item: Item) -> Measurement:
-        made, real = (
-            self._probabilities(path) for path in (media_path(self.extractor, item), item.path("reference"))
-        )
-        return Measurement({self.name: float(paired_divergence(real, made)[0])})
+        generated = self._probabilities(media_path(self.extractor, item))
+        reference = self._probabilities(item.path("reference"))
+        return Measurement({self.name: float(paired_kl(reference, generated)[0])})
 
     def _probabilities(self, path: Path) -> np.ndarray:
         rows = self.cache.rows(self.extractor, path)
         if "logits" not in rows:
-            raise ValueError(f"{self.extractor.name} is no classifier, it has no KL divergence")
+            raise ValueError(f"{self.extractor.name} is not a classifier: KL divergence needs its logits")
         return softmax(rows["logits"]).mean(0, keepdims=True)
 
 
 def media_path(extractor: Extractor, item: Item) -> Path:
-    """The file that an extractor reads of a sample."""
+    """Return the file of a sample that an extractor reads."""
     if extractor.media == "sound":
-        return item.sound_path
+        return item.audio_path
     return item.path("image" if item.sample.video is None and item.sample.image else "video")
 
 
-def extractors(backbones: Iterable[str], local: dict[str, LocalConfig], setup: Setup) -> list[Extractor]:
-    """Backbones by name: those that arrive in packages, those by role, and the user's own."""
-    made: list[Extractor] = []
+def build_extractors(
+    backbones: Iterable[str], local: dict[str, UserProgramConfig], factory: NetworkFactory
+) -> list[Extractor]:
+    """Construct backbones by name: those in Python packages, those given by role, and the user's own.
+
+    Raises:
+        ValueError: a name is unknown or taken, a package is missing, or a checksum is wrong.
+    """
+    extractors: list[Extractor] = []
     known = (*BACKBONES, *NETWORK_BACKBONES)
     for name in dict.fromkeys((*backbones, *local)):
         if (name in known) == (name in local):
-            why = "is built in, give yours another name" if name in known else "is unknown"
+            why = "is built in, choose another name" if name in known else "is unknown"
             raise ValueError(f"backbones: {name!r} {why}; built in: {', '.join(known)}")
         if name in local:
-            made.append(LocalExtractor(name, local[name]))
+            extractors.append(UserProgram(name, local[name]))
         else:
-            made.append(BACKBONES[name]() if name in BACKBONES else NETWORK_BACKBONES[name](setup, name))
-    for each in made:
-        each.describe()  # missing packages and wrong checksums are told before any film is read
-    return made
-
-
-def expand(names: Iterable[str]) -> tuple[str, ...]:
-    """Suites replaced by their metrics, each metric once.
-
-    Raises:
-        ValueError: for a name that is neither.
-    """
-    expanded = [part for name in names for part in SUITES.get(name, (name,))]
-    for name in expanded:
-        if name not in KNOWN:
-            raise ValueError(
-                f"metrics: expected some of {', '.join(KNOWN)} or a suite of {', '.join(SUITES)}, got {name}"
+            extractors.append(
+                BACKBONES[name]() if name in BACKBONES else NETWORK_BACKBONES[name](factory, name)
             )
-    return tuple(dict.fromkeys(expanded))
+    for extractor in extractors:
+        extractor.describe()  # reports missing packages and wrong checksums before any media is read
+    return extractors
 
 
-def build(names: Iterable[str], backbones: list[Extractor], setup: Setup) -> list[Metric]:
-    """Metrics of single samples; those over features once for every backbone they can use.
+def build_metrics(names: Iterable[str], backbones: list[Extractor], factory: NetworkFactory) -> list[Metric]:
+    """Construct metrics of single samples; those over features once for every backbone they can use.
 
     Raises:
-        ValueError: for a metric whose network or backbone is not given, before any film is read.
+        ValueError: a metric's network or backbone is not given; raised before any media is read.
     """
-    made: list[Metric] = []
-    for name in expand(names):
+    metrics: list[Metric] = []
+    for name in expand_metrics(names):
         if name in METRICS:
-            made.append(METRICS[name]())
+            metrics.append(METRICS[name]())
             continue
-        if name in NETWORKED:
-            made.append(NETWORKED[name](setup, name))
-            made[-1].describe()
+        if name in NETWORK_METRICS:
+            metrics.append(NETWORK_METRICS[name](factory, name))
+            metrics[-1].describe()
             continue
-        fitting = [each for each in backbones if name == "kl" or each.describe()["rows"] == "frames"]
-        if not fitting:
+        usable = [each for each in backbones if name == "kl" or each.describe()["rows"] == "frames"]
+        if not usable:
             raise ValueError(f"metrics: {name} needs a backbone, for example backbones=[efflite0]")
-        kind = {"consistency": Consistency, "kl": Divergence}[name]
-        made += [kind(extractor, setup.cache) for extractor in fitting]
-    return made
+        kind = {"consistency": Consistency, "kl": PairedKL}[name]
+        metrics += [kind(extractor, factory.cache) for extractor in usable]
+    return metrics

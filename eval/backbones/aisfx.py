@@ -1,7 +1,7 @@
-"""aisfx: embeddings of sound effects (CNN of 9 layers, 2022), whose weights arrive inside a package.
+"""aisfx: embeddings of sound effects (CNN of 9 layers, 2022), whose weights are part of a Python package.
 
-No VGGish, PANNs or CLAP; numbers made from it carry `aisfx` in their names. The package is read as files:
-importing it would want essentia and old versions of others (`pip install --no-deps aisfx`).
+It is not VGGish, PANNs or CLAP; its metrics carry `aisfx` in their names. The package's files are read
+without importing it, which would need essentia and old versions of others (`pip install --no-deps aisfx`).
 """
 
 import importlib.util
@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.backbones.extractor import Rows, checked_weights
-from eval.core.audio import read_sound
+from eval.backbones.extractor import Rows
+from eval.core.audio import read_audio
+from eval.core.checksums import verified_sha256
 
 if TYPE_CHECKING:
     import torch
 
 RATE, WINDOW, HOP, BANDS = 44_100, 2048, 1024, 96
 BLOCK, BLOCK_HOP = 100, 50  # frames of the spectrogram: 2.3 s, every 1.2 s
-LOG_MAX = 9.457798957824707  # the largest value in the training sets, by which all are divided
-HEAD = "ucsMixed"  # of the nine heads the one with 69 categories of the Universal Category System
+LOG_MAX = 9.457798957824707  # maximum over the training sets, by which inputs are divided
+HEAD = "ucsMixed"  # the one of nine heads that has the 69 categories of the Universal Category System
 
 
 class Aisfx:
-    """Windows of a sound: `features` [N, 512], `logits` [N, 69] of the head with the UCS categories."""
+    """Windows of audio: `features` [N, 512], `logits` [N, 69] over the UCS categories."""
 
     name = "aisfx"
     media, distance = "sound", "fad"
@@ -40,10 +41,10 @@ class Aisfx:
     def description(self) -> dict[str, Any]:
         return {
             "backbone": "aisfx X-Sequential-CE",
-            "weights_sha256": checked_weights(self.folder / "checkpoint.pth"),
+            "weights_sha256": verified_sha256(self.folder / "checkpoint.pth"),
             "preprocessing": f"mean of channels, {RATE} Hz (resample_poly), {BANDS} HTK mel bands of unit "
             f"sum, power, {WINDOW}/{HOP}, log10(1 + 1e4 x) / {LOG_MAX:.4f}; blocks of {BLOCK} frames, "
-            f"every {BLOCK_HOP}; what is shorter than one block is padded with silence",
+            f"every {BLOCK_HOP}; audio shorter than one block is padded with silence",
             "rows": f"windows of {BLOCK * HOP / RATE:.2f} s",
         }
 
@@ -59,7 +60,10 @@ class Aisfx:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        scalar = (np._core.multiarray.scalar, "numpy.core.multiarray.scalar")  # its name in NumPy 1
+        scalar = (
+            np._core.multiarray.scalar,
+            "numpy.core.multiarray.scalar",
+        )  # its name in NumPy 1, under which it was pickled
         allowed = [scalar, np.dtype, np.dtypes.Int64DType]
         with torch.serialization.safe_globals(allowed):
             weights, heads = torch.load(self.folder / "checkpoint.pth", map_location="cpu", weights_only=True)
@@ -68,7 +72,7 @@ class Aisfx:
         return model.eval()
 
     def extract(self, path: Path) -> Rows:
-        return self.rows(read_sound(path).at_rate(RATE).mono)
+        return self.rows(read_audio(path).resample(RATE).mono)
 
     def rows(self, mono_S: np.ndarray) -> Rows:
         import torch
@@ -80,15 +84,15 @@ class Aisfx:
 
 
 def spectrogram(mono_S: np.ndarray) -> np.ndarray:
-    """float32 [T, 96], about 0..1."""
+    """Return the scaled log mel spectrogram, float32 [T, 96], about 0..1."""
     padded = np.pad(mono_S.astype(np.float64), (WINDOW // 2, WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: len(mono_S) + 1 : HOP]
-    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)) ** 2  # the window is not normalised
+    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)) ** 2  # the window is not normalized
     return (np.log10(1 + 1e4 * power @ mel_bank().T) / LOG_MAX).astype(np.float32)
 
 
 def mel_bank() -> np.ndarray:
-    """[96, WINDOW / 2 + 1]: triangles on the HTK mel scale from 0 to 22,050 Hz, each of sum 1."""
+    """Return [96, WINDOW / 2 + 1]: triangular filters on the HTK mel scale, 0 to 22,050 Hz, each of sum 1."""
     top = 2595 * np.log10(1 + RATE / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, BANDS + 2) / 2595) - 1)
     hertz = np.linspace(0, RATE / 2, WINDOW // 2 + 1)
@@ -98,7 +102,7 @@ def mel_bank() -> np.ndarray:
 
 
 def blocks(frames_TF: np.ndarray) -> np.ndarray:
-    """[N, 100, 96]; the last block that is not full is dropped, save where it is the only one."""
+    """Return [N, 100, 96]; a last partial block is dropped unless it is the only one."""
     if len(frames_TF) < BLOCK:
         return np.pad(frames_TF, ((0, BLOCK - len(frames_TF)), (0, 0)))[None]
     starts = range(0, len(frames_TF) - BLOCK + 1, BLOCK_HOP)

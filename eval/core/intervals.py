@@ -1,4 +1,4 @@
-"""Intervals for means: bootstrap over samples or over groups of samples, and Wilson's for proportions."""
+"""Confidence intervals of means: bootstrap over samples or groups of samples; Wilson's for proportions."""
 
 import hashlib
 import math
@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
+Array = NDArray[np.float64]
 NUM_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its confidence interval, in the values' own unit.
+    """A mean with its confidence interval, in the unit of the values.
 
-    `num` values in `num_groups` groups; `method` says how the interval was made.
+    `num` values in `num_groups` groups; `method` names the method and its resamples.
     """
 
     mean: float
@@ -34,18 +36,18 @@ def bootstrap_interval(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap of the mean.
+    """Return the mean with its percentile bootstrap interval.
 
-    Whole groups (say the samples of one prompt) are drawn together when `groups` is given, since
-    treating them as independent makes intervals too short. Where all are of one group they are drawn one
-    by one: the interval is then about other samples of that prompt. The order of the values does not matter
-    beyond rounding, and the draw depends on `seed` and the number of groups only.
+    With `groups`, complete groups (say the samples of one prompt) are resampled together: treating their
+    members as independent makes intervals too short. If all values belong to one group they are resampled
+    one by one, and the interval describes other samples of that prompt. The order of the values matters
+    only by rounding; the draws depend only on `seed` and the number of groups.
 
-    Where all values are the same 0 or 1, resampling has nothing to vary and would claim certainty;
-    Wilson's interval is given then and `method` says so.
+    If all values are 0 or all are 1, every resample is equal and the interval would be empty; it is
+    Wilson's then, and `method` says so.
 
     Raises:
-        ValueError: for no values, or values that are not finite.
+        ValueError: there are no values, or some are not finite.
     """
     data = np.asarray(values, dtype=np.float64)
     if not len(data):
@@ -70,20 +72,20 @@ def bootstrap_interval(
 
 
 def wilson_bounds(successes: int, num: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927), both bounds within [0, 1]."""
+    """Return Wilson's score interval of a proportion (Wilson 1927); both bounds lie within [0, 1]."""
     if num <= 0 or not 0 <= successes <= num:
         raise ValueError(f"successes, num: expected 0 <= successes <= num > 0, got {successes}, {num}")
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    share = successes / num
-    centre = (share + z * z / (2 * num)) / (1 + z * z / num)
-    half = z / (1 + z * z / num) * math.sqrt(share * (1 - share) / num + z * z / (4 * num * num))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    fraction = successes / num
+    center = (fraction + z * z / (2 * num)) / (1 + z * z / num)
+    half = z / (1 + z * z / num) * math.sqrt(fraction * (1 - fraction) / num + z * z / (4 * num * num))
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def group_sums(data: np.ndarray, groups: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and sizes of what is drawn together: groups, or single values where all are of one group.
+    """Return sums and sizes of the resampling units: groups, or single values if there is only one group.
 
-    One group that is drawn whole never varies, and would claim certainty.
+    A single group as the unit would make all resamples equal and the interval empty.
     """
     if groups is None:
         return data, np.ones(len(data))

@@ -1,7 +1,7 @@
-"""The manifest: one JSON object per line, one line per sample. The only interface to generation.
+"""The manifest: one JSON object per line, one line per sample; the only interface to generation.
 
-Ids name samples, prompts never do (they may hold slashes, or more bytes than a file name may have).
-Media paths are relative to the manifest's own folder and may not leave it, so that a folder with its
+Samples are named by their ids, never by prompts (which may contain slashes or exceed the length of a file
+name). Media paths are relative to the manifest's folder and may not leave it, so that a folder with its
 manifest can be moved, archived and scored elsewhere.
 """
 
@@ -12,19 +12,21 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from src.core.atomic import atomic_write
+
 MEDIA_KEYS = ("video", "audio", "image", "reference", "source")
 TEXT_KEYS = ("source_caption", "output_caption", "rewritten")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One generated (or real) item.
+    """One generated (or real) sample.
 
-    `video`, `audio`, `image`: what is judged; `reference`: ground truth or the pictured individual;
-    `source`: what was edited or sounded. `source_caption`, `output_caption`: of an edit, what is seen
-    before and after it, where `prompt` is the instruction. `rewritten`: what the model read instead of
-    `prompt`. `facts`: the world's ground truth as plain JSON (see `data.bounce`), used only for judging.
-    `tags`: the slices that tables are cut by.
+    `video`, `audio`, `image`: the media to score; `reference`: ground truth, or an image of the subject to
+    keep; `source`: the video before an edit, or the video that audio was generated for. `source_caption`,
+    `output_caption`: of an edit, captions before and after it, where `prompt` is the instruction.
+    `rewritten`: the prompt given to the model instead of `prompt`. `facts`: the world's ground truth as
+    plain JSON (see `data.bounce`), used for scoring only. `tags`: slices that get table rows of their own.
     """
 
     id: str
@@ -50,13 +52,13 @@ def iter_manifest(path: str | Path, *, check_files: bool = True) -> Iterator[Sam
     """Read a manifest line by line, in constant memory except for the set of ids.
 
     Args:
-        path: a JSONL file. Empty lines are passed over.
-        check_files: also require that every named media file exists, in the folder even if it is a link.
+        path: a JSONL file. Empty lines are skipped.
+        check_files: also require that every named media file exists and that links stay in the folder.
 
     Raises:
-        ValueError: `PATH:LINE: what is wrong`, for a line that is not a JSON object, an unknown key,
-            a wrong type, a repeated (system, id), a path that climbs out of the folder or is missing.
-            Also when the file holds no sample at all.
+        ValueError: as `PATH:LINE: reason`, for a line that is not a JSON object, an unknown key, a wrong
+            type, a repeated (system, id), a path that is missing or leaves the folder; also for a manifest
+            without samples.
     """
     path = Path(path)
     if not path.is_file():
@@ -73,7 +75,7 @@ def iter_manifest(path: str | Path, *, check_files: bool = True) -> Iterator[Sam
                     raise ValueError(f"duplicate id {sample.id!r} (system {sample.system!r})")
                 for key in MEDIA_KEYS:
                     if (relative := getattr(sample, key)) is not None:
-                        check_words(relative, key)
+                        check_relative_path(relative, key)
                         if check_files:
                             resolve_media(root, relative, key)
             except ValueError as error:
@@ -85,66 +87,57 @@ def iter_manifest(path: str | Path, *, check_files: bool = True) -> Iterator[Sam
 
 
 def read_manifest(path: str | Path, *, check_files: bool = True) -> list[Sample]:
-    """All samples of a manifest; see `iter_manifest` for the errors."""
+    """Return all samples of a manifest; see `iter_manifest` for the errors."""
     return list(iter_manifest(path, check_files=check_files))
 
 
 def write_manifest(path: str | Path, samples: Iterable[Sample]) -> int:
-    """Write a manifest atomically (a half-written file never takes the name) and return its length.
+    """Write a manifest atomically and return its number of samples.
 
     Media paths must already be relative to the manifest's folder.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    count = 0
     seen: set[tuple[str, str]] = set()
-    try:
-        with partial.open("w", encoding="utf-8") as out:
-            for sample in samples:
-                if (sample.system, sample.id) in seen:
-                    raise ValueError(f"duplicate id {sample.id!r} (system {sample.system!r})")
-                for key in MEDIA_KEYS:
-                    if (relative := getattr(sample, key)) is not None:
-                        check_words(relative, key)
-                seen.add((sample.system, sample.id))
-                out.write(json.dumps(_plain(sample), ensure_ascii=False) + "\n")
-                count += 1
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as out:
+        for sample in samples:
+            if (sample.system, sample.id) in seen:
+                raise ValueError(f"duplicate id {sample.id!r} (system {sample.system!r})")
+            for key in MEDIA_KEYS:
+                if (relative := getattr(sample, key)) is not None:
+                    check_relative_path(relative, key)
+            seen.add((sample.system, sample.id))
+            out.write(json.dumps(_plain(sample), ensure_ascii=False) + "\n")
+    return len(seen)
 
 
 def resolve_media(root: Path, relative: str, key: str) -> Path:
-    """The absolute path of a sample's file, for whoever reads it; `root` is the manifest's resolved folder.
+    """Return the absolute path of a sample's file; `root` is the manifest's resolved folder.
 
     Raises:
-        ValueError: as `check_words`; for a path that leads out of `root` by links, or to nothing.
+        ValueError: as `check_relative_path`; also for a missing file, or links that lead out of `root`.
     """
-    check_words(relative, key)
+    check_relative_path(relative, key)
     full = (root / relative).resolve()
     if not full.is_relative_to(root):
-        raise ValueError(f"{key}: {relative!r} climbs out of the manifest's folder")
+        raise ValueError(f"{key}: {relative!r} leaves the manifest's folder")
     if not full.is_file():
         raise ValueError(f"{key}: no such file: {relative!r}")
     return full
 
 
-def check_words(relative: str, key: str) -> None:
-    """What can be said of a path without a look at the disk, as a manifest of a million lines is read.
+def check_relative_path(relative: str, key: str) -> None:
+    """Check a path without touching the disk, so that a manifest of a million lines is read quickly.
 
     Raises:
-        ValueError: for an empty or absolute path, or one that climbs out of the folder.
+        ValueError: the path is empty, absolute, or leaves the folder.
     """
     if not relative:
         raise ValueError(f"{key}: the path is empty")
     if os.path.isabs(relative):
         raise ValueError(f"{key}: must be relative to the manifest's folder, got {relative!r}")
     if "\0" in relative:
-        raise ValueError(f"{key}: the path holds a NUL byte")
+        raise ValueError(f"{key}: the path contains a NUL byte")
     if ".." in relative and os.path.normpath(relative).split(os.sep, 1)[0] == "..":
-        raise ValueError(f"{key}: {relative!r} climbs out of the manifest's folder")
+        raise ValueError(f"{key}: {relative!r} leaves the manifest's folder")
 
 
 def _parse(line: bytes) -> Sample:
@@ -183,7 +176,7 @@ def _parse(line: bytes) -> Sample:
 
 
 def _plain(sample: Sample) -> dict[str, Any]:
-    """The sample as JSON, without what is absent."""
+    """Return the sample as plain JSON without empty keys."""
     record = asdict(sample)
     record["tags"] = list(sample.tags)
     return {k: v for k, v in record.items() if k in ("id", "prompt") or v not in (None, "", [])}

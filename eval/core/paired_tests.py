@@ -1,4 +1,4 @@
-"""Two systems on the same samples: paired differences, a permutation test, Holm's correction."""
+"""Compare two systems on the same samples: paired differences, a permutation test, Holm's correction."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.core.draws import generator
-from eval.core.intervals import Interval, bootstrap_interval, group_sums
-from eval.distribution.feature_arrays import Array
+from eval.core.intervals import Array, Interval, bootstrap_interval, group_sums
 
 NUM_PERMUTATIONS = 10_000
 
 
 @dataclass(frozen=True)
 class Difference:
-    """B minus A on the samples that both have. `p` is two-sided, `p_holm` corrected over all scores."""
+    """Mean of B minus A over their common samples; `p` is two-sided, `p_holm` corrected over all scores."""
 
     metric: str
     score: str
@@ -26,10 +25,10 @@ class Difference:
 def permutation_p(
     differences: Sequence[float] | Array, groups: Sequence[Hashable] | None = None, *, seed: int = 0
 ) -> float:
-    """Two-sided p of "the sign of every difference is chance": signs of whole groups are flipped at random.
+    """Return the two-sided p value under random flips of the signs of groups of differences.
 
-    Never 0: the observed signs count among the draws (Phipson and Smyth 2010). All flips are tried
-    where there are at most 12 groups.
+    Up to 12 groups all flips are enumerated. Above, random flips are drawn and the observed one is counted
+    among them, so p is never 0 (Phipson and Smyth 2010).
     """
     sums, _ = group_sums(np.asarray(differences, np.float64), groups)
     num = len(sums)
@@ -37,17 +36,17 @@ def permutation_p(
     if num <= 12:
         signs = 1 - 2 * ((np.arange(2**num)[:, None] >> np.arange(num)) & 1)
         return float((np.abs(signs @ sums) >= observed * (1 - 1e-12)).mean())
-    rng, hits, left = generator(seed, "permutation", num), 0, NUM_PERMUTATIONS
-    while left:
-        count = min(left, max(1, 4_000_000 // num))
+    rng, hits, remaining = generator(seed, "permutation", num), 0, NUM_PERMUTATIONS
+    while remaining:
+        count = min(remaining, max(1, 4_000_000 // num))  # bounds the memory of the sign matrix
         signs = 1 - 2 * rng.integers(0, 2, (count, num))
         hits += int((np.abs(signs @ sums) >= observed * (1 - 1e-12)).sum())
-        left -= count
+        remaining -= count
     return (hits + 1) / (NUM_PERMUTATIONS + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrected p values in the same order (Holm 1979): the family's error rate holds without assumptions."""
+    """Return corrected p values in the same order (Holm 1979); needs no independence of the tests."""
     order = np.argsort(p_values, kind="stable")
     corrected, largest = np.empty(len(p_values)), 0.0
     for rank, index in enumerate(order):
@@ -63,17 +62,17 @@ Values = dict[tuple[str, str], dict[str, float]]
 def compare_systems(
     a: Values, b: Values, prompts: dict[str, str], *, seed: int = 0
 ) -> tuple[list[Difference], list[str]]:
-    """All scores that both systems have on common samples.
+    """Compare all scores that both systems have on common samples.
 
     Returns:
-        The differences, and notes on samples that only one of the two has.
+        The differences, and notes on samples that only one of the two systems has.
     """
     found, notes = [], []
     for metric, score in [key for key in a if key in b]:
         left, right = a[metric, score], b[metric, score]
         ids = [each for each in left if each in right]
         if missing := len(left) + len(right) - 2 * len(ids):
-            notes.append(f"{score} ({metric}): {missing} values have no partner and are left out")
+            notes.append(f"{score} ({metric}): {missing} values without a partner are left out")
         if not ids:
             continue
         differences = [right[each] - left[each] for each in ids]

@@ -1,4 +1,4 @@
-"""One result per sample and metric, and the summary of many: what was asked, used, dropped, found."""
+"""Results of metrics: one record per sample and metric, and the summary of all records."""
 
 import json
 from collections.abc import Iterable
@@ -7,17 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from eval.core.audio import Sound, read_sound
+from eval.core.audio import Audio, read_audio
 from eval.core.intervals import Interval, bootstrap_interval
 from eval.core.manifest import Sample, resolve_media
 from eval.core.video import Video, read_video
 
-EVERYTHING = "all"
+ALL = "all"  # the slice of all samples
+FRACTION = "share"  # unit of values in 0..1
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one metric says of one sample: `values` are averaged, `detail` explains them (plain JSON)."""
+    """Values of one metric for one sample: `values` are averaged, `detail` explains them (plain JSON)."""
 
     values: dict[str, float]
     detail: dict[str, Any] = field(default_factory=dict)
@@ -25,20 +26,17 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Score:
-    """What a value is: `better` is 1 where more is better, -1 where less is, 0 where neither is said."""
+    """Meaning of a value. `better`: 1 if higher is better, -1 if lower is, 0 if neither."""
 
     better: int
     unit: str = ""  # SHARE is shown in per cent
     text: str = ""
 
 
-SHARE = "share"
-
-
 class Item:
-    """A sample with its files, each decoded once and only if a metric asks for it.
+    """A sample with its media, each file decoded once and only if a metric needs it.
 
-    All raise ValueError, with the reason in one line, where there is no such file or it is unreadable.
+    All properties raise ValueError, in one line, if the sample names no such file or it is unreadable.
     """
 
     def __init__(self, sample: Sample, root: Path) -> None:
@@ -47,7 +45,7 @@ class Item:
     def path(self, key: str) -> Path:
         relative = getattr(self.sample, key)
         if relative is None:
-            raise ValueError(f"names no {key}")
+            raise ValueError(f"sample has no `{key}`")
         return resolve_media(self.root, relative, key)
 
     @cached_property
@@ -55,8 +53,8 @@ class Item:
         return read_video(self.path("video"))
 
     @cached_property
-    def picture(self) -> Video:
-        """The film, or the still picture of a sample that has no film."""
+    def video_or_image(self) -> Video:
+        """The video, or the still image of a sample without a video."""
         still = self.sample.video is None and self.sample.image is not None
         return read_video(self.path("image")) if still else self.video
 
@@ -65,37 +63,37 @@ class Item:
         return read_video(self.path("reference"))
 
     @cached_property
-    def sound_path(self) -> Path:
-        """The sound file, or the film whose sound track it is."""
+    def audio_path(self) -> Path:
+        """The audio file, or the video that contains the audio stream."""
         return self.path("video" if self.sample.audio is None and self.sample.video else "audio")
 
     @cached_property
-    def sound(self) -> Sound:
-        return read_sound(self.sound_path)
+    def audio(self) -> Audio:
+        return read_audio(self.audio_path)
 
     @cached_property
-    def reference_sound(self) -> Sound:
-        return read_sound(self.path("reference"))
+    def reference_audio(self) -> Audio:
+        return read_audio(self.path("reference"))
 
 
 class Metric(Protocol):
-    """A metric over single samples. `scores` says what its values are, in the order of the columns."""
+    """A metric of single samples. `scores` describes its values, in the order of the table's columns."""
 
     name: str
     scores: dict[str, Score]
 
     def describe(self) -> dict[str, Any]:
-        """What is measured and how: version, backbone and weights if any, preprocessing."""
+        """Return what is measured and how: version, backbone and weights if any, preprocessing."""
         ...
 
     def measure(self, item: Item) -> Measurement:
-        """Judge one sample. Raises ValueError, with the reason in one line, where that is impossible."""
+        """Score one sample. Raises ValueError, with the reason in one line, if that is impossible."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A line of results.jsonl. `dropped` holds the reason where there are no values."""
+    """A line of results.jsonl. `dropped` is the reason if there are no values."""
 
     id: str
     system: str
@@ -112,7 +110,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table: a system on a slice. `asked` counts dropped samples too, `used` does not."""
+    """A row of the table: a system on a slice. `asked` counts all samples, `used` those not dropped."""
 
     system: str
     metric: str
@@ -123,15 +121,15 @@ class Row:
     notes: tuple[str, ...] = ()
 
 
-class Tally:
-    """Collects records one by one and keeps only numbers, so that large sets stream through."""
+class Aggregator:
+    """Aggregates a stream of records; keeps only numbers, so that sets may be large."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str, str], list[tuple[str, dict[str, float] | None]]] = {}
         self.dropped: list[dict[str, str]] = []
 
     def add(self, record: Record) -> None:
-        for tag in (EVERYTHING, *dict.fromkeys(record.tags)):
+        for tag in (ALL, *dict.fromkeys(record.tags)):
             cell = self._groups.setdefault((record.system, record.metric, tag), [])
             cell.append((record.prompt, record.values))
         if record.dropped is not None:
@@ -139,23 +137,23 @@ class Tally:
             self.dropped.append({**entry, "reason": record.dropped})
 
     def rows(self, *, slices: Iterable[str] = (), seed: int = 0) -> list[Row]:
-        """Rows with 95 % intervals: the whole set first, then each slice, by system and metric.
+        """Return rows with 95 % intervals by system and metric: the full set first, then each slice.
 
         Args:
-            slices: tags to cut by; none means every tag that occurs.
-            seed: of the bootstrap. Samples that share a prompt are drawn together.
+            slices: tags that get rows; none means every tag that occurs.
+            seed: of the bootstrap. Samples that share a prompt are resampled together.
         """
         wanted = set(slices)
         rows = []
-        for system, metric, tag in sorted(self._groups, key=lambda k: (k[0], k[1], k[2] != EVERYTHING, k[2])):
-            if tag != EVERYTHING and wanted and tag not in wanted:
+        for system, metric, tag in sorted(self._groups, key=lambda k: (k[0], k[1], k[2] != ALL, k[2])):
+            if tag != ALL and wanted and tag not in wanted:
                 continue
             cell = self._groups[system, metric, tag]
-            used = [(prompt, values) for prompt, values in cell if values is not None]
-            names = dict.fromkeys(name for _, values in used for name in values)
+            scored = [(prompt, values) for prompt, values in cell if values is not None]
+            names = dict.fromkeys(name for _, values in scored for name in values)
             intervals = {}
             for name in names:
-                pairs = [(prompt, values[name]) for prompt, values in used if name in values]
+                pairs = [(prompt, values[name]) for prompt, values in scored if name in values]
                 prompts, numbers = zip(*pairs, strict=True)
                 intervals[name] = bootstrap_interval(numbers, prompts, seed=seed)
             rows.append(
@@ -164,7 +162,7 @@ class Tally:
                     metric=metric,
                     slice=tag,
                     asked=len(cell),
-                    used=len(used),
+                    used=len(scored),
                     intervals=intervals,
                 )
             )

@@ -1,4 +1,4 @@
-"""Media in and out through PyAV: films as uint8 arrays, H.264 files, still pictures.
+"""Read and write video through PyAV: uint8 arrays, H.264 files, still images.
 
 Legend: T frames, H height, W width, C = 3 channels (RGB, uint8, 0..255).
 """
@@ -14,23 +14,23 @@ import numpy as np
 
 
 class MediaError(ValueError):
-    """A file that cannot be judged; the message is one line: which file, what is wrong."""
+    """A media file that cannot be decoded; the message is one line that names the file and the reason."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """`frames_THWC` uint8 RGB; `fps` frames per second (0.0 for a still picture)."""
+    """`frames_THWC` uint8 RGB; `fps` frames per second (0.0 for a still image)."""
 
     frames_THWC: np.ndarray
     fps: float
 
 
 def read_video(path: str | Path, *, max_frames: int | None = None) -> Video:
-    """Decode a film or a picture (one frame, fps 0).
+    """Decode a video, or a still image (one frame, fps 0).
 
     Raises:
-        MediaError: for a file that is missing, unreadable, without a picture track, without frames,
-            whose frames change size, or that breaks off in the middle.
+        MediaError: the file is missing, unreadable, truncated, has no video stream or no frames, or its
+            frames change size.
     """
     path = Path(path)
     if not path.is_file():
@@ -43,9 +43,9 @@ def _decode(source: str | BinaryIO, name: str, max_frames: int | None) -> Video:
     try:
         with av.open(source, metadata_errors="replace") as container:
             if not container.streams.video:
-                raise MediaError(f"{name}: has no picture track")
+                raise MediaError(f"{name}: has no video stream")
             stream = container.streams.video[0]
-            stream.thread_type = "NONE"  # small films decode faster without threads, and repeatably
+            stream.thread_type = "NONE"  # faster for small videos, and repeatable
             rate = stream.average_rate or stream.guessed_rate
             for frame in container.decode(stream):
                 frames.append(frame.to_ndarray(format="rgb24"))
@@ -58,44 +58,43 @@ def _decode(source: str | BinaryIO, name: str, max_frames: int | None) -> Video:
     except (ValueError, OSError) as error:  # PyAV raises bare ValueErrors for odd containers
         raise error if isinstance(error, MediaError) else MediaError(f"{name}: {error}") from None
     if not frames:
-        raise MediaError(f"{name}: holds no frame")
+        raise MediaError(f"{name}: contains no frames")
     if len({frame.shape for frame in frames}) > 1:
-        raise MediaError(f"{name}: frames change size within the film")
+        raise MediaError(f"{name}: frames change size within the video")
     if not still and not rate:
-        raise MediaError(f"{name}: states no frame rate")
+        raise MediaError(f"{name}: has no frame rate")
     return Video(np.stack(frames), 0.0 if still else float(rate))
 
 
 def encode_video(target: str | BinaryIO, frames_THWC: np.ndarray, fps: float, *, crf: int = 18) -> None:
     """Encode H.264 in MP4 (libx264, preset medium, one thread).
 
-    The same frames give the same bytes; noise of 16 to 32 pixels a side was seen to differ now and then.
-
-    yuv420p where both sides are even, which every player reads; yuv444p for odd sizes.
+    The same frames give the same bytes, except now and then for noise of 16 to 32 pixels a side. Even
+    sizes are stored as yuv420p, which every player reads, odd ones as yuv444p.
 
     Args:
         target: a path or a writable, seekable binary file.
         frames_THWC: uint8 RGB.
-        fps: frames per second, > 0; kept as a fraction with a denominator up to 1001.
+        fps: frames per second, > 0; stored as a fraction with a denominator up to 1001.
         crf: constant rate factor, 0 (lossless) to 51; 18 is visually near lossless.
     """
     if frames_THWC.dtype != np.uint8 or frames_THWC.ndim != 4 or frames_THWC.shape[-1] != 3:
         raise ValueError(f"frames: expected uint8 [T,H,W,3], got {frames_THWC.dtype} {frames_THWC.shape}")
     if not len(frames_THWC):
-        raise ValueError("frames: a film needs at least one frame")
+        raise ValueError("frames: expected at least one frame")
     if not fps > 0:
         raise ValueError(f"fps: must be positive, got {fps}")
     _, height, width, _ = frames_THWC.shape
     options = {"crf": str(crf), "preset": "medium", "threads": "1"}
-    # the index goes first, so that browsers start at once; libav can move it in a real file only
+    # the index goes first, so that browsers start playing at once; libav can move it only in a real file
     flags = {"movflags": "faststart"} if isinstance(target, str) else {}
     with av.open(target, "w", format="mp4", options=flags) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
         for frame_HWC in frames_THWC:
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_HWC), format="rgb24")
-            container.mux(stream.encode(picture))
+            image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_HWC), format="rgb24")
+            container.mux(stream.encode(image))
         container.mux(stream.encode())
 
 
@@ -106,7 +105,7 @@ def write_video(path: str | Path, frames_THWC: np.ndarray, fps: float, *, crf: i
 
 
 def codec_round_trip(frames_THWC: np.ndarray, fps: float, *, crf: int) -> np.ndarray:
-    """What is left of a film after H.264 at `crf`: uint8, same shape."""
+    """Return the frames after encoding and decoding with H.264 at `crf`: uint8, same shape."""
     buffer = io.BytesIO()
     encode_video(buffer, frames_THWC, fps, crf=crf)
     buffer.seek(0)

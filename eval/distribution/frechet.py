@@ -4,7 +4,7 @@ FD = |mu_x - mu_y|^2 + tr(S_x + S_y - 2 (S_x S_y)^(1/2)), the squared 2-Wasserst
 normal distributions (Dowson and Landau 1982); over Inception features it is the FID (Heusel et al. 2017).
 Covariances divide by n - 1. All in float64.
 
-Legend: X [n, d] features of the judged set, Y [m, d] of the reference; F [d, r] a factor, F F^T = S.
+Legend: X [n, d] features of the generated set, Y [m, d] of the reference; F [d, r] a factor, F F^T = S.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,9 +16,10 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from eval.core.draws import generator
-from eval.distribution.feature_arrays import Array, blocks, check_features
+from eval.core.intervals import Array
+from eval.distribution.feature_arrays import blocks, check_features
 
-BLOCK = 4096  # rows folded in at a time, so that large sets need no second copy in float64
+BLOCK = 4096  # rows added at a time, so that large sets need no copy in float64
 
 
 @dataclass(frozen=True)
@@ -30,34 +31,34 @@ class Moments:
     scatter: Array
 
     @classmethod
-    def of(cls, features: NDArray[np.floating]) -> Self:
-        """Moments of [n, d] features, in blocks of fixed size: the result does not depend on batches."""
+    def from_features(cls, features: NDArray[np.floating]) -> Self:
+        """Return the moments of [n, d] features, in blocks of fixed size so that batching does not matter."""
         check_features(features, minimum=1)
-        return cls._of(features[rows] for rows in blocks(len(features), BLOCK))
+        return cls._from_blocks(features[rows] for rows in blocks(len(features), BLOCK))
 
     @classmethod
-    def of_some(cls, features: NDArray[np.floating], indices: NDArray[np.integer]) -> Self:
-        """Moments of the rows with these indices, gathered in blocks too."""
-        return cls._of(features[np.sort(indices[rows])] for rows in blocks(len(indices), BLOCK))
+    def from_rows(cls, features: NDArray[np.floating], indices: NDArray[np.integer]) -> Self:
+        """Return the moments of the rows with these indices, also in blocks."""
+        return cls._from_blocks(features[np.sort(indices[rows])] for rows in blocks(len(indices), BLOCK))
 
     @classmethod
-    def _of(cls, parts: Iterable[NDArray[np.floating]]) -> Self:
+    def _from_blocks(cls, parts: Iterable[NDArray[np.floating]]) -> Self:
         total = None
         for rows in parts:
             mean = rows.mean(0, dtype=np.float64)
-            centred = rows - mean
-            part = cls(len(rows), mean, centred.T @ centred)
+            centered = rows - mean
+            part = cls(len(rows), mean, centered.T @ centered)
             total = part if total is None else total.merged(part)
         assert total is not None
         return total
 
     @classmethod
-    def given(cls, mean: Array, covariance: Array) -> Self:
-        """Of a set of which no more is known than its mean [d] and covariance [d, d]; not to be merged."""
+    def from_statistics(cls, mean: Array, covariance: Array) -> Self:
+        """Return moments with this mean [d] and covariance [d, d]; `num` is arbitrary: do not merge."""
         return cls(2, mean, covariance)
 
     def merged(self, other: "Moments") -> Self:
-        """Moments of both sets together (Chan et al. 1979), without the loss of sums of squares."""
+        """Return the moments of both sets together; no cancellation of sums of squares (Chan et al. 1979)."""
         num = self.num + other.num
         step = other.mean - self.mean
         mean = self.mean + step * (other.num / num)
@@ -68,42 +69,42 @@ class Moments:
     def covariance(self) -> Array:
         """[d, d], divided by n - 1."""
         if self.num < 2:
-            raise ValueError(f"features: a covariance needs two or more rows, got {self.num}")
+            raise ValueError(f"features: covariance needs two or more rows, got {self.num}")
         return self.scatter / (self.num - 1)
 
 
 def frechet_distance(x: Moments, y: Moments) -> float:
-    """Frechet distance of two sets; 0 or more.
+    """Return the Frechet distance of two sets; 0 or more.
 
-    No square root of a matrix that is not symmetric is taken, so nothing can become complex, and singular
-    covariances (fewer rows than dimensions) are as exact as others.
+    Only square roots of symmetric matrices are taken, so no complex numbers occur, and singular covariances
+    (fewer rows than dimensions) lose no accuracy.
     """
     if x.mean.shape != y.mean.shape:
-        raise ValueError(f"features: {len(x.mean)} and {len(y.mean)} dimensions cannot be compared")
+        raise ValueError(f"feature dimension mismatch: {len(x.mean)} vs {len(y.mean)}")
     cov_x, cov_y = x.covariance, y.covariance
     shift = x.mean - y.mean
-    overlap = trace_of_root(cov_x, cov_y)
+    overlap = trace_sqrt_product(cov_x, cov_y)
     return max(0.0, float(shift @ shift + np.trace(cov_x) + np.trace(cov_y) - 2 * overlap))
 
 
-def trace_of_root(cov_x: Array, cov_y: Array) -> float:
-    """tr (S_x S_y)^(1/2): the sum of the singular values of F_x^T F_y.
+def trace_sqrt_product(cov_x: Array, cov_y: Array) -> float:
+    """Return tr (S_x S_y)^(1/2): the sum of the singular values of F_x^T F_y.
 
-    From the eigenvalues of their squares, F_x^T S_y F_x, in less than half the time where they are known to
-    be exact enough. They are off by about eps |S_x| |S_y|, which small roots feel; where all of that together
-    could reach 1e-10 of the sum, the singular values themselves are computed.
+    The eigenvalues of F_x^T S_y F_x are their squares and take less than half the time. They are off by about
+    eps |S_x| |S_y|, which changes the roots of small ones; if that could add up to 1e-10 of the sum, the
+    singular values themselves are computed.
     """
     basis = factor(cov_x)
-    values = scipy.linalg.eigvalsh(seen_from(basis, cov_y), check_finite=False)
-    off = 8 * np.finfo(np.float64).eps * np.linalg.norm(cov_x) * np.linalg.norm(cov_y)
-    roots = np.sqrt(np.maximum(values, off))
-    if off > 0 and (off / roots).sum() / 2 <= 1e-10 * roots.sum():
+    values = scipy.linalg.eigvalsh(congruence(basis, cov_y), check_finite=False)
+    error = 8 * np.finfo(np.float64).eps * np.linalg.norm(cov_x) * np.linalg.norm(cov_y)
+    roots = np.sqrt(np.maximum(values, error))
+    if error > 0 and (error / roots).sum() / 2 <= 1e-10 * roots.sum():
         return float(roots.sum())
     return float(scipy.linalg.svdvals(basis.T @ factor(cov_y), check_finite=False).sum())
 
 
-def seen_from(basis: Array, cov: Array) -> Array:
-    """basis^T cov basis, of which the lower triangle is valid; a triangular basis takes half the work."""
+def congruence(basis: Array, cov: Array) -> Array:
+    """Return basis^T cov basis, lower triangle only; a triangular basis takes half the operations."""
     if basis.shape[0] == basis.shape[1] and not np.triu(basis, 1).any():
         found, info = scipy.linalg.lapack.dsygst(cov, basis, itype=2, lower=1)
         assert info == 0, info
@@ -112,7 +113,7 @@ def seen_from(basis: Array, cov: Array) -> Array:
 
 
 def factor(cov: Array) -> Array:
-    """F with F F^T = cov: Cholesky, or the eigenvectors of what is not zero where cov is singular."""
+    """Return F with F F^T = cov: Cholesky, or scaled eigenvectors of the nonzero eigenvalues if singular."""
     try:
         lower = scipy.linalg.cholesky(cov, lower=True, check_finite=False)
         diagonal = np.diag(lower)
@@ -121,20 +122,20 @@ def factor(cov: Array) -> Array:
     except scipy.linalg.LinAlgError:
         pass
     values, vectors = scipy.linalg.eigh(cov, check_finite=False)
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    if not kept.any():  # all rows are equal
+    nonzero = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    if not nonzero.any():  # all rows are equal
         return np.zeros((len(cov), 1))
-    return vectors[:, kept] * np.sqrt(values[kept])
+    return vectors[:, nonzero] * np.sqrt(values[nonzero])
 
 
 def influences(features: NDArray[np.floating], x: Moments, y: Moments) -> Array:
-    """How far each row of X moves FD(x, y): the derivative of FD towards that row, [n], of mean 0.
+    """Return the influence of each row of X on FD(x, y): the derivative towards that row, [n], of mean 0.
 
     dFD/dmu_x = 2 (mu_x - mu_y) and dFD/dS_x = 1 - T with T the optimal transport of N(0, S_x) to
     N(0, S_y). On the span of F_x, T = F_x^+T (F_x^T S_y F_x)^(1/2) F_x^+.
     """
     basis = factor(x.covariance)
-    values, vectors = scipy.linalg.eigh(seen_from(basis, y.covariance))
+    values, vectors = scipy.linalg.eigh(congruence(basis, y.covariance))
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     inverse = np.linalg.pinv(basis)
     change = np.eye(len(x.mean)) - inverse.T @ root @ inverse
@@ -142,22 +143,22 @@ def influences(features: NDArray[np.floating], x: Moments, y: Moments) -> Array:
     expected = np.tensordot(change, x.covariance)
     out = np.empty(len(features))
     for rows in blocks(len(features), BLOCK):
-        centred = np.asarray(features[rows], np.float64) - x.mean
-        square = np.einsum("nd,nd->n", centred @ change, centred)
-        out[rows] = centred @ slope + square * x.num / (x.num - 1)
+        centered = np.asarray(features[rows], np.float64) - x.mean
+        square = np.einsum("nd,nd->n", centered @ change, centered)
+        out[rows] = centered @ slope + square * x.num / (x.num - 1)
     return out - expected
 
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """FD at infinite n: `value`, `error` (standard error from the random orders), `sizes` of the subsets."""
+    """FD at infinite n: `value`, `error` (standard error over the random orders), `sizes` of the subsets."""
 
     value: float
     error: float
     sizes: tuple[int, ...]
 
 
-def extrapolated(
+def extrapolate_frechet(
     x_nd: NDArray[np.floating],
     y_md: NDArray[np.floating],
     *,
@@ -165,41 +166,47 @@ def extrapolated(
     num_points: int = 6,
     num_orders: int = 4,
 ) -> Extrapolation:
-    """FD without its bias of order 1/n (Chong and Forsyth 2020), extrapolated in both sets at once.
+    """Return FD without its bias of order 1/n (Chong and Forsyth 2020), extrapolated in both sets at once.
 
-    Subsets grow along random orders, in equal proportion of both sets, and a straight line through FD
-    against 1/n is read at 0, once for each order. The bias is such a line only while covariances have
-    full rank, so no subset is smaller than d + 1, nor than a quarter, below which noise takes over.
+    For each random order, growing subsets of both sets in equal proportion give FD against 1/n, and a fitted
+    line is evaluated at 0. The bias is linear only for covariances of full rank, so no subset is smaller
+    than d + 1, nor than a quarter of the set, below which noise dominates.
 
     Raises:
-        ValueError: for fewer than 2 (d + 1) rows in either set.
+        ValueError: either set has fewer than 2 (d + 1) rows.
     """
     fewest, dim = min(len(x_nd), len(y_md)), x_nd.shape[1]
     if fewest < 2 * (dim + 1):
-        raise ValueError(f"FD at infinite n: needs {2 * (dim + 1)} rows in {dim} dimensions, got {fewest}")
-    shares = 1 / np.linspace(min(4.0, fewest / (dim + 1)), 1.0, num_points)
-    sizes = [round(share * fewest) for share in shares]
-    whole = frechet_distance(Moments.of(x_nd), Moments.of(y_md))  # the same in every order
+        raise ValueError(
+            f"FD at infinite n: expected at least {2 * (dim + 1)} rows in {dim} dimensions, got {fewest}"
+        )
+    fractions = 1 / np.linspace(min(4.0, fewest / (dim + 1)), 1.0, num_points)
+    sizes = [round(fraction * fewest) for fraction in fractions]
+    full = frechet_distance(
+        Moments.from_features(x_nd), Moments.from_features(y_md)
+    )  # the same in every order
     values = []
     for order in range(num_orders):
         x, y = (
-            _growing(z, shares[:-1], generator(seed, "frechet", order, side).permutation(len(z)))
+            _growing_subsets(z, fractions[:-1], generator(seed, "frechet", order, side).permutation(len(z)))
             for side, z in enumerate((x_nd, y_md))
         )
         distances = [frechet_distance(*each) for each in zip(x, y, strict=True)]
-        # a distance from n rows varies by about 1 / n, which weighs the points
-        line = np.polyfit(1 / np.array(sizes), [*distances, whole], 1, w=np.sqrt(sizes))
+        # a distance over n rows varies by about 1 / n: inverse-variance weights
+        line = np.polyfit(1 / np.array(sizes), [*distances, full], 1, w=np.sqrt(sizes))
         values.append(float(line[1]))
     return Extrapolation(
         float(np.mean(values)), float(np.std(values, ddof=1) / num_orders**0.5), tuple(sizes)
     )
 
 
-def _growing(z: NDArray[np.floating], shares: Array, order: NDArray[np.integer]) -> Iterator[Moments]:
-    """Moments of the first `share` of the rows in this order, for each share."""
-    done, total = 0, None
-    for share in shares:
-        stop = round(share * len(z))
-        more = Moments.of_some(z, order[done:stop])
-        total, done = more if total is None else total.merged(more), stop
+def _growing_subsets(
+    z: NDArray[np.floating], fractions: Array, order: NDArray[np.integer]
+) -> Iterator[Moments]:
+    """Yield the moments of the first fraction of the rows in this order, for each fraction."""
+    start, total = 0, None
+    for fraction in fractions:
+        stop = round(fraction * len(z))
+        new = Moments.from_rows(z, order[start:stop])
+        total, start = new if total is None else total.merged(new), stop
         yield total

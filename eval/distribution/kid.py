@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eval.core.draws import generator
-from eval.distribution.feature_arrays import BLOCK, Array, blocks, check_pair, mean_of
-from eval.distribution.matmul import SMALL, centred, fast_type, products
+from eval.core.intervals import Array
+from eval.distribution.feature_arrays import BLOCK, blocks, check_pair, mean_row
+from eval.distribution.matmul import SMALL, center_rows, fast_dtype, row_products
 
 TOLERANCE = 1e-6  # standard error of the pairs left out, as a share of the distance ...
 FLOOR = 2.0**-24  # ... or of the mean kernel, which float32 does not resolve any better
@@ -60,8 +61,8 @@ def kernel_distance(
     small = len(x_nd) * len(y_md) * dim < SMALL
     some = len(x_nd) * len(y_md) * dim >= MANY and fewest > 2 * dim  # else second moments cost more
     num_blocks = max(-(-max(len(x_nd), len(y_md)) // BLOCK), NUM_TURNS if some else 1)
-    centre = mean_of(x_nd, y_md)
-    dtype = torch.float64 if small else fast_type()
+    centre = mean_row(x_nd, y_md)
+    dtype = torch.float64 if small else fast_dtype()
     x, y = (
         _Set.of(z, centre, dtype, generator(seed, "kid", side).permutation(len(z)), num_blocks, some)
         for side, z in enumerate((x_nd, y_md))
@@ -123,7 +124,7 @@ class _Set:
             weighted += np.stack([np.ones_like(p), p, p * p]) @ z / dim
             if second is not None:
                 fast = torch.from_numpy(z.astype(np.float32)).T
-                second += products(fast, fast).numpy() / dim
+                second += row_products(fast, fast).numpy() / dim
         return cls(
             rows,
             centre,
@@ -139,7 +140,7 @@ class _Set:
         )
 
     def block(self, part: NDArray[np.integer]) -> Tensor:
-        return centred(self.rows[part], self.centre, self.dtype)
+        return center_rows(self.rows[part], self.centre, self.dtype)
 
     def linear_sums(self, other: "_Set") -> Array:
         """Sum over the other's rows of s^3 + 3 s^2 w, for each row."""
@@ -209,7 +210,7 @@ class _Pairs:
             alone = self.same and i == j
             left = self.a.block(rows)
             right = left if alone else self.b.block(columns)  # of one matrix NumPy makes half the products
-            w = products(left, right).div_(len(self.a.centre))
+            w = row_products(left, right).div_(len(self.a.centre))
             if alone:
                 w.fill_diagonal_(0)
             rest = w + torch.from_numpy(3 * self.b.offset[columns]).to(w.dtype)

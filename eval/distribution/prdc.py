@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.distribution.feature_arrays import Array, blocks, check_pair, mean_of
-from eval.distribution.matmul import SMALL, centred, fast_type, product_error, products
+from eval.core.intervals import Array
+from eval.distribution.feature_arrays import blocks, check_pair, mean_row
+from eval.distribution.matmul import SMALL, center_rows, fast_dtype, product_error, row_products
 
 SPARE = 4  # candidates for neighbours beyond k; with too few, rows are screened again
 PAIRS = 512  # that are decided in float64 at a time
@@ -31,7 +32,7 @@ Indices = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
-class Manifold:
+class PRDC:
     """Per-row values whose means are the metrics: precision and density over X, recall and coverage over Y.
 
     precision_n: the row lies in some real ball. density_n: in how many, divided by k. recall_m: the real
@@ -44,19 +45,19 @@ class Manifold:
     coverage_m: Array
 
 
-def manifold(x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, k: int = 5) -> Manifold:
+def compute_prdc(x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, k: int = 5) -> PRDC:
     """Compare X with the reference Y in O(n m) time and O(n + m) memory.
 
     Raises:
         ValueError: where a set has not more than k rows.
     """
     check_pair(x_nd, y_md, minimum=k + 1)
-    centre = mean_of(y_md)  # smaller numbers, smaller errors of differences
+    centre = mean_row(y_md)  # smaller numbers, smaller errors of differences
     largest = max(float(np.abs(z[rows] - centre).max()) for z in (x_nd, y_md) for rows in blocks(len(z)))
     scale = 2.0 ** -np.ceil(np.log2(largest)) if largest else 1.0  # exact; no square overflows
     x, y = (_Rows.of(z, centre, scale) for z in (x_nd, y_md))
     radii_n, radii_m = squared_radii(x, k), squared_radii(y, k)
-    dtype = torch.float32 if len(x_nd) * len(y_md) * y_md.shape[1] < SMALL else fast_type()
+    dtype = torch.float32 if len(x_nd) * len(y_md) * y_md.shape[1] < SMALL else fast_dtype()
     hits = np.zeros(len(x_nd))
     recall, coverage = np.zeros(len(y_md), bool), np.zeros(len(y_md), bool)
     for rows in blocks(len(x_nd)):
@@ -68,7 +69,7 @@ def manifold(x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, k: int =
             coverage[columns][j] = True
             i, j = pair.at_most(radii_n[rows, None])
             recall[columns][j] = True
-    return Manifold((hits > 0).astype(np.float64), hits / k, recall.astype(float), coverage.astype(float))
+    return PRDC((hits > 0).astype(np.float64), hits / k, recall.astype(float), coverage.astype(float))
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class _Rows:
 
     def block(self, place: slice | Indices, dtype: torch.dtype = torch.float32) -> "_Block":
         """Some rows in the format that they are multiplied in."""
-        rows = centred(self.rows[place], self.centre, torch.float32).mul_(self.scale).to(dtype)
+        rows = center_rows(self.rows[place], self.centre, torch.float32).mul_(self.scale).to(dtype)
         return _Block(self, np.r_[place], rows, torch.from_numpy(self.squares[place]).float())
 
     def exact(self, i: Indices, other: "_Rows", j: Indices) -> Array:
@@ -120,7 +121,7 @@ class _Pair:
         self.a, self.b = a, b
         self.error = product_error(a.rows.dtype, a.rows.shape[1])  # 2 |a| |b| is at most |a|^2 + |b|^2
         lower = 1 - self.error
-        self.least = products(a.rows, b.rows)
+        self.least = row_products(a.rows, b.rows)
         torch.add(b.squares * lower, self.least, alpha=-2, out=self.least).add_((a.squares * lower)[:, None])
 
     @cached_property

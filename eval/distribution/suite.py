@@ -1,4 +1,4 @@
-"""All distances between a judged set of features and a reference, with intervals and honest refusals."""
+"""All metrics between a generated set of features and a reference, with confidence intervals."""
 
 import math
 from collections.abc import Callable, Hashable, Sequence
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.core.intervals import Interval, bootstrap_interval
-from eval.core.results import SHARE, Score
-from eval.distribution.feature_arrays import linearised_interval
-from eval.distribution.frechet import Moments, extrapolated, frechet_distance, influences
-from eval.distribution.inception_score import surprise
+from eval.core.results import FRACTION, Score
+from eval.distribution.feature_arrays import linearized_interval
+from eval.distribution.frechet import Moments, extrapolate_frechet, frechet_distance, influences
+from eval.distribution.inception_score import kl_to_marginal
 from eval.distribution.kid import kernel_distance
-from eval.distribution.prdc import manifold
+from eval.distribution.prdc import compute_prdc
 
-NEIGHBOURS = 5
-DISTANCES = ("fd", "fid", "fvd", "fad")  # by the backbones' kinds; fid and fvd over their own networks only
+NUM_NEIGHBORS = 5
+DISTANCES = ("fd", "fid", "fvd", "fad")  # named by backbone; fid and fvd over Inception and I3D only
 SET_SCORES = {
     **{each: Score(-1, "", "Frechet distance, covariances divided by n - 1") for each in DISTANCES},
     **{
@@ -24,20 +24,22 @@ SET_SCORES = {
         for each in DISTANCES
     },
     "kid": Score(-1, "", "unbiased kernel distance, (a.b / d + 1)^3, over all pairs"),
-    "precision": Score(1, SHARE, f"judged samples within the reference's {NEIGHBOURS}-neighbour balls"),
-    "recall": Score(1, SHARE, "reference samples within the judged ones' balls"),
-    "density": Score(1, "", "reference balls around each judged sample, per neighbour"),
-    "coverage": Score(1, SHARE, "reference samples with a judged one in their ball"),
+    "precision": Score(
+        1, FRACTION, f"generated samples within the reference's {NUM_NEIGHBORS}-neighbor balls"
+    ),
+    "recall": Score(1, FRACTION, "reference samples within the generated samples' balls"),
+    "density": Score(1, "", "reference balls around each generated sample, per neighbor"),
+    "coverage": Score(1, FRACTION, "reference samples with a generated one in their ball"),
     "is": Score(1, "", "inception score over the whole set, no splits"),
 }
-"""Names end in _BACKBONE."""
+"""Meaning of the scores; their names in results end in _BACKBONE."""
 Features = NDArray[np.floating]
 Groups = Sequence[Hashable]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetScore:
-    """A number about a whole set. `interval` is None where `refused` says why; `notes` warn of its use."""
+    """A score of a set. `interval` is None if it was refused for the given reason; `notes` are caveats."""
 
     name: str
     interval: Interval | None
@@ -45,7 +47,7 @@ class SetScore:
     notes: tuple[str, ...] = ()
 
 
-def compare(
+def compare_sets(
     backbone: str,
     x_nd: Features,
     y_md: Features,
@@ -55,27 +57,29 @@ def compare(
     groups_y: Groups | None = None,
     seed: int = 0,
 ) -> list[SetScore]:
-    """fd_, fd_inf_, kid_, precision_, recall_, density_ and coverage_BACKBONE, in this order.
+    """Return fd_, fd_inf_, kid_, precision_, recall_, density_ and coverage_BACKBONE, in this order.
 
     Args:
-        x_nd: features of the judged set; y_md: of the reference.
-        distance: what the Frechet distance is called over this backbone, one of DISTANCES.
-        groups_x: each row's prompt; rows of one prompt are drawn together by the bootstrap.
+        x_nd: features of the generated set; y_md: of the reference.
+        distance: name of the Frechet distance over this backbone, one of DISTANCES.
+        groups_x: each row's prompt; rows of one prompt are resampled together.
         seed: of the bootstrap and of the subsets.
 
-    Numbers that the sets are too small for are refused with the reason, never replaced.
+    Scores that the sets are too small for are refused with a reason, never replaced by a number.
     """
     sets = _Sets(x_nd, y_md, groups_x, groups_y, seed)
-    scores = [scored(f"{distance}_{backbone}", lambda: _frechet(sets), _size_notes(x_nd, y_md))]
-    scores.append(scored(f"{distance}_inf_{backbone}", lambda: _frechet_inf(sets)))
-    scores.append(_kernel(f"kid_{backbone}", sets))
-    return scores + _manifold_scores(backbone, sets)
+    scores = [try_score(f"{distance}_{backbone}", lambda: _frechet(sets), _size_notes(x_nd, y_md))]
+    scores.append(try_score(f"{distance}_inf_{backbone}", lambda: _frechet_inf(sets)))
+    scores.append(_kid(f"kid_{backbone}", sets))
+    return scores + _prdc_scores(backbone, sets)
 
 
-def inception(backbone: str, probabilities_nc: Features, *, groups: Groups | None, seed: int) -> SetScore:
-    """is_BACKBONE over the whole set, without splits; the interval is of the mean surprise, then exp."""
+def score_inception(
+    backbone: str, probabilities_nc: Features, *, groups: Groups | None, seed: int
+) -> SetScore:
+    """Return is_BACKBONE over the full set, without splits; its interval is exp of that of log IS."""
     try:
-        found = bootstrap_interval(surprise(probabilities_nc), groups, seed=seed)
+        found = bootstrap_interval(kl_to_marginal(probabilities_nc), groups, seed=seed)
     except ValueError as error:
         return SetScore(name=f"is_{backbone}", interval=None, refused=str(error))
     mean, low, high = (float(np.exp(value)) for value in (found.mean, found.low, found.high))
@@ -94,8 +98,8 @@ class _Sets:
     seed: int
 
 
-def scored(name: str, measure: Callable[[], Interval], notes: tuple[str, ...] = ()) -> SetScore:
-    """What `measure` gives, or its ValueError as the reason for a refusal."""
+def try_score(name: str, measure: Callable[[], Interval], notes: tuple[str, ...] = ()) -> SetScore:
+    """Return the score measured by `measure`, refused if it raises a ValueError."""
     try:
         return SetScore(name=name, interval=measure(), notes=notes)
     except ValueError as error:
@@ -106,22 +110,22 @@ def _size_notes(x: Features, y: Features) -> tuple[str, ...]:
     notes = []
     fewest, dim = min(len(x), len(y)), x.shape[-1]
     if fewest <= dim:
-        notes.append(f"{fewest} samples in {dim} dimensions: biased upwards by much, believe kid rather")
+        notes.append(f"{fewest} samples in {dim} dimensions: strong upward bias, prefer kid")
     if len(x) != len(y):
-        notes.append(f"{len(x)} samples against {len(y)}: compare only with the same numbers")
+        notes.append(f"{len(x)} samples against {len(y)}: compare only at equal numbers")
     return tuple(notes)
 
 
 def _frechet(sets: _Sets) -> Interval:
-    x, y = Moments.of(sets.x_nd), Moments.of(sets.y_md)
+    x, y = Moments.from_features(sets.x_nd), Moments.from_features(sets.y_md)
     value = frechet_distance(x, y)
     parts = [influences(sets.x_nd, x, y), influences(sets.y_md, y, x)]
-    return linearised_interval(value, parts, [sets.groups_x, sets.groups_y], seed=sets.seed)
+    return linearized_interval(value, parts, [sets.groups_x, sets.groups_y], seed=sets.seed)
 
 
 def _frechet_inf(sets: _Sets) -> Interval:
-    """To first order rows move it as they move the plain distance; the error of the fit comes on top."""
-    found = extrapolated(sets.x_nd, sets.y_md, seed=sets.seed)
+    """Combine the influences of the plain distance, equal to first order, with the error of the fit."""
+    found = extrapolate_frechet(sets.x_nd, sets.y_md, seed=sets.seed)
     plain = _frechet(sets)
     below, above = (math.hypot(side, 1.96 * found.error) for side in _sides(plain))
     return replace(plain, mean=found.value, low=found.value - below, high=found.value + above)
@@ -131,12 +135,12 @@ def _sides(interval: Interval) -> tuple[float, float]:
     return interval.mean - interval.low, interval.high - interval.mean
 
 
-def _kernel(name: str, sets: _Sets) -> SetScore:
-    """Where the third-order term was not summed over all pairs, a note says by how much that may be off."""
+def _kid(name: str, sets: _Sets) -> SetScore:
+    """Return KID; if its third-order term is sampled, a note states the standard error."""
     try:
         found = kernel_distance(sets.x_nd, sets.y_md)
         parts = [found.influence_x, found.influence_y]
-        interval = linearised_interval(found.value, parts, [sets.groups_x, sets.groups_y], seed=sets.seed)
+        interval = linearized_interval(found.value, parts, [sets.groups_x, sets.groups_y], seed=sets.seed)
     except ValueError as error:
         return SetScore(name=name, interval=None, refused=str(error))
     sampled = (
@@ -145,16 +149,16 @@ def _kernel(name: str, sets: _Sets) -> SetScore:
     return SetScore(name=name, interval=interval, notes=(sampled,) if found.error else ())
 
 
-def _manifold_scores(backbone: str, sets: _Sets) -> list[SetScore]:
-    """Intervals take the other set's balls as given."""
+def _prdc_scores(backbone: str, sets: _Sets) -> list[SetScore]:
+    """Return precision, recall, density, coverage; intervals condition on the other set's balls."""
     kinds = ("precision", "recall", "density", "coverage")
     x, y = sets.x_nd, sets.y_md
     try:
-        found = manifold(x, y, k=NEIGHBOURS)
+        found = compute_prdc(x, y, k=NUM_NEIGHBORS)
     except ValueError as error:
         return [SetScore(name=f"{kind}_{backbone}", interval=None, refused=str(error)) for kind in kinds]
     rows = (found.precision_n, found.recall_m, found.density_n, found.coverage_m)
-    notes = (f"{len(x)} samples against {len(y)}: unequal numbers shift it",) if len(x) != len(y) else ()
+    notes = (f"{len(x)} samples against {len(y)}: unequal numbers bias it",) if len(x) != len(y) else ()
     scores = []
     for kind, values in zip(kinds, rows, strict=True):
         groups = sets.groups_y if kind in ("recall", "coverage") else sets.groups_x

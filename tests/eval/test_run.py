@@ -10,11 +10,13 @@ from data.bounce.captions import captions
 from data.bounce.config import WorldConfig
 from data.bounce.world import film
 from eval.bounce_checker.metric import BounceMetric
+from eval.config import EvalConfig
+from eval.core.degradations import frozen
 from eval.core.manifest import Sample, write_manifest
 from eval.core.video import write_video
-from eval.pipeline import judge_sample
-from eval.run import EvalConfig, main, score
-from eval.sanity.degradations import frozen
+from eval.pipeline import measure_sample
+from eval.run import main
+from eval.scoring import score
 from src.core.errors import UserError
 
 WORLD = WorldConfig(max_objects=1, still_prob=0.0, cameras=("static shot",), holdout="include", split="all")
@@ -66,9 +68,9 @@ def test_every_sample_has_a_record_and_every_drop_a_reason(results):
     reasons = {name: record["dropped"] for name, record in found.items() if record["values"] is None}
     assert reasons["lost"] == "video: no such file: 'films/none.mp4'"
     assert reasons["text"].startswith("films/text.mp4: cannot be decoded")
-    assert "8x8 pixels or more" in reasons["tiny"]
-    assert reasons["none"] == "names no video"
-    assert reasons["factless"] == "names no facts to judge against"
+    assert "at least 8x8 pixels" in reasons["tiny"]
+    assert reasons["none"] == "sample has no `video`"
+    assert reasons["factless"] == "sample has no `facts`"
     assert len(reasons) == 5
 
 
@@ -110,7 +112,7 @@ def test_pictures_are_judged_by_subject_only(tmp_path):
     clip = film(1, WORLD, num_frames=1, height=32, width=32, fps=16)
     Image.fromarray(clip.video_THWC[0]).save(tmp_path / "a.png")
     sample = Sample(id="a", prompt="", video="a.png", facts=clip.facts.to_dict())
-    (record,) = judge_sample(sample, root=tmp_path, metrics=[BounceMetric()])
+    (record,) = measure_sample(sample, root=tmp_path, metrics=[BounceMetric()])
     assert record.values == {"subject": 1.0}
 
 
@@ -119,7 +121,7 @@ def test_mistakes_on_the_command_line(tmp_path):
         (["manifest=x.jsonl", f"out={tmp_path}"], "no such file: x.jsonl"),
         (["out=x"], "manifest must be given"),
         (["manifest=x", "out=y", "metrics=[fvd]"], "expected some of bounce, .* got fvd"),
-        (["manifest=x", "out=y", "num_workers=-1"], "num_workers: must not be negative"),
+        (["manifest=x", "out=y", "num_workers=-1"], "num_workers must be at least 0"),
         (["manifest=x", "out=y", "strikt=true"], "did you mean strict"),
     ):
         with pytest.raises(UserError, match=message):

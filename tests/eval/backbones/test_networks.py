@@ -8,21 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from eval.backbones.checksummed_weights import (
-    ROLES,
-    Network,
-    Networks,
-    WeightsConfig,
-    folder_sha256,
-    load_program,
-)
+from eval.backbones.checksummed_weights import Network, Networks, folder_sha256, load_program
 from eval.backbones.clip_clap import Clap, Clip
-from eval.backbones.preprocessing import at_rate, cropped, starts, window
-from eval.core.audio import Sound
+from eval.backbones.config import ROLES, WeightsConfig
+from eval.backbones.preprocessing import center_crop, padded_window, resample_frames, window_starts
+from eval.core.audio import Audio
 from eval.core.manifest import Sample, read_manifest, write_manifest
 from eval.core.video import Video
-from eval.loaders.media_files import from_csv
-from eval.network_registry import NETWORKED, Setup
+from eval.loaders.media_files import load_csv
+from eval.network_registry import NETWORK_METRICS, NetworkFactory
 from tests.fixtures.network_checkpoints import save_clap, save_clip, save_dino
 from tests.fixtures.videos import waves
 
@@ -37,10 +31,10 @@ def network(role, path):
 
 
 def test_every_networked_metric_is_refused_in_one_line_without_its_path():
-    for name, make in NETWORKED.items():
+    for name, make in NETWORK_METRICS.items():
         with pytest.raises(ValueError, match=rf"^{name}: needs weights\.\w+\.path=.*nothing is downloaded$"):
-            make(Setup(networks=Networks({}), cache=None), name)
-    with pytest.raises(ValueError, match="'clipp' is no role; there are clip, "):
+            make(NetworkFactory(networks=Networks({}), cache=None), name)
+    with pytest.raises(ValueError, match="'clipp' is not a role; expected one of clip, "):
         Networks({"clipp": WeightsConfig(path="x")})
 
 
@@ -59,7 +53,7 @@ def test_missing_paths_and_wrong_checksums(tmp_path, clip):
     one = folder_sha256(tmp_path)
     (tmp_path / "a").rename(tmp_path / "b")
     assert folder_sha256(tmp_path) != one
-    with pytest.raises(ValueError, match="is no TorchScript file"):
+    with pytest.raises(ValueError, match="is not a valid TorchScript file"):
         load_program(tmp_path / "b")
 
 
@@ -89,19 +83,19 @@ def test_inception_is_downloaded_where_its_path_says_so_and_once(tmp_path, monke
 
 def test_a_folder_of_something_else_is_told(tmp_path, clip):
     save_dino(tmp_path)
-    with pytest.raises(ValueError, match="holds a model of type vit, expected clip"):
+    with pytest.raises(ValueError, match="has model type vit, expected clip"):
         Clip(network("clip", tmp_path))
     (tmp_path / "config.json").unlink()
-    with pytest.raises(ValueError, match=r"has no config.json, it is no transformers folder"):
+    with pytest.raises(ValueError, match=r"is not a transformers folder: config.json not found"):
         Clip(network("clip", tmp_path))
     shutil.copy(clip / "config.json", tmp_path)
-    with pytest.raises(ValueError, match=r"neither tokenizer.json nor vocab.json"):
-        Clip(network("clip", tmp_path)).tokens("a", 12)
-    with pytest.raises(ValueError, match=r"lacks \d+ tensors, the first is logit_scale"):
-        Clip(network("clip", tmp_path)).frames(waves(0))  # else it would be drawn at random
+    with pytest.raises(ValueError, match=r"is missing tokenizer.json or vocab.json"):
+        Clip(network("clip", tmp_path)).tokenize("a", 12)
+    with pytest.raises(ValueError, match=r"\d+ missing tensors, first logit_scale"):
+        Clip(network("clip", tmp_path)).embed_frames(waves(0))  # else it would be drawn at random
     (tmp_path / "model.safetensors").write_text("no tensors")
-    with pytest.raises(ValueError, match="gives no AutoModel"):
-        Clip(network("clip", tmp_path)).frames(waves(0))
+    with pytest.raises(ValueError, match="cannot load AutoModel"):
+        Clip(network("clip", tmp_path)).embed_frames(waves(0))
 
 
 def test_clip_agrees_with_transformers_and_keeps_the_end_of_long_texts(clip):
@@ -115,44 +109,44 @@ def test_clip_agrees_with_transformers_and_keeps_the_end_of_long_texts(clip):
             pixel_values=torch.tensor(pixels).permute(0, 3, 1, 2).float(),
             input_ids=torch.tensor([[1, 3, 5, 8, 18]]),
         )
-    np.testing.assert_allclose(ours.frames(frames), out.image_embeds, atol=1e-5)
-    np.testing.assert_allclose(ours.text("a red circle")[0], out.text_embeds[0], atol=1e-5)
-    ids, cut = ours.tokens("a red circle " * 9, 12)
+    np.testing.assert_allclose(ours.embed_frames(frames), out.image_embeds, atol=1e-5)
+    np.testing.assert_allclose(ours.embed_text("a red circle")[0], out.text_embeds[0], atol=1e-5)
+    ids, cut = ours.tokenize("a red circle " * 9, 12)
     assert cut
     assert ids["input_ids"][0].tolist() == [1, *([3, 5, 8] * 4)[:10], 18]
-    assert not ours.tokens("a red circle", 12)[1]
+    assert not ours.tokenize("a red circle", 12)[1]
     assert ours.describe()["preprocessing"]["crop_size"] == {"height": 32, "width": 32}
     many = np.concatenate([waves(seed, num=9) for seed in (1, 2)])
-    np.testing.assert_allclose(ours.frames(many)[17], ours.frames(many[17:])[0], atol=1e-5)
+    np.testing.assert_allclose(ours.embed_frames(many)[17], ours.embed_frames(many[17:])[0], atol=1e-5)
 
 
 def test_clap_hears_the_whole_of_long_sounds_the_same_each_time(tmp_path):
     clap = Clap(network("clap", save_clap(tmp_path)))
     samples = np.random.default_rng(0).normal(0, 0.1, (2, 3 * 8000)).astype(np.float32)
     samples[:, :12000] *= np.sin(np.arange(12000) / 300)
-    long = clap.sound(Sound(samples, 8000))
-    assert np.array_equal(long, clap.sound(Sound(samples, 8000)))
-    thirds = [clap.sound(Sound(samples[:, 8000 * i : 8000 * (i + 1)], 8000)) for i in range(3)]
+    long = clap.embed_audio(Audio(samples, 8000))
+    assert np.array_equal(long, clap.embed_audio(Audio(samples, 8000)))
+    thirds = [clap.embed_audio(Audio(samples[:, 8000 * i : 8000 * (i + 1)], 8000)) for i in range(3)]
     np.testing.assert_allclose(long, np.mean(thirds, 0) / np.linalg.norm(np.mean(thirds, 0)), atol=1e-6)
     assert np.abs(thirds[0] - thirds[2]).max() > 1e-3
-    assert clap.text("a loud hit " * 9)[1]
-    assert not clap.text("a loud hit")[1]
+    assert clap.embed_text("a loud hit " * 9)[1]
+    assert not clap.embed_text("a loud hit")[1]
     assert np.linalg.norm(long) == pytest.approx(1)
 
 
 def test_frames_by_time_and_by_size():
     video = Video(np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 3), np.uint8), 10.0)
-    assert at_rate(video, 5)[:, 0, 0, 0].tolist() == [0, 2, 4, 6, 8]
-    assert at_rate(video, 20)[:, 0, 0, 0].tolist() == [i // 2 for i in range(20)]
-    assert at_rate(video, 0) is video.frames_THWC
-    with pytest.raises(ValueError, match="still picture"):
-        at_rate(Video(video.frames_THWC[:1], 0.0), 8)
-    assert [starts(20, 16, n).tolist() for n in (1, 2, 3)] == [[2], [0, 4], [0, 2, 4]]
+    assert resample_frames(video, 5)[:, 0, 0, 0].tolist() == [0, 2, 4, 6, 8]
+    assert resample_frames(video, 20)[:, 0, 0, 0].tolist() == [i // 2 for i in range(20)]
+    assert resample_frames(video, 0) is video.frames_THWC
+    with pytest.raises(ValueError, match="still image"):
+        resample_frames(Video(video.frames_THWC[:1], 0.0), 8)
+    assert [window_starts(20, 16, n).tolist() for n in (1, 2, 3)] == [[2], [0, 4], [0, 2, 4]]
     wide = np.zeros((1, 8, 24, 3), np.uint8)
     wide[:, :, 8:16] = 200
-    assert cropped(wide, 8).min() == 200
-    assert cropped(wide[:, :, :12].swapaxes(1, 2), 4).shape == (1, 4, 4, 3)
-    assert window(np.ones(5), 3, 4).tolist() == [1, 1, 0, 0]
+    assert center_crop(wide, 8).min() == 200
+    assert center_crop(wide[:, :, :12].swapaxes(1, 2), 4).shape == (1, 4, 4, 3)
+    assert padded_window(np.ones(5), 3, 4).tolist() == [1, 1, 0, 0]
 
 
 def test_new_keys_of_the_manifest(tmp_path):
@@ -162,7 +156,7 @@ def test_new_keys_of_the_manifest(tmp_path):
     (tmp_path / "m.csv").write_text(
         "id,prompt,source_caption,output_caption\na,make it red,a cat,a red cat\n"
     )
-    assert list(from_csv(tmp_path / "m.csv")) == [sample]
+    assert list(load_csv(tmp_path / "m.csv")) == [sample]
     (tmp_path / "m.jsonl").write_text(json.dumps({"id": "a", "prompt": "", "output_caption": 3}))
     with pytest.raises(ValueError, match="output_caption: expected a string or null, got 3"):
         read_manifest(tmp_path / "m.jsonl")

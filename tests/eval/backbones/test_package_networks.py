@@ -12,15 +12,16 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from eval.alignment.ocr import RenderedText, edits, quoted, similarity, words_read
-from eval.core.audio import read_sound, write_sound
+from eval.alignment.ocr import OCRMetric, edit_distance, extract_quoted, match_words, text_similarity
+from eval.config import EvalConfig
+from eval.core.audio import read_audio, write_audio
 from eval.core.manifest import Sample, write_manifest
 from eval.core.results import Item
 from eval.core.video import write_video
-from eval.quality.pitch import LOWEST, Pitch, compare_pitch, decode
-from eval.quality.speech_detection import SpeechShare
+from eval.quality.pitch import LOWEST, Pitch, decode_pitch, pitch_scores
+from eval.quality.speech_detection import SpeechFraction
 from eval.registry import METRICS
-from eval.run import EvalConfig, score
+from eval.scoring import score
 
 RATE = 16_000
 PACKAGES = {
@@ -44,7 +45,7 @@ def noise(seconds=1.0):
 
 def sounds(folder, **waves):
     for name, wave in waves.items():
-        write_sound(folder / f"{name}.wav", wave[None], RATE)
+        write_audio(folder / f"{name}.wav", wave[None], RATE)
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -69,11 +70,11 @@ def test_silence_noise_and_tones_are_no_speech(tmp_path):
     sounds(
         tmp_path, silence=np.zeros(RATE, np.float32), noise=noise(3), tone=tone(440, 3), short=tone(440, 0.01)
     )
-    metric = SpeechShare()
+    metric = SpeechFraction()
     for name in ("silence", "noise", "tone", "short"):
         found = metric.measure(Item(Sample(id="1", prompt="", audio=f"{name}.wav"), tmp_path))
         assert found.values == {"speech_silero": 0.0}, name
-    with pytest.raises(ValueError, match="names no audio"):
+    with pytest.raises(ValueError, match="sample has no `audio`"):
         metric.measure(Item(Sample(id="1", prompt=""), tmp_path))
 
 
@@ -84,9 +85,9 @@ def test_speech_is_speech_and_half_of_it_is_half(tmp_path):
         "The quick brown fox jumps over the lazy dog, and then it walks home through the quiet green forest."
     )
     subprocess.run(["espeak-ng", "-w", str(tmp_path / "a.wav"), text], check=True)
-    voice = read_sound(tmp_path / "a.wav").at_rate(RATE).mono
+    voice = read_audio(tmp_path / "a.wav").resample(RATE).mono
     sounds(tmp_path, voice=voice, half=np.concatenate([voice, np.zeros_like(voice)]))
-    metric = SpeechShare()
+    metric = SpeechFraction()
     whole, half, again = (
         metric.measure(Item(Sample(id="1", prompt="", audio=f"{name}.wav"), tmp_path)).values["speech_silero"]
         for name in ("voice", "half", "voice")
@@ -100,14 +101,12 @@ def test_pitch_is_decoded_and_compared():
     activation = np.zeros((2, 360))
     activation[0, 100:102] = 0.5  # halfway between two bins
     activation[1, [0, 200]] = 0.4, 0.8  # what is far from the highest has no say
-    np.testing.assert_allclose(decode(activation), LOWEST + 20 * np.array([100.5, 200]))
+    np.testing.assert_allclose(decode_pitch(activation), LOWEST + 20 * np.array([100.5, 200]))
     on, off = np.array([True, True, False, True]), np.zeros(4, bool)
-    values, detail = compare_pitch(
-        np.array([0.0, 60, 9, 9]), on, np.array([10.0, 0, 0, 0]), on & [1, 1, 1, 0]
-    )
+    values, detail = pitch_scores(np.array([0.0, 60, 9, 9]), on, np.array([10.0, 0, 0, 0]), on & [1, 1, 1, 0])
     assert values == {"f0_cents_crepe": 35.0, "f0_accuracy_crepe": 0.5, "voicing_crepe": 0.75}
     assert detail == {"windows": 4, "voiced": 3, "reference_voiced": 2, "both_voiced": 2}
-    assert compare_pitch(np.zeros(4), on, np.zeros(4), off)[0] == {"voicing_crepe": 0.25}
+    assert pitch_scores(np.zeros(4), on, np.zeros(4), off)[0] == {"voicing_crepe": 0.25}
 
 
 @needs("torchcrepe")
@@ -144,11 +143,11 @@ def test_the_network_is_the_packages(monkeypatch):
 def test_pitch_and_voicing_against_truth(tmp_path):
     metric = Pitch()
     for hertz in (110, 440, 880):
-        cents, voiced = metric.track(tone(hertz))
+        cents, voiced = metric.track_pitch(tone(hertz))
         assert voiced[3:-3].all()  # at both ends windows are half silence
         assert np.median(cents) == pytest.approx(1200 * np.log2(hertz / 10), abs=5)
     for still in (noise(), np.zeros(RATE, np.float32)):
-        assert metric.track(still)[1].mean() < 0.05
+        assert metric.track_pitch(still)[1].mean() < 0.05
     half = tone(440)
     half[RATE // 2 :] = 0
     sounds(tmp_path, a=half, b=tone(440), c=np.zeros(RATE, np.float32), d=tone(440, 0.5))
@@ -166,20 +165,24 @@ def test_pitch_and_voicing_against_truth(tmp_path):
 
 
 def test_what_a_prompt_quotes():
-    assert quoted('A sign says "Open  Now" and “bar”, “Bar”') == ["Open  Now", "bar", "Bar"]
-    assert quoted("The dogs' bones, the cat's bed, a wall with 'Don't stop' on it") == ["Don't stop"]
-    assert quoted("‘It’s late’ and «ici»") == ["It’s late", "ici"]
-    assert quoted('nothing, "" or "!?"') == []
+    assert extract_quoted('A sign says "Open  Now" and “bar”, “Bar”') == ["Open  Now", "bar", "Bar"]
+    assert extract_quoted("The dogs' bones, the cat's bed, a wall with 'Don't stop' on it") == ["Don't stop"]
+    assert extract_quoted("‘It’s late’ and «ici»") == ["It’s late", "ici"]
+    assert extract_quoted('nothing, "" or "!?"') == []
 
 
 def test_texts_are_compared_by_letters():
-    assert [edits("kitten", "sitting"), edits("", "abc"), edits("abc", "abc")] == [3, 3, 0]
-    assert similarity("Open now!", ["something else", "OPEN", "NOW", "daily"]) == 1
-    assert similarity("open", ["0pen"]) == 0.75
-    assert similarity("open", []) == 0
-    assert similarity("abc", ["xyz"]) == 0
-    assert words_read("Hello big world", {"hellobig", "word"}) == [True, True, False]
-    assert words_read("a cat", {"concatenate"}) == [False, False]
+    assert [edit_distance("kitten", "sitting"), edit_distance("", "abc"), edit_distance("abc", "abc")] == [
+        3,
+        3,
+        0,
+    ]
+    assert text_similarity("Open now!", ["something else", "OPEN", "NOW", "daily"]) == 1
+    assert text_similarity("open", ["0pen"]) == 0.75
+    assert text_similarity("open", []) == 0
+    assert text_similarity("abc", ["xyz"]) == 0
+    assert match_words("Hello big world", {"hellobig", "word"}) == [True, True, False]
+    assert match_words("a cat", {"concatenate"}) == [False, False]
 
 
 def written(text, num=3):
@@ -194,7 +197,7 @@ def test_a_film_with_the_text_and_films_without(tmp_path):
     late = np.concatenate([written(""), written("OPEN NOW")])
     for name, frames in (("right", late), ("wrong", written("KIDS ZOO")), ("none", written(""))):
         write_video(tmp_path / f"{name}.mp4", frames, 8)
-    metric = RenderedText()
+    metric = OCRMetric()
     right, wrong, none = (
         metric.measure(
             Item(Sample(id="1", prompt='A sign "Open now".', video=f"{name}.mp4"), tmp_path)
@@ -205,16 +208,16 @@ def test_a_film_with_the_text_and_films_without(tmp_path):
     assert wrong["ocr_rapidocr"] < 0.4
     assert wrong["ocr_words_rapidocr"] == 0
     assert none == {"ocr_rapidocr": 0.0, "ocr_words_rapidocr": 0.0}
-    with pytest.raises(ValueError, match="the prompt quotes no text"):
+    with pytest.raises(ValueError, match="prompt contains no quoted text"):
         metric.measure(Item(Sample(id="1", prompt="A sign.", video="right.mp4"), tmp_path))
 
 
 @needs("rapidocr_onnxruntime")
 def test_frames_too_small_for_text():
     for shape in ((1, 1), (1, 200), (7, 9), (200, 20)):
-        with pytest.raises(ValueError, match=f"frames of {shape[0]}x{shape[1]}, needs 8 pixels"):
-            RenderedText().lines(np.zeros((*shape, 3), np.uint8))
-    assert RenderedText().lines(np.full((8, 9, 3), 128, np.uint8)) == []
+        with pytest.raises(ValueError, match=f"frames of {shape[0]}x{shape[1]}, needs at least 8 pixels"):
+            OCRMetric().read_lines(np.zeros((*shape, 3), np.uint8))
+    assert OCRMetric().read_lines(np.full((8, 9, 3), 128, np.uint8)) == []
 
 
 @needs("silero_vad")
@@ -240,5 +243,5 @@ def test_a_run_with_all_of_them(tmp_path):
     assert found["f0_cents_crepe"]["mean"] == pytest.approx(19.6, abs=3)
     assert found["ocr_rapidocr"]["mean"] == 1
     assert (found["ocr_rapidocr"]["used"], found["ocr_rapidocr"]["asked"]) == (1, 2)
-    assert found["ocr_rapidocr"]["dropped"] == [{"id": "2", "reason": "the prompt quotes no text"}]
+    assert found["ocr_rapidocr"]["dropped"] == [{"id": "2", "reason": "prompt contains no quoted text"}]
     assert all(record["measured"]["weights_sha256"] for record in one)

@@ -41,7 +41,7 @@ def test_round_trip_keeps_every_field(tmp_path):
         ({"id": "b", "prompt": "p", "rewritten": 1}, r":2: rewritten: expected a string"),
         ({"id": "b", "prompt": "p", "seed": "1"}, r":2: seed: expected an integer"),
         ({"id": "b", "prompt": "p", "video": "no.mp4"}, r":2: video: no such file: 'no.mp4'"),
-        ({"id": "b", "prompt": "p", "video": "../x.mp4"}, r":2: video: '../x.mp4' climbs out"),
+        ({"id": "b", "prompt": "p", "video": "../x.mp4"}, r":2: video: '../x.mp4' leaves the manifest"),
         ({"id": "b", "prompt": "p", "audio": "/etc/passwd"}, r":2: audio: must be relative"),
         ({"id": "b", "prompt": "p", "image": 4}, r":2: image: expected a path"),
     ],
@@ -69,7 +69,7 @@ def test_a_link_may_not_lead_out(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "secret").touch()
     (tmp_path / "in" / "link").symlink_to(tmp_path / "secret")
-    with pytest.raises(ValueError, match="climbs out"):
+    with pytest.raises(ValueError, match="leaves the manifest"):
         resolve_media(tmp_path / "in", "link", "video")
 
 
@@ -82,7 +82,7 @@ def test_the_same_id_in_two_systems_is_two_samples(tmp_path):
 
 def test_writing_refuses_what_reading_would(tmp_path):
     for bad in ([Sample(id="a", prompt="")] * 2, [Sample(id="a", prompt="", video="../a.mp4")]):
-        with pytest.raises(ValueError, match=r"duplicate|climbs"):
+        with pytest.raises(ValueError, match=r"duplicate|leaves"):
             write_manifest(tmp_path / "m.jsonl", bad)
     assert not list(tmp_path.iterdir())
 

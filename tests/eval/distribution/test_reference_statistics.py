@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from eval.distribution.config import StatisticsConfig
 from eval.distribution.frechet import Moments, frechet_distance
-from eval.distribution.reference_statistics import Published, StatisticsConfig
+from eval.distribution.reference_statistics import ReferenceStatistics
 
 
 def save(path, features):
@@ -19,17 +20,19 @@ def normal(seed, num, dim):
 
 def test_the_distance_is_that_from_the_set_itself(tmp_path):
     x, y = normal(0, 300, 6), normal(1, 400, 6)
-    published = Published.load(save(tmp_path / "real.npz", y))
+    published = ReferenceStatistics.load(save(tmp_path / "real.npz", y))
     found = published.distance("fid_inception", x, None, 0)
-    assert found.interval.mean == pytest.approx(frechet_distance(Moments.of(x), Moments.of(y)), rel=1e-9)
+    assert found.interval.mean == pytest.approx(
+        frechet_distance(Moments.from_features(x), Moments.from_features(y)), rel=1e-9
+    )
     assert found.interval.low < found.interval.mean < found.interval.high
     assert found.notes == (
-        f"against real.npz (sha256 {published.sha256}), which does not say of how many samples",
+        f"against real.npz (sha256 {published.sha256}), over an unknown number of samples",
     )
 
 
 def test_the_interval_tells_how_other_judged_sets_spread(tmp_path):
-    published = Published.load(save(tmp_path / "real.npz", normal(1, 4000, 3)))
+    published = ReferenceStatistics.load(save(tmp_path / "real.npz", normal(1, 4000, 3)))
     rng, shift = np.random.default_rng(5), np.full(3, 2.0)
     found = [published.distance("fd", rng.normal(size=(200, 3)) + shift, None, 0) for _ in range(100)]
     width = found[0].interval.high - found[0].interval.low
@@ -37,16 +40,16 @@ def test_the_interval_tells_how_other_judged_sets_spread(tmp_path):
 
 
 def test_small_sets_and_other_dimensions_are_told(tmp_path):
-    published = Published.load(save(tmp_path / "real.npz", normal(1, 40, 6)))
+    published = ReferenceStatistics.load(save(tmp_path / "real.npz", normal(1, 40, 6)))
     assert "5 samples in 6 dimensions" in published.distance("fd", normal(0, 5, 6), None, 0).notes[1]
     refused = published.distance("fd", normal(0, 50, 5), None, 0)
     assert refused.interval is None
-    assert refused.refused == "features: 5 and 6 dimensions cannot be compared"
+    assert refused.refused == "feature dimension mismatch: 5 vs 6"
 
 
 BAD = {
     "no such file": None,
-    "no .npz with `mu`": {"mean": np.zeros(3)},
+    "not an .npz with `mu`": {"mean": np.zeros(3)},
     r"`mu` \[3\] and `sigma` \[2, 2\], expected": {"mu": np.zeros(3), "sigma": np.eye(2)},
     "is not finite": {"mu": np.full(2, np.nan), "sigma": np.eye(2)},
     "or `sigma` is not symmetric": {"mu": np.zeros(2), "sigma": np.array([[1.0, 2], [0, 1]])},
@@ -59,16 +62,16 @@ def test_bad_files_are_one_line(tmp_path, message):
     if BAD[message] is not None:
         np.savez(path, **BAD[message])
     with pytest.raises(ValueError, match=f"^statistics: .*{message}"):
-        Published.load(StatisticsConfig(path=str(path)))
+        ReferenceStatistics.load(StatisticsConfig(path=str(path)))
 
 
 def test_other_formats_and_other_bytes_are_refused(tmp_path):
     (tmp_path / "bad.npz").write_text("mu, sigma")
-    with pytest.raises(ValueError, match=r"^statistics: .*bad.npz is no .npz"):
-        Published.load(StatisticsConfig(path=str(tmp_path / "bad.npz")))
+    with pytest.raises(ValueError, match=r"^statistics: .*bad.npz is not an .npz"):
+        ReferenceStatistics.load(StatisticsConfig(path=str(tmp_path / "bad.npz")))
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(ValueError, match=r"^statistics: .*one.npy is no .npz"):
-        Published.load(StatisticsConfig(path=str(tmp_path / "one.npy")))
+    with pytest.raises(ValueError, match=r"^statistics: .*one.npy is not an .npz"):
+        ReferenceStatistics.load(StatisticsConfig(path=str(tmp_path / "one.npy")))
     config = save(tmp_path / "real.npz", normal(1, 40, 2))
     with pytest.raises(ValueError, match=r"^statistics: .*real.npz has sha256 .* expected 00ff"):
-        Published.load(StatisticsConfig(path=config.path, sha256="00ff"))
+        ReferenceStatistics.load(StatisticsConfig(path=config.path, sha256="00ff"))

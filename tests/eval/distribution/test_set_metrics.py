@@ -8,11 +8,17 @@ from scipy.spatial import KDTree
 from scipy.stats import special_ortho_group
 
 import eval.distribution.kid
-from eval.distribution.feature_arrays import linearised_interval
-from eval.distribution.frechet import Moments, extrapolated, frechet_distance, influences, trace_of_root
-from eval.distribution.inception_score import inception_score, paired_divergence, softmax, surprise
+from eval.distribution.feature_arrays import linearized_interval
+from eval.distribution.frechet import (
+    Moments,
+    extrapolate_frechet,
+    frechet_distance,
+    influences,
+    trace_sqrt_product,
+)
+from eval.distribution.inception_score import inception_score, kl_to_marginal, paired_kl, softmax
 from eval.distribution.kid import kernel_distance
-from eval.distribution.prdc import manifold
+from eval.distribution.prdc import compute_prdc
 
 
 def normal(seed, num, dim, scale=1.0):
@@ -45,7 +51,7 @@ def test_frechet_distance_against_the_references(num):
     from torchmetrics.image.fid import _compute_fid
 
     x, y = normal(0, num, 64), normal(1, num + 7, 64, 1.3) + 0.2
-    ours = frechet_distance(Moments.of(x), Moments.of(y))
+    ours = frechet_distance(Moments.from_features(x), Moments.from_features(y))
     arguments = (x.mean(0), np.cov(x, rowvar=False), y.mean(0), np.cov(y, rowvar=False))
     mu_x, cov_x, mu_y, cov_y = map(torch.from_numpy, arguments)
     theirs = float(_compute_fid(mu_x, cov_x, mu_y, cov_y))
@@ -61,13 +67,15 @@ def test_frechet_distance_against_torch_fidelity():
     x, y = normal(0, 300, 64), normal(1, 280, 64, 1.3)
     parts = [{"mu": z.mean(0), "sigma": np.cov(z, rowvar=False)} for z in (x, y)]
     theirs = fidelity.fid_statistics_to_metric(*parts, verbose=False)["frechet_inception_distance"]
-    assert frechet_distance(Moments.of(x), Moments.of(y)) == pytest.approx(theirs, rel=1e-9)
+    assert frechet_distance(Moments.from_features(x), Moments.from_features(y)) == pytest.approx(
+        theirs, rel=1e-9
+    )
 
 
 def test_moments_merge_in_any_order():
     x = normal(0, 10_000, 5) + 1e6  # a large mean would ruin sums of squares
-    whole = Moments.of(x)
-    parts = [Moments.of(part) for part in np.array_split(x, 7)]
+    whole = Moments.from_features(x)
+    parts = [Moments.from_features(part) for part in np.array_split(x, 7)]
     for order in itertools.islice(itertools.permutations(parts), 3):
         merged = order[0]
         for part in order[1:]:
@@ -79,8 +87,8 @@ def test_moments_merge_in_any_order():
 
 @pytest.mark.parametrize("num", [60, 8])
 def test_influences_are_the_derivative(num):
-    x, y = normal(0, num, 12), Moments.of(normal(1, 300, 12, 1.5) + 0.3)
-    found = influences(x, Moments.of(x), y)
+    x, y = normal(0, num, 12), Moments.from_features(normal(1, 300, 12, 1.5) + 0.3)
+    found = influences(x, Moments.from_features(x), y)
     assert found.mean() == pytest.approx(0, abs=1e-9)
 
     def weighted(eps, row):
@@ -96,31 +104,31 @@ def test_influences_are_the_derivative(num):
 
 
 def test_the_interval_is_as_wide_as_the_spread_of_repetitions():
-    y = Moments.of(normal(99, 4000, 6))
-    values = [frechet_distance(Moments.of(normal(s, 400, 6, 1.4)), y) for s in range(120)]
+    y = Moments.from_features(normal(99, 4000, 6))
+    values = [frechet_distance(Moments.from_features(normal(s, 400, 6, 1.4)), y) for s in range(120)]
     x = normal(500, 400, 6, 1.4)
-    parts = [influences(x, Moments.of(x), y)]
-    interval = linearised_interval(values[0], parts)
+    parts = [influences(x, Moments.from_features(x), y)]
+    interval = linearized_interval(values[0], parts)
     assert (interval.high - interval.low) / 3.92 == pytest.approx(np.std(values), rel=0.25)
-    twins = linearised_interval(values[0], [np.repeat(parts[0], 4)], [np.repeat(np.arange(400), 4)])
+    twins = linearized_interval(values[0], [np.repeat(parts[0], 4)], [np.repeat(np.arange(400), 4)])
     assert twins.high - twins.low == pytest.approx(interval.high - interval.low, rel=0.1)
     assert (twins.num, twins.num_groups) == (1600, 400)
 
 
 def test_the_bias_of_small_samples_is_extrapolated_away():
     x, y = normal(0, 3000, 30), normal(1, 3000, 30)
-    plain = frechet_distance(Moments.of(x), Moments.of(y))
-    found = extrapolated(x, y)
+    plain = frechet_distance(Moments.from_features(x), Moments.from_features(y))
+    found = extrapolate_frechet(x, y)
     assert plain > 0.15
     assert abs(found.value) < plain / 4
     assert (found.sizes[0], found.sizes[-1]) == (750, 3000)
-    assert min(extrapolated(x[:70], y[:70]).sizes) == 31
-    assert found == extrapolated(x, y)
-    assert found.error != extrapolated(x, y, seed=1).error
-    shifted = extrapolated(x + 1.0, y)
+    assert min(extrapolate_frechet(x[:70], y[:70]).sizes) == 31
+    assert found == extrapolate_frechet(x, y)
+    assert found.error != extrapolate_frechet(x, y, seed=1).error
+    shifted = extrapolate_frechet(x + 1.0, y)
     assert shifted.value == pytest.approx(30, rel=0.05)
-    with pytest.raises(ValueError, match="needs 62 rows in 30 dimensions, got 61"):
-        extrapolated(x[:61], y)
+    with pytest.raises(ValueError, match="expected at least 62 rows in 30 dimensions, got 61"):
+        extrapolate_frechet(x[:61], y)
 
 
 def test_kid_against_all_pairs_and_the_reference():
@@ -157,7 +165,7 @@ def test_kid_of_large_sets_in_fast_formats(monkeypatch, dtype, tolerance):
     slow = kernel_distance(x, y)
     monkeypatch.setattr("eval.distribution.kid.SMALL", 0)
     monkeypatch.setattr("eval.distribution.kid.MANY", 0)
-    monkeypatch.setattr("eval.distribution.kid.fast_type", lambda: dtype)
+    monkeypatch.setattr("eval.distribution.kid.fast_dtype", lambda: dtype)
     monkeypatch.setattr("eval.distribution.kid.TOLERANCE", 0)  # all pairs
     monkeypatch.setattr("eval.distribution.kid.FLOOR", 0)
     fast = kernel_distance(x, y)
@@ -171,13 +179,13 @@ def test_some_pairs_tell_the_kid_of_large_sets_and_by_how_much_they_are_off(monk
     slow = kernel_distance(x, y)
     monkeypatch.setattr("eval.distribution.kid.SMALL", 0)
     monkeypatch.setattr("eval.distribution.kid.MANY", 0)
-    products, made = eval.distribution.kid.products, []
+    row_products, made = eval.distribution.kid.row_products, []
 
     def counted(a, b):
         made.append(len(a) * len(b))
-        return products(a, b)
+        return row_products(a, b)
 
-    monkeypatch.setattr("eval.distribution.kid.products", counted)
+    monkeypatch.setattr("eval.distribution.kid.row_products", counted)
     off = []
     for seed in range(12):
         some = kernel_distance(x, y, seed=seed)
@@ -199,25 +207,25 @@ def test_trace_of_the_root_against_sixty_digits(decades):
         factor = mpmath.cholesky(mpmath.matrix(x.tolist()))
         values = mpmath.eigsy(factor.T * mpmath.matrix(y.tolist()) * factor, eigvals_only=True)
         exact = sum(mpmath.sqrt(value) for value in values)
-    assert trace_of_root(x, y) == pytest.approx(float(exact), rel=1e-12)
-    assert trace_of_root(x, 0 * y) == trace_of_root(0 * x, y) == 0
+    assert trace_sqrt_product(x, y) == pytest.approx(float(exact), rel=1e-12)
+    assert trace_sqrt_product(x, 0 * y) == trace_sqrt_product(0 * x, y) == 0
 
 
 @pytest.mark.parametrize("apart", [0.0, 1e3])  # clusters: more is left open than bfloat16 is good for
 def test_neighbours_screened_in_bfloat16_are_those_of_float64(monkeypatch, apart):
     monkeypatch.setattr("eval.distribution.prdc.SMALL", 0)
     x, y = (apart * np.repeat(normal(0, 3, 32), 700, axis=0) + normal(s, 2100, 32) for s in (1, 2))
-    monkeypatch.setattr("eval.distribution.prdc.fast_type", lambda: torch.float32)
-    precise = manifold(x, y)
-    formats, products = [], eval.distribution.prdc.products
+    monkeypatch.setattr("eval.distribution.prdc.fast_dtype", lambda: torch.float32)
+    precise = compute_prdc(x, y)
+    formats, row_products = [], eval.distribution.prdc.row_products
 
     def noted(a, b):
         formats.append(a.dtype)
-        return products(a, b)
+        return row_products(a, b)
 
-    monkeypatch.setattr("eval.distribution.prdc.fast_type", lambda: torch.bfloat16)
-    monkeypatch.setattr("eval.distribution.prdc.products", noted)
-    fast = manifold(x, y)
+    monkeypatch.setattr("eval.distribution.prdc.fast_dtype", lambda: torch.bfloat16)
+    monkeypatch.setattr("eval.distribution.prdc.row_products", noted)
+    fast = compute_prdc(x, y)
     for name in ("precision_n", "density_n", "recall_m", "coverage_m"):
         assert np.array_equal(getattr(fast, name), getattr(precise, name))
     assert formats.count(torch.bfloat16) == 4
@@ -232,8 +240,8 @@ def test_neighbours_that_float32_cannot_tell_apart():
     y = x[::2] + 1e-9 * normal(2, 200, 6)
     distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
     radius = np.sort(np.linalg.norm(y[:, None] - y[None], axis=-1), axis=1)[:, 3]
-    assert np.array_equal(manifold(x, y, k=3).precision_n, (distance <= radius).any(1))
-    np.testing.assert_allclose(manifold(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
+    assert np.array_equal(compute_prdc(x, y, k=3).precision_n, (distance <= radius).any(1))
+    np.testing.assert_allclose(compute_prdc(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
 
 
 def test_neighbours_in_clusters_far_from_the_centre():
@@ -242,7 +250,7 @@ def test_neighbours_in_clusters_far_from_the_centre():
     x, y = ends + 1e-4 * normal(1, 120, 6), ends + 1e-4 * normal(2, 120, 6)
     distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
     radius = np.sort(np.linalg.norm(y[:, None] - y[None], axis=-1), axis=1)[:, 3]
-    np.testing.assert_allclose(manifold(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
+    np.testing.assert_allclose(compute_prdc(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
 
 
 def test_kid_is_unbiased_and_its_influences_tell_the_spread():
@@ -252,7 +260,7 @@ def test_kid_is_unbiased_and_its_influences_tell_the_spread():
     subsets = [kernel_distance(x[i::4], y[i::4]).value for i in range(4)]
     assert np.mean(subsets) == pytest.approx(kernel_distance(x, y).value, rel=0.1)
     far = [kernel_distance(normal(s, 200, 6), normal(2000 + s, 200, 6) + 0.8) for s in range(100)]
-    found = linearised_interval(far[0].value, [far[0].influence_x, far[0].influence_y])
+    found = linearized_interval(far[0].value, [far[0].influence_x, far[0].influence_y])
     assert (found.high - found.low) / 3.92 == pytest.approx(np.std([f.value for f in far]), rel=0.3)
 
 
@@ -262,7 +270,7 @@ def test_manifold_against_nearest_neighbours(k):
     trees = KDTree(x), KDTree(y)
     radius_x, radius_y = (t.query(z, k + 1)[0][:, -1] for t, z in zip(trees, (x, y), strict=True))
     distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
-    found = manifold(x, y, k=k)
+    found = compute_prdc(x, y, k=k)
     assert np.array_equal(found.precision_n, (distance <= radius_y).any(1))
     np.testing.assert_allclose(found.density_n, (distance <= radius_y).sum(1) / k)
     assert np.array_equal(found.recall_m, (distance <= radius_x[:, None]).any(0))
@@ -274,12 +282,12 @@ def test_manifold_against_scikit_learn():
     x, y = normal(0, 200, 32), normal(1, 300, 32)
     radius = neighbors.NearestNeighbors(n_neighbors=5).fit(y).kneighbors()[0][:, -1]
     hits = neighbors.NearestNeighbors(n_neighbors=1).fit(x).kneighbors(y)[0][:, 0] <= radius
-    assert np.array_equal(manifold(x, y).coverage_m, hits)
+    assert np.array_equal(compute_prdc(x, y).coverage_m, hits)
 
 
 def test_manifold_of_one_set_twice_and_of_two_far_apart():
     x = normal(0, 50, 3)
-    same, far = manifold(x, x), manifold(x + 100, x)
+    same, far = compute_prdc(x, x), compute_prdc(x + 100, x)
     assert same.precision_n.all()
     assert same.coverage_m.all()
     for values in (far.precision_n, far.density_n, far.recall_m, far.coverage_m):
@@ -292,11 +300,11 @@ def test_inception_score():
     assert inception_score(np.full((40, 7), 1 / 7))[0] == pytest.approx(1)
     p = softmax(normal(0, 100, 9, 2))
     marginal = p.mean(0)
-    assert np.exp(surprise(p).mean()) == pytest.approx(np.exp((p * np.log(p / marginal)).sum(1).mean()))
-    with pytest.raises(ValueError, match="at least 20 rows are needed, got 19"):
+    assert np.exp(kl_to_marginal(p).mean()) == pytest.approx(np.exp((p * np.log(p / marginal)).sum(1).mean()))
+    with pytest.raises(ValueError, match="expected at least 20 rows, got 19"):
         inception_score(p[:19])
     with pytest.raises(ValueError, match="sum to 1"):
-        surprise(p * 2)
+        kl_to_marginal(p * 2)
 
 
 def test_inception_score_against_torch_fidelity():
@@ -312,25 +320,25 @@ def test_inception_score_against_torch_fidelity():
 
 def test_paired_divergence():
     p, q = softmax(normal(0, 20, 5)), softmax(normal(1, 20, 5))
-    np.testing.assert_allclose(paired_divergence(p, q), (p * np.log(p / q)).sum(1), rtol=1e-3, atol=1e-4)
-    assert np.abs(paired_divergence(p, p)).max() < 1e-4
+    np.testing.assert_allclose(paired_kl(p, q), (p * np.log(p / q)).sum(1), rtol=1e-3, atol=1e-4)
+    assert np.abs(paired_kl(p, p)).max() < 1e-4
     one = np.eye(3)
-    np.testing.assert_allclose(paired_divergence(one, one[::-1])[0], -np.log(1e-6), rtol=1e-6)
-    with pytest.raises(ValueError, match="no pairs"):
-        paired_divergence(p, q[:3])
+    np.testing.assert_allclose(paired_kl(one, one[::-1])[0], -np.log(1e-6), rtol=1e-6)
+    with pytest.raises(ValueError, match="shape mismatch of pairs"):
+        paired_kl(p, q[:3])
 
 
 def test_bad_features_are_named():
     x = normal(0, 20, 4)
     x[3, 1] = np.nan
-    for call in (lambda: Moments.of(x), lambda: kernel_distance(x, x), lambda: manifold(x, x)):
-        with pytest.raises(ValueError, match="1 of 20 rows are not finite, the first is 3"):
+    for call in (lambda: Moments.from_features(x), lambda: kernel_distance(x, x), lambda: compute_prdc(x, x)):
+        with pytest.raises(ValueError, match="1 of 20 rows are not finite, first row 3"):
             call()
     good = normal(0, 5, 4)
-    with pytest.raises(ValueError, match="at least 6 rows are needed, got 5"):
-        manifold(good, normal(0, 20, 4))
+    with pytest.raises(ValueError, match="expected at least 6 rows, got 5"):
+        compute_prdc(good, normal(0, 20, 4))
     with pytest.raises(ValueError, match="two or more rows, got 1"):
-        frechet_distance(Moments.of(good[:1]), Moments.of(good))
-    for call in (kernel_distance, manifold):
-        with pytest.raises(ValueError, match="4 and 3 dimensions cannot be compared"):
+        frechet_distance(Moments.from_features(good[:1]), Moments.from_features(good))
+    for call in (kernel_distance, compute_prdc):
+        with pytest.raises(ValueError, match="feature dimension mismatch: 4 vs 3"):
             call(normal(0, 20, 4), normal(0, 20, 3))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from eval.backbones.feature_memmap import RowFile
-from eval.distribution.suite import compare, inception
-from eval.pipeline import Kept, set_rows
+from eval.backbones.feature_memmap import FeatureMemmap
+from eval.distribution.suite import compare_sets, score_inception
+from eval.pipeline import CachedSample, distribution_rows
 from eval.registry import Extraction
 
 MOST = 4096  # rows that a metric may hold
@@ -44,15 +44,15 @@ def sampled(monkeypatch):
 @pytest.mark.usefixtures("sampled")
 def test_no_number_needs_all_rows_at_once():
     x, y = normal(0, 5000), normal(1, 4500, shift=0.3)
-    whole = compare("toy", x, y)
+    whole = compare_sets("toy", x, y)
     assert [score.interval is None for score in whole] == [False] * 7
-    assert compare("toy", Watched(x), Watched(y)) == whole
+    assert compare_sets("toy", Watched(x), Watched(y)) == whole
 
 
 def test_no_inception_score_needs_all_rows_at_once():
     p = np.random.default_rng(0).dirichlet(np.ones(5), 5000)
-    whole = inception("toy", p, groups=None, seed=0)
-    assert inception("toy", Watched(p), groups=None, seed=0) == whole
+    whole = score_inception("toy", p, groups=None, seed=0)
+    assert score_inception("toy", Watched(p), groups=None, seed=0) == whole
     marginal = p.mean(0)
     assert whole.interval.mean == pytest.approx(np.exp((p * np.log(p / marginal)).sum(1).mean()), rel=1e-12)
 
@@ -60,14 +60,14 @@ def test_no_inception_score_needs_all_rows_at_once():
 def test_films_in_any_portions_make_the_same_file(tmp_path):
     rows = normal(0, 700)
     for size in (1, 16, 700):
-        with RowFile(tmp_path / "rows") as file:
+        with FeatureMemmap(tmp_path / "rows") as file:
             for start in range(0, 700, size):
                 file.append(rows[start : start + size])
             assert isinstance(file.rows, np.memmap)
             np.testing.assert_array_equal(file.rows, rows)
-            with pytest.raises(ValueError, match="rows of 6 and of 4 numbers are no one set"):
+            with pytest.raises(ValueError, match="feature dimension mismatch: 6 vs 4"):
                 file.append(rows[:, :4])
-    with RowFile(tmp_path / "none") as file:
+    with FeatureMemmap(tmp_path / "none") as file:
         assert file.rows.shape == (0, 1)
 
 
@@ -79,19 +79,20 @@ class Remembered:
         self.extractor = type("Toy", (), {"name": "toy", "distance": "fd"})()
         self._rows = rows
 
-    def stored(self, key):
+    def load(self, key):
         return {"features": self._rows[key], "logits": self._rows[key]}
 
 
 def test_sets_are_compared_from_files_that_are_removed_again(tmp_path, monkeypatch):
     rows = {f"{side}{i}": normal(i + 100 * side, 3) for side in (0, 1) for i in range(20)}
-    kept = [[Kept(f"{side}{i}", f"p{i}") for i in range(20)] for side in (0, 1)]
+    kept = [[CachedSample(f"{side}{i}", f"p{i}") for i in range(20)] for side in (0, 1)]
     seen = []
     monkeypatch.setattr(
-        "eval.pipeline.compare", lambda name, x, y, **rest: seen.append((x, y)) or compare(name, x, y, **rest)
+        "eval.pipeline.compare_sets",
+        lambda name, x, y, **rest: seen.append((x, y)) or compare_sets(name, x, y, **rest),
     )
     extraction: Extraction = Remembered(tmp_path / "cache", rows)
-    (row,) = set_rows(extraction, {"ours": kept[0]}, kept[1], {"ours": 21}, seed=0)
+    (row,) = distribution_rows(extraction, {"ours": kept[0]}, kept[1], {"ours": 21}, seed=0)
     assert all(isinstance(z, np.memmap) and z.shape == (60, 6) for z in seen[0])
     assert (row.used, row.asked) == (20, 21)
     assert row.intervals["fd_toy"].num_groups == 20

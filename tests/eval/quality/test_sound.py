@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from eval.core.audio import Sound, write_sound
+from eval.core.audio import Audio, write_audio
 from eval.core.manifest import Sample
 from eval.core.results import Item
-from eval.quality.loudness import Loudness, integrated_loudness, judge_sound
-from eval.quality.spectral import SoundFidelity, Speech, compare_sounds, si_sdr
+from eval.quality.loudness import Loudness, integrated_loudness, measure_audio
+from eval.quality.spectral import AudioFidelity, Speech, compare_audio, si_sdr
 
 RATE = 48_000
 
 
 def sine(level=0.5, hertz=997.0, seconds=1.0, channels=1):
     wave = level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE)
-    return Sound(np.repeat(wave[None], channels, 0).astype(np.float32), RATE)
+    return Audio(np.repeat(wave[None], channels, 0).astype(np.float32), RATE)
 
 
 def noise(seed=0, level=0.1, seconds=1.0):
@@ -29,26 +29,26 @@ def test_loudness_of_the_standards_tones():
 
 
 def test_values_of_known_sounds():
-    found = judge_sound(sine())
+    found = measure_audio(sine())
     assert found["peak_db"] == pytest.approx(-6.02, abs=0.01)
     assert found["clipped"] == 0
     assert found["silent"] == 0
     assert found["bandwidth_hz"] == pytest.approx(997, abs=200)  # the window's skirt
     half = np.concatenate([sine().samples_CS, np.zeros((1, RATE), np.float32)], 1)
-    assert judge_sound(Sound(half, RATE))["silent"] == pytest.approx(0.5, abs=0.02)
-    hard = Sound(np.clip(4 * sine().samples_CS, -1, 1), RATE)
-    assert judge_sound(hard)["clipped"] == pytest.approx(2 / 3, abs=0.01)  # asin(1/2) of a quarter turn
-    assert judge_sound(Sound(sine().samples_CS + 0.25, RATE))["offset"] == pytest.approx(0.25, abs=1e-3)
-    silence = judge_sound(Sound(np.zeros((2, 900), np.float32), RATE))
+    assert measure_audio(Audio(half, RATE))["silent"] == pytest.approx(0.5, abs=0.02)
+    hard = Audio(np.clip(4 * sine().samples_CS, -1, 1), RATE)
+    assert measure_audio(hard)["clipped"] == pytest.approx(2 / 3, abs=0.01)  # asin(1/2) of a quarter turn
+    assert measure_audio(Audio(sine().samples_CS + 0.25, RATE))["offset"] == pytest.approx(0.25, abs=1e-3)
+    silence = measure_audio(Audio(np.zeros((2, 900), np.float32), RATE))
     assert silence == {"clipped": 0.0, "silent": 1.0, "offset": 0.0}
-    assert judge_sound(Sound(np.full((1, 1), 0.5, np.float32), RATE))["silent"] == 0
+    assert measure_audio(Audio(np.full((1, 1), 0.5, np.float32), RATE))["silent"] == 0
 
 
 def test_bandwidth_sees_a_low_pass():
-    full = Sound(noise()[None], RATE)
-    low = full.at_rate(16_000).at_rate(RATE)
-    assert judge_sound(full)["bandwidth_hz"] > 23_000
-    assert judge_sound(low)["bandwidth_hz"] == pytest.approx(8_000, rel=0.3)
+    full = Audio(noise()[None], RATE)
+    low = full.resample(16_000).resample(RATE)
+    assert measure_audio(full)["bandwidth_hz"] > 23_000
+    assert measure_audio(low)["bandwidth_hz"] == pytest.approx(8_000, rel=0.3)
 
 
 def test_si_sdr_against_torchmetrics_and_closed_form():
@@ -63,27 +63,27 @@ def test_si_sdr_against_torchmetrics_and_closed_form():
 
 def test_distances_grow_with_noise():
     real = sine().mono
-    found = [compare_sounds(real + noise(1, level), real) for level in (0.0, 0.003, 0.03, 0.3)]
+    found = [compare_audio(real + noise(1, level), real) for level in (0.0, 0.003, 0.03, 0.3)]
     assert found[0]["mel"] == found[0]["stft"] == 0
     for name, sign in (("mel", 1), ("stft", 1), ("si_sdr", -1)):
         assert (sign * np.diff([each[name] for each in found]) > 0).all()
-    assert compare_sounds(10 * real, real)["mel"] <= 1.0001  # one decade
+    assert compare_audio(10 * real, real)["mel"] <= 1.0001  # one decade
 
 
 def test_metrics_on_files(tmp_path):
-    write_sound(tmp_path / "a.wav", noise()[None], RATE)
-    write_sound(tmp_path / "b.wav", noise(seconds=0.9)[None], RATE)
-    write_sound(tmp_path / "c.wav", noise()[None, : RATE - 100], RATE)
+    write_audio(tmp_path / "a.wav", noise()[None], RATE)
+    write_audio(tmp_path / "b.wav", noise(seconds=0.9)[None], RATE)
+    write_audio(tmp_path / "c.wav", noise()[None, : RATE - 100], RATE)
 
     def item(audio, reference):
         return Item(Sample(id="1", prompt="", audio=audio, reference=reference), tmp_path)
 
-    assert SoundFidelity().measure(item("a.wav", "a.wav")).values["si_sdr"] > 90
-    assert SoundFidelity().measure(item("a.wav", "c.wav")).values["si_sdr"] > 90
+    assert AudioFidelity().measure(item("a.wav", "a.wav")).values["si_sdr"] > 90
+    assert AudioFidelity().measure(item("a.wav", "c.wav")).values["si_sdr"] > 90
     with pytest.raises(ValueError, match=r"differ in length: 1\.000 s, 0\.900 s"):
-        SoundFidelity().measure(item("a.wav", "b.wav"))
-    with pytest.raises(ValueError, match="names no reference"):
-        SoundFidelity().measure(item("a.wav", None))
+        AudioFidelity().measure(item("a.wav", "b.wav"))
+    with pytest.raises(ValueError, match="sample has no `reference`"):
+        AudioFidelity().measure(item("a.wav", None))
     assert Loudness().measure(item("a.wav", None)).values["lufs"] < 0
 
 
@@ -95,7 +95,7 @@ def test_speech(tmp_path):
     voice = (0.1 * voice).astype(np.float32)
     rough = voice + np.random.default_rng(0).normal(0, 0.05, len(voice)).astype(np.float32)
     for name, wave in (("a", voice), ("b", rough)):
-        write_sound(tmp_path / f"{name}.wav", wave[None], 16_000)
+        write_audio(tmp_path / f"{name}.wav", wave[None], 16_000)
     good, bad = (
         Speech().measure(Item(Sample(id="1", prompt="", audio=a, reference="a.wav"), tmp_path)).values
         for a in ("a.wav", "b.wav")

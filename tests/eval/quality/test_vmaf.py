@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval.core.degradations import noise
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.core.video import write_video
 from eval.quality.vmaf import Vmaf, compare_files
-from eval.sanity.degradations import noise
 from tests.fixtures.videos import waves
 
 pytestmark = pytest.mark.skipif(
