@@ -1,22 +1,18 @@
-"""Size and shape: which aspect-ratio bucket a frame belongs to, and how it is made to fit.
-
-Frames are resized as uint8 with antialiasing before anything becomes float (18 times faster, and
-what a viewer would see), then cropped to the bucket around the centre, or padded with black.
-"""
+"""Frame sizes of the aspect-ratio buckets; needs no torch."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-import torch
-from torch import Tensor
-
-from src.core.media_reader import MediaError
 
 
 def bucket_sizes(size: int, ratios: tuple[str, ...], multiple: int) -> list[tuple[int, int]]:
-    """(height, width) of each aspect ratio "w:h", about size*size pixels, sides divisible by `multiple`."""
+    """Return the (height, width) of each aspect ratio "width:height", without duplicates.
+
+    Args:
+        size: each bucket has about size * size pixels.
+        multiple: both sides are divisible by it.
+
+    Raises:
+        ValueError: a ratio is not of the form width:height.
+    """
     out = []
     for ratio in ratios:
         try:
@@ -31,65 +27,3 @@ def bucket_sizes(size: int, ratios: tuple[str, ...], multiple: int) -> list[tupl
         if (height, width) not in out:
             out.append((height, width))
     return out
-
-
-@dataclass(frozen=True)
-class Framing:
-    """How every frame of a clip is brought to its bucket; `facts` goes into the record's source."""
-
-    height: int
-    width: int
-    resized_height: int
-    resized_width: int
-    fit: Literal["crop", "pad"]
-
-    @property
-    def facts(self) -> dict[str, int | str]:
-        """What was cut off or added, in pixels of the resized frame (top and left; the rest is opposite)."""
-        top, left = (self.resized_height - self.height) // 2, (self.resized_width - self.width) // 2
-        return {
-            "fit": self.fit,
-            "resized": f"{self.resized_height}x{self.resized_width}",
-            "cut_top": max(top, 0),
-            "cut_left": max(left, 0),
-            "pad_top": max(-top, 0),
-            "pad_left": max(-left, 0),
-        }
-
-    def apply(self, frames_THWC: np.ndarray) -> Tensor:
-        """uint8 [T, H, W, 3] to uint8 [T, 3, height, width]."""
-        x = torch.from_numpy(frames_THWC).permute(0, 3, 1, 2)
-        if x.shape[-2:] != (self.resized_height, self.resized_width):
-            size = (self.resized_height, self.resized_width)
-            x = torch.nn.functional.interpolate(x, size=size, mode="bicubic", antialias=True)
-        top, left = (self.resized_height - self.height) // 2, (self.resized_width - self.width) // 2
-        if self.fit == "crop":
-            return x[:, :, top : top + self.height, left : left + self.width].contiguous()
-        out = torch.zeros(len(x), 3, self.height, self.width, dtype=torch.uint8)
-        out[:, :, -top : -top + self.resized_height, -left : -left + self.resized_width] = x
-        return out
-
-
-def choose_framing(
-    height: int,
-    width: int,
-    pixel_aspect: float,
-    sizes: list[tuple[int, int]],
-    fit: Literal["crop", "pad"],
-    upscale: bool,
-) -> Framing:
-    """The bucket with the nearest aspect ratio, and the resize that fills (crop) or fits into (pad) it.
-
-    Raises:
-        MediaError: "too small" if frames would have to be enlarged and `upscale` is off.
-    """
-    shown = width * pixel_aspect  # width in square pixels
-    aspect = math.log(shown / height)
-    best_h, best_w = min(sizes, key=lambda s: (abs(math.log(s[1] / s[0]) - aspect), s))
-    scales = (best_h / height, best_w / shown)
-    scale = max(scales) if fit == "crop" else min(scales)
-    if scale > 1 + 1e-6 and not upscale:
-        raise MediaError("too small", f"{width}x{height} for a bucket of {best_w}x{best_h}")
-    limit = max if fit == "crop" else min
-    resized = limit(best_h, round(height * scale)), limit(best_w, round(shown * scale))
-    return Framing(best_h, best_w, *resized, fit)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from data.bounce.config import PromptsConfig
 from data.bounce.prompt_rewriter import RewritingConfig
-from data.bounce.prompts import PromptsConfig
-from data.prepare import PrepareConfig
+from data.config import PrepareConfig
 from src.core import config
 from src.core.config_help import keys
 from src.inference.config import ExportConfig, GenerateConfig, ReconstructConfig

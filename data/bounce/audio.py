@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from data.bounce.facts import FilmFacts, Impact
+from data.bounce.facts import Impact, VideoFacts
 from data.bounce.vocabulary import SIZES
 from src.core.rng import numpy_generator
 
@@ -55,7 +55,7 @@ def loudness(speed: float) -> float:
     return 0.7 * speed / (speed + 0.6)
 
 
-def sound(facts: FilmFacts, sample_rate: int = SAMPLE_RATE) -> Array:
+def sound(facts: VideoFacts, sample_rate: int = SAMPLE_RATE) -> Array:
     """The whole film's sound.
 
     Args:
@@ -79,7 +79,7 @@ def sound(facts: FilmFacts, sample_rate: int = SAMPLE_RATE) -> Array:
     return _limit(out).astype(np.float32)[None]
 
 
-def _impact(facts: FilmFacts, impact: Impact, index: int, count: int, rate: int, lag: float) -> Array:
+def _impact(facts: VideoFacts, impact: Impact, index: int, count: int, rate: int, lag: float) -> Array:
     level = loudness(impact.speed)
     longest = max(MODES[facts.objects[i].material].decay_s for i in impact.objects)
     count = min(count, round(1.5 * longest * rate))

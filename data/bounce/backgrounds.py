@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.bounce.portable_random import Dice
+from data.bounce.portable_random import PortableRandom
 
 Array = np.ndarray
 
@@ -46,7 +46,7 @@ _WALL, _SKIRTING = (38.0, 36.0, 40.0), (196.0, 192.0, 184.0)
 SKIRTING_WIDTH = 0.03
 
 
-def draw_floor(name: str, dice: Dice) -> Floor:
+def draw_floor(name: str, dice: PortableRandom) -> Floor:
     light = dice.uniform(0.9, 1.1)
     colour = tuple(c * light for c in _COLOURS[name])
     return Floor(name, colour, (dice.uniform(), dice.uniform()), dice.chance(0.5))

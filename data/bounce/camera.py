@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from data.bounce.portable_random import Dice
+from data.bounce.portable_random import PortableRandom
 
 _SHIFT = 0.12  # room units that a pan or tilt moves to either side
 _ZOOM = 1.36  # view height at the wide end of a zoom
@@ -17,7 +17,7 @@ _SHAKE_HZ = ((1.3, 3.1), (1.7, 3.7))
 
 
 def camera_path(
-    camera: str, num_frames: int, fps: float, room: tuple[float, float], dice: Dice
+    camera: str, num_frames: int, fps: float, room: tuple[float, float], dice: PortableRandom
 ) -> np.ndarray:
     """Views of one film.
 

@@ -7,8 +7,9 @@ background and material come with length. The wording is drawn from the film's o
 
 from collections.abc import Iterable
 
-from data.bounce.facts import FilmFacts, ObjectFacts
-from data.bounce.portable_random import Dice
+from data.bounce.config import WORDINGS
+from data.bounce.facts import ObjectFacts, VideoFacts
+from data.bounce.portable_random import PortableRandom
 from data.bounce.vocabulary import STILL
 
 _COURSE = {
@@ -46,32 +47,26 @@ _MOVE = {
 _NUMBER = {1: "one", 2: "two", 3: "three"}
 
 
-def with_fps(caption: str, fps: float) -> str:
-    """The paper's frame-rate conditioning: 'FPS-16 Static shot. A red star moves right.'"""
-    return f"FPS-{fps:g} {caption}"
-
-
-def captions(facts: FilmFacts) -> list[str]:
+def captions(facts: VideoFacts) -> list[str]:
     """Six captions from short to long; the first is in fixed plain wording, the others vary.
 
     A caption starts with the camera label of a film ("Pan right. ..."); one of an image
     (num_frames == 1) starts with neither label nor motion ("A picture of ...").
     """
-    dice = Dice(facts.seed, facts.version + "/captions")
+    dice = PortableRandom(facts.seed, facts.version + "/captions")
     if facts.is_image:
         return [_picture(facts, dice, detail) for detail in (0, 1, 1, 2, 2)]
     label = facts.camera.capitalize() + ". "
     return [label + _Telling(facts, dice, detail).text() for detail in (0, 1, 1, 2, 2, 3)]
 
 
-WORDINGS: dict[str, slice] = {"plain": slice(0, 1), "short": slice(1, 3), "long": slice(3, None)}
-"""Places of `captions` by wording: fixed short sentences, varied short ones, varied long ones."""
+_PLACES = {"plain": slice(0, 1), "short": slice(1, 3), "long": slice(3, None)}  # in `captions`, by wording
 
 
-def worded(facts: FilmFacts, wordings: Iterable[str]) -> list[str]:
+def worded(facts: VideoFacts, wordings: Iterable[str]) -> list[str]:
     """The captions in the chosen wordings (keys of `WORDINGS`), from short to long."""
     every = captions(facts)
-    return [caption for name, places in WORDINGS.items() if name in wordings for caption in every[places]]
+    return [caption for name in WORDINGS if name in wordings for caption in every[_PLACES[name]]]
 
 
 def _article(words: str) -> str:
@@ -91,7 +86,7 @@ def _short_name(o: ObjectFacts) -> str:
     return f"{o.colour} {o.shape}"
 
 
-def _name(o: ObjectFacts, dice: Dice, detail: int) -> str:
+def _name(o: ObjectFacts, dice: PortableRandom, detail: int) -> str:
     size = {"small": ("small", "little"), "medium": ("medium-sized",), "large": ("large", "big")}[o.size]
     words = [dice.pick(size)] if detail and (o.size != "medium" or detail > 1) else []
     words.append(o.colour)
@@ -100,7 +95,7 @@ def _name(o: ObjectFacts, dice: Dice, detail: int) -> str:
     return " ".join([*words, o.shape])
 
 
-def _picture(facts: FilmFacts, dice: Dice, detail: int) -> str:
+def _picture(facts: VideoFacts, dice: PortableRandom, detail: int) -> str:
     names = _join(_article(_name(o, dice, detail)) for o in facts.objects)
     place = f" {dice.pick(_PLACE[facts.background])}" if detail else ""
     opening = "A picture of" if not detail else dice.pick(("A picture of", "A still image of", "A photo of"))
@@ -110,7 +105,7 @@ def _picture(facts: FilmFacts, dice: Dice, detail: int) -> str:
 class _Telling:
     """One caption: `detail` 0 is fixed wording, 1 short, 2 medium, 3 long."""
 
-    def __init__(self, facts: FilmFacts, dice: Dice, detail: int) -> None:
+    def __init__(self, facts: VideoFacts, dice: PortableRandom, detail: int) -> None:
         self.facts, self.dice, self.detail = facts, dice, detail
         self.mentioned: set[int] = set()
 

@@ -1,71 +1,101 @@
-"""Which films a world makes: the distribution, not the single film."""
+"""Settings of the Bounce world: the distribution of its videos, prompt files, previews."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from data.bounce.vocabulary import BACKGROUNDS, CAMERAS, COLOURS, DIRECTIONS, MATERIALS, SHAPES, SIZES, SPEEDS
-from src.core.fields import opt
+from data.bounce.vocabulary import BACKGROUNDS, CAMERAS, COLORS, DIRECTIONS, MATERIALS, SHAPES, SIZES, SPEEDS
+from src.core.fields import Config, opt
 
-_SUBSETS: dict[str, tuple[str, ...]] = {
-    "colours": tuple(COLOURS),
-    "shapes": SHAPES,
-    "sizes": tuple(SIZES),
-    "directions": tuple(DIRECTIONS),
-    "speeds": tuple(SPEEDS),
-    "materials": MATERIALS,
-    "backgrounds": BACKGROUNDS,
-    "cameras": CAMERAS,
-}
+WORDINGS = ("plain", "short", "long")
+"""Kinds of captions: fixed short sentences, varied short ones, varied long ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldConfig:
-    """The distribution of Bounce films."""
+class WorldConfig(Config):
+    """The distribution of Bounce videos."""
 
-    min_objects: int = opt(1, "fewest objects in a film")
-    max_objects: int = opt(3, "most objects in a film (at most 3)")
-    colours: tuple[str, ...] = opt(tuple(COLOURS), "colours to use")
-    shapes: tuple[str, ...] = opt(SHAPES, "shapes to use")
-    sizes: tuple[str, ...] = opt(tuple(SIZES), "sizes to use")
-    directions: tuple[str, ...] = opt(tuple(DIRECTIONS), "directions of movers")
-    speeds: tuple[str, ...] = opt(tuple(SPEEDS), "speeds of movers")
-    materials: tuple[str, ...] = opt(MATERIALS, "materials (heard, not seen)")
-    backgrounds: tuple[str, ...] = opt(BACKGROUNDS, "backgrounds to use")
-    cameras: tuple[str, ...] = opt(CAMERAS, "camera moves to use")
-    still_prob: float = opt(0.2, "chance that an object does not move by itself")
-    bounce_prob: float = opt(0.4, "chance that a mover bounces off a wall")
-    collide_prob: float = opt(0.25, "chance that two objects of a film hit each other (if it has two)")
-    spin_prob: float = opt(0.15, "chance that an object that shows it spins")
-    appear_prob: float = opt(0.05, "chance that an object appears during the film")
-    vanish_prob: float = opt(0.05, "chance that an object vanishes during the film")
-    moving_camera_prob: float = opt(0.5, "chance of a camera move, if `cameras` holds static and moving ones")
+    min_objects: int = opt(1, "fewest objects in a video", ge=1, le=3)
+    max_objects: int = opt(3, "most objects in a video", ge=1, le=3)
+    colours: tuple[str, ...] = opt(tuple(COLORS), "colors to use", choices=tuple(COLORS))
+    shapes: tuple[str, ...] = opt(SHAPES, "shapes to use", choices=SHAPES)
+    sizes: tuple[str, ...] = opt(tuple(SIZES), "sizes to use", choices=tuple(SIZES))
+    directions: tuple[str, ...] = opt(
+        tuple(DIRECTIONS), "directions of moving objects", choices=tuple(DIRECTIONS)
+    )
+    speeds: tuple[str, ...] = opt(tuple(SPEEDS), "speeds of moving objects", choices=tuple(SPEEDS))
+    materials: tuple[str, ...] = opt(MATERIALS, "materials (audible, not visible)", choices=MATERIALS)
+    backgrounds: tuple[str, ...] = opt(BACKGROUNDS, "backgrounds to use", choices=BACKGROUNDS)
+    cameras: tuple[str, ...] = opt(CAMERAS, "camera moves to use", choices=CAMERAS)
+    still_prob: float = opt(0.2, "probability that an object does not move by itself", ge=0, le=1)
+    bounce_prob: float = opt(0.4, "probability that a moving object bounces off a wall", ge=0, le=1)
+    collide_prob: float = opt(
+        0.25, "probability that two objects of a video collide (if it has two)", ge=0, le=1
+    )
+    spin_prob: float = opt(0.15, "probability that an object spins (if its shape shows it)", ge=0, le=1)
+    appear_prob: float = opt(0.05, "probability that an object appears during the video", ge=0, le=1)
+    vanish_prob: float = opt(0.05, "probability that an object vanishes during the video", ge=0, le=1)
+    moving_camera_prob: float = opt(
+        0.5, "probability of a camera move, if `cameras` holds static and moving ones", ge=0, le=1
+    )
     holdout: Literal["exclude", "only", "include"] = opt(
-        "exclude", "combinations held out of training: leave out, at least one in each film, or do not care"
+        "exclude",
+        "combinations held out of training: leave out, at least one in each video, or do not care",
+        choices=("exclude", "only", "include"),
     )
     split: Literal["train", "test", "all"] = opt(
         "train",
         "one combination in eight is kept for test prompts; 'train' never shows one, 'test' only those",
+        choices=("train", "test", "all"),
     )
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_objects <= self.max_objects <= 3:
-            raise ValueError(
-                f"min_objects={self.min_objects}, max_objects={self.max_objects}: need 1 <= min <= max <= 3"
-            )
-        for name, known in _SUBSETS.items():
-            chosen = tuple(getattr(self, name))
-            object.__setattr__(self, name, chosen)
-            if not chosen:
-                raise ValueError(f"{name} is empty; choose from {', '.join(known)}")
-            for word in chosen:
-                if word not in known:
-                    raise ValueError(f"{name}: unknown word {word!r}; choose from {', '.join(known)}")
-        for name in (n for n in self.__dataclass_fields__ if n.endswith("_prob")):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}={getattr(self, name)}: a probability is between 0 and 1")
-        for name, choices in (
-            ("holdout", ("exclude", "only", "include")),
-            ("split", ("train", "test", "all")),
-        ):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose from {', '.join(choices)}")
+        super().__post_init__()
+        if self.min_objects > self.max_objects:
+            raise ValueError(f"min_objects={self.min_objects} is more than max_objects={self.max_objects}")
+        for name in WORD_FIELDS:
+            words = tuple(getattr(self, name))
+            object.__setattr__(
+                self, name, words
+            )  # lists in code become tuples, so that configs compare equal
+            if not words:
+                raise ValueError(f"{name} is empty: choose one or more")
+
+
+WORD_FIELDS = ("colours", "shapes", "sizes", "directions", "speeds", "materials", "backgrounds", "cameras")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptsConfig(Config):
+    """A file of prompts."""
+
+    out: str = opt("", "JSONL file to write")
+    n: int = opt(64, "number of prompts, all different", ge=1)
+    seed: int = opt(0, "another seed gives other prompts")
+    wording: Literal["plain", "short", "long", "any"] = opt(
+        "plain", "plain: fixed short sentences; short, long: varied ones; any: one of them at random"
+    )
+    num_frames: int = opt(16, "frames of the videos that the facts describe", ge=2)
+    height: int = opt(32, "their height in pixels", ge=8)
+    width: int = opt(32, "their width in pixels", ge=8)
+    fps: float = opt(16.0, "their frames per second", gt=0)
+    world: WorldConfig = opt(WorldConfig(), "the world trained on; its split is not used")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewConfig(Config):
+    """What to show."""
+
+    out: str = opt("bounce.png", "file to write: .png for a contact sheet, .mp4 for a video with sound")
+    seed: int = opt(0, "seed of the first video; the next have the next seeds")
+    films: int = opt(8, "number of videos", ge=1)
+    size: int = opt(64, "height of a video in pixels", ge=16)
+    width: int = opt(0, "its width in pixels; 0 for square", ge=0)
+    seconds: float = opt(0.0, "length of a video; 0: one second on a sheet, three in a video", ge=0)
+    fps: float = opt(16.0, "frames per second", gt=0)
+    columns: int = opt(8, "frames in a row of the sheet", ge=1)
+    world: WorldConfig = opt(WorldConfig(split="all", holdout="include"), "distribution of the videos")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.out.endswith((".png", ".mp4")):
+            raise ValueError(f"out={self.out!r}: name a .png or an .mp4 file")

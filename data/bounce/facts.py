@@ -28,13 +28,13 @@ class Impact:
 
     time_s: float
     kind: str  # "wall" or "object"
-    objects: tuple[int, ...]  # indices into FilmFacts.objects: one for "wall", two for "object"
+    objects: tuple[int, ...]  # indices into VideoFacts.objects: one for "wall", two for "object"
     speed: float  # closing speed along the contact normal, room units per second
     position: tuple[float, float]  # contact point in room units, origin at the room's upper left, y down
 
 
 @dataclass(frozen=True)
-class FilmFacts:
+class VideoFacts:
     """A whole film; plain JSON through `to_dict` and `from_dict`."""
 
     version: str

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from data.bounce.config import WorldConfig
 from data.bounce.facts import ObjectFacts
-from data.bounce.portable_random import Dice
+from data.bounce.portable_random import PortableRandom
 from data.bounce.vocabulary import DIRECTIONS, STILL
 
 _OPPOSITE = {
@@ -25,7 +25,7 @@ class Outline:
     collides: bool  # objects 0 and 1 run into each other
 
 
-def draw_outline(dice: Dice, config: WorldConfig, is_image: bool) -> Outline:
+def draw_outline(dice: PortableRandom, config: WorldConfig, is_image: bool) -> Outline:
     still = [c for c in config.cameras if c == "static shot"]
     moving = [c for c in config.cameras if c != "static shot"]
     moves = moving and (not still or dice.chance(config.moving_camera_prob))
@@ -36,7 +36,7 @@ def draw_outline(dice: Dice, config: WorldConfig, is_image: bool) -> Outline:
     return Outline("static shot" if is_image else camera, background, count, collides)
 
 
-def draw_objects(dice: Dice, config: WorldConfig, outline: Outline) -> list[ObjectFacts]:
+def draw_objects(dice: PortableRandom, config: WorldConfig, outline: Outline) -> list[ObjectFacts]:
     """Objects that a viewer can tell apart, with what each is meant to do."""
     objects: list[ObjectFacts] = []
     distinct = len(config.shapes) * len(config.colours) >= outline.num_objects
@@ -49,7 +49,7 @@ def draw_objects(dice: Dice, config: WorldConfig, outline: Outline) -> list[Obje
     return objects
 
 
-def _draw_object(dice: Dice, config: WorldConfig) -> ObjectFacts:
+def _draw_object(dice: PortableRandom, config: WorldConfig) -> ObjectFacts:
     shape = dice.pick(config.shapes)
     moves = not dice.chance(config.still_prob)
     appears, vanishes = dice.chance(config.appear_prob), dice.chance(config.vanish_prob)
@@ -67,7 +67,9 @@ def _draw_object(dice: Dice, config: WorldConfig) -> ObjectFacts:
     )
 
 
-def _collision(dice: Dice, config: WorldConfig, a: ObjectFacts, b: ObjectFacts) -> list[ObjectFacts]:
+def _collision(
+    dice: PortableRandom, config: WorldConfig, a: ObjectFacts, b: ObjectFacts
+) -> list[ObjectFacts]:
     """`a` runs into `b`, which waits or comes from the opposite side."""
     direction = dice.pick(config.directions)
     waits = dice.chance(0.5) or _OPPOSITE[direction] not in config.directions

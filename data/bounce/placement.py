@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from data.bounce.facts import ObjectFacts
 from data.bounce.physics import Body
-from data.bounce.portable_random import Dice
+from data.bounce.portable_random import PortableRandom
 from data.bounce.vocabulary import CROWD, DIRECTIONS, SIZES, SPEEDS, STILL
 
 Place = tuple[float, float]
@@ -26,7 +26,11 @@ def hit_window(duration: float, speed: float) -> tuple[float, float]:
 
 
 def place(
-    dice: Dice, objects: list[ObjectFacts], room: tuple[float, float], duration: float, collides: bool
+    dice: PortableRandom,
+    objects: list[ObjectFacts],
+    room: tuple[float, float],
+    duration: float,
+    collides: bool,
 ) -> list[Body] | None:
     """Starting states for the planned objects (0 and 1 meet if `collides`), or None if a try fails.
 
@@ -52,7 +56,12 @@ def place(
 
 
 def _settle(
-    dice: Dice, body: Body, others: list[Body], bounces: bool, room: tuple[float, float], duration: float
+    dice: PortableRandom,
+    body: Body,
+    others: list[Body],
+    bounces: bool,
+    room: tuple[float, float],
+    duration: float,
 ) -> bool:
     """Choose a start for a body, if it can be in a spot that is not taken."""
     for _ in range(8):
@@ -71,7 +80,7 @@ def apart(a: Body, b: Body, at_a: Place | None = None, at_b: Place | None = None
     return length >= a.reach(dx / length, dy / length) + b.reach(-dx / length, -dy / length) + MARGIN
 
 
-def _alternatives(dice: Dice, fact: ObjectFacts) -> list[ObjectFacts]:
+def _alternatives(dice: PortableRandom, fact: ObjectFacts) -> list[ObjectFacts]:
     if fact.direction == STILL:
         return [fact]
     speeds = [fact.speed, *dice.shuffled([s for s in SPEEDS if s != fact.speed])]
@@ -79,7 +88,7 @@ def _alternatives(dice: Dice, fact: ObjectFacts) -> list[ObjectFacts]:
     return [replace(fact, speed=s, bounces=b) for b in bounces for s in speeds]
 
 
-def _body(dice: Dice, fact: ObjectFacts, duration: float, scale: float) -> Body:
+def _body(dice: PortableRandom, fact: ObjectFacts, duration: float, scale: float) -> Body:
     dx, dy = DIRECTIONS.get(fact.direction, (0.0, 0.0))
     speed = SPEEDS.get(fact.speed, 0.0) * pace(duration)
     turn = dice.pick((-1, 1)) * dice.uniform(0.3, 0.5) * math.tau * pace(duration) if fact.spin else 0.0
@@ -92,7 +101,7 @@ def _bounds(body: Body, axis: int, room: tuple[float, float]) -> tuple[float, fl
     return body.reach(-nx, -ny), room[axis] - body.reach(nx, ny)
 
 
-def _free(dice: Dice, body: Body, axis: int, room: tuple[float, float], time: float) -> bool:
+def _free(dice: PortableRandom, body: Body, axis: int, room: tuple[float, float], time: float) -> bool:
     """Choose the coordinate so that the body stays clear of that axis' walls until `time`."""
     travel = (body.vx, body.vy)[axis] * time
     low, high = _bounds(body, axis, room)
@@ -103,12 +112,12 @@ def _free(dice: Dice, body: Body, axis: int, room: tuple[float, float], time: fl
     return True
 
 
-def _inside(dice: Dice, body: Body, room: tuple[float, float], duration: float) -> bool:
+def _inside(dice: PortableRandom, body: Body, room: tuple[float, float], duration: float) -> bool:
     """Choose a start from which the body stays clear of all walls."""
     return _free(dice, body, 0, room, duration) and _free(dice, body, 1, room, duration)
 
 
-def _bouncing(dice: Dice, body: Body, room: tuple[float, float], duration: float) -> bool:
+def _bouncing(dice: PortableRandom, body: Body, room: tuple[float, float], duration: float) -> bool:
     """Choose a start from which the body hits one wall at a legible time, and no second one right after."""
     velocity = (body.vx, body.vy)
     earliest, latest = hit_window(duration, math.sqrt(body.vx * body.vx + body.vy * body.vy))
@@ -126,7 +135,7 @@ def _bouncing(dice: Dice, body: Body, room: tuple[float, float], duration: float
 
 
 def _meeting(
-    dice: Dice, pair: list[ObjectFacts], room: tuple[float, float], duration: float, scale: float
+    dice: PortableRandom, pair: list[ObjectFacts], room: tuple[float, float], duration: float, scale: float
 ) -> tuple[Body, Body] | None:
     """Starts from which two objects meet, nearly head on, at a legible time."""
     a, b = (_body(dice, fact, duration, scale) for fact in pair)

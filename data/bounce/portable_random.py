@@ -12,7 +12,7 @@ from src.core.rng import numpy_generator
 T = TypeVar("T")
 
 
-class Dice:
+class PortableRandom:
     """Draws for one keyed stream."""
 
     def __init__(self, seed: int, stream: str, *counters: int) -> None:

@@ -8,7 +8,6 @@ Under each film stands its caption.
 """
 
 import sys
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,35 +17,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data.bounce.audio import SAMPLE_RATE, sound
 from data.bounce.captions import captions
-from data.bounce.config import WorldConfig
+from data.bounce.config import PreviewConfig
 from data.bounce.world import Film, film
 from src.core import cli, config
 from src.core.errors import UserError
-from src.core.fields import opt
 
 _INK, _PAPER = (30, 30, 34), (250, 249, 246)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreviewConfig:
-    """What to show."""
-
-    out: str = opt("bounce.png", "file to write: .png for a contact sheet, .mp4 for a film with sound")
-    seed: int = opt(0, "seed of the first film; the next have the next seeds")
-    films: int = opt(8, "how many films")
-    size: int = opt(64, "height of a film in pixels")
-    width: int = opt(0, "its width; 0 for square")
-    seconds: float = opt(0.0, "length of a film; 0: one second on a sheet, three in a film")
-    fps: float = opt(16.0, "frames in a second")
-    columns: int = opt(8, "frames in a row of the sheet")
-    world: WorldConfig = opt(WorldConfig(split="all", holdout="include"), "which films")
-
-    def __post_init__(self) -> None:
-        if not self.out.endswith((".png", ".mp4")):
-            raise ValueError(f"out={self.out!r}: name a .png or an .mp4 file")
-        for name, least in (("films", 1), ("size", 16), ("columns", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least {least}")
 
 
 def make_films(settings: PreviewConfig) -> list[Film]:

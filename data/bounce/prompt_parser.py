@@ -8,13 +8,13 @@ after "off", "with", "by" is what the one before it meets.
 import re
 from dataclasses import dataclass, field
 
-from data.bounce.vocabulary import CAMERAS, COLOURS, MATERIALS, SHAPES, STILL
+from data.bounce.vocabulary import CAMERAS, COLORS, MATERIALS, SHAPES, STILL
 
 _SHAPES = {s: s for s in SHAPES}
 _SHAPES |= dict.fromkeys(("ball", "disc", "disk", "dot"), "circle") | {"box": "square", "cube": "square"}
 _SHAPES |= dict.fromkeys(("donut", "doughnut", "hoop"), "ring") | {"plus": "cross"}
 _PLURALS = {f"{word}es" if word[-1] in "sx" else f"{word}s": shape for word, shape in _SHAPES.items()}
-_COLOURS = {c: c for c in COLOURS} | {"violet": "purple", "turquoise": "cyan"}
+_COLOURS = {c: c for c in COLORS} | {"violet": "purple", "turquoise": "cyan"}
 _SIZES = dict.fromkeys(("small", "little", "tiny"), "small") | {"medium": "medium"}
 _SIZES |= dict.fromkeys(("large", "big"), "large")
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "2": 2, "3": 3, "4": 4, "5": 5}

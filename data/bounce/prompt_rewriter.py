@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data.bounce.captions import worded
-from data.bounce.facts import FilmFacts, Impact, ObjectFacts
-from data.bounce.portable_random import Dice
+from data.bounce.facts import Impact, ObjectFacts, VideoFacts
+from data.bounce.portable_random import PortableRandom
 from data.bounce.prompt_parser import Mention, Prompt, read
-from data.bounce.vocabulary import BACKGROUNDS, COLOURS, DIRECTIONS, MATERIALS, SPEEDS, STILL
+from data.bounce.vocabulary import BACKGROUNDS, COLORS, DIRECTIONS, MATERIALS, SPEEDS, STILL
 from data.bounce.world import WORLD_VERSION
 from src.core import cli, config
 from src.core.fields import opt
@@ -47,14 +47,14 @@ def rewrite(prompt: str, settings: RewritingConfig) -> str:
     return choices[seed % len(choices)]
 
 
-def _facts(found: Prompt, seed: int) -> FilmFacts:
+def _facts(found: Prompt, seed: int) -> VideoFacts:
     """Facts that say what the prompt says, the rest drawn; enough for captions, not a film's truth."""
-    dice = Dice(seed, WORLD_VERSION + "/rewriting")
+    dice = PortableRandom(seed, WORLD_VERSION + "/rewriting")
     partners = _partners(found.mentions)
     objects = tuple(_object(m, partners.get(i), dice) for i, m in enumerate(found.mentions))
     background = found.background or dice.pick(BACKGROUNDS)
     look = (found.camera or "static shot", background)
-    return FilmFacts(WORLD_VERSION, seed, *look, 16, 64, 64, 16.0, objects, _impacts(objects, partners))
+    return VideoFacts(WORLD_VERSION, seed, *look, 16, 64, 64, 16.0, objects, _impacts(objects, partners))
 
 
 def _partners(mentions: list[Mention]) -> dict[int, int | None]:
@@ -66,14 +66,14 @@ def _partners(mentions: list[Mention]) -> dict[int, int | None]:
     return partners
 
 
-def _object(mention: Mention, struck_by: int | None, dice: Dice) -> ObjectFacts:
+def _object(mention: Mention, struck_by: int | None, dice: PortableRandom) -> ObjectFacts:
     struck = struck_by is not None and not mention.bounces
     moves = mention.moves and not struck
     direction = mention.direction or (dice.pick(tuple(DIRECTIONS)) if moves else STILL)
     bounces = mention.bounces or struck
     return ObjectFacts(
         shape=mention.shape,
-        colour=mention.colour or dice.pick(tuple(COLOURS)),
+        colour=mention.colour or dice.pick(tuple(COLORS)),
         size=mention.size or "medium",
         material=mention.material or dice.pick(MATERIALS),
         direction=direction,

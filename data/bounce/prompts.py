@@ -12,52 +12,25 @@ One JSON object a line: id, prompt, facts, tags.
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from data.bounce.captions import WORDINGS, worded
-from data.bounce.config import WorldConfig
-from data.bounce.facts import FilmFacts
+from data.bounce.captions import worded
+from data.bounce.config import WORDINGS, PromptsConfig, WorldConfig
+from data.bounce.facts import VideoFacts
 from data.bounce.scene import draw_scene
 from data.bounce.splits import belongs
 from data.bounce.vocabulary import HELD_OUT, STILL
 from data.bounce.world import WORLD_VERSION
 from src.core import cli, config
 from src.core.errors import UserError
-from src.core.fields import opt
 from src.core.rng import key
 
 FIRST_SEED = 1 << 40
 """Prompts' seeds lie beyond, training's below."""
 
 _VAIN = 200  # films in a row without a new prompt until a world counts as exhausted
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptsConfig:
-    """A file of prompts."""
-
-    out: str = opt("", "JSONL file to write")
-    n: int = opt(64, "how many prompts, all different")
-    seed: int = opt(0, "another seed, other prompts")
-    wording: Literal["plain", "short", "long", "any"] = opt(
-        "plain", "plain: fixed short sentences; short, long: varied ones; any: one of them by chance"
-    )
-    num_frames: int = opt(16, "frames of the films that the facts describe")
-    height: int = opt(32, "their height in pixels")
-    width: int = opt(32, "their width in pixels")
-    fps: float = opt(16.0, "their frames in a second")
-    world: WorldConfig = opt(WorldConfig(), "the world trained on; its split is not used")
-
-    def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"n={self.n}: must be at least 1")
-        if self.num_frames < 2 or self.height < 8 or self.width < 8 or not self.fps > 0:
-            raise ValueError(
-                f"num_frames={self.num_frames}, height={self.height}, width={self.width}, fps={self.fps}: "
-                "need at least 2 frames of 8x8 pixels and a positive fps"
-            )
 
 
 def prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[dict[str, Any]]:
@@ -89,13 +62,13 @@ def prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[dict[
     )
 
 
-def in_training(facts: FilmFacts, world: WorldConfig) -> bool:
+def in_training(facts: VideoFacts, world: WorldConfig) -> bool:
     """Whether a film with this combination can be in the training split of a world."""
     holdout = "include" if world.holdout == "include" else "exclude"
     return belongs(facts, replace(world, split="train", holdout=holdout))
 
 
-def _films(settings: PromptsConfig) -> Iterator[FilmFacts]:
+def _films(settings: PromptsConfig) -> Iterator[VideoFacts]:
     world = replace(settings.world, split="test")
     size = (settings.num_frames, settings.height, settings.width, settings.fps)
     number = 0
@@ -105,12 +78,12 @@ def _films(settings: PromptsConfig) -> Iterator[FilmFacts]:
         number += 1
 
 
-def _wording(facts: FilmFacts, settings: PromptsConfig) -> str:
+def _wording(facts: VideoFacts, settings: PromptsConfig) -> str:
     choices = worded(facts, WORDINGS if settings.wording == "any" else [settings.wording])
     return choices[key(facts.seed, "bounce/wording") % len(choices)]
 
 
-def tags(facts: FilmFacts) -> list[str]:
+def tags(facts: VideoFacts) -> list[str]:
     """Slices for the tables: number of objects, kinds of motion, camera, what is held out."""
     out = [f"objects:{len(facts.objects)}", f"camera:{facts.camera}"]
     motions = ("bounce" if o.bounces else "still" if o.direction == STILL else "move" for o in facts.objects)

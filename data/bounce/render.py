@@ -7,7 +7,7 @@ import numpy as np
 from data.bounce.backgrounds import Floor, paint
 from data.bounce.physics import Body
 from data.bounce.scene import Scene
-from data.bounce.vocabulary import COLOURS, circumradius, coverage
+from data.bounce.vocabulary import COLORS, circumradius, coverage
 
 _POP_S = 0.12  # an object that appears grows for so long
 _CHUNK = 1 << 22  # values worked on at once; bounds the memory of large films
@@ -87,7 +87,7 @@ def _draw(frames: np.ndarray, body: Body, colour: str, track_T4: np.ndarray) -> 
     radius = track[:, 2].astype(np.float32)[:, None, None]
     angle = track[:, 3].astype(np.float32)[:, None, None] if body.spin else 0.0
     share = coverage(body.shape, dx, dy, radius, angle)[..., None]
-    paint_3 = np.asarray(COLOURS[colour], np.float32)
+    paint_3 = np.asarray(COLORS[colour], np.float32)
     for k, (t, (x, y)) in enumerate(zip(there, corner.tolist(), strict=True)):
         x0, y0 = max(x, 0), max(y, 0)
         x1, y1 = min(x + 2 * half + 1, width), min(y + 2 * half + 1, height)

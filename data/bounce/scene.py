@@ -14,11 +14,11 @@ import math
 from dataclasses import dataclass, replace
 
 from data.bounce.config import WorldConfig
-from data.bounce.facts import FilmFacts, Impact, ObjectFacts
+from data.bounce.facts import Impact, ObjectFacts, VideoFacts
 from data.bounce.outline import draw_objects, draw_outline
 from data.bounce.physics import Body, simulate
 from data.bounce.placement import RUN_OUT, apart, hit_window, pace, place
-from data.bounce.portable_random import Dice
+from data.bounce.portable_random import PortableRandom
 from data.bounce.splits import belongs
 from data.bounce.vocabulary import SPEEDS
 from src.core.errors import UserError
@@ -32,7 +32,7 @@ _OUTLINES, _TRIES, _TRIES_STRICT_LONG, _TRIES_PER_PLAN = 8, 480, 40, 8
 class Scene:
     """Facts and the motion behind them; knows no pixels beyond the frame's shape."""
 
-    facts: FilmFacts
+    facts: VideoFacts
     bodies: tuple[Body, ...]
     visible: tuple[tuple[float, float], ...]  # seconds from and until which each object is there
     room: tuple[float, float]  # width and height in room units
@@ -47,14 +47,14 @@ def draw_scene(
         UserError: the config asks for films that cannot be made: too crowded, or every combination
             that it allows is kept from this holdout and split.
     """
-    dice, is_image = Dice(seed, version), num_frames == 1
+    dice, is_image = PortableRandom(seed, version), num_frames == 1
     unit, duration = min(height, width), num_frames / fps
     room = (width / unit, height / unit)
     tries_strict = _TRIES if duration <= LONG_S else _TRIES_STRICT_LONG
     for _ in range(_OUTLINES):
         outline = draw_outline(dice, config, is_image)
         look = (outline.camera, outline.background)
-        blank = FilmFacts(version, seed, *look, num_frames, height, width, fps, objects=(), impacts=())
+        blank = VideoFacts(version, seed, *look, num_frames, height, width, fps, objects=(), impacts=())
         for attempt in range(_TRIES):
             strict = attempt < tries_strict
             if attempt % _TRIES_PER_PLAN == 0:
@@ -72,7 +72,12 @@ def draw_scene(
 
 
 def _try(
-    dice: Dice, planned: FilmFacts, room: tuple[float, float], duration: float, collides: bool, strict: bool
+    dice: PortableRandom,
+    planned: VideoFacts,
+    room: tuple[float, float],
+    duration: float,
+    collides: bool,
+    strict: bool,
 ) -> Scene | None:
     """One start, played through; None unless it is legible and, if strict, as planned."""
     objects = list(planned.objects)
@@ -96,7 +101,7 @@ def _try(
     )
 
 
-def _visibility(dice: Dice, fact: ObjectFacts, duration: float) -> tuple[float, float]:
+def _visibility(dice: PortableRandom, fact: ObjectFacts, duration: float) -> tuple[float, float]:
     start = duration * dice.uniform(0.22, 0.38) if fact.appears else -1.0
     end = duration * dice.uniform(0.68, 0.8) if fact.vanishes else duration + 1.0
     return start, end

@@ -14,18 +14,18 @@ Images (single frames) have no motion and are not split beyond the held-out pair
 import hashlib
 
 from data.bounce.config import WorldConfig
-from data.bounce.facts import FilmFacts
+from data.bounce.facts import VideoFacts
 from data.bounce.vocabulary import held_out
 
 TEST_ONE_IN = 8
 
 
-def has_held_out(facts: FilmFacts) -> bool:
+def has_held_out(facts: VideoFacts) -> bool:
     """Whether any object shows a held-out pair."""
     return any(held_out(o.shape, o.colour, o.direction) for o in facts.objects)
 
 
-def is_test(facts: FilmFacts) -> bool:
+def is_test(facts: VideoFacts) -> bool:
     """Whether the film's combination is reserved for the test split."""
     if facts.is_image:
         return False
@@ -33,7 +33,7 @@ def is_test(facts: FilmFacts) -> bool:
     return int.from_bytes(digest, "little") % TEST_ONE_IN == 0
 
 
-def belongs(facts: FilmFacts, config: WorldConfig) -> bool:
+def belongs(facts: VideoFacts, config: WorldConfig) -> bool:
     """Whether a film of these facts is in the world that `config` describes."""
     if config.holdout == "only":
         return has_held_out(facts)  # never trained on, whatever the split

@@ -14,7 +14,7 @@ import numpy as np
 
 Array = np.ndarray
 
-COLOURS: dict[str, tuple[int, int, int]] = {
+COLORS: dict[str, tuple[int, int, int]] = {
     "red": (228, 38, 44),
     "orange": (250, 138, 20),
     "yellow": (250, 222, 45),

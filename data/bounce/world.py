@@ -4,7 +4,7 @@
 
     clip = film(7, WorldConfig(), num_frames=32, height=64, width=64, fps=16)
     clip.video_THWC      # uint8 pixels
-    clip.facts           # who, where to, when it hits: `data.bounce.facts.FilmFacts`
+    clip.facts           # who, where to, when it hits: `data.bounce.facts.VideoFacts`
     captions(clip.facts) # from short to long, in the paper's style
     sound(clip.facts)    # 48 kHz, every impact at its sample
 
@@ -19,10 +19,10 @@ import numpy as np
 from data.bounce.audio import sound
 from data.bounce.backgrounds import draw_floor
 from data.bounce.camera import camera_path
-from data.bounce.captions import captions, with_fps
+from data.bounce.captions import captions
 from data.bounce.config import WorldConfig
-from data.bounce.facts import FilmFacts, Impact, ObjectFacts
-from data.bounce.portable_random import Dice
+from data.bounce.facts import Impact, ObjectFacts, VideoFacts
+from data.bounce.portable_random import PortableRandom
 from data.bounce.render import render, trace
 from data.bounce.scene import draw_scene
 from src.core.errors import UserError
@@ -33,14 +33,13 @@ WORLD_VERSION = "bounce-1"
 __all__ = [
     "WORLD_VERSION",
     "Film",
-    "FilmFacts",
+    "VideoFacts",
     "Impact",
     "ObjectFacts",
     "WorldConfig",
     "captions",
     "film",
     "sound",
-    "with_fps",
 ]
 
 
@@ -49,7 +48,7 @@ class Film:
     """Pixels and truth."""
 
     video_THWC: np.ndarray  # uint8
-    facts: FilmFacts
+    facts: VideoFacts
     tracks_NTXYRA: (
         np.ndarray
     )  # float32 [N, T, 4]: x, y, radius in pixels (radius 0: not there), angle in radians
@@ -73,7 +72,7 @@ def film(seed: int, config: WorldConfig, *, num_frames: int, height: int, width:
     if not fps > 0:
         raise UserError(f"fps={fps}: must be positive")
     scene = draw_scene(seed, WORLD_VERSION, config, num_frames, height, width, float(fps))
-    dice = Dice(seed, WORLD_VERSION + "/look")
+    dice = PortableRandom(seed, WORLD_VERSION + "/look")
     floor = draw_floor(scene.facts.background, dice)
     view = camera_path(scene.facts.camera, num_frames, fps, scene.room, dice)
     tracks = trace(scene, view)

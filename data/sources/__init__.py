@@ -1,15 +1,1 @@
-"""Where media comes from: a procedural world, anybody's files, or the clips of an installed package."""
-
-from data.sources.files import ClipConfig, FilesConfig, FilesSource
-from data.sources.samples import SamplesConfig, SamplesSource
-from data.sources.world import WorldSet, WorldSource
-
-__all__ = [
-    "ClipConfig",
-    "FilesConfig",
-    "FilesSource",
-    "SamplesConfig",
-    "SamplesSource",
-    "WorldSet",
-    "WorldSource",
-]
+"""Where media comes from: a procedural world, folders and CSVs, or the videos of an installed package."""

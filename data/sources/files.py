@@ -4,70 +4,31 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from data.aspect_buckets import Framing, bucket_sizes, choose_framing
+from data.aspect_buckets import bucket_sizes
 from data.clip_cutting import Clip, Counts, SmallFrame, cut_clips
+from data.config import ClipConfig, FilesConfig
+from data.framing import Framing, choose_framing
 from data.sources.scan import list_csv, list_folder, read_captions
 from data.work_units import Input
-from src.core.fields import opt
-from src.core.media_reader import IMAGE_TYPES, Frame, MediaError, OpenVideo, at_rate, open_video, read_image
+from src.core.media_reader import (
+    IMAGE_TYPES,
+    Frame,
+    MediaError,
+    OpenVideo,
+    open_video,
+    read_image,
+    resample_frames,
+)
 from src.core.rng import key
-from src.streaming.schema import DataError, PixelRecord, Rejection, content_sha256
+from src.streaming.schema.bucket import DataError
+from src.streaming.schema.part_writer import Rejection
+from src.streaming.schema.records import PixelRecord, content_sha256
 
 FILES_VERSION = 1  # raise when the same file would give other records
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipConfig:
-    """What clips and pictures look like: buckets of length and aspect ratio, cuts, resizing."""
-
-    size: int = opt(256, "about size x size pixels in a frame, whatever its aspect ratio")
-    aspect_ratios: tuple[str, ...] = opt(("16:9", "4:3", "1:1", "3:4", "9:16"), "aspect-ratio buckets")
-    multiple: int = opt(16, "sides are divisible by this (TAE factor 8 times patch 2)")
-    lengths: tuple[int, ...] = opt((16,), "length buckets in frames; a shot is cut into the longest that fit")
-    fps: float = opt(0.0, "resample to this rate (the frame on screen at each tick); 0 keeps the file's own")
-    min_fps: float = opt(0.0, "refuse videos with a lower frame rate of their own; the paper takes 16")
-    max_clips: int = opt(0, "clips taken from one file at most; 0 means all")
-    cut_threshold: float = opt(
-        0.12, "difference between frames (0 to 1) that counts as a cut; 0 turns it off"
-    )
-    skip_start_s: float = opt(0.0, "seconds to leave out at the beginning of each file")
-    fit: Literal["crop", "pad"] = opt("crop", "fill the bucket and crop around the centre, or pad with black")
-    upscale: bool = opt(False, "enlarge media smaller than its bucket instead of refusing it as too small")
-
-    def __post_init__(self) -> None:
-        for name, least in (("size", 8), ("multiple", 1), ("max_clips", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not self.lengths or any(n < 2 for n in self.lengths):
-            raise ValueError(
-                f"lengths must name at least one length of 2 or more frames, got {list(self.lengths)}"
-            )
-        for name in ("fps", "min_fps", "cut_threshold", "skip_start_s"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not self.aspect_ratios:
-            raise ValueError("aspect_ratios is empty: name at least one, such as 1:1")
-        bucket_sizes(self.size, self.aspect_ratios, self.multiple)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilesConfig:
-    """Where the files are and how their captions are found."""
-
-    path: str = opt(
-        "", "folder (captions in NAME.txt beside each file, one a line) or CSV (path, caption, start, end)"
-    )
-    val_fraction: float = opt(0.0, "share of the files kept for validation, chosen by a hash of the name")
-    captions: Literal["optional", "required"] = opt("optional", "whether media without a caption is refused")
-    clip: ClipConfig = opt(ClipConfig(), "buckets, cuts and resizing")
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.val_fraction < 1.0:
-            raise ValueError(f"val_fraction must be in [0, 1), got {self.val_fraction}")
 
 
 @dataclass(frozen=True)
@@ -111,7 +72,7 @@ class FilesSource:
     def name(self, item: Input) -> str:
         return item["path"] + (f"@{item['start']:g}" if item.get("start") else "")
 
-    def per_part(self, item: Input) -> int:
+    def unit_size(self, item: Input) -> int:
         return 256 if Path(item["path"]).suffix.lower() in IMAGE_TYPES else 4
 
 
@@ -155,7 +116,7 @@ def _clips(
     start = item.get("start", 0.0) + config.skip_start_s
     frames = video.frames(start, item.get("end"))
     if config.fps:
-        frames = at_rate(frames, config.fps, start)
+        frames = resample_frames(frames, config.fps, start)
     framing: list[Framing] = []
     for clip in cut_clips(
         _fit(frames, video.pixel_aspect, config, framing), config.lengths, config.cut_threshold, counts

@@ -11,33 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.sources.files import FILES_VERSION, ClipConfig, media_records
+from data.config import SAMPLE_CAPTIONS, SamplesConfig
+from data.sources.files import FILES_VERSION, media_records
 from data.work_units import Input
-from src.core.fields import opt
+from src.core.hashing import file_sha256
 from src.core.media_reader import MediaError, open_video
-from src.streaming.schema import DataError, PixelRecord, Rejection, file_sha256
-
-CAPTIONS = {
-    "bigbuckbunny.mp4": "A big grey rabbit comes out of its burrow and stretches on a green meadow.",
-    "bikes.mp4": "A city street with cars, cyclists and parked bicycles.",
-    "carphone_pristine.mp4": "A man in a suit with a red bow tie talks in the back of a moving car.",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplesConfig:
-    """Which films, and which parts of them are kept out."""
-
-    films: tuple[str, ...] = opt(tuple(CAPTIONS), "files of the package's data folder")
-    parts: int = opt(4, "parts of equal length that each film is cut into")
-    val_every: int = opt(4, "every n-th part is kept out for validation")
-    captions: bool = opt(True, "give the films a caption of one sentence")
-    clip: ClipConfig = opt(ClipConfig(size=128, lengths=(16, 24, 32)), "buckets, cuts and resizing")
-
-    def __post_init__(self) -> None:
-        for name in ("parts", "val_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+from src.streaming.schema.bucket import DataError
+from src.streaming.schema.part_writer import Rejection
+from src.streaming.schema.records import PixelRecord
 
 
 def sample_folder() -> Path:
@@ -69,7 +50,11 @@ class SamplesSource:
         return out
 
     def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
-        captions = (CAPTIONS[item["path"]],) if self.config.captions and item["path"] in CAPTIONS else ()
+        captions = (
+            (SAMPLE_CAPTIONS[item["path"]],)
+            if self.config.captions and item["path"] in SAMPLE_CAPTIONS
+            else ()
+        )
         try:
             path = sample_folder() / item["path"]
             yield from media_records(path, item, captions, self.config.clip, self.name(item))
@@ -82,7 +67,7 @@ class SamplesSource:
     def name(self, item: Input) -> str:
         return f"{item['path']}/part{item['part']}"
 
-    def per_part(self, item: Input) -> int:
+    def unit_size(self, item: Input) -> int:
         return 1
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.work_units import Input
 from src.core.media_reader import IMAGE_TYPES, VIDEO_TYPES, MediaError
-from src.streaming.schema import DataError
+from src.streaming.schema.bucket import DataError
 
 SIDE_FILES = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".srt", ".vtt"}
 

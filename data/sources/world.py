@@ -7,46 +7,19 @@ from typing import Any
 
 import torch
 
-from data.bounce.captions import WORDINGS, worded
-from data.bounce.config import WorldConfig
+from data.bounce.captions import worded
 from data.bounce.world import WORLD_VERSION, film
+from data.config import VAL_SEEDS, WorldSetConfig
 from data.work_units import Input
-from src.core.fields import opt
-from src.streaming.schema import PixelRecord, Rejection, content_sha256
-
-VAL_SEEDS = 5_000_000  # validation films start here, beyond every training film
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorldSet:
-    """Films of one length and size; one frame makes pictures."""
-
-    films: int = opt(4000, "training films")
-    val_films: int = opt(256, "validation films: same distribution, other seeds")
-    num_frames: int = opt(16, "frames of each film; 1 makes pictures")
-    height: int = opt(32, "height in pixels")
-    width: int = opt(32, "width in pixels")
-    fps: float = opt(16.0, "frames in a second")
-    wordings: tuple[str, ...] = opt(tuple(WORDINGS), "captions of each film: plain, short, long")
-    first_seed: int = opt(0, "seed of the first film")
-    world: WorldConfig = opt(WorldConfig(), "which films: objects, motion, cameras, held-out combinations")
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.films <= VAL_SEEDS:
-            raise ValueError(f"films must be between 0 and {VAL_SEEDS}, got {self.films}")
-        if self.val_films < 0:
-            raise ValueError(f"val_films must be at least 0, got {self.val_films}")
-        if not self.wordings or not set(self.wordings) <= WORDINGS.keys():
-            raise ValueError(f"wordings={list(self.wordings)}: choose one or more of {', '.join(WORDINGS)}")
-        if not self.fps > 0:
-            raise ValueError(f"fps must be above 0, got {self.fps}")
+from src.streaming.schema.part_writer import Rejection
+from src.streaming.schema.records import PixelRecord, content_sha256
 
 
 @dataclass(frozen=True)
 class WorldSource:
     """Sets of films by name, such as "videos" and "images"."""
 
-    sets: dict[str, WorldSet]
+    sets: dict[str, WorldSetConfig]
 
     def splits(self) -> dict[str, list[Input]]:
         out: dict[str, list[Input]] = {"train": [], "val": []}
@@ -83,5 +56,5 @@ class WorldSource:
     def name(self, item: Input) -> str:
         return f"{item['set']}/{item['seed']}"
 
-    def per_part(self, item: Input) -> int:
+    def unit_size(self, item: Input) -> int:
         return 128

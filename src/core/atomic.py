@@ -10,9 +10,9 @@ from pathlib import Path
 def atomic_write(path: Path | str, *, sync: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it replaces `path` when the block ends without an error.
 
-    After an error the temporary file is removed and whatever stood at `path` is untouched. The
-    temporary name keeps the suffix, by which libraries choose a format; its leading dot hides it
-    from globs. Permissions follow the umask, also where a library creates private files.
+    After an error the temporary file is removed and whatever stood at `path` is untouched. Its name
+    is hidden and ends in `.tmp`, so tell a library that goes by the suffix which format to write.
+    Permissions follow the umask, also where a library creates private files.
 
     Args:
         sync: flush the file and its directory entry to the disk, so that they survive a power cut.
@@ -23,7 +23,7 @@ def atomic_write(path: Path | str, *, sync: bool = False) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # the process id keeps two writers of the same path apart
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # as the umask says; safetensors would leave 0600

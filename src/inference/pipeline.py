@@ -1,9 +1,9 @@
-"""Films and pictures from requests: a trained model and its decoder, ready to sample, decode and write.
+"""Generate videos and images from prompts with a trained model and its decoder.
 
 Legend: B batch, C channels, T frames, H height, W width (of the latent or of the frames).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,180 +15,189 @@ from torch import Tensor
 
 from src.core import media_writer
 from src.core.errors import UserError
-from src.core.fields import opt
 from src.core.media_reader import MediaError, read_image
 from src.flow.config import SamplerConfig
 from src.flow.solvers import OnStep
-from src.inference.prompt_rewriting import RewriteConfig
-from src.inference.prompts import Request
-from src.models.tae.config import TilingConfig
+from src.inference import run_defaults
+from src.inference.config import GenerateConfig
+from src.inference.device import resolve_device
+from src.inference.prompts import PromptRequest
+from src.inference.run_defaults import VideoFormat
+from src.inference.sample import sample_latents
 from src.models.tae.model import TAE
 from src.models.tae.tiling import decode_stream
 from src.parallel.fsdp import ParallelContext, compile_groups
 from src.runs import loading
+from src.runs.config import VideoRunConfig
 from src.streaming.collate import with_fps
 from src.streaming.pixels import from_uint8, to_frames
-from src.streaming.schema.bucket import DataError
-from src.streaming.schema.dataset_index import read_info
-from src.training.config import Use
-from src.training.modules.video import VideoModule
+from src.training.modules.video_model import VideoModel
+from src.training.precision import resolve
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerateConfig:
-    """What to make, with which model."""
+class VideoPipeline:
+    """A video model and the autoencoder that decodes its latents, checked against the config.
 
-    run: str = opt("???", "run directory, checkpoint or exported file of a video model")
-    tae: str = opt("", "run or exported file of the TAE; empty: the one that made the run's latents")
-    use: Use = opt("ema", "weights: ema or raw")
-    prompts: str = opt("", "file of prompts: .txt, one a line, or .jsonl")
-    image: str = opt("", "picture that every film starts with, for an image-to-video model; cut to the size")
-    negative: str = opt("", "what guidance leads away from; empty: the null condition of training")
-    out: str = opt("", "where to write; empty: RUN/generated")
-    frames: int = opt(16, "frames of each film; 1 makes pictures")
-    height: int = opt(32, "height in pixels")
-    width: int = opt(32, "width in pixels")
-    fps: float = opt(16.0, "frames in a second, told to the model and written into the file")
-    seed: int = opt(0, "seed of the first prompt; each further prompt takes the next")
-    seeds_per_prompt: int = opt(1, "films of each prompt, with different seeds")
-    batch_size: int = opt(32, "films made together")
-    precision: str = opt("bf16", "fp32 or bf16 (where the device has it)")
-    compile_blocks: bool = opt(False, "torch.compile each block: a slow start, then faster steps")
-    compile_backend: str = opt("inductor", "backend of torch.compile; aot_eager needs no compiler")
-    tiling: TilingConfig = opt(TilingConfig(), "tiles in which long films and large frames are decoded")
-    crf: int = opt(8, "H.264 quality of the films, 0 (lossless) to 51")
-    sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "solver, schedule and guidance")
-    rewrite: RewriteConfig = opt(RewriteConfig(), "prompts rewritten in the manner of training captions")
-
-    def __post_init__(self) -> None:
-        for name in ("frames", "height", "width", "seeds_per_prompt", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.fps > 0:
-            raise ValueError(f"fps must be above 0, got {self.fps}")
-        if self.negative and not self.sampler.uses_guidance:
-            raise ValueError(f"negative={self.negative!r} needs guidance: sampler.guidance above 1, got 1")
-
-
-class Generator:
-    """A video model and the autoencoder that decodes its latents, checked to do what the settings ask.
+    `format` and `sampler` are the config's, completed from the run. `warnings` holds a line for each setting
+    that works but is unlike training.
 
     Raises:
-        UserError: no such run, two that do not belong together, or sizes that they do not make.
+        UserError: no such run, a model and a TAE that do not belong together, or an impossible size.
     """
 
-    def __init__(self, settings: GenerateConfig) -> None:
-        self.settings = settings
-        self.module, self.tae = load(settings)
-        check_size(settings, self.module, self.tae)
-        if settings.compile_blocks:
-            compile_groups(self.module.transformer, ParallelContext(compile_backend=settings.compile_backend))
-        self.first = first_frame(settings, self.module, self.tae)
+    def __init__(self, config: GenerateConfig) -> None:
+        self.config = config
+        self.device = resolve_device(config.device)
+        self.model, self.tae, stage = load_models(config)
+        self.format = run_defaults.video_format(config, stage, self.tae.config)
+        self.sampler = config.sampler.apply(stage.flow.sampler)
+        self.warnings = format_warnings(self.format, stage)
+        check_format(self.format, self.model, self.tae)
+        check_tiling(config, self.tae)
+        self.model.to(self.device)
+        self.tae.to(self.device)
+        self.model.precision_name = resolve(config.precision, self.device.type)
+        if config.compile_blocks:
+            context = ParallelContext(compile_backend=config.compile_backend)
+            compile_groups(self.model.transformer, context)
+        self.first_BC1HW = first_frame_latent(config, self.format, self.model, self.tae)
 
-    def _as_trained(self, text: str) -> str:
-        plain = self.settings.frames == 1 or not text
-        return text if plain else with_fps(text, self.settings.fps)
+    def _with_fps(self, text: str) -> str:
+        """Return the text as the model was trained to read it: videos state their frame rate."""
+        return text if self.format.is_image or not text else with_fps(text, self.format.fps)
+
+    def check_requests(self, requests: list[PromptRequest]) -> None:
+        """Raise UserError for a negative prompt without guidance, which would have no effect."""
+        for request in requests:
+            if request.negative_prompt and not self.sampler.uses_guidance:
+                raise UserError(
+                    f"negative prompt {request.negative_prompt!r} needs guidance: sampler.guidance above 1, got 1"
+                )
+
+    def truncated_ids(self, requests: list[PromptRequest]) -> list[str]:
+        """Return the ids of the prompts that are longer than the text encoder's `max_tokens`."""
+        truncated = self.model.truncated([self._with_fps(request.text) for request in requests])
+        return [request.id for request, is_cut in zip(requests, truncated, strict=True) if is_cut]
 
     @torch.inference_mode()
     def sample(
-        self, batch: list[Request], sampler: SamplerConfig | None = None, on_step: OnStep | None = None
+        self,
+        batch: list[PromptRequest],
+        sampler: SamplerConfig | None = None,
+        on_step: OnStep | None = None,
     ) -> Tensor:
-        """Latents [B, C, T, H, W] of requests, as the TAE decodes them; noise depends on the seeds alone."""
-        s, first = self.settings, self.first
-        return self.module.generate(
-            [self._as_trained(r.text) for r in batch],
-            self.tae.latent_shape(s.frames, s.height, s.width),
-            [r.seed for r in batch],
-            sampler or s.sampler,
-            negative=self._as_trained(s.negative),
-            first_BC1HW=None if first is None else first.expand(len(batch), -1, -1, -1, -1),
-            averaged=False,
+        """Return latents [B, C, T, H, W] for the TAE's decoder; noise depends on the seeds alone."""
+        first_BC1HW = self.first_BC1HW
+        return sample_latents(
+            self.model,
+            [self._with_fps(request.text) for request in batch],
+            self.tae.latent_shape(self.format.num_frames, self.format.height, self.format.width),
+            [request.seed for request in batch],
+            sampler or self.sampler,
+            negative_prompt=self._with_fps(batch[0].negative_prompt),
+            first_BC1HW=None if first_BC1HW is None else first_BC1HW.expand(len(batch), -1, -1, -1, -1),
             on_step=on_step,
         )
 
     @torch.inference_mode()
     def decode(self, latents_BCTHW: Tensor) -> NDArray[np.uint8]:
-        """Frames uint8 [B, T, H, W, 3], tile by tile: only frames of 8 bits are held whole."""
-        pieces = decode_stream(self.tae, [latents_BCTHW], self.settings.tiling)
-        return np.concatenate([to_frames(piece) for piece in pieces], 1)[:, : self.settings.frames]
+        """Return frames, uint8 [B, T, H, W, 3]; decoded tile by tile, so that only 8-bit frames are kept."""
+        tiles = decode_stream(self.tae, [latents_BCTHW.to(self.device)], self.config.tiling)
+        frames_BTHWC = np.concatenate([to_frames(tile) for tile in tiles], 1)
+        return frames_BTHWC[:, : self.format.num_frames]
 
-    def write(self, batch: list[Request], films_BTHWC: NDArray[np.uint8], out: Path) -> list[dict[str, Any]]:
-        """Write films, or pictures, into a folder; returns their lines of its manifest."""
-        s = self.settings
-        kind = "image" if s.frames == 1 else "video"
-        system = loading.folder_of(Path(s.run)).name
-        entries = []
-        for request, film_THWC in zip(batch, films_BTHWC, strict=True):
-            path = Path(f"{kind}s") / f"{request.id}.{'png' if kind == 'image' else 'mp4'}"
-            if kind == "image":
-                media_writer.write_image(out / path, film_THWC[0])
+    def write(
+        self, batch: list[PromptRequest], videos_BTHWC: NDArray[np.uint8], out: Path
+    ) -> Iterator[dict[str, Any]]:
+        """Write videos or images into a folder; yield the manifest entry of each once its file is complete."""
+        system = loading.run_folder(Path(self.config.run)).name
+        kind = "image" if self.format.is_image else "video"
+        for request, video_THWC in zip(batch, videos_BTHWC, strict=True):
+            path = output_path(request, self.format.is_image)
+            if self.format.is_image:
+                media_writer.write_image(out / path, video_THWC[0])
             else:
-                media_writer.write_video(out / path, film_THWC, s.fps, s.crf)
-            entries.append({**request.extra, **request.entry(), "system": system, kind: str(path)})
-        return entries
+                media_writer.write_video(out / path, video_THWC, self.format.fps, self.config.crf)
+            yield {**request.manifest_entry(), "system": system, kind: str(path)}
 
 
-def load(settings: GenerateConfig) -> tuple[VideoModule, TAE]:
-    """The model and its decoder, checked to belong together."""
-    module, run = loading.load_video(Path(settings.run), settings.use)
-    module.precision_name = "bf16" if settings.precision == "bf16" else "fp32"
-    tae_run = settings.tae or latents_encoder(settings.run, run)
-    tae, _ = loading.load_tae(Path(tae_run))
-    channels = module.transformer_config.latent_channels
+def output_path(request: PromptRequest, is_image: bool) -> Path:
+    """Return the file of a request, relative to the output directory."""
+    folder, suffix = ("images", "png") if is_image else ("videos", "mp4")
+    return Path(folder) / f"{request.file_stem}.{suffix}"
+
+
+def load_models(config: GenerateConfig) -> tuple[VideoModel, TAE, VideoRunConfig]:
+    """Load the model and its decoder on the CPU, and check that they belong together.
+
+    Raises:
+        UserError: no such run, or a TAE that did not encode the run's latents.
+    """
+    run_defaults.refuse_recipe(config.run)
+    model, stage = loading.load_video(Path(config.run), config.use)
+    tae_run = config.tae or run_defaults.tae_of_latents(config.run, stage)
+    tae, key = loading.load_tae(Path(tae_run))
+    channels = model.config.latent_channels
     if tae.config.latent_channels != channels:
         raise UserError(
             f"tae={tae_run} has {tae.config.latent_channels} latent channels, the model {channels}"
         )
-    return module, tae
+    run_defaults.refuse_other_tae(stage, tae_run, key)
+    return model, tae, stage
 
 
-def latents_encoder(name: str, run: Any) -> str:
-    """The TAE that a run's training latents were made with."""
-    stream = next(iter(run.data.streams.values()))
+def format_warnings(format: VideoFormat, stage: VideoRunConfig) -> list[str]:
+    """Return a warning if videos of this format occurred in no training batch."""
+    buckets = run_defaults.trained_buckets(stage)
+    if not buckets or format.bucket in buckets:
+        return []
+    names = ", ".join(bucket.name for bucket in buckets[:8]) + (", ..." if len(buckets) > 8 else "")
+    return [f"{format.bucket.name} is none of the buckets that the model was trained on: {names}"]
+
+
+def check_format(format: VideoFormat, model: VideoModel, tae: TAE) -> None:
+    """Raise UserError for sizes that the TAE cannot divide or the position tables do not cover."""
+    transformer = model.config
+    largest = run_defaults.largest_possible_bucket(transformer, tae.config)
+    for name, patch in zip(("height", "width"), transformer.patch[1:], strict=True):
+        size, step, limit = getattr(format, name), tae.config.spatial_factor * patch, getattr(largest, name)
+        if size % step or size > limit:
+            raise UserError(f"{name}={size}: must be a multiple of {step} up to {limit} for this model")
+    if format.num_frames > largest.num_frames:
+        raise UserError(f"frames={format.num_frames}: must be at most {largest.num_frames} for this model")
+
+
+def check_tiling(config: GenerateConfig, tae: TAE) -> None:
+    """Raise UserError for tiles that are no multiple of the TAE's factors."""
     try:
-        return str(read_info(stream.path).provenance["tae"])
-    except DataError as error:
-        raise UserError(
-            f"run={name}: its latents are not here to tell which TAE made them; give tae=... ({error})"
-        ) from error
-
-
-def check_size(settings: GenerateConfig, module: VideoModule, tae: TAE) -> None:
-    """Refuse sizes and tiles that the autoencoder cannot divide or the position tables do not reach."""
-    transformer = module.transformer_config
-    unit = tae.config.spatial_factor
-    for name, patch, most in zip(
-        ("height", "width"), transformer.patch[1:], transformer.max_positions[1:], strict=True
-    ):
-        size, step = getattr(settings, name), unit * patch
-        if size % step or not size <= most * step:
-            raise UserError(f"{name}={size}: this model makes multiples of {step} up to {most * step}")
-    most_frames = transformer.max_positions[0] * transformer.patch[0] * tae.config.temporal_factor
-    if settings.frames > most_frames:
-        raise UserError(f"frames={settings.frames}: this model makes at most {most_frames}")
-    try:
-        settings.tiling.check(tae.config)
+        config.tiling.check(tae.config)
     except ValueError as error:
         raise UserError(f"tiling.{error}") from error
 
 
-def first_frame(settings: GenerateConfig, module: VideoModule, tae: TAE) -> Tensor | None:
-    """The latent [1, C, 1, H, W] of the picture to start with; None where none is given.
+def first_frame_latent(
+    config: GenerateConfig, format: VideoFormat, model: VideoModel, tae: TAE
+) -> Tensor | None:
+    """Return the latent [1, C, 1, H, W] of the first frame, or None without `image`.
 
     Raises:
-        UserError: the file is no picture, the model does not take one, or it is not films that are made.
+        UserError: an unreadable image, a model without image conditioning, or images instead of videos.
     """
-    if not settings.image:
+    if not config.image:
         return None
-    if module.transformer_config.known_channels != tae.config.latent_channels + 1:
-        raise UserError(f"image={settings.image}: run={settings.run} is no image-to-video model")
-    if settings.frames == 1:
-        raise UserError(f"image={settings.image}: frames=1 makes pictures; give frames above 1")
+    if model.config.known_channels != tae.config.latent_channels + 1:
+        raise UserError(
+            f"image={config.image}: run={config.run} is not an image-to-video model; train one with "
+            "configs/video/tiny_i2v.yaml start_from=RUN on latents from configs/tae/tiny_latents_first.yaml"
+        )
+    if format.is_image:
+        raise UserError(f"image={config.image}: needs videos, but frames is 1; give frames above 1")
     try:
-        picture = Image.fromarray(read_image(settings.image))
+        image = Image.fromarray(read_image(config.image))
     except MediaError as error:
-        raise UserError(f"image={settings.image}: cannot be read as a picture ({error})") from error
-    fitted = ImageOps.fit(picture, (settings.width, settings.height), Image.Resampling.LANCZOS)
+        raise UserError(f"image={config.image}: cannot be read as an image ({error})") from error
+    fitted = ImageOps.fit(image, (format.width, format.height), Image.Resampling.LANCZOS)
     pixels_CHW = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)
     with torch.inference_mode():
-        return tae.encode(from_uint8(pixels_CHW[None, :, None])).mean_BCTHW
+        pixels_BCTHW = from_uint8(pixels_CHW[None, :, None]).to(next(tae.parameters()).device)
+        return tae.encode(pixels_BCTHW).mean_BCTHW

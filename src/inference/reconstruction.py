@@ -1,4 +1,4 @@
-"""One film through the autoencoder: read, padded, streamed, compared, written.
+"""Reconstruct one video with an autoencoder: read, pad, stream, score, write.
 
 Legend: B batch (1), C channels, T frames, H height, W width.
 """
@@ -21,7 +21,7 @@ from torch import Tensor
 from src.core import media_writer
 from src.core.errors import UserError
 from src.core.media_reader import IMAGE_TYPES, MediaError, open_video, read_image
-from src.losses.video_metrics import frame_scores
+from src.losses.video_metrics import score_frames
 from src.models.tae.config import TilingConfig
 from src.models.tae.model import TAE
 from src.models.tae.tiling import reconstruct_stream
@@ -29,204 +29,216 @@ from src.streaming.pixels import from_uint8, to_frames
 from src.streaming.reader import Dataset
 
 Pixels = NDArray[np.uint8]
-PIECE = 8  # frames read together
+CHUNK_FRAMES = 8  # frames read at a time
 SSIM_WINDOW = 11
-ORIGINALS = "originals"  # folder of the films as they were
+ORIGINALS = "originals"  # folder of the re-encoded original videos
 
 
 @dataclass
-class Film:
-    """A film that is read when it is asked for. `frames` gives uint8 [H, W, 3]."""
+class SourceVideo:
+    """A video or image that is read lazily: `frames` yields uint8 [H, W, 3]."""
 
     name: str
     source: str
     fps: float
-    is_picture: bool
+    is_image: bool
     frames: Callable[[], Iterator[Pixels]]
+    caption: str = ""
 
 
 @dataclass(frozen=True)
-class Files:
-    """What is written of a film into `out`: frames in its picture, H.264 quality, the original too."""
+class OutputFiles:
+    """What to write for each video: the folder, frames of the overview, H.264 quality, originals or not."""
 
     out: Path
-    shown: int = 6
+    num_overview_frames: int = 6
     crf: int = 8
     originals: bool = False
 
 
 @dataclass
-class Scores:
-    """Scores of a reconstruction, frame by frame: PSNR in dB and SSIM."""
+class VideoScores:
+    """PSNR in dB and SSIM of a reconstruction, frame by frame."""
 
     name: str
     source: str
-    is_picture: bool = False
+    is_image: bool = False
+    caption: str = ""
     height: int = 0
     width: int = 0
     psnr: list[float] = field(default_factory=list)
     ssim: list[float] = field(default_factory=list)
 
 
-def films_of(paths: list[Path], most: int) -> list[Film]:
-    """Videos and pictures as films of at most `most` frames (0: all).
+def open_files(paths: list[Path], max_frames: int) -> list[SourceVideo]:
+    """Return video and image files as sources of at most `max_frames` frames (0: all).
 
     Raises:
-        UserError: a file that is missing or cannot be read, named.
+        UserError: a file that is missing or cannot be read.
     """
-    found = []
+    sources = []
     for path in paths:
-        fps, is_picture = 1.0, path.suffix.lower() in IMAGE_TYPES
-        if not is_picture:
+        fps, is_image = 1.0, path.suffix.lower() in IMAGE_TYPES
+        if not is_image:
             try:
                 with open_video(path) as video:
                     fps = video.fps
             except MediaError as error:
                 raise UserError(f"video={path}: {error}") from error
-        frames = partial(_read, path, most)
-        found.append(Film(path.stem, str(path), fps, is_picture, frames))
-    return found
+        frames = partial(_read_file, path, max_frames)
+        sources.append(SourceVideo(path.stem, str(path), fps, is_image, frames))
+    return sources
 
 
-def clips(root: Path, number: int, most: int) -> list[Film]:
-    """The first `number` clips (0: all) of each bucket of a prepared data set, at most `most` frames each.
+def open_dataset(root: Path, num_clips: int, max_frames: int) -> list[SourceVideo]:
+    """Return the first clips (0: all) of each bucket of a prepared data set, at most `max_frames` frames each.
 
     Raises:
         UserError: no data set, or one of latents.
     """
     dataset = Dataset(root)
     if dataset.info.kind != "pixels":
-        raise UserError(f"data={root}: holds {dataset.info.kind}, a reconstruction needs pixels")
-    found = []
+        raise UserError(f"data={root}: holds {dataset.info.kind}, expected pixels")
+    sources = []
     for bucket, reader in dataset.readers.items():
-        for index in range(min(number or len(reader), len(reader))):
+        for index in range(min(num_clips or len(reader), len(reader))):
             record = dataset.pixels(bucket, index)
             name = re.sub(r"[^\w.-]", "_", record.id).lstrip(".")
-            frames = partial(_clip, dataset, bucket, index, most)
-            source = f"{root}/{bucket}/{index}"
-            found.append(Film(name, source, record.fps, record.bucket.is_image, frames))
-    return found
+            frames = partial(_read_clip, dataset, bucket, index, max_frames)
+            source, caption = f"{root}/{bucket}/{index}", record.captions[0] if record.captions else ""
+            sources.append(SourceVideo(name, source, record.fps, record.bucket.is_image, frames, caption))
+    return sources
 
 
-def _clip(dataset: Dataset, bucket: str, index: int, most: int) -> Iterator[Pixels]:
+def _read_clip(dataset: Dataset, bucket: str, index: int, max_frames: int) -> Iterator[Pixels]:
     video_TCHW = dataset.pixels(bucket, index).video_TCHW
-    yield from video_TCHW.permute(0, 2, 3, 1).numpy()[: most or None]
+    yield from video_TCHW.permute(0, 2, 3, 1).numpy()[: max_frames or None]
 
 
-def _read(path: Path, most: int) -> Iterator[Pixels]:
+def _read_file(path: Path, max_frames: int) -> Iterator[Pixels]:
     try:
         if path.suffix.lower() in IMAGE_TYPES:
             yield read_image(path)
             return
         with open_video(path) as video:
-            for frame in islice(video.frames(), most or None):
+            for frame in islice(video.frames(), max_frames or None):
                 yield frame.rgb_HWC
     except MediaError as error:
         raise UserError(f"video={path}: {error}") from error
 
 
-def reconstruct_film(tae: TAE, film: Film, files: Files, tiling: TilingConfig) -> Scores:
-    """Write NAME.mp4, NAME-pair.mp4 (for a picture .png of both) and NAME-frames.png; returns the scores.
+def reconstruct_video(tae: TAE, video: SourceVideo, files: OutputFiles, tiling: TilingConfig) -> VideoScores:
+    """Write NAME.mp4, NAME-pair.mp4 (.png for an image) and NAME-frames.png; return the scores.
 
-    Frames are padded on the right and below to what the model divides, and cut back. Film files of odd
-    sizes repeat their last row or column, since mp4 needs even ones. The original goes into `originals`.
+    Frames are padded on the right and below to a multiple of the model's factor, and cropped back. Videos of
+    odd sizes repeat their last row or column, since mp4 needs even ones. The original goes into `originals`.
 
     Raises:
-        UserError: no frames, frames too small for SSIM, of changing size, or pixels that are not finite.
+        UserError: no frames, frames too small for SSIM, of changing size, or NaN in the output.
     """
-    scores, strip = Scores(film.name, film.source, film.is_picture), Strip(files.shown)
+    scores = VideoScores(video.name, video.source, video.is_image, video.caption)
+    overview = FrameOverview(files.num_overview_frames)
     with ExitStack() as stack:
-        write: dict[str, Callable[[Pixels], None]] = {}
-        for originals, made_THWC in _pairs(tae, film, tiling, scores):
-            for original, made in zip(originals, made_THWC, strict=True):
-                pair = np.concatenate((original, made), 1)
-                for name, frame in _named(film, files, original, made, pair).items():
-                    if film.is_picture:
+        writers: dict[str, Callable[[Pixels], None]] = {}
+        for originals, outputs_THWC in _reconstruct_frames(tae, video, tiling, scores):
+            for original, output in zip(originals, outputs_THWC, strict=True):
+                for name, frame in _frames_by_file(video, files, original, output).items():
+                    if video.is_image:
                         media_writer.write_image(files.out / f"{name}.png", frame)
                         continue
                     even = np.pad(frame, [(0, n % 2) for n in frame.shape[:2]] + [(0, 0)], mode="edge")
-                    if name not in write:
+                    if name not in writers:
                         path = files.out / f"{name}.mp4"
-                        writer = media_writer.video_writer(path, *even.shape[:2], film.fps, files.crf)
-                        write[name] = stack.enter_context(writer)
-                    write[name](even)
-                strip.add(np.concatenate((original, made), 0))
-    media_writer.write_image(files.out / f"{film.name}-frames.png", strip.picture())
+                        writer = media_writer.video_writer(path, *even.shape[:2], video.fps, files.crf)
+                        writers[name] = stack.enter_context(writer)
+                    writers[name](even)
+                overview.add(np.concatenate((original, output), 0))
+    media_writer.write_image(files.out / f"{video.name}-frames.png", overview.image())
     return scores
 
 
-def _named(film: Film, files: Files, original: Pixels, made: Pixels, pair: Pixels) -> dict[str, Pixels]:
-    """One frame of each file of a film."""
-    named = {film.name: made, f"{film.name}-pair": pair}
-    return named | ({f"{ORIGINALS}/{film.name}": original} if files.originals and not film.is_picture else {})
+def _frames_by_file(
+    video: SourceVideo, files: OutputFiles, original: Pixels, output: Pixels
+) -> dict[str, Pixels]:
+    """Return the next frame of each output file of a video."""
+    frames = {video.name: output, f"{video.name}-pair": np.concatenate((original, output), 1)}
+    if files.originals and not video.is_image:
+        frames[f"{ORIGINALS}/{video.name}"] = original
+    return frames
 
 
-def _pairs(
-    tae: TAE, film: Film, tiling: TilingConfig, scores: Scores
+def _reconstruct_frames(
+    tae: TAE, video: SourceVideo, tiling: TilingConfig, scores: VideoScores
 ) -> Iterator[tuple[list[Pixels], Pixels]]:
-    """Frames and their reconstructions as they come, with their scores added."""
-    waiting: deque[Pixels] = deque()
-    pieces = _pieces(film, waiting, tae, scores)
+    """Yield frames and their reconstructions, and add their scores; memory does not grow with the length."""
+    pending: deque[Pixels] = deque()  # frames whose reconstruction has not come out of the model yet
+    chunks = _padded_chunks(video, pending, tae, scores)
     try:
-        for made_BCTHW in reconstruct_stream(tae, pieces, tiling):
-            made_BCTHW = made_BCTHW[..., : scores.height, : scores.width].float().clamp(-1, 1).cpu()
-            if not bool(torch.isfinite(made_BCTHW).all()):
+        for output_BCTHW in reconstruct_stream(tae, chunks, tiling):
+            output_BCTHW = output_BCTHW[..., : scores.height, : scores.width].float().clamp(-1, 1).cpu()
+            if not bool(torch.isfinite(output_BCTHW).all()):
                 first = len(scores.psnr)
                 raise UserError(
-                    f"{film.source}: the model makes NaN from frame {first} on; are its weights whole?"
+                    f"{video.source}: model output is NaN from frame {first} on; checkpoint may be corrupt"
                 )
-            originals = [waiting.popleft() for _ in range(made_BCTHW.shape[2])]
+            originals = [pending.popleft() for _ in range(output_BCTHW.shape[2])]
             for t, frame in enumerate(originals):  # one by one: SSIM takes many times a frame's memory
-                found = frame_scores(made_BCTHW[:, :, t : t + 1], _tensor([frame]))
+                found = score_frames(output_BCTHW[:, :, t : t + 1], _to_tensor([frame]))
                 scores.psnr.append(float(found["psnr"]))
                 scores.ssim.append(float(found["ssim"]))
-            yield originals, to_frames(made_BCTHW)[0]
+            yield originals, to_frames(output_BCTHW)[0]
     except UserError:
         raise
     except ValueError as error:
-        raise UserError(f"{film.source}: {error}") from error
+        raise UserError(f"{video.source}: {error}") from error
 
 
-def _pieces(film: Film, waiting: "deque[Pixels]", tae: TAE, scores: Scores) -> Iterator[Tensor]:
-    """The film in pieces that the model takes; the frames themselves wait for their reconstruction."""
-    frames, factor = film.frames(), tae.config.spatial_factor
+def _padded_chunks(
+    video: SourceVideo, pending: "deque[Pixels]", tae: TAE, scores: VideoScores
+) -> Iterator[Tensor]:
+    """Yield the video in padded chunks [1, 3, T, H, W]; the frames themselves are appended to `pending`."""
+    frames, factor = video.frames(), tae.config.spatial_factor
     device = next(tae.parameters()).device
-    while piece := list(islice(frames, PIECE)):
+    while chunk := list(islice(frames, CHUNK_FRAMES)):
         if not scores.height:
-            scores.height, scores.width = piece[0].shape[:2]
-            if min(piece[0].shape[:2]) < SSIM_WINDOW:
+            scores.height, scores.width = chunk[0].shape[:2]
+            if min(chunk[0].shape[:2]) < SSIM_WINDOW:
                 raise UserError(
-                    f"{film.source}: {scores.width}x{scores.height} is too small, {SSIM_WINDOW} is least"
+                    f"{video.source}: {scores.width}x{scores.height} is too small; SSIM needs at least "
+                    f"{SSIM_WINDOW} pixels a side"
                 )
-        sizes = {frame.shape[:2] for frame in piece} | {(scores.height, scores.width)}
+        sizes = {frame.shape[:2] for frame in chunk} | {(scores.height, scores.width)}
         if len(sizes) > 1:
-            raise UserError(f"{film.source}: its frames change their size ({sorted(sizes)})")
-        waiting.extend(piece)
+            raise UserError(f"{video.source}: frame size changes within the video ({sorted(sizes)})")
+        pending.extend(chunk)
         pad = (0, -scores.width % factor, 0, -scores.height % factor, 0, 0)
-        yield F.pad(_tensor(piece), pad, mode="replicate").to(device)
+        yield F.pad(_to_tensor(chunk), pad, mode="replicate").to(device)
 
 
-def _tensor(frames: list[Pixels]) -> Tensor:
-    """Frames as float32 [1, 3, T, H, W] in [-1, 1]."""
+def _to_tensor(frames: list[Pixels]) -> Tensor:
+    """Return frames as float32 [1, 3, T, H, W] in [-1, 1]."""
     return from_uint8(torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2)[None])
 
 
-class Strip:
-    """A few frames spread evenly over a film whose length is not known beforehand."""
+class FrameOverview:
+    """A few frames spread evenly over a video whose length is not known in advance.
 
-    def __init__(self, number: int) -> None:
-        self.number, self.step, self.count = number, 1, 0
+    Keeps every `step`-th frame, and doubles the step whenever four times the wanted number are kept.
+    """
+
+    def __init__(self, num_frames: int) -> None:
+        self.num_frames, self.step, self.count = num_frames, 1, 0
         self.kept: list[Pixels] = []
 
     def add(self, frame: Pixels) -> None:
         if self.count % self.step == 0:
             self.kept.append(frame)
-            if len(self.kept) > 4 * self.number:
+            if len(self.kept) > 4 * self.num_frames:
                 self.kept, self.step = self.kept[::2], 2 * self.step
         self.count += 1
 
-    def picture(self) -> Pixels:
-        """The frames side by side."""
-        number = min(self.number, len(self.kept))
-        places = np.linspace(0, len(self.kept) - 1, number).round().astype(int)
-        return np.concatenate([self.kept[i] for i in places], 1)
+    def image(self) -> Pixels:
+        """Return the frames side by side."""
+        num_frames = min(self.num_frames, len(self.kept))
+        indices = np.linspace(0, len(self.kept) - 1, num_frames).round().astype(int)
+        return np.concatenate([self.kept[i] for i in indices], 1)

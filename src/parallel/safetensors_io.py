@@ -1,20 +1,19 @@
-"""Weights alone, of a checkpoint of either format or of an exported file; no training state.
+"""Read and write weights alone, without training state.
 
-An exported file is safetensors: whole tensors under the names that checkpoints have, and a header of
-texts that makes it a model by itself: the run's config (YAML) and where the weights come from.
+An exported file is safetensors: full tensors under the names that checkpoints have, and a text header that
+makes it self-contained: the run's config (YAML) and the checkpoint that the weights come from.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from src.core.atomic import atomic_write
 from src.core.errors import UserError
 from src.parallel import checkpoint_io
 from src.parallel.checkpoint_io import CheckpointError
@@ -26,41 +25,41 @@ KEY = "moviegen"  # of the header's entry, JSON of `Header`
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What an exported file says of itself."""
+    """Provenance stored in an exported file."""
 
     config: str  # the run's config.yaml
-    use: str  # which weights: "ema" (where there were averages) or "raw"
+    use: str  # which weights: "ema" (where there was an EMA) or "raw"
     step: int
-    source: str  # the checkpoint they were taken from
+    source: str  # path of the checkpoint
 
 
-def select(checkpoint: Mapping[str, Tensor], use: str = "ema") -> dict[str, Tensor]:
-    """The networks' weights of a `state_dict`: the averaged ones where there are any, or the raw ones.
+def select_weights(state_dict: Mapping[str, Tensor], use: str = "ema") -> dict[str, Tensor]:
+    """Return the networks' weights: those of the EMA where there is one, or the raw ones.
 
     Args:
         use: "ema" or "raw".
     """
     if use not in ("ema", "raw"):
         raise UserError(f"use must be ema or raw, got {use!r}")
-    averaged = {k.removeprefix(EMA_PREFIX): v for k, v in checkpoint.items() if k.startswith(EMA_PREFIX)}
-    plain = {k: v for k, v in checkpoint.items() if not k.startswith(EMA_PREFIX)}
-    return plain if use == "raw" else {**plain, **averaged}
+    ema = {k.removeprefix(EMA_PREFIX): v for k, v in state_dict.items() if k.startswith(EMA_PREFIX)}
+    raw = {k: v for k, v in state_dict.items() if not k.startswith(EMA_PREFIX)}
+    return raw if use == "raw" else {**raw, **ema}  # what has no EMA (statistics, a discriminator) stays raw
 
 
-def read(path: Path, use: str = "ema") -> dict[str, Tensor]:
-    """Whole tensors by name.
+def read_weights(path: Path, use: str = "ema") -> dict[str, Tensor]:
+    """Read full tensors by name.
 
     Args:
-        path: a checkpoint of either format, or a .safetensors file, exported here or of another origin.
+        path: a checkpoint of either format, or a .safetensors file, exported here or elsewhere.
 
     Raises:
-        CheckpointError: it cannot be read, or is an export of other weights than `use`.
+        CheckpointError: the file cannot be read, or is an export of other weights than `use`.
     """
     if path.suffix != SUFFIX:
-        return select(checkpoint_io.read(path, mmap=True)["state_dict"], use)
-    header = header_of(path)
+        return select_weights(checkpoint_io.read_checkpoint(path, mmap=True)["state_dict"], use)
+    header = find_header(path)
     if header is not None and header.use != use:
-        raise CheckpointError(f"{path}: holds {header.use} weights of {header.source}, {use} was asked for")
+        raise CheckpointError(f"{path}: contains the {header.use} weights of {header.source}, not {use}")
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -68,19 +67,21 @@ def read(path: Path, use: str = "ema") -> dict[str, Tensor]:
 
 
 def read_header(path: Path) -> Header:
-    """The header of an exported file.
+    """Return the header of an exported file.
 
     Raises:
-        CheckpointError: it cannot be read, or was not exported by this project.
+        CheckpointError: the file cannot be read, or was not exported by this project.
     """
-    header = header_of(path)
+    header = find_header(path)
     if header is None:
-        raise CheckpointError(f"{path}: was not exported here (no config in it); it can only be started from")
+        raise CheckpointError(
+            f"{path}: not exported by this project (no config in it); use it with start_from only"
+        )
     return header
 
 
-def header_of(path: Path) -> Header | None:
-    """The header; None for a file of another origin."""
+def find_header(path: Path) -> Header | None:
+    """Return the header of an exported file; None for a file that was not exported by this project."""
     try:
         with safe_open(path, "pt") as file:
             entry = (file.metadata() or {}).get(KEY)
@@ -89,26 +90,21 @@ def header_of(path: Path) -> Header | None:
         raise _unreadable(path, error) from error
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
-    """Write an exported file, whole or not at all.
+def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
+    """Write an exported file atomically.
 
     Raises:
-        CheckpointError: there is one already, or it cannot be written.
+        CheckpointError: the file exists already, or cannot be written.
     """
     if path.exists():
-        raise CheckpointError(f"{path}: is there already; remove it or give another name")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+        raise CheckpointError(f"{path}: already exists; remove it or choose another name")
+    # safetensors refuses tensors that share memory, hence the clone
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(whole, temporary, {KEY: json.dumps(asdict(header))})
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        checkpoint_io.sync_directory(path.parent)
+        with atomic_write(path, sync=True) as temporary:
+            save_file(tensors, temporary, {KEY: json.dumps(asdict(header))})
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"{path}: could not be written: {_reason(error)}") from error
+        raise CheckpointError(f"{path}: cannot be written: {_reason(error)}") from error
 
 
 def _unreadable(path: Path, error: BaseException) -> CheckpointError:
@@ -117,5 +113,5 @@ def _unreadable(path: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(f"{path}: cannot be read ({path.stat().st_size} bytes): {_reason(error)}")
 
 
-def _reason(error: Any) -> str:
+def _reason(error: BaseException) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split())[:200]

@@ -1,4 +1,7 @@
-"""What a training step receives. B batch (this rank's slice), C channels, T frames, H, W; L, D text."""
+"""What a training step receives.
+
+Legend: B batch (this rank's slice), C channels, T frames, H height, W width, L text tokens, D text features.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -7,40 +10,42 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from src.streaming.pixels import from_uint8
+
 
 @dataclass
 class Batch:
-    """Common to all batches.
+    """Fields common to all batches.
 
-    `slots` are the samples' places in the GLOBAL batch: key noise by them and the result does not
-    depend on the number of ranks. `real_B` is False where a validation batch was filled up with
-    repeats so that all ranks have equal shapes; leave those samples out of means.
+    `global_indices` are the samples' places in the GLOBAL batch: noise keyed by them does not depend on
+    the number of ranks. `real_B` is False where a validation batch was filled up with repeats so that
+    all ranks have equal shapes; leave those samples out of means.
     """
 
     ids: list[str]
-    slots: list[int]
+    global_indices: list[int]
     stream: str
     bucket: str
     step: int
     captions: list[str]
     real_B: Tensor
-    # This rank's samples over an equal share of the global batch's: weighs its mean among the ranks'.
-    share: float = field(default=1.0, kw_only=True)
+    # This rank's samples over an equal fraction of the global batch: weighs its mean among the ranks'.
+    loss_weight: float = field(default=1.0, kw_only=True)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        return replace(self, **{f.name: _mapped(getattr(self, f.name), change) for f in fields(self)})
+        return replace(self, **{f.name: _map_tensors(getattr(self, f.name), change) for f in fields(self)})
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """A copy of the batch with its tensors on a device."""
+        """Return a copy of the batch with its tensors on a device."""
         return self._map(lambda x: x.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
-        """For the DataLoader's pinning thread."""
+        """Return a copy in pinned memory; the DataLoader's pinning thread calls it."""
         return self._map(lambda x: x.pin_memory())
 
-    def take(self, numbers: Sequence[int]) -> Self:
-        """A batch of some of the samples."""
-        return replace(self, **{f.name: _taken(getattr(self, f.name), numbers) for f in fields(self)})
+    def take(self, indices: Sequence[int]) -> Self:
+        """Return a batch of some of the samples."""
+        return replace(self, **{f.name: _take(getattr(self, f.name), indices) for f in fields(self)})
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -48,30 +53,30 @@ class Batch:
 
 @dataclass
 class ClipBatch(Batch):
-    """Pixels, uint8; pictures are clips of one frame."""
+    """Pixels, uint8; images are clips of one frame."""
 
     video_BCTHW: Tensor
     fps: list[float]
 
     def pixels(self) -> Tensor:
-        """float32 [B, 3, T, H, W] in [-1, 1]."""
-        return self.video_BCTHW.float().div_(127.5).sub_(1.0)
+        """Return float32 [B, 3, T, H, W] in [-1, 1]."""
+        return from_uint8(self.video_BCTHW)
 
 
-Films = Tensor | list[Tensor]  # [B, C, T, H, W], or where sizes differ [C, T, H, W] for each
+LatentOrList = Tensor | list[Tensor]  # [B, C, T, H, W], or where sizes differ [C, T, H, W] for each
 
 
 @dataclass
 class LatentBatch(Batch):
     """The TAE posterior's moments, float32, and one caption for each sample.
 
-    Films of one size are stacked; a packed batch holds a list of films of any sizes, which nothing pads.
+    Latents of one size are stacked; a packed batch holds a list of latents of any sizes, without padding.
     `text` maps an encoder's name to (embeddings [B, L, D] float32, mask [B, L] bool), padded to the
     longest of the batch; None where text is encoded while training.
     """
 
-    mean_BCTHW: Films
-    std_BCTHW: Films
+    mean_BCTHW: LatentOrList
+    std_BCTHW: LatentOrList
     fps: list[float]
     text: dict[str, tuple[Tensor, Tensor]] | None = field(default=None)
     first_BC1HW: Tensor | None = field(default=None)  # first frames by themselves, where they are stored
@@ -80,8 +85,8 @@ class LatentBatch(Batch):
     def packed(self) -> bool:
         return isinstance(self.mean_BCTHW, list)
 
-    def films(self) -> "list[LatentBatch]":
-        """Each film of a packed batch as a batch of its own."""
+    def unpack(self) -> "list[LatentBatch]":
+        """Return each sample of a packed batch as a stacked batch of one."""
         alone = (self.take([i]) for i in range(len(self)))
         return [
             replace(one, mean_BCTHW=torch.stack(one.mean_BCTHW), std_BCTHW=torch.stack(one.std_BCTHW))
@@ -89,27 +94,27 @@ class LatentBatch(Batch):
         ]
 
     def sample(self, noise_BCTHW: Tensor) -> Tensor:
-        """A draw from the posterior with given standard normal noise; not of a packed batch."""
+        """Return a sample of the posterior from standard normal noise; not for a packed batch."""
         return self.mean_BCTHW + self.std_BCTHW * noise_BCTHW
 
 
-def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, dict):
-        return {k: _mapped(v, change) for k, v in value.items()}
+        return {k: _map_tensors(v, change) for k, v in value.items()}
     if isinstance(value, tuple | list):
-        return type(value)(_mapped(v, change) for v in value)
+        return type(value)(_map_tensors(v, change) for v in value)
     return value
 
 
-def _taken(value: Any, numbers: Sequence[int]) -> Any:
+def _take(value: Any, indices: Sequence[int]) -> Any:
     if isinstance(value, Tensor):
-        return value[list(numbers)]
+        return value[list(indices)]
     if isinstance(value, list):
-        return [value[i] for i in numbers]
+        return [value[i] for i in indices]
     if isinstance(value, tuple):
-        return tuple(_taken(v, numbers) for v in value)
+        return tuple(_take(v, indices) for v in value)
     if isinstance(value, dict):
-        return {k: _taken(v, numbers) for k, v in value.items()}
+        return {k: _take(v, indices) for k, v in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""How many records a bucket has, and how it is cut into batches: by number, or packed by tokens."""
+"""Number of records of a bucket, and how they are cut into batches: by number, or packed by tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,28 +9,29 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class BucketPlan:
+class BucketSpec:
     """One bucket of a stream: the number of records in each chunk, and the global batch size."""
 
     chunk_sizes: tuple[int, ...]
     batch_size: int
 
     @property
-    def records(self) -> int:
+    def num_records(self) -> int:
         return sum(self.chunk_sizes)
 
     @property
     def per_epoch(self) -> int:
-        """Records used in an epoch: all, but whole batches only where there are fewer than three."""
-        whole = self.records // self.batch_size * self.batch_size
-        return self.records if self.records >= 3 * self.batch_size else whole
+        """Records used in an epoch: all, or only full batches where there are fewer than three."""
+        # a batch across the end of an epoch swaps repeats with the epoch's middle, which two batches lack
+        full = self.num_records // self.batch_size * self.batch_size
+        return self.num_records if self.num_records >= 3 * self.batch_size else full
 
 
 @dataclass(frozen=True)
-class PackedPlan(BucketPlan):
-    """Buckets of different sizes in one batch, as many records as a token budget holds.
+class PackedBucketSpec(BucketSpec):
+    """Buckets of different sizes in one batch: as many records as a token budget holds.
 
-    The records of an epoch lie one behind the other in their keyed order, each as long as its tokens,
+    The records of an epoch are laid out on a line in their keyed order, each as long as its tokens,
     and this line is cut into `num_batches` equal windows; a record belongs to the window in which it
     begins. An epoch's tokens do not depend on the order, so any step's batch is found without
     counting through the batches before it, and an epoch takes every record exactly once. Windows are
@@ -52,7 +53,7 @@ class PackedPlan(BucketPlan):
         most, total = max(self.chunk_tokens), self.epoch_tokens
         if total < self.budget:
             raise ValueError(
-                f"tokens={self.budget} is more than the {total} tokens of all {self.records} records; "
+                f"tokens={self.budget} is more than the {total} tokens of all {self.num_records} records; "
                 "use less, or prepare more data"
             )
         if self._window < 1 or total < self.batch_size * most * self.num_batches:
@@ -78,21 +79,21 @@ class PackedPlan(BucketPlan):
         return -(-self.epoch_tokens // self._window)
 
     def window(self, batch: int) -> tuple[int, int]:
-        """Tokens of the epoch's line, [first, last), within which a batch's records begin."""
+        """Return the tokens of the epoch's line, [first, last), within which a batch's records begin."""
         first, last = (-(-n * self.epoch_tokens // self.num_batches) for n in (batch, batch + 1))
         return first, last
 
     def tokens_of(self, records: np.ndarray) -> np.ndarray:
-        """Tokens of records given by number."""
+        """Return the tokens of records given by number."""
         chunks = np.searchsorted(np.cumsum(self.chunk_sizes), records, side="right")
         return np.array(self.chunk_tokens)[chunks]
 
 
-def deal(sizes: Sequence[int], num_parts: int) -> list[list[int]]:
-    """Numbers of the items of each of several parts, of about equal total size.
+def balanced_partition(sizes: Sequence[int], num_parts: int) -> list[list[int]]:
+    """Return the indices of the items of each of several parts of about equal total size.
 
-    The largest go round first, there and back: parts' numbers of items differ by one at most, their
-    sizes by one item's.
+    The largest items are dealt first, forwards and backwards in turn: the parts' numbers of items differ
+    by one at most, their sizes by one item's.
     """
     parts: list[list[int]] = [[] for _ in range(num_parts)]
     for place, item in enumerate(sorted(range(len(sizes)), key=lambda i: -sizes[i])):

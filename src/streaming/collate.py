@@ -1,25 +1,31 @@
-"""From records to a batch. Every choice (crop, clip length, caption) is keyed by (seed, step, slot)."""
+"""Turn records into a batch. Every choice (crop, clip length, caption) is keyed by (seed, step, global index).
+
+Legend: B batch, C channels, T frames, H height, W width, L text tokens, D text features.
+"""
+
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from src.core.rng import key, numpy_generator
 from src.streaming.batch import ClipBatch, LatentBatch
-from src.streaming.batch_sampler import Draw
-from src.streaming.schema import LatentRecord, PixelRecord
+from src.streaming.batch_sampler import BatchIndices
+from src.streaming.schema.records import LatentRecord, PixelRecord
 
 
 def with_fps(caption: str, fps: float) -> str:
-    """The caption as the video model reads it: "FPS-16 ..." (the paper's prefix); 29.97 reads 30."""
+    """Return the caption as the video model reads it: "FPS-16 ..." (Movie Gen, sec. 3.1.4); 29.97 reads 30."""
     return f"FPS-{round(fps, 1):g} {caption}"
 
 
-def choose_caption(captions: tuple[str, ...], seed: int, step: int, slot: int) -> int:
-    """Number of the caption that a sample shows at a step; -1 where it has none."""
-    return key(seed, "data/caption", step, slot) % len(captions) if captions else -1
+def choose_caption(captions: tuple[str, ...], seed: int, step: int, index: int) -> int:
+    """Return the number of the caption that a sample shows at a step; -1 where it has none."""
+    return key(seed, "data/caption", step, index) % len(captions) if captions else -1
 
 
 def caption_text(record: PixelRecord | LatentRecord, chosen: int) -> str:
-    """The chosen caption, with its frame rate unless it is a picture; empty where there is none."""
+    """Return the chosen caption, for videos with the frame rate; empty where there is none."""
     if chosen < 0:
         return ""
     text = record.captions[chosen]
@@ -27,15 +33,15 @@ def caption_text(record: PixelRecord | LatentRecord, chosen: int) -> str:
 
 
 def clip_length(lengths: tuple[int, ...], num_frames: int, seed: int, step: int) -> int:
-    """Frames of a step's clips: one of `lengths` that `num_frames` allows; all where none is named."""
+    """Return the frames of a step's clips: one of `lengths` up to `num_frames`; `num_frames` without any."""
     fitting = [n for n in lengths if n <= num_frames] or [num_frames]
     return fitting[key(seed, "data/length", step) % len(fitting)]
 
 
 def collate_clips(
     records: list[PixelRecord],
-    draw: Draw,
-    slots: list[int],
+    batch: BatchIndices,
+    global_indices: list[int],
     seed: int,
     *,
     crop: int | None = None,
@@ -49,14 +55,14 @@ def collate_clips(
         lengths: clip lengths to draw from, one for the whole batch; empty keeps all frames.
         num_frames: frames that every record of the global batch has.
     """
-    frames = clip_length(lengths, num_frames, seed, draw.step)
+    frames = clip_length(lengths, num_frames, seed, batch.step)
     full = records[0].bucket
     height, width = min(crop or full.height, full.height), min(crop or full.width, full.width)
     out = torch.empty(len(records), 3, frames, height, width, dtype=torch.uint8)
-    for i, (record, slot) in enumerate(zip(records, slots, strict=True)):
-        dice = numpy_generator(seed, "data/crop", draw.step, slot)
+    for i, (record, index) in enumerate(zip(records, global_indices, strict=True)):
+        random = numpy_generator(seed, "data/crop", batch.step, index)
         t, y, x = (
-            int(dice.integers(have - want + 1))
+            int(random.integers(have - want + 1))
             for have, want in (
                 (record.bucket.num_frames, frames),
                 (record.bucket.height, height),
@@ -65,27 +71,30 @@ def collate_clips(
         )
         cut = record.video_TCHW[t : t + frames, :, y : y + height, x : x + width]
         out[i].copy_(cut.transpose(0, 1))
-    chosen = [choose_caption(r.captions, seed, draw.step, s) for r, s in zip(records, slots, strict=True)]
+    chosen = _choose_captions(records, batch, global_indices, seed)
     return ClipBatch(
         video_BCTHW=out,
         fps=[r.fps for r in records],
         captions=[caption_text(r, c) for r, c in zip(records, chosen, strict=True)],
-        **_common(records, draw, slots),
+        **_common(records, batch, global_indices),
     )
 
 
 def collate_latents(
-    records: list[LatentRecord], draw: Draw, slots: list[int], seed: int, share: float = 1.0
+    records: list[LatentRecord],
+    batch: BatchIndices,
+    global_indices: list[int],
+    seed: int,
+    loss_weight: float = 1.0,
 ) -> LatentBatch:
-    """The moments as float32, stacked unless the batch is packed, and one caption, with its cached
-    embeddings, for each sample.
+    """Return the moments as float32, stacked unless packed, and a caption with its embeddings per sample.
 
     Args:
-        share: as `Batch.share`.
+        loss_weight: see `Batch.loss_weight`.
     """
-    packed = bool(draw.tokens)
-    mean, std = _films(records) if packed else _stack_films(records)
-    chosen = [choose_caption(r.captions, seed, draw.step, s) for r, s in zip(records, slots, strict=True)]
+    packed = bool(batch.tokens)
+    mean, std = _list_moments(records) if packed else _stack_moments(records)
+    chosen = _choose_captions(records, batch, global_indices, seed)
     return LatentBatch(
         mean_BCTHW=mean,
         std_BCTHW=std,
@@ -93,23 +102,27 @@ def collate_latents(
         captions=[caption_text(r, c) for r, c in zip(records, chosen, strict=True)],
         text=_stack_text(records, chosen),
         first_BC1HW=None if packed else _stack_first(records),
-        share=share,
-        **_common(records, draw, slots),
+        loss_weight=loss_weight,
+        **_common(records, batch, global_indices),
     )
 
 
-def _common(records: list, draw: Draw, slots: list[int]) -> dict:
+def _choose_captions(records: list[Any], batch: BatchIndices, indices: list[int], seed: int) -> list[int]:
+    return [choose_caption(r.captions, seed, batch.step, i) for r, i in zip(records, indices, strict=True)]
+
+
+def _common(records: list[Any], batch: BatchIndices, global_indices: list[int]) -> dict[str, Any]:
     return {
         "ids": [r.id for r in records],
-        "slots": slots,
-        "stream": draw.stream,
-        "bucket": draw.bucket,
-        "step": draw.step,
-        "real_B": torch.tensor([draw.num_real is None or slot < draw.num_real for slot in slots]),
+        "global_indices": global_indices,
+        "stream": batch.stream,
+        "bucket": batch.bucket,
+        "step": batch.step,
+        "real_B": torch.tensor([batch.num_real is None or i < batch.num_real for i in global_indices]),
     }
 
 
-def _stack_films(records: list[LatentRecord]) -> tuple[torch.Tensor, torch.Tensor]:
+def _stack_moments(records: list[LatentRecord]) -> tuple[Tensor, Tensor]:
     channels, *shape = records[0].moments_2CTHW.shape
     mean, std = torch.empty(2, len(records), channels // 2, *shape)
     for i, record in enumerate(records):
@@ -117,18 +130,18 @@ def _stack_films(records: list[LatentRecord]) -> tuple[torch.Tensor, torch.Tenso
     return mean, std
 
 
-def _films(records: list[LatentRecord]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+def _list_moments(records: list[LatentRecord]) -> tuple[list[Tensor], list[Tensor]]:
     moments = [record.moments_2CTHW.float().chunk(2) for record in records]
     return [mean for mean, _ in moments], [std for _, std in moments]
 
 
-def _stack_first(records: list[LatentRecord]) -> torch.Tensor | None:
+def _stack_first(records: list[LatentRecord]) -> Tensor | None:
     found = [record.first_C1HW for record in records if record.first_C1HW is not None]
     return torch.stack(found).float() if len(found) == len(records) else None
 
 
-def _stack_text(records: list[LatentRecord], chosen: list[int]) -> dict | None:
-    """Cached embeddings of the chosen captions, padded with zeros to the longest."""
+def _stack_text(records: list[LatentRecord], chosen: list[int]) -> dict[str, tuple[Tensor, Tensor]] | None:
+    """Return the cached embeddings of the chosen captions, padded with zeros to the longest."""
     if not records[0].text:
         return None
     out = {}

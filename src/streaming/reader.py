@@ -15,18 +15,10 @@ from litdata.streaming.item_loader import PyTreeLoader
 from litdata.streaming.reader import BinaryReader
 from litdata.streaming.sampler import ChunkedIndex
 
-from src.streaming.schema import (
-    Bucket,
-    BucketInfo,
-    DataError,
-    DatasetInfo,
-    LatentRecord,
-    PixelRecord,
-    file_sha256,
-    read_info,
-    record_of,
-)
-from src.streaming.schema.dataset_index import read_json
+from src.core.hashing import file_sha256
+from src.streaming.schema.bucket import Bucket, DataError
+from src.streaming.schema.dataset_index import BucketInfo, DatasetInfo, read_info, read_json
+from src.streaming.schema.records import LatentRecord, PixelRecord, record_of
 
 # Chunks are mapped read-only and batches are copies. torch says so once a process: here, and hushed.
 with warnings.catch_warnings():

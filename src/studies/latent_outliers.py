@@ -23,7 +23,7 @@ from rich.console import Console
 from torch import Tensor
 
 from src.core.errors import UserError
-from src.losses.latent import distances
+from src.losses.latent import spatial_deviations
 from src.models.tae.config import TilingConfig
 from src.models.tae.model import TAE
 from src.models.tae.tiling import encode_tiled
@@ -31,7 +31,7 @@ from src.runs import loading
 from src.streaming.pixels import from_uint8
 from src.streaming.reader import Dataset
 from src.studies.config import LatentOutliersConfig
-from src.training.callbacks.checkpoint import find
+from src.training.checkpoint_paths import find_checkpoint
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,13 @@ def run(config: LatentOutliersConfig) -> None:
         raise UserError(f"data={config.data}: contains no videos")
     all_distances = torch.cat([video.distance_THW.flatten() for video in videos])
     beyond = {f"{r:g}": float((all_distances > r).double().mean()) for r in config.beyond}
-    out = Path(config.out or loading.folder_of(tae_path) / "latent_norms")
+    out = Path(config.out or loading.run_folder(tae_path) / "latent_norms")
     out.mkdir(parents=True, exist_ok=True)
-    result: dict[str, Any] = {"checkpoint": str(find(tae_path)), "use": config.use, "data": config.data}
+    result: dict[str, Any] = {
+        "checkpoint": str(find_checkpoint(tae_path)),
+        "use": config.use,
+        "data": config.data,
+    }
     result |= {"films": len(videos), "positions": len(all_distances)}
     result |= {"beyond": beyond, "farthest": float(all_distances.max())}
     (out / "latent_norms.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -90,7 +94,7 @@ def measure(tae: TAE, name: str, video_TCHW: Tensor, tiling: TilingConfig) -> Vi
     factor = tae.config.spatial_factor
     pad = (0, -video_BCTHW.shape[4] % factor, 0, -video_BCTHW.shape[3] % factor, 0, 0)
     latent_BCTHW = encode_tiled(tae, F.pad(video_BCTHW, pad, mode="replicate"), tiling).mean_BCTHW
-    distance_NS, deviation_N1 = distances(latent_BCTHW)
+    distance_NS, deviation_N1 = spatial_deviations(latent_BCTHW)
     ratio_NS = distance_NS / deviation_N1.clamp_min(1e-12)  # a constant frame has deviation zero
     frame_HWC = video_TCHW[len(video_TCHW) // 2].permute(1, 2, 0).numpy()
     return VideoDistances(name, frame_HWC, ratio_NS.reshape(latent_BCTHW.shape[2:]))

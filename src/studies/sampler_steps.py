@@ -1,18 +1,19 @@
-"""Few steps of sampling against many (paper section 3.4.2; spec, section 2.3; claim 5).
+"""Sampling with few steps against many (Movie Gen, sec. 3.4.2).
 
     python -m src.train configs/studies/sampler_steps.yaml generate.run=RUN generate.prompts=PROMPTS.jsonl
 
-Every arm makes the same films from the same noise, with its own schedule. Measured: the distance of its
-latents, and the PSNR of its frames, to those of the reference; and, at the end, the Bounce checker's scores.
-A batch that was made is kept, so that a stopped study goes on. RUN_DIR/ARM holds films and latents,
-RUN_DIR/scores what the checker says (report.html shows the arms); results.json and table.md hold the answer
-so far, renewed after every arm; solvers.png is drawn at the end.
+Every variant generates the same videos from the same noise, with its own schedule. Measured: the distance of
+its latents, and the PSNR of its frames, to those of the reference; and finally the Bounce checker's scores.
+Finished batches are kept, so that an interrupted study resumes. RUN_DIR/VARIANT holds videos and latents,
+RUN_DIR/scores the checker's results (report.html shows the variants); results.json and table.md hold the
+results so far, rewritten after every variant; solvers.png is plotted at the end.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,165 +23,135 @@ from torch import Tensor
 from src.core import config as configs
 from src.core.atomic import atomic_write
 from src.core.errors import UserError
-from src.core.fields import opt
-from src.flow.config import SamplerConfig, ScheduleVariant
-from src.inference.pipeline import GenerateConfig, Generator
-from src.inference.prompt_rewriting import rewriter
-from src.inference.prompts import Request, read_requests, rewrite
-from src.runs import run_directory
-from src.runs.steps import answer
-from src.studies.sampler_report import Result, compare, plot, write
-from src.training.callbacks.checkpoint import find
-
-REFERENCE = "reference"
+from src.flow.config import SamplerConfig
+from src.inference.pipeline import VideoPipeline
+from src.inference.prompt_rewriting import make_rewriter
+from src.inference.prompts import PromptRequest, read_requests, rewrite_prompts
+from src.runs.run_directory import locked_run_dir, refuse_changed_settings
+from src.runs.steps import capture_output
+from src.studies.config import REFERENCE, SamplerStepsConfig, SamplerVariant
+from src.studies.sampler_report import VariantResult, compare, plot, write_results
+from src.training.checkpoint_paths import find_checkpoint
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """What one arm sets of the sampler; the rest is common to all."""
-
-    schedule: Literal["linear-quadratic", "linear", "cosine"] = opt("linear", "where the solver stops")
-    steps: int = opt(50, "number of steps")
-    emulated_steps: int = opt(250, "linear steps that a linear-quadratic schedule stands for")
-    variant: ScheduleVariant = opt(
-        "continuous", "joint of the linear-quadratic schedule: continuous or zero_slope"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """One study."""
-
-    experiment: str = opt("solvers", "kind of run")
-    name: str = opt("solvers", "what the study is called")
-    run_dir: str = opt("runs/${name}", "where its films and results go")
-    generate: GenerateConfig = opt(GenerateConfig(run="???"), "model, prompts, sizes, as in src.generate")
-    reference: Arm = opt(Arm(steps=1000), "what every arm is compared with")
-    arms: dict[str, Arm] = opt({}, "the arms by name")
-    score: bool = opt(True, "judge the films by the Bounce checker; prompts must bring their facts")
-
-    def __post_init__(self) -> None:
-        if not self.arms or REFERENCE in self.arms:
-            raise ValueError(f"arms: at least one is needed, none of them called {REFERENCE!r}")
-        for name, arm in self.all_arms().items():
-            try:
-                self.sampler(arm)
-            except ValueError as error:
-                raise ValueError(f"arms.{name}: {error}") from error
-
-    def all_arms(self) -> dict[str, Arm]:
-        """The arms in the order in which they are made."""
-        return {REFERENCE: self.reference} | self.arms
-
-    def sampler(self, arm: Arm) -> SamplerConfig:
-        """The common sampler with an arm's schedule."""
-        return replace(self.generate.sampler, **asdict(arm))
-
-
-def run(config: Config) -> None:
-    """Make, score and compare what is not there yet."""
+def run(config: SamplerStepsConfig) -> None:
+    """Generate, score and compare whatever is missing."""
     root, console = Path(config.run_dir), Console(highlight=False)
-    with run_directory.opened(root, config, compare=False):
-        requests = _requests(config)
-        generator = Generator(config.generate)
-        results: list[Result] = []
+    with locked_run_dir(root, config, compare=False):
+        requests = read_study_requests(config)
+        pipeline = VideoPipeline(config.generate)
+        pipeline.check_requests(requests)
+        rewriter = make_rewriter(config.generate.rewrite, images=pipeline.format.is_image)
+        requests = rewrite_prompts(requests, rewriter)
+        results: list[VariantResult] = []
         entries: list[dict[str, Any]] = []
-        for name, arm in config.all_arms().items():
+        for name, variant in config.all_variants().items():
             folder = root / name
-            _refuse_other_settings(folder, config, arm)
-            entries += make(generator, requests, config.sampler(arm), folder)
-            batches = range(-(-len(requests) // config.generate.batch_size))
-            pairs = ((_latents(root / REFERENCE, n), _latents(folder, n)) for n in batches)
-            results.append(compare(name, asdict(arm), generator, pairs))
-            write(results, root)
+            refuse_changed_variant(folder, config, variant)
+            sampler = config.sampler(variant).apply(pipeline.sampler)
+            entries += generate_variant(pipeline, requests, sampler, folder)
+            num_batches = -(-len(requests) // config.generate.batch_size)
+            pairs = _latent_pairs(root / REFERENCE, folder, num_batches)
+            results.append(compare(name, asdict(variant), pipeline, pairs))
+            write_results(results, root)
         if config.score:
             scores = score(entries, root)
             results = [replace(result, scores=scores[result.name]) for result in results]
-            write(results, root)
+            write_results(results, root)
         plot(results, root / "solvers.png")
     console.print((root / "table.md").read_text(encoding="utf-8"), soft_wrap=True)
     console.print(f"{root}: results.json, table.md, solvers.png", soft_wrap=True)
 
 
-def _requests(config: Config) -> list[Request]:
-    c = config.generate
+def read_study_requests(config: SamplerStepsConfig) -> list[PromptRequest]:
+    """Return the prompts; UserError for settings that a study cannot use, and for prompts without facts."""
+    generate = config.generate
     for name in ("out", "image"):
-        if getattr(c, name):
-            raise UserError(f"generate.{name}={getattr(c, name)}: has no meaning in a study of solvers")
-    found = list(read_requests([], c.prompts, c.seed, c.seeds_per_prompt))
-    if config.score and any("facts" not in request.extra for request in found):
+        if getattr(generate, name):
+            raise UserError(f"generate.{name}={getattr(generate, name)}: not supported in a sampler study")
+    requests = read_requests(
+        [], generate.prompts, generate.seed, generate.seeds_per_prompt, generate.negative
+    )
+    if config.score and any("facts" not in request.extra for request in requests):
         raise UserError(
-            f"generate.prompts={c.prompts}: has prompts without facts to judge films by; make a file with "
-            "python -m data.bounce.prompts, or give score=false"
+            f"generate.prompts={generate.prompts}: has prompts without facts to score videos against; create "
+            "a file with python -m data.bounce.prompts, or give score=false"
         )
-    return rewrite(found, rewriter(c.rewrite, pictures=c.frames == 1))
+    if len({request.negative_prompt for request in requests}) > 1:
+        raise UserError(f"generate.prompts={generate.prompts}: all prompts need the same negative_prompt")
+    return requests
 
 
-def _refuse_other_settings(folder: Path, config: Config, arm: Arm) -> None:
-    """Remember what an arm's films are made with; results of two settings are never mixed."""
+def refuse_changed_variant(folder: Path, config: SamplerStepsConfig, variant: SamplerVariant) -> None:
+    """Store the settings of a variant's videos; raise UserError if it has videos of other settings."""
     path = folder / "settings.json"
-    now = {"checkpoint": str(find(Path(config.generate.run))), "arm": asdict(arm)}
-    now["generate"] = configs.to_dict(config.generate)
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+    settings = {"checkpoint": str(find_checkpoint(Path(config.generate.run)))}
+    settings |= {f"variant.{key}": value for key, value in asdict(variant).items()}
+    settings |= {f"generate.{key}": value for key, value in configs.flatten(config.generate).items()}
+    if path.is_file():
+        refuse_changed_settings(
+            json.loads(path.read_text(encoding="utf-8")),
+            settings,
+            message=f"{folder} was generated with other settings",
+            advice="give another run_dir=... or remove it",
+        )
         return
-    old = json.loads(path.read_text(encoding="utf-8"))
-    for part in now:
-        if old[part] != now[part]:
-            raise UserError(f"{folder}: was made with another {part}; give another run_dir=... or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
-def make(
-    generator: Generator, requests: list[Request], sampler: SamplerConfig, folder: Path
+def generate_variant(
+    pipeline: VideoPipeline, requests: list[PromptRequest], sampler: SamplerConfig, folder: Path
 ) -> list[dict[str, Any]]:
-    """Films and latents of one arm, batch by batch; batches that are there stay.
+    """Generate videos and latents of one variant batch by batch; existing batches are kept.
 
     Returns:
-        Its part of the manifest, the arm as `system`, paths from the study's folder.
+        Its part of the manifest, with the variant as `system` and paths relative to the study's directory.
     """
-    size = generator.settings.batch_size
+    size = pipeline.config.batch_size
     columns = (TextColumn(f"{folder.name}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     entries: list[dict[str, Any]] = []
     with Progress(*columns) as progress:
         task = progress.add_task("", total=len(requests) * sampler.steps)
-        for number, first in enumerate(range(0, len(requests), size)):
-            batch, path = requests[first : first + size], _path(folder, number)
-            lines = path.with_suffix(".json")
-            if not path.is_file():
-                x = generator.sample(batch, sampler, lambda i, x: progress.advance(task, len(x)))
-                made = generator.write(batch, generator.decode(x), folder)
+        for index, first in enumerate(range(0, len(requests), size)):
+            batch, path = requests[first : first + size], _latents_path(folder, index)
+            entries_path = path.with_suffix(".json")
+            if not path.is_file():  # written last: it marks the batch as complete
+                latents = pipeline.sample(batch, sampler, lambda i, x: progress.advance(task, len(x)))
+                written = list(pipeline.write(batch, pipeline.decode(latents), folder))
                 path.parent.mkdir(exist_ok=True)
-                lines.write_text(json.dumps(made), encoding="utf-8")
+                entries_path.write_text(json.dumps(written), encoding="utf-8")
                 with atomic_write(path) as temporary:
-                    save_file({"latents": x.clone()}, temporary)
+                    save_file({"latents": latents.cpu().clone()}, temporary)
             progress.update(task, completed=(first + len(batch)) * sampler.steps)
-            entries += json.loads(lines.read_text(encoding="utf-8"))
-    kind = "image" if generator.settings.frames == 1 else "video"
+            entries += json.loads(entries_path.read_text(encoding="utf-8"))
+    kind = "image" if pipeline.format.is_image else "video"
     return [{**e, "system": folder.name, kind: f"{folder.name}/{e[kind]}"} for e in entries]
 
 
-def _path(folder: Path, number: int) -> Path:
-    return folder / "latents" / f"{number:04d}.safetensors"
+def _latents_path(folder: Path, index: int) -> Path:
+    return folder / "latents" / f"{index:04d}.safetensors"
 
 
-def _latents(folder: Path, number: int) -> Tensor:
-    """Latents [B, C, T, H, W] of one batch."""
-    return load_file(_path(folder, number))["latents"]
+def _latent_pairs(reference: Path, folder: Path, num_batches: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the reference's and a variant's latents [B, C, T, H, W] of each batch."""
+    for index in range(num_batches):
+        expected, actual = (load_file(_latents_path(each, index))["latents"] for each in (reference, folder))
+        yield expected, actual
 
 
 def score(entries: list[dict[str, Any]], root: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """The Bounce checker's intervals (mean, low, high) by arm and score; judged anew if films were added."""
+    """Return the Bounce checker's intervals (mean, low, high) by variant and score; kept while videos are equal."""
     manifest, out = root.resolve() / "manifest.jsonl", root.resolve() / "scores"
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
-    judged = (out / "summary.json").is_file() and manifest.read_text(encoding="utf-8") == text
-    if not judged:
+    is_scored = (out / "summary.json").is_file() and manifest.read_text(encoding="utf-8") == text
+    if not is_scored:
         (out / "summary.json").unlink(missing_ok=True)
         manifest.write_text(text, encoding="utf-8")
-        answer(["eval.run", f"manifest={manifest}", f"out={out}", "metrics=[bounce]"])
+        capture_output(["eval.run", f"manifest={manifest}", f"out={out}", "metrics=[bounce]"])
     rows = json.loads((out / "summary.json").read_text(encoding="utf-8"))["rows"]
-    found = {r["system"]: r["intervals"] for r in rows if r["metric"] == "bounce" and r["slice"] == "all"}
+    intervals = {r["system"]: r["intervals"] for r in rows if r["metric"] == "bounce" and r["slice"] == "all"}
     return {
-        arm: {name: {k: each[k] for k in ("mean", "low", "high")} for name, each in intervals.items()}
-        for arm, intervals in found.items()
+        variant: {name: {key: each[key] for key in ("mean", "low", "high")} for name, each in found.items()}
+        for variant, found in intervals.items()
     }

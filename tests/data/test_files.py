@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from data.prepare import PrepareConfig, prepare
-from data.sources import ClipConfig, FilesConfig, FilesSource
+from data.build import prepare
+from data.config import ClipConfig, FilesConfig, PrepareConfig
+from data.sources.files import FilesSource
 from data.sources.scan import list_csv
 from src.core.media_reader import MediaError
 from src.streaming.reader import Dataset
-from src.streaming.schema import DataError, Rejection
+from src.streaming.schema.bucket import DataError
+from src.streaming.schema.part_writer import Rejection
 from tests.fixtures.video_files import write_folder, write_image, write_video
 
 CLIP = ClipConfig(size=32, multiple=8, lengths=(8, 16))
@@ -184,7 +186,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         ({"lengths": (1,)}, "lengths must name at least one"),
         ({"size": 4}, "size must be at least 8, got 4"),
         ({"aspect_ratios": ("wide",)}, "aspect_ratios: 'wide'"),
-        ({"fps": -1.0}, "fps must not be negative"),
+        ({"fps": -1.0}, "fps must be at least 0, got -1.0"),
     ],
 )
 def test_bad_settings(options: dict, words: str) -> None:

@@ -15,14 +15,17 @@ import pytest
 from rich.console import Console
 
 from data.bounce.config import WorldConfig
-from data.prepare import PrepareConfig, main, prepare
-from data.sources import FilesConfig, FilesSource, SamplesConfig, SamplesSource, WorldSet
-from data.sources.samples import CAPTIONS
-from data.work_units import Part, cut_parts, do_part, run_parts
+from data.build import prepare
+from data.config import SAMPLE_CAPTIONS, FilesConfig, PrepareConfig, SamplesConfig, WorldSetConfig
+from data.prepare import main
+from data.sources.files import FilesSource
+from data.sources.samples import SamplesSource
+from data.work_units import WorkUnit, process_unit, process_units, split_inputs
 from src.core import cli
 from src.streaming.reader import Dataset
-from src.streaming.schema import DataError, PixelWriter
 from src.streaming.schema import part_writer as writer_module
+from src.streaming.schema.bucket import DataError
+from src.streaming.schema.writer import PixelWriter
 from tests.fixtures.toy_data import tree
 from tests.fixtures.toy_sources import ToySource
 
@@ -36,8 +39,8 @@ def result(root: Path) -> dict[str, bytes]:
 
 def world(out: Path, **options) -> PrepareConfig:
     sets = {
-        "videos": WorldSet(films=20, val_films=4, num_frames=4, height=16, width=16, world=ONE),
-        "images": WorldSet(films=12, val_films=0, num_frames=1, height=16, width=16, world=ONE),
+        "videos": WorldSetConfig(films=20, val_films=4, num_frames=4, height=16, width=16, world=ONE),
+        "images": WorldSetConfig(films=12, val_films=0, num_frames=1, height=16, width=16, world=ONE),
     }
     return PrepareConfig(**({"out": str(out), "world": sets, "workers": 0, "part_size": 5} | options))
 
@@ -45,10 +48,10 @@ def world(out: Path, **options) -> PrepareConfig:
 def run_toy(root: Path, source: ToySource, workers: int) -> dict[str, bytes]:
     """What `prepare` does with a source, without its config."""
     with PixelWriter(root, "k") as writer:
-        slices = cut_parts(source, source.splits()["train"])
-        parts = [Part(root, n, slices[n], 1 << 20) for n in writer.missing(len(slices))]
+        slices = split_inputs(source, source.splits()["train"])
+        parts = [WorkUnit(root, n, slices[n], 1 << 20) for n in writer.missing(len(slices))]
         done: list[int] = []
-        run_parts(source, parts, workers, done.append)
+        process_units(source, parts, workers, done.append)
         assert sum(done) == sum(len(p.items) for p in parts)
         writer.finish(len(slices))
     return tree(root)
@@ -82,8 +85,8 @@ def test_a_decoder_that_kills_its_process_costs_one_input(tmp_path: Path) -> Non
         f"clip{n:04d}" for n in range(12) if n not in (5, 6)
     ]
     lines = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
-    crashed = [line.split('"source": ')[1] for line in lines if "decoder crashed" in line]
-    assert crashed == [
+    failed_inputs = [line.split('"source": ')[1] for line in lines if "decoder crashed" in line]
+    assert failed_inputs == [
         '"clip0005"}',
         '"clip0006"}',
     ]
@@ -125,11 +128,11 @@ def test_kill_9_and_start_again_does_only_what_is_missing(
 
     again: list[int] = []
 
-    def noted(source: ToySource, part: Part) -> int:
+    def noted(source: ToySource, part: WorkUnit) -> int:
         again.append(part.number)
-        return do_part(source, part)
+        return process_unit(source, part)
 
-    monkeypatch.setattr("data.work_units.do_part", noted)
+    monkeypatch.setattr("data.work_units.process_unit", noted)
     assert run_toy(tmp_path / "cut", ToySource(40), 0) == whole
     assert again == sorted(set(range(10)) - done)
 
@@ -137,9 +140,9 @@ def test_kill_9_and_start_again_does_only_what_is_missing(
 def test_units_of_work_weigh_pictures_and_videos() -> None:
     source = FilesSource(FilesConfig())
     items = [{"path": f"{i:03d}.png"} for i in range(384)] + [{"path": f"{i}.mp4"} for i in range(7)]
-    assert [len(part) for part in cut_parts(source, items)] == [256, 128 + 2, 4, 1]
-    assert [len(part) for part in cut_parts(source, items[:10], 4)] == [4, 4, 2]
-    assert [i for part in cut_parts(source, items) for i in part] == items
+    assert [len(part) for part in split_inputs(source, items)] == [256, 128 + 2, 4, 1]
+    assert [len(part) for part in split_inputs(source, items[:10], 4)] == [4, 4, 2]
+    assert [i for part in split_inputs(source, items) for i in part] == items
 
 
 def test_nothing_usable_is_an_error_that_keeps_the_reasons(tmp_path: Path) -> None:
@@ -212,8 +215,11 @@ def test_progress_on_a_terminal_shows_time_left(tmp_path: Path) -> None:
         (["out=x"], "world is empty"),
         (["out=x", "source=internet"], "source"),
         (["out=x", "workrs=3"], "did you mean workers"),
-        (["out=x", "world.videos.films=-1"], "films must be between 0 and"),
-        (["out=x", "world.videos.world.max_objects=9"], "max_objects=9"),
+        (["out=x", "world.videos.films=-1"], "world.videos: films must be at least 0, got -1"),
+        (
+            ["out=x", "world.videos.world.max_objects=9"],
+            "world.videos.world: max_objects must be at most 3, got 9",
+        ),
     ],
 )
 def test_mistakes_end_with_code_2_and_one_line(arguments, words, capsys, tmp_path, monkeypatch) -> None:
@@ -243,7 +249,7 @@ def test_sample_films_by_parts(tmp_path: Path) -> None:
     for split in ("train", "val"):
         (reader,) = Dataset(tmp_path / "out" / split).readers.values()
         records = [reader[i] for i in range(len(reader))]
-        assert {r.captions for r in records} == {(CAPTIONS["carphone_pristine.mp4"],)}
+        assert {r.captions for r in records} == {(SAMPLE_CAPTIONS["carphone_pristine.mp4"],)}
         assert {r.bucket.name for r in records} == {"24x112x144"}  # stored pixels are not square
         stretches[split] = [
             (s["start_s"], s["start_s"] + s["duration_s"]) for s in (r.source for r in records)

@@ -5,22 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from src.streaming.schema.records import SCHEMA_VERSION, DataError
+from src.streaming.schema.bucket import SCHEMA_VERSION, DataError
 
 
 def stable_hash(value: Any) -> str:
     """Sixteen hex digits of the sha256 of a plain value (dict, list, str, number), whatever its key order."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def file_sha256(path: Path | str) -> str:
-    """Hash of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def encoder_key(weights_sha256: str, preprocessing: dict[str, Any]) -> str:

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from src.streaming.schema.records import SCHEMA_VERSION, Bucket, DataError, Kind
+from src.core.atomic import atomic_write
+from src.streaming.schema.bucket import SCHEMA_VERSION, Bucket, DataError, Kind
 
 FILENAME = "dataset.json"
 PARTS = ".parts"
@@ -60,13 +60,10 @@ class DatasetInfo:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is either whole or not there."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, sort_keys=True, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Write JSON atomically and synced to the disk."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1)
+    with atomic_write(path, sync=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

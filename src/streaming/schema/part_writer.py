@@ -11,7 +11,7 @@ from typing import Any
 
 from litdata.streaming.writer import BinaryWriter
 
-from src.streaming.schema.cache_keys import file_sha256
+from src.core.hashing import file_sha256
 from src.streaming.schema.dataset_index import PARTS, read_json, write_json
 from src.streaming.schema.records import LatentRecord, Record, item_of
 from src.streaming.schema.statistics import ChannelStatistics

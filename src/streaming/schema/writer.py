@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from src.streaming.schema.bucket import Bucket, DataError, Kind
 from src.streaming.schema.dataset_index import (
     FILENAME,
     PARTS,
@@ -25,7 +26,6 @@ from src.streaming.schema.dataset_index import (
     write_json,
 )
 from src.streaming.schema.part_writer import write_part
-from src.streaming.schema.records import Bucket, DataError, Kind
 from src.streaming.schema.statistics import ChannelStatistics
 
 

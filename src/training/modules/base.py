@@ -1,78 +1,96 @@
-"""What all Lightning modules here share: networks on their layout, one counter, optimiser steps, EMA.
+"""Base of all Lightning modules: networks, step counter, optimizer steps, EMA and validation means.
 
-Optimisation is manual. A step is a batch: `step` counts batches, and Lightning's `global_step` agrees
-because only the first optimiser is stepped through Lightning (a discriminator's is stepped plainly).
+Optimization is manual. A step is a batch: `step` counts batches, and Lightning's `global_step` agrees because
+only the first optimizer is stepped through Lightning (a discriminator's is stepped directly).
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeVar, cast
 
 import lightning as L
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from src.core import rng
 from src.core.errors import UserError
 from src.parallel.build import build_network
 from src.parallel.fsdp import ParallelContext, full_tensor, set_gradient_sync, to_local
+from src.streaming.batch import Batch
+from src.streaming.micro_batches import split_batch
 from src.training import precision
-from src.training.config import TrainConfig
-from src.training.modules.val_means import Means
+from src.training.config import Precision, TrainConfig
 from src.training.optim.build import build_optimizer
-from src.training.optim.lr_schedule import learning_rate, plateau
+from src.training.optim.lr_schedule import learning_rate, num_halvings
+
+AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
 class NonFiniteError(UserError):
-    """A loss or gradient is NaN or infinite; nothing of that step reaches the weights."""
+    """A loss or gradient is NaN or infinite; raised before that step changes the weights."""
 
 
 @dataclass(frozen=True)
 class BatchSize:
-    """What a batch holds on this process: `tokens` are media tokens (latent positions for a TAE)."""
+    """Size of a batch on this process; `tokens` are media tokens (latent positions for a TAE)."""
 
     samples: int
     tokens: int
 
 
-class TrainingModule(L.LightningModule):
-    """Base of the modules. Subclasses name their networks and write `training_step`."""
+@dataclass(frozen=True)
+class GradientStep:
+    """Numbers of one optimizer step, over all processes: mean loss, and gradient norm before clipping."""
 
-    averaged: tuple[str, ...] = ()  # networks of which an average (EMA) is kept
-    val_metric = "val/loss"  # what plateau watches; lower is better
+    loss: float
+    grad_norm: float
+
+
+class TrainingModule(L.LightningModule):
+    """Base class; a subclass names its networks and implements `training_step`."""
+
+    ema_networks: tuple[str, ...] = ()  # names of the networks that have an EMA
+    val_metric = "val/loss"  # watched by the plateau schedule; lower is better
+    ema: nn.ModuleDict
+    batch_counter: Tensor
 
     def __init__(self, train: TrainConfig) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.train_config = train
-        self.precision_name: precision.Precision = "fp32"
+        self.precision_name: Precision = "fp32"
         self.metrics: dict[str, float] = {}  # of the latest step
         self.val_metrics: dict[str, float] = {}  # of the latest validation
-        self.val_history: list[float] = []
+        self.val_history: list[float] = []  # of `val_metric`
         self._built = self._sharded = False
+        self._step: int | None = None
         self.register_buffer("batch_counter", torch.zeros((), dtype=torch.int64))
+        self.register_load_state_dict_post_hook(_forget_step)
 
     # ---- networks
 
     @abstractmethod
     def networks(self) -> dict[str, Callable[[], nn.Module]]:
-        """Attribute name -> constructor of every network."""
+        """Return the constructor of every network, by attribute name."""
 
     def configure_model(self) -> None:
-        """Build the networks and their averages, sharded where there is a mesh; Lightning calls it."""
+        """Build the networks and their EMA, sharded if there is a mesh; called by Lightning."""
         if self._built:
             if self.device_mesh is not None and not self._sharded:
-                raise ValueError("the module was built for one process before it was given several")
+                raise ValueError("the module was built for one process and cannot train on several")
             return
-        context = self._layout()
+        context = self._parallel_context()
         self._sharded = context.mesh is not None
         factories = self.networks()
         for name, factory in factories.items():
             setattr(self, name, build_network(factory, self._weight_seed(name), context))
         self.ema = nn.ModuleDict()
-        for name in self.averaged if self.train_config.ema_decay else ():
+        for name in self.ema_networks if self.train_config.ema_decay else ():
             copy = build_network(factories[name], self._weight_seed(name), context)
             self.ema[name] = copy.requires_grad_(False).eval()
         self._built = True
@@ -80,7 +98,7 @@ class TrainingModule(L.LightningModule):
     def _weight_seed(self, name: str) -> int:
         return rng.key(self.train_config.seed, f"weights/{name}")
 
-    def _layout(self) -> ParallelContext:
+    def _parallel_context(self) -> ParallelContext:
         parallel = self.train_config.parallel
         trainer = self._trainer
         device = trainer.strategy.root_device if trainer is not None else torch.device("cpu")
@@ -90,37 +108,50 @@ class TrainingModule(L.LightningModule):
             mesh=mesh,
             param_dtype=torch.bfloat16 if self.precision_name == "bf16" else None,
             compile_backend=parallel.compile_backend if parallel.compile_blocks else None,
+            # Without a mesh Lightning moves the module to its device after this; weights are drawn on the CPU.
             device=device if mesh is not None else torch.device("cpu"),
         )
 
-    def network(self, name: str, *, averaged: bool = False) -> Any:
-        """A network by name; `averaged` gives its EMA where one is kept."""
-        return self.ema[name] if averaged and name in self.ema else getattr(self, name)
+    def network(self, name: str, *, ema: bool = False) -> nn.Module:
+        """Return a network by name; with `ema` its EMA if it has one."""
+        net = self.ema[name] if ema and name in self.ema else getattr(self, name)
+        return cast(nn.Module, net)
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[None]:
         return precision.autocast(self.precision_name, self.device.type)
 
-    # ---- counting
+    # ---- step counter
 
     @property
     def step(self) -> int:
-        """Batches trained on so far; during `training_step` the number of the current one, from 0."""
-        return int(self.batch_counter)
+        """Number of batches trained on; during `training_step` the index of the current one, from 0.
+
+        The buffer `batch_counter` carries it in checkpoints. It is read once after each load and not every
+        step, which would make the host wait for the device.
+        """
+        if self._step is None:
+            self._step = int(self.batch_counter)
+        return self._step
+
+    def advance_step(self) -> None:
+        """Count one batch; call it at the end of `training_step`."""
+        self._step = self.step + 1
+        self.batch_counter += 1
 
     @abstractmethod
     def batch_size(self, batch: Any) -> BatchSize:
-        """Samples and tokens of a batch."""
+        """Return the number of samples and tokens of a batch."""
 
-    # ---- optimisation
+    # ---- optimization
 
     def make_optimizer(self, *names: str) -> torch.optim.AdamW:
-        """The chosen optimiser over whole networks; no decay for vectors."""
+        """Return the configured optimizer over all parameters of some networks."""
         named = [(n, p) for net in names for n, p in getattr(self, net).named_parameters()]
         dtype = torch.bfloat16 if self.precision_name == "bf16" else torch.float32
         return build_optimizer(named, self.train_config, dtype=dtype, sharded=self._distributed)
 
     def learning_rate(self) -> float:
-        """The learning rate of the current step."""
+        """Return the learning rate of the current step."""
         c = self.train_config
         return learning_rate(
             self.step,
@@ -129,20 +160,22 @@ class TrainingModule(L.LightningModule):
             warmup=c.warmup_steps,
             total=c.max_steps,
             final=c.final_lr,
-            halvings=plateau(self.val_history, c.plateau_patience) if c.schedule == "plateau" else 0,
+            halvings=num_halvings(self.val_history, c.plateau_patience) if c.schedule == "plateau" else 0,
         )
 
     def apply_gradients(
-        self, optimizer: Any, loss: Tensor, ids: list[str], *, lr_scale: float = 1.0
-    ) -> float:
-        """Guard, clip, step and clear; the gradients are already there.
+        self,
+        optimizer: torch.optim.Optimizer | LightningOptimizer,
+        loss: Tensor,
+        ids: list[str],
+        *,
+        lr_scale: float = 1.0,
+    ) -> GradientStep:
+        """Check, clip and apply the gradients that the backward pass has left; then clear them.
 
         Args:
-            loss: this process's loss, for the guard only.
-            ids: ids of the batch, named if something is not finite.
-
-        Returns:
-            The gradient norm over all parameters and processes, before clipping.
+            loss: this process's loss, for the check and the result only.
+            ids: ids of the batch's samples, for the error message.
 
         Raises:
             NonFiniteError: on every process, before any weight has changed.
@@ -150,105 +183,134 @@ class TrainingModule(L.LightningModule):
         params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         grads = [p.grad for p in params]
         norm = full_tensor(torch.nn.utils.get_total_norm(grads, foreach=True))
-        total = self.across_processes(loss.detach())
-        if not bool(torch.isfinite(norm) & torch.isfinite(total)):
-            raise NonFiniteError(self._non_finite(float(total), float(norm), ids))
+        # The only wait for the device in a step: the check has to come before the weights change.
+        loss_value, norm_value = torch.stack([self.reduce_over_ranks(loss.detach()), norm]).tolist()
+        if not (math.isfinite(norm_value) and math.isfinite(loss_value)):
+            raise NonFiniteError(self._non_finite_message(loss_value, norm_value, ids))
         if self.train_config.clip:
-            # Local shards: scaling is elementwise, and the norm is that of the whole.
+            # Scaling is elementwise, so each process scales its own shards; the norm is that of all of them.
             scale = (self.train_config.clip / (norm + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_([to_local(g) for g in grads], scale)
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate() * lr_scale
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return float(norm)
+        return GradientStep(loss_value, norm_value)
 
-    def _non_finite(self, loss: float, norm: float, ids: list[str]) -> str:
+    def _non_finite_message(self, loss: float, norm: float, ids: list[str]) -> str:
         if self._distributed:
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, ids)
-            ids = [i for part in gathered for i in part]
-        shown = ", ".join(ids[:8]) + (f", ... ({len(ids)} in all)" if len(ids) > 8 else "")
+            ids = [i for rank_ids in gathered for i in rank_ids]
+        shown = ", ".join(ids[:8]) + (f", ... ({len(ids)} in total)" if len(ids) > 8 else "")
         return (
-            f"step {self.step}: loss is {loss} and its gradient's norm {norm}; training stopped before the "
-            f"weights changed; batch: {shown}"
+            f"step {self.step}: loss is {loss}, gradient norm is {norm}; training stopped before the weights "
+            f"changed; batch: {shown}"
         )
 
-    def across_processes(self, value: Tensor, op: str = "mean") -> Tensor:
-        """Mean (or sum) of a number over all processes."""
+    def reduce_over_ranks(self, value: Tensor, op: Literal["mean", "sum"] = "mean") -> Tensor:
+        """Return the mean (or sum) of a tensor over all processes."""
         if not self._distributed:
             return value
-        return self.trainer.strategy.reduce(value.clone(), reduce_op=op)
+        return cast(Tensor, self.trainer.strategy.reduce(value.clone(), reduce_op=op))
 
     @property
     def _distributed(self) -> bool:
         return self._trainer is not None and self._trainer.world_size > 1
 
-    def micro_batches(self, batch: Any, *nets: nn.Module) -> Iterator[tuple[Any, float]]:
-        """Parts of a batch with the weights of their means; gradients are reduced with the last part only.
+    def micro_batches(self, batch: AnyBatch, *nets: nn.Module) -> Iterator[tuple[AnyBatch, float]]:
+        """Yield parts of a batch with their loss weights; gradients are reduced with the last part only.
 
-        The weights make the mean over the ranks that of all samples, each counting alike.
+        With these weights the mean over ranks is the mean over all samples, each counting the same.
         """
-        from src.streaming.micro_batches import split
-
-        parts = split(batch, self.train_config.micro_batches)
+        parts = cast(list[AnyBatch], split_batch(batch, self.train_config.micro_batches))
         for number, part in enumerate(parts, 1):
             if len(parts) > 1:
                 set_gradient_sync(nets, number == len(parts))
             yield part, len(part) / len(batch) * batch.loss_weight
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of another kind of run in this module's form; by default as they are."""
+        """Convert the weights of another kind of run to this module's names and shapes; unchanged by default."""
         return source
 
-    # ---- averages of the weights
+    # ---- EMA of the weights
 
     @torch.no_grad()
     def update_ema(self) -> None:
-        """Move every average towards its network; local shards only, no communication."""
-        decay = self.train_config.ema_decay
-        decay = min(decay, (1 + self.step) / (10 + self.step))  # young averages forget their beginning
-        for name, average in self.ema.items():
+        """Move the EMA towards the networks; on local shards, without communication."""
+        # Warm-up: at the full decay the random initial weights would stay in the EMA for the first 1 / (1 - decay)
+        # steps.
+        decay = min(self.train_config.ema_decay, (1 + self.step) / (10 + self.step))
+        for name, ema_net in self.ema.items():
             net = getattr(self, name)
             torch._foreach_lerp_(
-                [to_local(p) for p in average.parameters()],
+                [to_local(p) for p in ema_net.parameters()],
                 [to_local(p.detach()) for p in net.parameters()],
                 1 - decay,
             )
-            for ours, theirs in zip(average.buffers(), net.buffers(), strict=True):
-                ours.copy_(theirs)
+            for target, source in zip(ema_net.buffers(), net.buffers(), strict=True):
+                target.copy_(source)
 
     @torch.no_grad()
     def reset_ema(self) -> None:
-        """Start the averages from the networks as they are."""
-        for name, average in self.ema.items():
-            for ours, theirs in zip(average.parameters(), getattr(self, name).parameters(), strict=True):
-                to_local(ours).copy_(to_local(theirs))
-            for ours, theirs in zip(average.buffers(), getattr(self, name).buffers(), strict=True):
-                ours.copy_(theirs)
+        """Set the EMA to the networks' current weights."""
+        for name, ema_net in self.ema.items():
+            net = getattr(self, name)
+            for ema_param, param in zip(ema_net.parameters(), net.parameters(), strict=True):
+                to_local(ema_param).copy_(to_local(param))
+            for target, source in zip(ema_net.buffers(), net.buffers(), strict=True):
+                target.copy_(source)
 
-    # ---- Lightning's hooks
+    # ---- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["val_history"] = list(self.val_history)
         checkpoint["val_metrics"] = dict(self.val_metrics)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._step = None  # sharded tensors are loaded without load_state_dict and its hook
         self.val_history = list(checkpoint.get("val_history", []))
         self.val_metrics = dict(checkpoint.get("val_metrics", {}))
 
     # ---- validation
 
     def on_validation_epoch_start(self) -> None:
-        self._means = Means()
+        self._val_means: dict[str, MeanMetric] = {}
 
-    def add_val(self, name: str, values_B: Tensor) -> None:
+    def update_val_mean(self, name: str, values_B: Tensor) -> None:
         """Add one number per sample to the mean that is reported as `name`."""
-        self._means.add(name, values_B)
+        if len(values_B):
+            if name not in self._val_means:
+                self._val_means[name] = self._new_mean()
+            self._val_means[name].update(values_B)
+
+    def _new_mean(self) -> MeanMetric:
+        # float64, so that the mean does not depend on how samples are split over batches and processes;
+        # NaN stays NaN, where torchmetrics would leave such values out of the mean
+        mean = MeanMetric(nan_strategy="disable", sync_on_compute=self._distributed)
+        mean.set_dtype(torch.float64)
+        return mean.to(self.device)
 
     def on_validation_epoch_end(self) -> None:
-        names = self._means.names(self.trainer.world_size if self._distributed else 1)
-        sums = self.across_processes(self._means.sums(names, self.device), "sum")
-        self.val_metrics = {n: float(s / c) for n, (s, c) in zip(names, sums.tolist(), strict=True) if c}
+        self.val_metrics = {}
+        for name in self._val_names():  # all ranks in the same order: `compute` is collective
+            mean = self._val_means.get(name)
+            if mean is None:  # other ranks have samples of this kind, this one has none
+                mean = self._new_mean()
+                mean.update(torch.zeros(0, device=self.device))
+            self.val_metrics[name] = float(mean.compute())
         if self.val_metric in self.val_metrics:
             self.val_history.append(self.val_metrics[self.val_metric])
+
+    def _val_names(self) -> list[str]:
+        """Return the names of all processes' means, sorted."""
+        if not self._distributed:
+            return sorted(self._val_means)
+        gathered: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(gathered, sorted(self._val_means))
+        return sorted({name for names in gathered for name in names})
+
+
+def _forget_step(module: nn.Module, _: Any) -> None:
+    """Have `TrainingModule.step` read the counter again after `load_state_dict`."""
+    cast(TrainingModule, module)._step = None

@@ -1,10 +1,10 @@
-"""The temporal autoencoder in training (paper section 3.1.1; spec 1.2, 1.3).
+"""Training and validation of the temporal autoencoder (Movie Gen, sec. 3.1.1).
 
 Legend: B batch, C channels, T frames, H height, W width.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,37 +14,42 @@ from src.losses.adversarial import adaptive_weight, discriminator_hinge, generat
 from src.losses.latent import outlier_fraction, outlier_penalty, per_pixel_value
 from src.losses.perceptual import PerceptualLoss
 from src.losses.reconstruction import gradient_loss, l1_loss, mse_loss
-from src.losses.video_metrics import film_scores
+from src.losses.video_metrics import score_videos
 from src.models.config import DiscriminatorConfig
 from src.models.discriminator import Discriminator
 from src.models.tae.config import TAEConfig
-from src.models.tae.model import TAE
+from src.models.tae.model import TAE, Reconstruction
 from src.parallel.fsdp import set_gradient_sync
 from src.streaming.batch import ClipBatch
-from src.streaming.pixels import to_uint8
 from src.training.config import TrainConfig
 from src.training.modules import tae_init
 from src.training.modules.base import BatchSize, TrainingModule
 from src.training.modules.tae_config import TAELossConfig
 
+Terms = dict[str, Tensor]
+
 
 class TAEModule(TrainingModule):
-    """Autoencoder, its average, and an optional discriminator that starts late.
+    """Trains an autoencoder and an optional discriminator that starts later, and keeps the autoencoder's EMA.
 
-    Pictures and films come in batches of their own (one in four by the paper); to the model a picture
-    is a film of one frame. The loss's gradient at the output film is taken apart from the rest: the
-    adaptive weight compares gradients there, which works on sharded weights too and costs nothing,
-    where Latent Diffusion compares them at the last layer's weight.
+    Images and videos come in separate batches (Movie Gen: one in four has images); an image is a video of one
+    frame. The pixel terms' gradient is taken at the output video, separately from the rest of the backward pass:
+    the adaptive weight compares gradients there. Latent Diffusion compares them at the last layer's weight, which
+    costs a backward pass more and does not work on sharded weights.
 
     Args:
-        features: distance in some feature space for the perceptual term, which is logged under its name;
-            not trained and not part of the checkpoint.
+        features: distance in some feature space for the perceptual term, logged under its name; not trained and
+            not part of the checkpoint.
 
-    The checkpoint holds `latent_mean_C` and `latent_std_C`: running statistics of the training latents over
-    about the last hundred batches, for whoever trains on latents (whole data sets: the latents stage).
+    The checkpoint contains `latent_mean_C` and `latent_std_C`: running statistics of the training latents over
+    about the last hundred batches. Exact ones, over a data set, come from encoding it.
     """
 
-    averaged = ("tae",)
+    ema_networks = ("tae",)
+    tae: TAE
+    discriminator: Discriminator
+    latent_mean_C: Tensor
+    latent_std_C: Tensor
 
     def __init__(
         self,
@@ -56,13 +61,12 @@ class TAEModule(TrainingModule):
     ) -> None:
         super().__init__(train)
         if losses.perceptual and features is None:
-            raise ValueError(f"perceptual: {losses.perceptual} needs a feature network, and there is none")
+            raise ValueError(f"perceptual={losses.perceptual} needs a feature network, got none")
         self.tae_config, self.losses = tae, losses
         self.discriminator_config = (discriminator or DiscriminatorConfig()) if losses.adversarial else None
-        self._features = (features,)  # in a tuple, so that a module is not taken for a part of this one
-        self._look: Tensor | None = None  # films of the first validation batch
-        for name, start in (("latent_mean_C", 0.0), ("latent_std_C", 1.0)):
-            self.register_buffer(name, torch.full((tae.latent_channels,), start))
+        self._features = (features,)  # in a tuple, so that it is not registered as a submodule
+        for name, value in (("latent_mean_C", 0.0), ("latent_std_C", 1.0)):
+            self.register_buffer(name, torch.full((tae.latent_channels,), value))
 
     def networks(self) -> dict[str, Callable[[], nn.Module]]:
         found: dict[str, Callable[[], nn.Module]] = {"tae": lambda: TAE(self.tae_config)}
@@ -72,19 +76,18 @@ class TAEModule(TrainingModule):
         return found
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Inflates an image autoencoder's weights (ours or diffusers') where films are to be learned."""
-        return tae_init.adapt(source, self.state_dict(keep_vars=True))
+        """Inflate an image autoencoder's weights (ours or diffusers') where the model is a video autoencoder."""
+        return tae_init.adapt_weights(source, self.state_dict(keep_vars=True))
 
-    def configure_optimizers(self) -> Any:
-        optimizers = [self.make_optimizer("tae")]
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        optimizers: list[torch.optim.Optimizer] = [self.make_optimizer("tae")]
         if self.discriminator_config is not None:
             optimizers.append(self.make_optimizer("discriminator"))
         return optimizers
 
     def batch_size(self, batch: ClipBatch) -> BatchSize:
-        samples = len(batch.global_indices)
         _, T, H, W = self._latent_shape(batch.video_BCTHW)
-        return BatchSize(samples, samples * T * H * W)
+        return BatchSize(len(batch), len(batch) * T * H * W)
 
     def _latent_shape(self, video_BCTHW: Tensor) -> tuple[int, ...]:
         c, (T, H, W) = self.tae_config, video_BCTHW.shape[2:]
@@ -94,49 +97,46 @@ class TAEModule(TrainingModule):
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> None:
         assert batch.step == self.step, f"batch of step {batch.step} at step {self.step}"
-        first, *others = self._optimizers()
+        found: Any = self.optimizers()
+        optimizer, *others = found if isinstance(found, list) else [found]
         adversarial = bool(others) and self.step >= self.losses.adversarial_start
-        parts: dict[str, Tensor] = {}
+        terms: Terms = {}
         fakes: list[tuple[ClipBatch, Tensor, float]] = []
         moments_2C = torch.zeros(2, self.tae_config.latent_channels, device=self.device)
         for part, weight in self.micro_batches(batch, self.tae):
-            terms, fake, moments = self._backward(part, weight, adversarial)
+            part_terms, fake, part_moments_2C = self._backward(part, weight, adversarial)
             fakes.append((part, fake, weight))
-            parts = {name: parts.get(name, 0) + value * weight for name, value in terms.items()}
-            moments_2C = moments_2C + moments * weight
-        parts["grad_norm"] = torch.tensor(self.apply_gradients(first, parts["loss"], batch.ids))
+            terms = {name: terms.get(name, 0) + value * weight for name, value in part_terms.items()}
+            moments_2C = moments_2C + part_moments_2C * weight
+        norms = {"grad_norm": self.apply_gradients(optimizer, terms["loss"], batch.ids).grad_norm}
         if adversarial:
-            # Not stepped through Lightning: its global_step would count two steps a batch.
-            parts |= self._train_discriminator(others[0].optimizer, fakes, batch.ids)
-        names = [name for name in parts if "grad_norm" not in name]
-        means = self.across_processes(torch.stack([parts[name] for name in names])).tolist()
-        self.metrics = dict(zip(names, means, strict=True))
-        self.metrics |= {name: float(value) for name, value in parts.items() if "grad_norm" in name}
+            # Not stepped through Lightning, whose global_step would count two steps per batch.
+            step = self._train_discriminator(others[0].optimizer, fakes, batch.ids)
+            terms["discriminator"], norms["discriminator/grad_norm"] = step
+        means = self.reduce_over_ranks(torch.stack(list(terms.values()))).tolist()
+        self.metrics = dict(zip(terms, means, strict=True)) | norms
         self.metrics[f"loss/{batch.stream}"] = self.metrics["loss"]
-        self._follow_latents(self.across_processes(moments_2C))
-        self.batch_counter += 1
+        self._update_latent_statistics(self.reduce_over_ranks(moments_2C))
+        self.advance_step()
 
-    def _follow_latents(self, moments_2C: Tensor) -> None:
-        """Move the running statistics towards a batch's mean and mean square, by an equal share at first."""
-        share = max(1 / (self.step + 1), 0.01)
+    def _update_latent_statistics(self, moments_2C: Tensor) -> None:
+        """Move the running statistics towards a batch's mean and mean square.
+
+        The first hundred batches count equally, later ones with weight 1/100.
+        """
+        weight = max(1 / (self.step + 1), 0.01)
         if self.step == 0:
             self.latent_std_C.zero_()
         square_C = self.latent_std_C**2 + self.latent_mean_C**2
-        self.latent_mean_C.lerp_(moments_2C[0], share)
-        square_C.lerp_(moments_2C[1], share)
+        self.latent_mean_C.lerp_(moments_2C[0], weight)
+        square_C.lerp_(moments_2C[1], weight)
         self.latent_std_C.copy_((square_C - self.latent_mean_C**2).clamp_min(0).sqrt())
 
-    def _optimizers(self) -> list[Any]:
-        found = self.optimizers()
-        return found if isinstance(found, list) else [found]
-
-    def _backward(
-        self, batch: ClipBatch, weight: float, adversarial: bool
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Gradients of the autoencoder for one part of a batch.
+    def _backward(self, batch: ClipBatch, weight: float, adversarial: bool) -> tuple[Terms, Tensor, Tensor]:
+        """Compute the autoencoder's gradients for one micro-batch.
 
         Returns:
-            Its losses, the film it made, and each latent channel's mean and mean square, [2, C].
+            Its losses, its reconstruction, and mean and mean square of each latent channel, [2, C].
         """
         video = batch.pixels()
         noise = randn_slots(
@@ -148,56 +148,60 @@ class TAEModule(TrainingModule):
         ).to(self.device)
         with self.autocast():
             out = self.tae(video, noise)
-        made = out.video_BCTHW.float()
-        at_output = made.detach().requires_grad_()
+        reconstruction = out.video_BCTHW.float()
+        at_output = reconstruction.detach().requires_grad_()  # cuts the graph where gradients are compared
         terms, gradient = self._output_terms(at_output, video, adversarial)
         latent_loss, latent_terms = self._latent_terms(out)
-        torch.autograd.backward([made, latent_loss * weight], [gradient * weight, None])
+        torch.autograd.backward([reconstruction, latent_loss * weight], [gradient * weight, None])
         terms |= latent_terms
         terms["loss"] = terms["loss"] + latent_loss.detach()
         latent = out.latent_BCTHW.detach().float()
         moments_2C = torch.stack([latent.mean((0, 2, 3, 4)), latent.square().mean((0, 2, 3, 4))])
-        return terms, made.detach(), moments_2C
+        return terms, reconstruction.detach(), moments_2C
 
-    def _output_terms(
-        self, made: Tensor, video: Tensor, adversarial: bool
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses of the film that was made, and the gradient of their sum with respect to it."""
+    def _output_terms(self, reconstruction: Tensor, video: Tensor, adversarial: bool) -> tuple[Terms, Tensor]:
+        """Return the losses at the output video, and the gradient of their sum with respect to it."""
         c = self.losses
         distance = l1_loss if c.reconstruction == "l1" else mse_loss
-        terms = {"reconstruction": distance(made, video)}
+        terms = {"reconstruction": distance(reconstruction, video)}
         total = terms["reconstruction"]
         if c.mse:
-            terms["mse"] = mse_loss(made, video)
+            terms["mse"] = mse_loss(reconstruction, video)
             total = total + c.mse * terms["mse"]
         if c.edges:
-            terms["edges"] = gradient_loss(made, video)
+            terms["edges"] = gradient_loss(reconstruction, video)
             total = total + c.edges * terms["edges"]
-        if c.perceptual:
-            features = self._features[0].to(made.device)
+        features = self._features[0]
+        if c.perceptual and features is not None:
+            features.to(reconstruction.device)
             name = f"perceptual/{features.name}"
-            terms[name] = features(made, video)
+            terms[name] = features(reconstruction, video)
             total = total + c.perceptual * terms[name]
-        gradient = torch.autograd.grad(total, made)[0]
+        gradient = torch.autograd.grad(total, reconstruction)[0]
         if adversarial:
+            # the discriminator's own gradients come from its own loss, in `_train_discriminator`
             self.discriminator.requires_grad_(False)
             with self.autocast():
-                logits = self.discriminator(made)
+                logits = self.discriminator(reconstruction)
             terms["generator"] = generator_hinge(logits.float())
-            push = torch.autograd.grad(terms["generator"], made)[0]
+            adversarial_gradient = torch.autograd.grad(terms["generator"], reconstruction)[0]
             self.discriminator.requires_grad_(True)
-            scale = c.adversarial * (self._adaptive(gradient, push) if c.adaptive else torch.ones(()))
-            gradient = gradient + scale * push
+            scale = c.adversarial * (
+                self._adaptive_weight(gradient, adversarial_gradient)
+                if c.adaptive
+                else torch.ones((), device=gradient.device)
+            )
+            gradient = gradient + scale * adversarial_gradient
             total = total + scale * terms["generator"]
             terms["adversarial_weight"] = scale
         return {name: value.detach() for name, value in (terms | {"loss": total}).items()}, gradient
 
-    def _adaptive(self, reconstruction: Tensor, push: Tensor) -> Tensor:
-        """The weight for the global batch: squared norms are added up over processes first."""
-        squares = torch.stack([reconstruction.square().sum(), push.square().sum()])
-        return adaptive_weight(*self.across_processes(squares, "sum"))
+    def _adaptive_weight(self, gradient: Tensor, adversarial_gradient: Tensor) -> Tensor:
+        """Return the adaptive weight of the global batch: squared norms are summed over processes first."""
+        squares = torch.stack([gradient.square().sum(), adversarial_gradient.square().sum()])
+        return adaptive_weight(*self.reduce_over_ranks(squares, "sum"))
 
-    def _latent_terms(self, out: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    def _latent_terms(self, out: Reconstruction) -> tuple[Tensor, Terms]:
         c, video = self.losses, out.video_BCTHW
         terms = {"kl": out.posterior.kl().mean()}
         total = c.kl * per_pixel_value(terms["kl"], video)
@@ -209,7 +213,8 @@ class TAEModule(TrainingModule):
 
     def _train_discriminator(
         self, optimizer: torch.optim.Optimizer, fakes: list[tuple[ClipBatch, Tensor, float]], ids: list[str]
-    ) -> dict[str, Tensor]:
+    ) -> tuple[Tensor, float]:
+        """Take one step of the discriminator; return this process's loss and the gradient norm."""
         total = torch.zeros((), device=self.device)
         for number, (part, fake, weight) in enumerate(fakes, 1):
             set_gradient_sync([self.discriminator], number == len(fakes))
@@ -218,27 +223,21 @@ class TAEModule(TrainingModule):
             loss = discriminator_hinge(real_logits.float(), fake_logits.float()) * weight
             loss.backward()
             total += loss.detach()
-        norm = self.apply_gradients(optimizer, total, ids)
-        return {"discriminator": total, "discriminator/grad_norm": torch.tensor(norm)}
+        return total, self.apply_gradients(optimizer, total, ids).grad_norm
 
     # ---- validation
 
-    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        """PSNR and SSIM of the averaged weights on the posterior's mean, frames weighing alike in a film."""
-        video, real = batch.pixels(), batch.real_B.bool()
-        with self.autocast():
-            made = self.network("tae", averaged=True)(video).video_BCTHW.float().clamp(-1, 1)
-        if batch_idx == 0:
-            self._look = torch.stack([video[:4], made[:4]])
-        kind = "videos" if video.shape[2] > 1 else "images"
-        for name, values_B in film_scores(made, video).items():
-            self.add_val(f"val/{name}", values_B[real])
-            self.add_val(f"val/{name}_{kind}", values_B[real])
+    def validation_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        """Add PSNR and SSIM of the EMA's reconstructions, which are returned, to the validation means.
 
-    def films(self) -> dict[str, Tensor]:
-        """Originals (left) beside their reconstructions, from the latest validation."""
-        if self._look is None:
-            return {}
-        pair_BCTHW = torch.cat(list(self._look), dim=4)
-        pixels = to_uint8(pair_BCTHW).transpose(1, 2).cpu()
-        return {f"sample {number}": film for number, film in enumerate(pixels)}
+        Reconstructions are those of the posterior's mean; the scores of a video are means over its frames.
+        """
+        video, real_B = batch.pixels(), batch.real_B.bool()
+        with self.autocast():
+            out = cast(Reconstruction, self.network("tae", ema=True)(video))
+        reconstruction = out.video_BCTHW.float().clamp(-1, 1)
+        kind = "videos" if video.shape[2] > 1 else "images"
+        for name, values_B in score_videos(reconstruction, video).items():
+            self.update_val_mean(f"val/{name}", values_B[real_B])
+            self.update_val_mean(f"val/{name}_{kind}", values_B[real_B])
+        return reconstruction

@@ -7,12 +7,12 @@ import pytest
 
 from data.bounce.audio import MODES, ambience, damped, loudness, pitch_hz, strike
 from data.bounce.vocabulary import BACKGROUNDS, MATERIALS, SIZES
-from data.bounce.world import FilmFacts, WorldConfig, film, sound
+from data.bounce.world import VideoFacts, WorldConfig, film, sound
 
 RATE = 48_000
 
 
-def facts_of(seed: int, **settings) -> FilmFacts:
+def facts_of(seed: int, **settings) -> VideoFacts:
     config = WorldConfig(bounce_prob=1.0, still_prob=0.0, appear_prob=0.0, vanish_prob=0.0, **settings)
     return film(seed, config, num_frames=16, height=32, width=32, fps=16).facts
 

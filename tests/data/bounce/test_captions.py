@@ -3,15 +3,15 @@ import re
 
 import pytest
 
-from data.bounce.vocabulary import COLOURS, STILL
-from data.bounce.world import FilmFacts, WorldConfig, captions, film, with_fps
+from data.bounce.vocabulary import COLORS, STILL
+from data.bounce.world import VideoFacts, WorldConfig, captions, film
 
 SIZE = {"num_frames": 16, "height": 16, "width": 16, "fps": 16.0}
 REST = ("stays still", "rests in place", "does not move", "remains motionless")
 
 
 @pytest.fixture(scope="module")
-def told() -> list[tuple[FilmFacts, list[str]]]:
+def told() -> list[tuple[VideoFacts, list[str]]]:
     made = [film(s, WorldConfig(), **SIZE).facts for s in range(110)]
     return [(facts, captions(facts)) for facts in made]
 
@@ -70,14 +70,14 @@ def test_wording_varies_in_words_and_length(told):
 
 def test_captions_are_a_function_of_the_facts(told):
     for facts, texts in told[:20]:
-        assert captions(FilmFacts.from_dict(facts.to_dict())) == texts
+        assert captions(VideoFacts.from_dict(facts.to_dict())) == texts
 
 
 def test_things_met_before_are_the_thing(told):
     hits = [texts[0] for facts, texts in told if any(i.kind == "object" for i in facts.impacts)]
     assert hits
     for text in hits:
-        for name in re.findall(rf"\bthe ((?:{'|'.join(COLOURS)}) \w+)", text):
+        for name in re.findall(rf"\bthe ((?:{'|'.join(COLORS)}) \w+)", text):
             article = "an" if name[0] in "aeiou" else "a"
             known = re.search(rf"\b{article} {name}", text, re.IGNORECASE)
             assert known is not None
@@ -91,11 +91,6 @@ def test_pictures_have_no_motion_and_no_camera():
             assert text.startswith(("A picture of a", "A still image of a", "A photo of a"))
             assert not re.search("moves|still |shot|bounces|camera", text.removeprefix("A still image"))
             assert all(o.colour in text and o.shape in text for o in facts.objects)
-
-
-def test_fps_prefix():
-    assert with_fps("Static shot. A red star moves up.", 16.0) == "FPS-16 Static shot. A red star moves up."
-    assert with_fps("x", 23.976).startswith("FPS-23.976 ")
 
 
 def test_golden_captions():

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from data.bounce.facts import FilmFacts
+from data.bounce.facts import VideoFacts
 from data.bounce.prompts import FIRST_SEED, in_training, main, prompts
 from data.bounce.splits import has_held_out
 from data.bounce.world import WorldConfig, captions, film
@@ -28,7 +28,7 @@ def test_no_prompt_is_a_training_caption():
         made = prompts(30, 0, WORLD, wording=wording)
         assert not said & {p["prompt"] for p in made}
     for p in made:
-        facts = FilmFacts.from_dict(p["facts"])
+        facts = VideoFacts.from_dict(p["facts"])
         assert p["prompt"] in captions(facts)
         assert facts.seed >= FIRST_SEED
         assert not in_training(facts, WORLD)
@@ -38,7 +38,7 @@ def test_no_prompt_is_a_training_caption():
 def test_held_out_prompts_for_composition():
     made = prompts(20, 0, WorldConfig(holdout="only"))
     for p in made:
-        assert has_held_out(FilmFacts.from_dict(p["facts"]))
+        assert has_held_out(VideoFacts.from_dict(p["facts"]))
         assert p["id"].startswith("held-out-")
         assert {"held-out:shape-colour", "held-out:shape-direction"} & set(p["tags"])
 
@@ -72,8 +72,8 @@ def test_command_writes_lines_for_a_manifest(tmp_path, capsys):
     ("argv", "message"),
     [
         (["n=3"], "out is empty"),
-        (["out=a.jsonl", "n=0"], "n=0: must be at least 1"),
-        (["out=a.jsonl", "world.colours=[mauve]"], "unknown word 'mauve'"),
+        (["out=a.jsonl", "n=0"], "n must be at least 1, got 0"),
+        (["out=a.jsonl", "world.colours=[mauve]"], "colours must be one of red, orange"),
         (["out=a.jsonl", "num=3"], "num"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 
 from data.bounce.vocabulary import (
     BACKGROUNDS,
-    COLOURS,
+    COLORS,
     DIRECTIONS,
     HELD_OUT,
     SHAPES,
@@ -23,14 +23,14 @@ def mask(shape: str, radius: float, angle: float = 0.0, size: int = 32) -> np.nd
 
 
 def test_words_are_many_enough():
-    assert len(COLOURS) >= 8
+    assert len(COLORS) >= 8
     assert len(SHAPES) >= 6
     assert len(DIRECTIONS) == 8
     assert len(BACKGROUNDS) >= 4
 
 
 def test_colours_are_far_apart():
-    for (a, x), (b, y) in itertools.combinations(COLOURS.items(), 2):
+    for (a, x), (b, y) in itertools.combinations(COLORS.items(), 2):
         assert np.linalg.norm(np.subtract(x, y)) > 80, (a, b)
 
 
@@ -86,7 +86,7 @@ def test_angle_turns_clockwise_on_the_screen():
 
 
 def test_every_word_is_held_out_with_some_and_kept_with_most():
-    for kind, words in (("shape-colour", COLOURS), ("shape-direction", DIRECTIONS)):
+    for kind, words in (("shape-colour", COLORS), ("shape-direction", DIRECTIONS)):
         pairs = HELD_OUT[kind]
         assert {shape for shape, _ in pairs} == set(SHAPES)
         assert {word for _, word in pairs} <= set(words)

@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from data.bounce.facts import FilmFacts
+from data.bounce.facts import VideoFacts
 from data.bounce.splits import belongs, has_held_out, is_test
-from data.bounce.vocabulary import COLOURS, DIRECTIONS, SIZES, STILL
+from data.bounce.vocabulary import COLORS, DIRECTIONS, SIZES, STILL
 from data.bounce.world import WORLD_VERSION, Film, WorldConfig, film
 
 TINY = {"num_frames": 16, "height": 32, "width": 32, "fps": 16.0}
@@ -74,7 +74,7 @@ def test_shapes_and_types():
 
 def test_facts_survive_json(films):
     for one in films:
-        assert FilmFacts.from_dict(json.loads(json.dumps(one.facts.to_dict()))) == one.facts
+        assert VideoFacts.from_dict(json.loads(json.dumps(one.facts.to_dict()))) == one.facts
 
 
 def test_resolution_does_not_change_the_scene(films):
@@ -97,7 +97,7 @@ def test_pixels_show_the_tracks(films):
                 x, y, radius, _ = one.tracks_NTXYRA[n, t]
                 if radius < 4:
                     continue
-                off = np.abs(one.video_THWC[t].astype(int) - COLOURS[fact.colour]).sum(-1)
+                off = np.abs(one.video_THWC[t].astype(int) - COLORS[fact.colour]).sum(-1)
                 rows, columns = np.nonzero(off < 60)
                 assert columns.mean() + 0.5 == pytest.approx(x, abs=0.7)
                 assert rows.mean() + 0.5 == pytest.approx(y, abs=0.7)
@@ -163,7 +163,7 @@ def test_everything_happens(films):
     facts = [one.facts for one in films]
     objects = [o for f in facts for o in f.objects]
     assert {len(f.objects) for f in facts} == {1, 2, 3}
-    for name, words in (("size", SIZES), ("colour", COLOURS), ("direction", [*DIRECTIONS, STILL])):
+    for name, words in (("size", SIZES), ("colour", COLORS), ("direction", [*DIRECTIONS, STILL])):
         assert {getattr(o, name) for o in objects} == set(words)
     for flag in ("bounces", "spin", "appears", "vanishes"):
         assert {getattr(o, flag) for o in objects} == {True, False}
@@ -180,7 +180,7 @@ def test_appearing_and_vanishing_show():
         assert (radius_T[-1] == 0) == fact.vanishes
         assert (radius_T > 0).sum() >= 8
         gone = one.video_THWC[0 if fact.appears else -1].astype(int)
-        far = np.abs(gone - COLOURS[fact.colour]).sum(-1).min() > 60
+        far = np.abs(gone - COLORS[fact.colour]).sum(-1).min() > 60
         assert far == (fact.appears or fact.vanishes)
 
 
@@ -236,13 +236,13 @@ def test_holdout_and_split_choose_the_rest():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"min_objects": 0}, "min_objects=0"),
-        ({"max_objects": 4}, "max_objects=4"),
-        ({"min_objects": 3, "max_objects": 2}, "min_objects=3"),
-        ({"colours": ("red", "mauve")}, "colours: unknown word 'mauve'"),
+        ({"min_objects": 0}, "min_objects must be at least 1, got 0"),
+        ({"max_objects": 4}, "max_objects must be at most 3, got 4"),
+        ({"min_objects": 3, "max_objects": 2}, "min_objects=3 is more than max_objects=2"),
+        ({"colours": ("red", "mauve")}, "colours must be one of red, .*, got red, mauve"),
         ({"cameras": ()}, "cameras is empty"),
-        ({"bounce_prob": 1.5}, "bounce_prob=1.5"),
-        ({"holdout": "maybe"}, "holdout='maybe'"),
+        ({"bounce_prob": 1.5}, "bounce_prob must be at most 1, got 1.5"),
+        ({"holdout": "maybe"}, "holdout must be one of exclude, only, include, got maybe"),
     ],
 )
 def test_bad_configs_are_named(settings, message):

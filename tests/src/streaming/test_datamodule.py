@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from src.streaming.batch import ClipBatch, LatentBatch
-from src.streaming.datamodule import DataConfig, MediaData, StreamConfig
-from src.streaming.schema import Bucket, DataError
+from src.streaming.datamodule import DataConfig, MediaDataModule, StreamConfig
+from src.streaming.schema.bucket import Bucket, DataError
 from tests.fixtures.toy_data import clip, write_latents, write_pixels
 
 
@@ -28,7 +28,7 @@ def config(path: Path, **options) -> DataConfig:
 
 def batches(path: Path, steps: int = 24, start: int = 0, **options) -> list[ClipBatch]:
     workers = options.pop("num_workers", 0)
-    data = MediaData(config(path, num_workers=workers), 5, num_steps=steps, **options)
+    data = MediaDataModule(config(path, num_workers=workers), 5, num_steps=steps, **options)
     loader = data.train_dataloader()
     assert len(loader) == steps
     loader.load_state_dict({"step": start})
@@ -36,9 +36,9 @@ def batches(path: Path, steps: int = 24, start: int = 0, **options) -> list[Clip
 
 
 def same(a: ClipBatch, b: ClipBatch) -> bool:
-    plain = (a.ids, a.slots, a.stream, a.bucket, a.step, a.captions) == (
+    plain = (a.ids, a.global_indices, a.stream, a.bucket, a.step, a.captions) == (
         b.ids,
-        b.slots,
+        b.global_indices,
         b.stream,
         b.bucket,
         b.step,
@@ -56,7 +56,7 @@ def test_ranks_together_see_what_one_process_sees(toy: Path, world_size: int) ->
         ids = [i for s in shares for i in s.ids]
         assert ids == whole.ids
         assert len(set(ids)) == len(ids)
-        assert [i for s in shares for i in s.slots] == whole.slots
+        assert [i for s in shares for i in s.global_indices] == whole.global_indices
         assert [c for s in shares for c in s.captions] == whole.captions
         assert torch.equal(torch.cat([s.video_BCTHW for s in shares]), whole.video_BCTHW)
 
@@ -70,7 +70,7 @@ def test_resuming_at_any_step_equals_going_on(toy: Path, start: int) -> None:
 
 def test_workers_change_nothing_and_resume_too(toy: Path) -> None:
     whole = batches(toy)
-    data = MediaData(config(toy, num_workers=2), 5, num_steps=24)
+    data = MediaDataModule(config(toy, num_workers=2), 5, num_steps=24)
     loader = data.train_dataloader()
     for step, batch in enumerate(loader):
         assert same(batch, whole[step])
@@ -89,7 +89,7 @@ def test_the_path_and_the_file_system_change_nothing(toy: Path, tmp_path: Path) 
 
 
 def test_loaders_go_on_into_the_next_virtual_epoch(toy: Path) -> None:
-    loader = MediaData(config(toy), 5, num_steps=6).train_dataloader()
+    loader = MediaDataModule(config(toy), 5, num_steps=6).train_dataloader()
     steps = [b.step for _ in range(2) for b in loader]
     assert steps == list(range(12))
 
@@ -131,27 +131,28 @@ def test_pixels_are_in_minus_one_to_one(toy: Path) -> None:
 
 
 def test_validation_is_fixed_and_whole(toy: Path) -> None:
-    data = MediaData(config(toy, val_batches=0), 5, num_steps=4)
+    data = MediaDataModule(config(toy, val_batches=0), 5, num_steps=4)
     loader = data.val_dataloader()
     first, again = list(loader), list(loader)
     assert all(same(a, b) for a, b in zip(first, again, strict=True))
     real = [i for b in first for i, r in zip(b.ids, b.real_B.tolist(), strict=True) if r]
     assert len(real) == len(set(real)) == 70
     assert {len(b) for b in first} == {4}
-    other_seed = list(MediaData(config(toy), 6, num_steps=4).val_dataloader())
+    other_seed = list(MediaDataModule(config(toy), 6, num_steps=4).val_dataloader())
     assert all(same(a, b) for a, b in zip(first, other_seed, strict=True))
-    assert len(MediaData(config(toy, val_batches=2), 5, num_steps=4).val_dataloader()) == 2
+    assert len(MediaDataModule(config(toy, val_batches=2), 5, num_steps=4).val_dataloader()) == 2
 
 
 def test_merged_buckets_fill_a_batch_together(tmp_path: Path) -> None:
     root = write_pixels(tmp_path / "set", {(4, 8, 8): 3, (6, 12, 8): 2, (8, 8, 16): 3})
     stream = StreamConfig(path=str(root), batch_size=4, merge_buckets=True, crop=8, lengths=(2, 4))
-    data = MediaData(DataConfig(streams={"v": stream}), 0, num_steps=8)
+    data = MediaDataModule(DataConfig(streams={"v": stream}), 0, num_steps=8)
     out = list(data.train_dataloader())
     assert {tuple(b.video_BCTHW.shape) for b in out} == {(4, 3, 2, 8, 8), (4, 3, 4, 8, 8)}
     assert all(len({i for b in out[e : e + 2] for i in b.ids}) == 8 for e in (0, 2, 4, 6))
     ranks = [
-        MediaData(DataConfig(streams={"v": stream}), 0, num_steps=8, rank=r, world_size=4) for r in range(4)
+        MediaDataModule(DataConfig(streams={"v": stream}), 0, num_steps=8, rank=r, world_size=4)
+        for r in range(4)
     ]
     for step, shares in enumerate(zip(*(r.train_dataloader() for r in ranks), strict=True)):
         assert torch.equal(torch.cat([s.video_BCTHW for s in shares]), out[step].video_BCTHW)
@@ -164,13 +165,13 @@ def test_merged_buckets_fill_a_batch_together(tmp_path: Path) -> None:
             "lengths": (2,),
         } | wrong
         with pytest.raises(DataError, match=r"data.streams.v.merge_buckets=true needs"):
-            MediaData(DataConfig(streams={"v": StreamConfig(**options)}), 0, num_steps=1).plan()
+            MediaDataModule(DataConfig(streams={"v": StreamConfig(**options)}), 0, num_steps=1).sampler()
 
 
 def test_latent_batches(tmp_path: Path) -> None:
     root = write_latents(tmp_path / "set", {Bucket(16, 32, 32): 9, Bucket(1, 32, 32): 9})
     streams = {"v": StreamConfig(path=str(root), frames="videos", batch_size=3)}
-    batch = next(iter(MediaData(DataConfig(streams=streams), 0, num_steps=2).train_dataloader()))
+    batch = next(iter(MediaDataModule(DataConfig(streams=streams), 0, num_steps=2).train_dataloader()))
     assert isinstance(batch, LatentBatch)
     assert batch.mean_BCTHW.shape == batch.std_BCTHW.shape == (3, 2, 2, 4, 4)
     assert batch.mean_BCTHW.dtype == torch.float32
@@ -188,18 +189,21 @@ def test_stale_latents_name_both_keys_and_the_command(tmp_path: Path) -> None:
     root = write_latents(tmp_path / "set", {Bucket(16, 32, 32): 4}, key="content-oldencoder")
     streams = DataConfig(streams={"v": StreamConfig(path=str(root), batch_size=2)})
     keys = {str(root): "content-newencoder"}
-    data = MediaData(streams, 0, num_steps=1, keys=keys, renew="python -m src.train x.yaml")
+    data = MediaDataModule(streams, 0, num_steps=1, keys=keys, renew="python -m src.train x.yaml")
     with pytest.raises(
         DataError, match=r"stale.*oldencoder.*newencoder.*renew it with: python -m src.train x.yaml"
     ):
         data.train_dataloader()
-    MediaData(streams, 0, num_steps=1, keys={str(root): "content-oldencoder"}).train_dataloader()
+    MediaDataModule(streams, 0, num_steps=1, keys={str(root): "content-oldencoder"}).train_dataloader()
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"batch_size": 48}, r"stream 'v': bucket 4x8x8 has 47 records, fewer than one batch of 48"),
+        (
+            {"batch_size": 48},
+            r"data.streams.v: bucket 4x8x8 has 47 records, fewer than one batch of 48; use data.streams.v.batch_size=47",
+        ),
         ({"buckets": ("4x8x9",)}, r"data.streams.v.buckets: 4x8x9 not in .*which has 1x8x8, 4x8x8"),
         ({"frames": "images", "buckets": ("4x8x8",)}, r"has no images; its buckets are"),
         ({"path": ""}, r"data.streams.v.path must be given"),
@@ -209,12 +213,14 @@ def test_stale_latents_name_both_keys_and_the_command(tmp_path: Path) -> None:
 def test_wrong_settings_are_told_in_one_line(toy: Path, change: dict, words: str) -> None:
     stream = StreamConfig(**({"path": str(toy), "frames": "videos", "batch_size": 8} | change))
     with pytest.raises(DataError, match=words) as error:
-        MediaData(DataConfig(streams={"v": stream}), 0, num_steps=1, rank=0, world_size=2).train_dataloader()
+        MediaDataModule(
+            DataConfig(streams={"v": stream}), 0, num_steps=1, rank=0, world_size=2
+        ).train_dataloader()
     assert "\n" not in str(error.value)
 
 
 def test_report_lists_every_bucket(toy: Path) -> None:
-    lines = MediaData(config(toy), 0, num_steps=1).report().splitlines()
+    lines = MediaDataModule(config(toy), 0, num_steps=1).report().splitlines()
     assert [line.split() for line in lines[1:]] == [
         ["image", "1x8x8", "23", "1", "4", "4", "5.8", "1/4"],
         ["video", "4x8x8", "47", "1", "8", "8", "5.9", "3/4"],
@@ -257,7 +263,7 @@ def test_lightning_resumes_in_the_middle_without_losing_a_batch(toy: Path, tmp_p
             val_check_interval=3,
             check_val_every_n_epoch=None,
         )
-        trainer.fit(module, MediaData(config(toy), 5, num_steps=100), ckpt_path=resume)
+        trainer.fit(module, MediaDataModule(config(toy), 5, num_steps=100), ckpt_path=resume)
         return module, trainer
 
     whole, _ = run(12)
@@ -273,31 +279,35 @@ def test_batch_sizes_from_a_token_budget(tmp_path: Path) -> None:
     root = write_pixels(tmp_path / "set", {(4, 8, 8): 30, (8, 8, 16): 20, (1, 8, 8): 40})
     stream = StreamConfig(path=str(root), batch_size=2, tokens=70)
     options = {"token_size": (4, 4, 4), "streams": {"v": stream}}
-    data = MediaData(DataConfig(**options), 0, num_steps=20)
-    plans = data.plan().streams["v"].buckets
+    data = MediaDataModule(DataConfig(**options), 0, num_steps=20)
+    plans = data.sampler().streams["v"].buckets
     # 4, 16 and 4 tokens each: 17, 4 and 17 fit, cut to even numbers
     assert {b: p.batch_size for b, p in plans.items()} == {"1x8x8": 16, "4x8x8": 16, "8x8x16": 4}
     for batch in data.train_dataloader():
         assert len(batch) == plans[batch.bucket].batch_size
-    for rank in MediaData(DataConfig(**options), 0, num_steps=4, rank=1, world_size=2).train_dataloader():
+    for rank in MediaDataModule(
+        DataConfig(**options), 0, num_steps=4, rank=1, world_size=2
+    ).train_dataloader():
         assert len(rank) == plans[rank.bucket].batch_size // 2
     rows = [line.split() for line in data.report().splitlines()]
     assert rows[0][3:6] == ["tokens", "batch", "tokens/batch"]
     assert ["v", "8x8x16", "20", "16", "4", "64", "5.0", "1/1"] in rows
     small = {"v": StreamConfig(path=str(root), batch_size=6, tokens=70)}
-    data = MediaData(DataConfig(token_size=(4, 4, 4), streams=small), 0, num_steps=1)
+    data = MediaDataModule(DataConfig(token_size=(4, 4, 4), streams=small), 0, num_steps=1)
     with pytest.raises(DataError, match="v: tokens=70 does not hold batch_size=6 samples of bucket 8x8x16"):
-        data.plan()
+        data.sampler()
     with pytest.raises(ValueError, match="does not go with merge_buckets=true"):
         StreamConfig(tokens=3, merge_buckets=True)
 
 
 def test_the_report_refuses_empty_buckets(tmp_path: Path) -> None:
     root = write_pixels(tmp_path / "set", {(4, 8, 8): 10, (8, 8, 16): 3})
-    data = MediaData(DataConfig(streams={"v": StreamConfig(path=str(root), batch_size=4)}), 0, num_steps=1)
+    data = MediaDataModule(
+        DataConfig(streams={"v": StreamConfig(path=str(root), batch_size=4)}), 0, num_steps=1
+    )
     with pytest.raises(DataError, match="bucket 8x8x16 has 3 records, fewer than one batch of 4"):
         data.report()
     named = StreamConfig(path=str(root), batch_size=2, buckets=("4x8x8", "1x8x8", "9x8x8"))
-    data = MediaData(DataConfig(streams={"v": named}), 0, num_steps=1)
+    data = MediaDataModule(DataConfig(streams={"v": named}), 0, num_steps=1)
     with pytest.raises(DataError, match=r"v\.buckets: 1x8x8, 9x8x8 not in .*which has 4x8x8, 8x8x16"):
         data.report()

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from src.streaming.batch import LatentBatch
-from src.streaming.batch_sampler import BatchPlan, StreamPlan
-from src.streaming.buckets import PackedPlan, deal
-from src.streaming.datamodule import DataConfig, MediaData, StreamConfig
-from src.streaming.schema import Bucket, DataError
+from src.streaming.batch_sampler import BatchSampler, StreamSpec
+from src.streaming.buckets import PackedBucketSpec, balanced_partition
+from src.streaming.datamodule import DataConfig, MediaDataModule, StreamConfig
+from src.streaming.schema.bucket import Bucket, DataError
 from tests.fixtures.toy_data import write_latents, write_pixels
 
 COUNTS = {Bucket(16, 32, 32): 24, Bucket(1, 32, 32): 30, Bucket(16, 16, 32): 12}  # 8, 4 and 4 tokens
@@ -24,7 +24,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_latents(tmp_path_factory.mktemp("mixed") / "set", COUNTS)
 
 
-def data(path: Path, workers: int = 0, val: bool = False, **options) -> MediaData:
+def data(path: Path, workers: int = 0, val: bool = False, **options) -> MediaDataModule:
     ranks = {name: options.pop(name) for name in ("rank", "world_size") if name in options}
     stream = {"path": str(path), "pack": True, "tokens": 50, "batch_size": 2}
     config = DataConfig(
@@ -33,7 +33,7 @@ def data(path: Path, workers: int = 0, val: bool = False, **options) -> MediaDat
         token_size=(8, 16, 16),
         num_workers=workers,
     )
-    return MediaData(config, 5, num_steps=24, **ranks)
+    return MediaDataModule(config, 5, num_steps=24, **ranks)
 
 
 def batches(path: Path, start: int = 0, **options) -> list[LatentBatch]:
@@ -48,7 +48,7 @@ def tokens(batch: LatentBatch) -> int:
 
 def same(a: LatentBatch, b: LatentBatch) -> bool:
     films = zip(a.mean_BCTHW + a.std_BCTHW, b.mean_BCTHW + b.std_BCTHW, strict=True)
-    plain = [(x.ids, x.slots, x.step, x.captions, x.share) for x in (a, b)]
+    plain = [(x.ids, x.global_indices, x.step, x.captions, x.loss_weight) for x in (a, b)]
     return plain[0] == plain[1] and all(torch.equal(x, y) for x, y in films)
 
 
@@ -64,8 +64,8 @@ def test_batches_mix_sizes_and_keep_the_budget(mixed: Path) -> None:
 
 
 def test_every_record_once_in_an_epoch(mixed: Path) -> None:
-    plan = data(mixed).plan().streams["v"].buckets["merged"]
-    assert isinstance(plan, PackedPlan)
+    plan = data(mixed).sampler().streams["v"].buckets["merged"]
+    assert isinstance(plan, PackedBucketSpec)
     found, n = batches(mixed), plan.num_batches
     assert n == -(-TOKENS // (48 - 8 + 4)) == 9
     for epoch in (0, 1):
@@ -76,15 +76,15 @@ def test_every_record_once_in_an_epoch(mixed: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_sizes_fill_windows_within_the_budget(seed: int) -> None:
-    packed = PackedPlan((10, 10, 7, 5, 9), 2, (4, 4, 1, 16, 2), 100)
-    plan = BatchPlan({"v": StreamPlan(1, {"merged": packed})}, seed, shuffle_chunks=2)
+    packed = PackedBucketSpec((10, 10, 7, 5, 9), 2, (4, 4, 1, 16, 2), 100)
+    plan = BatchSampler({"v": StreamSpec(1, {"merged": packed})}, seed, shuffle_chunks=2)
     n = packed.num_batches
     for epoch in range(3):
-        draws = [plan.draw(epoch * n + i) for i in range(n)]
-        assert sorted(i for d in draws for i in d.indices) == list(range(41))
-        assert all(sum(d.tokens) <= 100 and len(d.indices) >= 2 and d.epoch == epoch for d in draws)
-    assert pickle.loads(pickle.dumps(plan)).draw(7) == plan.draw(7)  # whatever was asked before
-    even = PackedPlan((40, 40), 4, (16, 16), 64)
+        batches = [plan.batch_at(epoch * n + i) for i in range(n)]
+        assert sorted(i for d in batches for i in d.records) == list(range(41))
+        assert all(sum(d.tokens) <= 100 and len(d.records) >= 2 and d.epoch == epoch for d in batches)
+    assert pickle.loads(pickle.dumps(plan)).batch_at(7) == plan.batch_at(7)  # whatever was asked before
+    even = PackedBucketSpec((40, 40), 4, (16, 16), 64)
     assert even.num_batches == 20  # films of one size: the budget is full
 
 
@@ -92,11 +92,13 @@ def test_any_sizes_fill_windows_within_the_budget(seed: int) -> None:
 def test_ranks_share_a_batch_and_no_sample_comes_twice(mixed: Path, world_size: int) -> None:
     ranks = [batches(mixed, rank=r, world_size=world_size) for r in range(world_size)]
     for whole, *shares in zip(batches(mixed), *ranks, strict=True):
-        assert sorted(s for b in shares for s in b.slots) == whole.slots
-        found = {s: (i, c) for b in shares for s, i, c in zip(b.slots, b.ids, b.captions, strict=True)}
-        assert [found[s] for s in whole.slots] == list(zip(whole.ids, whole.captions, strict=True))
+        assert sorted(s for b in shares for s in b.global_indices) == whole.global_indices
+        found = {
+            s: (i, c) for b in shares for s, i, c in zip(b.global_indices, b.ids, b.captions, strict=True)
+        }
+        assert [found[s] for s in whole.global_indices] == list(zip(whole.ids, whole.captions, strict=True))
         assert max(map(tokens, shares)) - min(map(tokens, shares)) <= 8
-        assert [b.share for b in shares] == [len(b) * world_size / len(whole) for b in shares]
+        assert [b.loss_weight for b in shares] == [len(b) * world_size / len(whole) for b in shares]
 
 
 @pytest.mark.parametrize("start", [1, 7, 23])
@@ -119,8 +121,8 @@ def test_validation_goes_bucket_by_bucket(mixed: Path) -> None:
 
 
 def test_deal_balances_numbers_and_sizes() -> None:
-    assert deal([5, 4, 3, 2, 1, 1, 9], 3) == [[4, 5, 6], [0, 3], [1, 2]]
-    assert deal([1, 1], 2) == [[0], [1]]
+    assert balanced_partition([5, 4, 3, 2, 1, 1, 9], 3) == [[4, 5, 6], [0, 3], [1, 2]]
+    assert balanced_partition([1, 1], 2) == [[0], [1]]
 
 
 def test_report_shows_what_a_batch_holds(mixed: Path) -> None:
@@ -137,7 +139,7 @@ def test_report_shows_what_a_batch_holds(mixed: Path) -> None:
     ("change", "words"),
     [
         ({"tokens": 0}, r"pack=true needs a budget: tokens must be above 0, got 0"),
-        ({"crop": 8}, r"pack=true takes whole latents, not crop=8, lengths=\[\]"),
+        ({"crop": 8}, r"pack=true takes complete latents, not crop=8, lengths=\[\]"),
         ({"merge_buckets": True}, r"tokens=50 is by bucket and does not go with merge_buckets=true"),
         ({"tokens": 999}, r"data.streams.v: tokens=999 is more than the 360 tokens of all 66 records"),
         ({"tokens": 7}, r"data.streams.v: tokens=7 does not always hold batch_size=2 .*; tokens=40 does"),
@@ -167,4 +169,4 @@ def test_pixels_are_not_packed(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"data.streams.v.pack=true: only latents are packed, .* holds pixels"
     ):
-        data(root).plan()
+        data(root).sampler()

@@ -11,7 +11,9 @@ import torch
 from litdata import StreamingDataset
 
 from src.streaming.reader import BucketReader, Dataset
-from src.streaming.schema import BucketInfo, DataError, PixelWriter
+from src.streaming.schema.bucket import DataError
+from src.streaming.schema.dataset_index import BucketInfo
+from src.streaming.schema.writer import PixelWriter
 from tests.fixtures.toy_data import clip, write_pixels
 
 
@@ -56,7 +58,7 @@ def test_survives_pickling_after_use(toy: Path) -> None:
 
 def test_more_chunks_than_open_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("src.streaming.reader.OPEN_CHUNKS", 2)
-    dataset = Dataset(write_pixels(tmp_path / "set", {(4, 8, 8): 30}, per_part=3))
+    dataset = Dataset(write_pixels(tmp_path / "set", {(4, 8, 8): 30}, unit_size=3))
     order = [0, 29, 5, 14, 0, 23, 29, 8] * 3
     assert [dataset.pixels("4x8x8", i).id[-2:] for i in order] == [f"{i:02d}" for i in order]
 

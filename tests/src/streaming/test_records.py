@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from src.streaming.reader import Dataset
-from src.streaming.schema import Bucket, DataError, PixelRecord, PixelWriter
+from src.streaming.schema.bucket import Bucket, DataError
+from src.streaming.schema.records import PixelRecord
+from src.streaming.schema.writer import PixelWriter
 from tests.fixtures.toy_data import clip, latent, write_latents
 
 

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from src.streaming.reader import Dataset
-from src.streaming.schema import DataError, PixelRecord, PixelWriter, Rejection, read_info
 from src.streaming.schema import writer as writer_module
+from src.streaming.schema.bucket import DataError
+from src.streaming.schema.dataset_index import read_info
+from src.streaming.schema.part_writer import Rejection
+from src.streaming.schema.records import PixelRecord
+from src.streaming.schema.writer import PixelWriter
 from tests.fixtures.toy_data import clip, tree, write_pixels
 
 SIZES = {(4, 8, 8): 25, (1, 8, 8): 5}

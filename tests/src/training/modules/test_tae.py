@@ -1,4 +1,4 @@
-"""The autoencoder's training: its gradients, its adversary, and the same on two ranks."""
+"""Training of the autoencoder: gradients, the discriminator, and two ranks."""
 
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,28 @@ from src.flow.noise import randn_slots
 from src.losses.adversarial import adaptive_weight, generator_hinge, squared_gradient_norms
 from src.losses.latent import outlier_penalty
 from src.losses.reconstruction import gradient_loss, l1_loss, mse_loss
-from src.losses.video_metrics import film_scores
-from src.training import loggers
-from src.training.callbacks.checkpoint import last_checkpoint
+from src.losses.video_metrics import score_videos
+from src.training.checkpoint_paths import last_checkpoint
 from src.training.init_weights import load_weights
+from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.modules import tae
 from src.training.trainer import fit
 from tests.fixtures.ranks import Ranks
-from tests.fixtures.toy_modules import ToyClips, ToyFilms, state_of, tae_module, train_config, two_processes
+from tests.fixtures.toy_modules import (
+    ToyClipData,
+    ToyClips,
+    state_of,
+    tae_module,
+    train_config,
+    two_processes,
+)
 
 SETTINGS = {"lr": 1e-3, "max_steps": 5, "val_every": 5, "checkpoint_every": 4}
 
 
 def train(run_dir: Path, **changes: Any) -> int:
     config = train_config(**{**SETTINGS, **changes})
-    return fit(tae_module(config), ToyFilms(config.max_steps), config, run_dir).resumed_at
+    return fit(tae_module(config), ToyClipData(config.max_steps), config, run_dir).resumed_at
 
 
 def train_two(run_dir: Path) -> int:
@@ -45,8 +52,8 @@ def state(run: Path) -> dict[str, torch.Tensor]:
     return state_of(path)
 
 
-def test_one_step_has_the_gradient_of_the_plain_loss() -> None:
-    """The loss's gradient is taken at the output and sent back from there; here it is taken whole."""
+def test_gradient_equals_that_of_the_plain_loss() -> None:
+    """The module takes the gradient at the output first; here it is taken in one backward pass."""
     config = train_config()
     for extra in ({"adaptive": True}, {"adaptive": False, "edges": 0.5, "reconstruction": "mse"}):
         module = tae_module(config, adversarial_start=0, **extra)
@@ -59,29 +66,31 @@ def test_one_step_has_the_gradient_of_the_plain_loss() -> None:
         c, video = module.losses, batch.pixels()
         noise = randn_slots((4, 2, 2, 2), 0, "train/posterior", 0, batch.global_indices)
         out = module.tae(video, noise)
-        made = out.video_BCTHW
-        pixel = l1_loss(made, video) if c.reconstruction == "l1" else mse_loss(made, video)
-        pixel = pixel + c.edges * gradient_loss(made, video)
-        push = generator_hinge(module.discriminator(made))
+        reconstruction = out.video_BCTHW
+        pixel = (
+            l1_loss(reconstruction, video) if c.reconstruction == "l1" else mse_loss(reconstruction, video)
+        )
+        pixel = pixel + c.edges * gradient_loss(reconstruction, video)
+        push = generator_hinge(module.discriminator(reconstruction))
         weight = c.adversarial
         if c.adaptive:
-            weight *= adaptive_weight(*squared_gradient_norms([pixel, push], made))
+            weight *= adaptive_weight(*squared_gradient_norms([pixel, push], reconstruction))
         latent = c.kl * out.posterior.kl().mean() + c.outlier * outlier_penalty(out.latent_BCTHW)
         (pixel + weight * push + latent / video[0].numel()).backward()
         for a, p in zip(ours, module.tae.parameters(), strict=True):
             torch.testing.assert_close(a, p.grad, rtol=1e-4, atol=1e-7)
 
 
-def test_the_adversary_starts_late_and_steps_are_batches(one: Path) -> None:
-    lines = [line for line in loggers.read(one / loggers.METRICS) if "loss" in line]
+def test_discriminator_starts_late_and_steps_are_batches(one: Path) -> None:
+    lines = [line for line in read_metrics(one / METRICS_FILE) if "loss" in line]
     assert ["discriminator" in line for line in lines] == [False] * 3 + [True] * 2
     assert all(line["adversarial_weight"] > 0 for line in lines[3:])
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
     assert {"loss/image", "loss/video"} <= {name for line in lines for name in line}
 
 
-def test_validation_has_psnr_and_ssim_of_films_and_pictures(one: Path) -> None:
-    line = [line for line in loggers.read(one / loggers.METRICS) if "val/psnr" in line][-1]
+def test_validation_reports_videos_and_images(one: Path) -> None:
+    line = [line for line in read_metrics(one / METRICS_FILE) if "val/psnr" in line][-1]
     for name in ("psnr", "ssim"):
         assert {f"val/{name}", f"val/{name}_videos", f"val/{name}_images"} <= line.keys()
     assert line["val/psnr"] == pytest.approx((2 * line["val/psnr_videos"] + line["val/psnr_images"]) / 3)
@@ -89,30 +98,30 @@ def test_validation_has_psnr_and_ssim_of_films_and_pictures(one: Path) -> None:
 
 def test_scores_are_those_of_torchmetrics() -> None:
     a, b = torch.rand(2, 3, 5, 16, 16) * 2 - 1, torch.rand(2, 3, 5, 16, 16) * 2 - 1
-    scores = film_scores(a, b)
+    scores = score_videos(a, b)
     frames = [
         peak_signal_noise_ratio((a[0, :, t] + 1) / 2, (b[0, :, t] + 1) / 2, data_range=1.0) for t in range(5)
     ]
     assert scores["psnr"][0] == pytest.approx(float(torch.stack(frames).mean()), rel=1e-5)
-    assert film_scores(a, a)["ssim"].tolist() == pytest.approx([1.0, 1.0])
+    assert score_videos(a, a)["ssim"].tolist() == pytest.approx([1.0, 1.0])
 
 
 def test_it_learns(tmp_path: Path) -> None:
     config = train_config(max_steps=30, lr=1e-2, val_every=0, checkpoint_every=100, log_every=5)
-    fit(tae_module(config, adversarial=0.0, outlier=0.0), ToyFilms(30), config, tmp_path)
-    lines = loggers.read(tmp_path / loggers.METRICS)
+    fit(tae_module(config, adversarial=0.0, outlier=0.0), ToyClipData(30), config, tmp_path)
+    lines = read_metrics(tmp_path / METRICS_FILE)
     assert lines[-1]["reconstruction"] < 0.6 * lines[0]["reconstruction"]
 
 
 @pytest.mark.parametrize("stop", [2, 4])
-def test_resumes_bit_for_bit_before_and_after_the_adversary_starts(
+def test_resumes_bit_for_bit_before_and_after_the_discriminator_starts(
     one: Path, tmp_path: Path, stop: int
 ) -> None:
     config = train_config(**{**SETTINGS, "checkpoint_every": 1})
     module = tae_module(config)
     module.on_train_batch_end = lambda *_: _stop(module, stop)  # type: ignore[method-assign]
     with pytest.raises(InterruptedError):
-        fit(module, ToyFilms(5), config, tmp_path)
+        fit(module, ToyClipData(5), config, tmp_path)
     assert train(tmp_path) == stop
     ours, theirs = state(tmp_path), state(one)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -124,10 +133,10 @@ def _stop(module: Any, step: int) -> None:
 
 
 def test_two_ranks_equal_one_process(one: Path, tmp_path: Path, ranks: Ranks) -> None:
-    """Losses and norms closely. Weights as a whole: group norm makes the gradient of biases before it
-    zero but for rounding, and Adam turns any sign into a full step."""
+    """Losses and norms are compared closely, weights by the norm of their difference: group norm makes the
+    gradient of biases before it zero but for rounding, and Adam turns any sign into a full step."""
     ranks.run(train_two, tmp_path)
-    ours, theirs = (loggers.read(p / loggers.METRICS) for p in (one, tmp_path))
+    ours, theirs = (read_metrics(p / METRICS_FILE) for p in (one, tmp_path))
     for a, b in zip(ours, theirs, strict=True):
         for name in set(a) & {"loss", "reconstruction", "grad_norm", "discriminator", "val/psnr"}:
             assert a[name] == pytest.approx(b[name], rel=2e-3), (name, a["step"])
@@ -149,21 +158,19 @@ def test_micro_batches_have_the_same_gradient(tmp_path: Path) -> None:
     for parts in (1, 2):
         config = train_config(**{**SETTINGS, "max_steps": 2, "val_every": 0}, micro_batches=parts)
         module = tae_module(config, adversarial=0.0)
-        fit(module, ToyFilms(2), config, tmp_path / str(parts))
-    ours, theirs = (loggers.read(tmp_path / n / loggers.METRICS) for n in ("1", "2"))
+        fit(module, ToyClipData(2), config, tmp_path / str(parts))
+    ours, theirs = (read_metrics(tmp_path / n / METRICS_FILE) for n in ("1", "2"))
     for a, b in zip(ours, theirs, strict=True):
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
 
 
-def test_the_checkpoint_holds_the_statistics_of_the_latents(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoint_has_latent_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = train_config(max_steps=4, val_every=0, micro_batches=2)
     module = tae_module(config, adversarial=0.0)
     seen: list[torch.Tensor] = []
     penalty = outlier_penalty
     monkeypatch.setattr(tae, "outlier_penalty", lambda z, r: seen.append(z.detach()) or penalty(z, r))
-    fit(module, ToyFilms(4), config, tmp_path)
+    fit(module, ToyClipData(4), config, tmp_path)
     found = state(tmp_path)
     batches = [torch.cat(seen[i : i + 2]).transpose(0, 1).flatten(1) for i in range(0, 8, 2)]
     mean = torch.stack([z.mean(1) for z in batches]).mean(0)
@@ -173,22 +180,9 @@ def test_the_checkpoint_holds_the_statistics_of_the_latents(
 
     again = tae_module(config, adversarial=0.0)
     load_weights(again, tmp_path)
-    assert again.latent_std_C.tolist() == [1.0] * 4  # another stage gathers its own
+    assert again.latent_std_C.tolist() == [1.0] * 4  # each stage has statistics of its own
 
 
-def test_films_show_the_original_beside_the_reconstruction(one: Path) -> None:
-    config = train_config()
-    module = tae_module(config)
-    module.configure_model()
-    assert module.films() == {}
-    module.on_validation_epoch_start()
-    with torch.no_grad():
-        module.validation_step(ToyClips(0, 1)[0], 0)
-    film = module.films()["sample 0"]
-    assert film.shape == (9, 3, 16, 32)
-    assert torch.equal(film[..., :16], ToyClips(0, 1)[0].video_BCTHW[0].transpose(0, 1))
-
-
-def test_a_perceptual_term_needs_features() -> None:
-    with pytest.raises(ValueError, match=r"perceptual: 1.0 needs a feature network"):
+def test_perceptual_term_needs_features() -> None:
+    with pytest.raises(ValueError, match=r"perceptual=1.0 needs a feature network"):
         tae_module(train_config(), perceptual=1.0)

