@@ -1,7 +1,7 @@
-"""Make a manifest: `python -m eval.build_manifest source=PATH out=manifest.jsonl [kind=...]`.
+"""Build a manifest: `python -m eval.build_manifest source=PATH out=manifest.jsonl [kind=...]`.
 
-The manifest of a folder or CSV of films must lie in the folder that their paths are relative to; that of a
-prompt list may lie anywhere.
+Media paths are relative to the manifest, so write it into the folder of the media; a manifest of prompts
+alone may be anywhere.
 """
 
 import sys
@@ -10,46 +10,46 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eval.core.manifest import Sample, iter_manifest, write_manifest
-from eval.loaders.benchmarks import MINI, bench_mini, movie_gen_audio_bench, movie_gen_video_bench, vbench
-from eval.loaders.media_files import from_csv, from_folder
+from eval.loaders.benchmarks import (
+    MINI_SIZE,
+    load_movie_gen_audio_bench,
+    load_movie_gen_video_bench,
+    load_vbench,
+    stratified_subset,
+)
+from eval.loaders.media_files import load_csv, load_folder
 from src.core.cli import run as run_command
 from src.core.config import from_command_line
 from src.core.errors import UserError
-from src.core.fields import opt
+from src.core.fields import Config, opt
 
-KINDS: dict[str, Callable[[str], Iterable[Sample]]] = {
-    "folder": from_folder,
-    "csv": from_csv,
-    "movie_gen_video_bench": movie_gen_video_bench,
-    "movie_gen_audio_bench": movie_gen_audio_bench,
-    "vbench": vbench,
+LOADERS: dict[str, Callable[[str], Iterable[Sample]]] = {
+    "folder": load_folder,
+    "csv": load_csv,
+    "movie_gen_video_bench": load_movie_gen_video_bench,
+    "movie_gen_audio_bench": load_movie_gen_audio_bench,
+    "vbench": load_vbench,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportConfig:
+class BuildManifestConfig(Config):
     """What to read and where to write."""
 
     source: str = opt("???", "folder or file to read")
-    kind: str = opt("folder", f"what it is: {', '.join(KINDS)}")
+    kind: str = opt("folder", "format of the source", choices=tuple(LOADERS))
     out: str = opt("???", "JSONL manifest to write")
-    system: str = opt("", "name of the system that made the films; empty leaves it as it is")
-    mini: bool = opt(False, f"only a stratified subset of {MINI} prompts (or num)")
-    num: int = opt(MINI, "size of the subset")
+    system: str = opt("", "name of the system that generated the media; empty keeps the source's")
+    mini: bool = opt(False, f"only a stratified subset of {MINI_SIZE} prompts (or num)")
+    num: int = opt(MINI_SIZE, "size of the subset", ge=1)
     seed: int = opt(0, "seed of the subset")
 
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
-        if self.num < 1:
-            raise ValueError(f"num: must be positive, got {self.num}")
 
-
-def import_media(config: ImportConfig) -> int:
-    """Write the manifest, check that it can be read again, and return its length."""
-    samples = list(KINDS[config.kind](config.source))
+def build_manifest(config: BuildManifestConfig) -> int:
+    """Write the manifest, validate it, and return its length."""
+    samples = list(LOADERS[config.kind](config.source))
     if config.mini:
-        samples = bench_mini(samples, num=config.num, seed=config.seed)
+        samples = stratified_subset(samples, num=config.num, seed=config.seed)
     if config.system:
         samples = [replace(sample, system=config.system) for sample in samples]
     write_manifest(config.out, samples)
@@ -57,11 +57,12 @@ def import_media(config: ImportConfig) -> int:
 
 
 def main(argv: list[str]) -> None:
-    config = from_command_line(ImportConfig, argv, __doc__)
+    """Build the manifest that the command line describes."""
+    config = from_command_line(BuildManifestConfig, argv, __doc__)
     if config is None:
         return
     try:
-        print(f"{import_media(config)} samples in {Path(config.out)}")
+        print(f"{build_manifest(config)} samples in {Path(config.out)}")
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
 

@@ -1,32 +1,39 @@
-"""Compare scored runs: `python -m eval.compare runs=[DIR,DIR,...] out=FOLDER [baseline=NAME]`.
+"""Compare scored runs: `python -m eval.compare runs=DIR,DIR,... out=FOLDER [baseline=NAME]`.
 
 Each DIR is the `out` of an `eval.run`. Writes leaderboard.md, .tex and .csv (every system of every run)
 and, for each system against the baseline, the paired differences with a permutation test and Holm's
-correction over all scores (differences.csv, differences.md).
+correction over all scores (differences.md, differences.csv).
 """
 
 import csv
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
-from eval.core.intervals import Interval
-from eval.core.paired_tests import Difference, Values, compare_systems
-from eval.core.results import EVERYTHING, Row, Score
+from eval.core.paired_tests import Difference, compare_systems
+from eval.core.results import Row, Score
+from eval.core.scored_runs import read_scored_runs
 from eval.reports import tables
 from src.core.cli import run as run_command
 from src.core.config import from_command_line
 from src.core.errors import UserError
-from src.core.fields import opt
+from src.core.fields import Config, opt
+from src.core.markdown import markdown_table
+
+SIGNIFICANT_P = 0.05
+_HEADS = ["metric", "score", "difference", "n", "p", "p (Holm)"]
+_CSV_HEADS = ["system", "baseline", "metric", "score", "difference", "low", "high", "n", "p", "p (Holm)"]
+
+Scores = dict[str, dict[str, Score]]
+"""metric -> score -> its meaning."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig:
-    """Which runs to put beside each other."""
+class CompareConfig(Config):
+    """Which runs to compare."""
 
     runs: tuple[str, ...] = opt((), "folders written by eval.run")
     out: str = opt("???", "folder for the tables")
@@ -34,129 +41,131 @@ class CompareConfig:
     seed: int = opt(0, "seed of the bootstrap and the permutations")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.runs:
             raise ValueError("runs: name at least one folder written by eval.run")
 
 
-@dataclass
-class System:
-    """A system's numbers: per sample, and as they stand in the tables."""
+@dataclass(frozen=True)
+class Comparison:
+    """The paired differences of one system from the baseline, and notes on samples without a partner."""
 
-    values: Values
-    prompts: dict[str, str]
-    rows: list[Row]
+    system: str
+    baseline: str
+    differences: list[Difference]
+    notes: list[str]
+
+    @property
+    def title(self) -> str:
+        return f"{self.system} minus {self.baseline}"
 
 
-def read_runs(folders: tuple[str, ...]) -> tuple[dict[str, System], dict[str, dict[str, Score]]]:
-    """Systems by name; a name that two runs share becomes `FOLDER/NAME`, an empty one the folder's name.
+def compare(config: CompareConfig) -> tuple[list[Row], list[Comparison], Scores]:
+    """Write the tables and return the leaderboard's rows, the comparisons, and the meaning of the scores.
 
     Raises:
-        ValueError: for a folder without results, or two of the same name.
+        ValueError: a folder has no results, or no system has the baseline's name.
     """
-    systems, scores = dict[str, System](), dict[str, dict[str, Score]]()
-    for folder in map(Path, folders):
-        found = _read_run(folder, scores)
-        for name, system in found.items():
-            label = name or folder.resolve().name
-            label = f"{folder.resolve().name}/{label}" if label in systems else label
-            if label in systems:
-                raise ValueError(f"runs: two systems are called {label!r}")
-            systems[label] = system
-    return systems, scores
-
-
-def _read_run(folder: Path, scores: dict[str, dict[str, Score]]) -> dict[str, System]:
-    systems: dict[str, System] = {}
-    for name in ("results.jsonl", "scores.jsonl"):
-        if not (folder / name).is_file():
-            raise ValueError(f"runs: {folder} holds no {name}; is it the out folder of an eval.run?")
-    for record in _lines(folder / "results.jsonl"):
-        system = systems.setdefault(record["system"], System({}, {}, []))
-        system.prompts[record["id"]] = record["prompt"]
-        for score, value in (record["values"] or {}).items():
-            system.values.setdefault((record["metric"], score), {})[record["id"]] = value
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for record in _lines(folder / "scores.jsonl"):
-        if record["slice"] != EVERYTHING:
-            continue
-        interval = Interval(*(record[k] for k in ("mean", "low", "high", "num", "num_groups", "method")))
-        row = rows.setdefault((record["system"], record["metric"]), {"intervals": {}})
-        row["intervals"][record["score"]] = interval
-        row |= {"used": record["used"], "asked": record["asked"]}
-        known = scores.setdefault(record["metric"], {})
-        known[record["score"]] = Score(record["better"], record["unit"], record["text"])
-    for (name, metric), row in rows.items():
-        systems[name].rows.append(Row(system=name, metric=metric, slice=EVERYTHING, **row))
-    return systems
-
-
-def _lines(path: Path) -> Any:
-    with path.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
-
-
-def compare(config: CompareConfig) -> tuple[str, str]:
-    """Write the tables and return leaderboard and differences as Markdown."""
-    systems, scores = read_runs(config.runs)
+    systems, scores = read_scored_runs(config.runs)
     baseline = config.baseline or next(iter(systems))
     if baseline not in systems:
         raise ValueError(f"baseline: expected one of {', '.join(systems)}, got {baseline!r}")
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
     rows = [Row(**{**vars(row), "system": name}) for name, system in systems.items() for row in system.rows]
-    board = tables.markdown(rows, scores)
-    (out / "leaderboard.md").write_text(board, encoding="utf-8")
-    (out / "leaderboard.tex").write_text(tables.latex(rows, scores), encoding="utf-8")
     first = systems[baseline]
-    parts, lines = [], [["system", "baseline", *_HEADS]]
-    for name, system in systems.items():
-        if name != baseline:
-            found, notes = compare_systems(first.values, system.values, first.prompts, seed=config.seed)
-            parts.append(differences_markdown(f"{name} minus {baseline}", found, notes))
-            lines += [[name, baseline, *_cells(each)] for each in found]
+    comparisons = [
+        Comparison(
+            name,
+            baseline,
+            *compare_systems(first.values, system.values, first.prompts, seed=config.seed),
+        )
+        for name, system in systems.items()
+        if name != baseline
+    ]
+    _write(Path(config.out), rows, comparisons, scores)
+    return rows, comparisons, scores
+
+
+def _write(out: Path, rows: list[Row], comparisons: list[Comparison], scores: Scores) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "leaderboard.md").write_text(tables.markdown_tables(rows, scores), encoding="utf-8")
+    (out / "leaderboard.tex").write_text(tables.latex_tables(rows, scores), encoding="utf-8")
+    parts = [differences_markdown(each, scores) for each in comparisons]
     (out / "differences.md").write_text("\n".join(parts), encoding="utf-8")
     with (out / "differences.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(lines)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_CSV_HEADS)
+        for comparison in comparisons:
+            for each in comparison.differences:
+                x = each.interval
+                numbers = [f"{value:.6g}" for value in (x.mean, x.low, x.high)]
+                key = [comparison.system, comparison.baseline, each.metric, each.score]
+                writer.writerow([*key, *numbers, x.num, f"{each.p:.4g}", f"{each.p_holm:.4g}"])
     with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["system", "metric", "score", "mean", "low", "high", "used", "asked"])
         for row in rows:
             for score, x in row.intervals.items():
                 writer.writerow([row.system, row.metric, score, x.mean, x.low, x.high, row.used, row.asked])
-    return board, "\n".join(parts)
 
 
-_HEADS = ["metric", "score", "difference", "low", "high", "n", "p", "p (Holm)"]
+def _cells(each: Difference, scores: Scores) -> list[str]:
+    """Return the cells of a difference, in the units of the leaderboard."""
+    score = tables.score_of(scores.get(each.metric, {}), each.score)
+    difference = tables.format_interval(each.interval, score, signed=True)
+    p_values = [f"{each.p:.4g}", f"{each.p_holm:.4g}"]
+    return [each.metric, tables.heading(each.score, score), difference, str(each.interval.num), *p_values]
 
 
-def _cells(each: Difference) -> list[str]:
-    x = each.interval
-    numbers = (f"{value:.6g}" for value in (x.mean, x.low, x.high))
-    return [each.metric, each.score, *numbers, str(x.num), f"{each.p:.4g}", f"{each.p_holm:.4g}"]
+def is_better(each: Difference, scores: Scores) -> bool | None:
+    """Return whether the system is significantly better (or worse) than the baseline; None if neither."""
+    better = tables.score_of(scores.get(each.metric, {}), each.score).better
+    if each.p_holm >= SIGNIFICANT_P or not better:
+        return None
+    return better * each.interval.mean > 0
 
 
-def differences_markdown(title: str, found: list[Difference], notes: list[str]) -> str:
-    """A table with 95 % intervals; bold where Holm's p is below 0.05."""
-    lines = [f"### {title}", "", "| " + " | ".join(_HEADS) + " |", "|" + "---|" * len(_HEADS)]
-    for each in found:
-        cells = _cells(each)
-        if each.p_holm < 0.05:
-            cells[2] = f"**{cells[2]}**"
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]).rstrip() + "\n"
+def differences_markdown(comparison: Comparison, scores: Scores) -> str:
+    """Return a table with 95 % intervals; bold if Holm's p is below SIGNIFICANT_P."""
+    rows = []
+    for each in comparison.differences:
+        cells = _cells(each, scores)
+        if each.p_holm < SIGNIFICANT_P:
+            cells[2] = "**{}** {}".format(*cells[2].split(" ", 1))
+        rows.append(cells)
+    notes = "".join(f"- {note}\n" for note in comparison.notes)
+    return f"### {comparison.title}\n\n{markdown_table(_HEADS, rows)}" + "\n" * bool(notes) + notes
+
+
+def differences_table(comparison: Comparison, scores: Scores) -> Table:
+    """Return the table for the terminal; significant differences have a mark and a color."""
+    caption = f"95 % intervals in brackets, ✓ better, ✗ worse with p (Holm) below {SIGNIFICANT_P}"
+    table = Table(title=comparison.title, caption=caption, title_style="bold")
+    for head in _HEADS:
+        table.add_column(head, justify="left" if head in ("metric", "score") else "right", no_wrap=True)
+    for each in comparison.differences:
+        cells, better = _cells(each, scores), is_better(each, scores)
+        cells[2] += {True: " ✓", False: " ✗", None: "  "}[better]
+        table.add_row(*cells, style={True: "green", False: "red", None: ""}[better])
+    return table
 
 
 def main(argv: list[str]) -> None:
+    """Compare the runs that the command line names and print the tables."""
     config = from_command_line(CompareConfig, argv, __doc__)
     if config is None:
         return
     try:
-        board, differences = compare(config)
+        rows, comparisons, scores = compare(config)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     console = Console()
-    console.print(board, markup=False, highlight=False)
-    console.print(differences, markup=False, highlight=False)
+    for metric, own in tables.by_metric(rows):
+        console.print(tables.terminal_table(own, scores.get(metric, {}), metric, console))
+    for each in comparisons:
+        console.print(differences_table(each, scores))
+        for note in each.notes:
+            console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
+    console.print(f"written to {config.out}: leaderboard.md, .tex, .csv, differences.md, .csv")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Does it show, or sound like, what the text says? CLIP score, ViCLIP's score, CLAP's score."""
+"""Match of video or audio with the prompt: CLIP score, ViCLIP score, CLAP score."""
 
 from typing import Any
 
 import numpy as np
 
 from eval.backbones.clip_clap import Clap, Clip
-from eval.backbones.exported_programs import Towers
-from eval.backbones.preprocessing import chosen
-from eval.core.results import SHARE, Item, Measurement, Score
+from eval.backbones.exported_programs import ExportedPrograms
+from eval.backbones.preprocessing import sample_frames
+from eval.core.results import FRACTION, Item, Measurement, Score
 
-_CUT = Score(-1, SHARE, "texts longer than the network reads: their end is cut, the mark of the end kept")
+_CUT = Score(-1, FRACTION, "texts truncated to the network's context, with the end token kept")
 
 
 class ClipScore:
@@ -25,53 +25,53 @@ class ClipScore:
         return {**self.clip.describe(), "frames": self.num_frames or "all"}
 
     def measure(self, item: Item) -> Measurement:
-        text_D, cut = self.clip.text(prompt(item))
-        frames_TD = self.clip.frames(chosen(item.picture.frames_THWC, self.num_frames))
+        text_D, cut = self.clip.embed_text(require_prompt(item))
+        frames_TD = self.clip.embed_frames(sample_frames(item.video_or_image.frames_THWC, self.num_frames))
         cosines_T = frames_TD @ text_D
         score = float(np.maximum(100 * cosines_T, 0).mean())
         detail = {"cosines": np.round(cosines_T, 4).tolist()}
         return Measurement({"clip_score": score, "clip_score_cut": float(cut)}, detail)
 
 
-class VideoText:
-    """Cosine of the text and the film as a whole: VBench's overall consistency, with ViCLIP."""
+class ViCLIPScore:
+    """Cosine of the text and the full video by ViCLIP: VBench's overall consistency."""
 
     name = "viclip"
-    scores = {"viclip": Score(1, "", "cosine of text and film"), "viclip_cut": _CUT}
+    scores = {"viclip": Score(1, "", "cosine of text and video"), "viclip_cut": _CUT}
 
-    def __init__(self, towers: Towers) -> None:
-        self.towers = towers
+    def __init__(self, programs: ExportedPrograms) -> None:
+        self.programs = programs
 
     def describe(self) -> dict[str, Any]:
-        return self.towers.describe()
+        return self.programs.describe()
 
     def measure(self, item: Item) -> Measurement:
-        text_D, cut = self.towers.text(prompt(item))
-        cosine = float(self.towers.video(item.video) @ text_D)
+        text_D, cut = self.programs.embed_text(require_prompt(item))
+        cosine = float(self.programs.embed_video(item.video) @ text_D)
         return Measurement({"viclip": cosine, "viclip_cut": float(cut)})
 
 
-class SoundText:
-    """Cosine of the text and the sound, by CLAP."""
+class CLAPScore:
+    """Cosine of the text and the audio, by CLAP."""
 
     name = "clap"
-    scores = {"clap": Score(1, "", "cosine of text and sound"), "clap_cut": _CUT}
+    scores = {"clap": Score(1, "", "cosine of text and audio"), "clap_cut": _CUT}
 
     def __init__(self, clap: Clap) -> None:
         self.clap = clap
 
     def describe(self) -> dict[str, Any]:
-        windows = "mean of channels; windows evenly over the sound, mean of their unit vectors"
+        windows = "mean of channels; windows evenly over the audio, mean of their unit vectors"
         return {**self.clap.describe(), "windows": windows}
 
     def measure(self, item: Item) -> Measurement:
-        text_D, cut = self.clap.text(prompt(item))
-        cosine = float(self.clap.sound(item.sound) @ text_D)
+        text_D, cut = self.clap.embed_text(require_prompt(item))
+        cosine = float(self.clap.embed_audio(item.audio) @ text_D)
         return Measurement({"clap": cosine, "clap_cut": float(cut)})
 
 
-def prompt(item: Item) -> str:
-    """The text that a sample was made from."""
+def require_prompt(item: Item) -> str:
+    """Return the sample's prompt; raise ValueError if it is empty."""
     if not item.sample.prompt.strip():
-        raise ValueError("has no prompt")
+        raise ValueError("sample has no prompt")
     return item.sample.prompt

@@ -1,8 +1,8 @@
-"""The canvas: a film's frames laid over each other as the camera moved, and what each then shows of it.
+"""Estimate the background of a video: splat its registered frames onto a canvas and sample it back.
 
-A view (x, y, s) says: the pixel offset p from the frame's centre shows the point c = s * p + (x, y) of
-the canvas, whose unit is one pixel of the film's middle frame. Shifts and scales are separable, so laying
-and looking are one small matrix for rows and one for columns.
+A view (x, y, s) maps the pixel offset p from the frame's center to the canvas point c = s * p + (x, y); the
+canvas unit is one pixel of the video's middle frame. Shifts and scales are separable, so splatting and
+sampling take one small matrix for rows and one for columns.
 
 Legend: T frames, H, W frame, Y, X canvas, C channels.
 """
@@ -10,19 +10,19 @@ Legend: T frames, H, W frame, Y, X canvas, C channels.
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-FILL = 0.08  # of the frame's height: blur that fills what is never seen
+FILL_SIGMA = 0.08  # of the frame's height: blur that fills what is never visible
 
 
-def tents(place_NK: np.ndarray, size: int) -> np.ndarray:
-    """Linear interpolation at places among `size` samples, as matrices float32 [N, K, size].
+def bilinear_weights(position_NK: np.ndarray, size: int) -> np.ndarray:
+    """Return linear interpolation at `position_NK` among `size` samples, as matrices float32 [N, K, size].
 
-    Rows of places outside are zero beyond one pixel.
+    Rows of positions more than one pixel outside are zero.
     """
-    return np.maximum(0, 1 - np.abs(place_NK[..., None] - np.arange(size))).astype(np.float32)
+    return np.maximum(0, 1 - np.abs(position_NK[..., None] - np.arange(size))).astype(np.float32)
 
 
 class Canvas:
-    """Interpolation matrices between frames of H x W pixels and the canvas that their views span."""
+    """Interpolation matrices between frames of H x W pixels and the canvas spanned by their views."""
 
     def __init__(self, view_T3: np.ndarray, height: int, width: int) -> None:
         self._to_rows, self._from_rows = _matrices(view_T3[:, 1], view_T3[:, 2], height)
@@ -30,43 +30,45 @@ class Canvas:
             m.transpose(0, 2, 1) for m in _matrices(view_T3[:, 0], view_T3[:, 2], width)
         )
 
-    def lay(self, values_THW: np.ndarray, seen_THW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean of what is seen at each place and how often it is seen: float32 [Y, X] each."""
-        total = (self._to_rows @ seen_THW @ self._to_columns).sum(0)
-        layer = (self._to_rows @ (seen_THW * values_THW) @ self._to_columns).sum(0)
+    def splat(self, values_THW: np.ndarray, weight_THW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weighted mean of all frames on the canvas and the summed weights, float32 [Y, X]."""
+        total = (self._to_rows @ weight_THW @ self._to_columns).sum(0)
+        layer = (self._to_rows @ (weight_THW * values_THW) @ self._to_columns).sum(0)
         return layer / np.maximum(total, 1e-3), total
 
-    def look(self, canvas_YX: np.ndarray) -> np.ndarray:
-        """What each frame shows of a canvas: float32 [T, H, W]."""
+    def sample(self, canvas_YX: np.ndarray) -> np.ndarray:
+        """Return what each frame shows of a canvas, float32 [T, H, W]."""
         return self._from_rows @ canvas_YX.astype(np.float32) @ self._from_columns
 
 
 def _matrices(shift_T: np.ndarray, scale_T: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices [T, Y, H] to the canvas and [T, H, Y] back, along one axis."""
+    """Return matrices [T, Y, H] to the canvas and [T, H, Y] back, along one axis."""
     half = (size - 1) / 2
     first = (shift_T - scale_T * half).min()  # so that a still camera's pixels are the canvas's own
     span = np.arange(first, (shift_T + scale_T * half).max() + 0.999)
     to = (span - shift_T[:, None]) / scale_T[:, None] + half
     back = scale_T[:, None] * (np.arange(size) - half) + shift_T[:, None] - span[0]
-    return tents(to, size), tents(back, len(span))
+    return bilinear_weights(to, size), bilinear_weights(back, len(span))
 
 
-def empty_room(video_THWC: np.ndarray, room_THW: np.ndarray, view_T3: np.ndarray) -> np.ndarray:
-    """What each frame would show without objects: float32 [T, H, W, 3].
+def estimate_background(
+    video_THWC: np.ndarray, background_THW: np.ndarray, view_T3: np.ndarray
+) -> np.ndarray:
+    """Return each frame without its objects, float32 [T, H, W, 3].
+
+    Points that are hidden in all frames are filled with a blur of their surroundings.
 
     Args:
-        room_THW: bool, False where objects are (with a margin).
-
-    Places that are never seen are filled from around.
+        background_THW: bool, False where objects are (with a margin).
     """
     _, height, width, _ = video_THWC.shape
     canvas = Canvas(view_T3, height, width)
-    seen = room_THW.astype(np.float32)
+    weight = background_THW.astype(np.float32)
     frames = np.empty(video_THWC.shape, np.float32)
     for c in range(3):
-        layer, total = canvas.lay(video_THWC[..., c].astype(np.float32), seen)
-        known = (total > 0.5).astype(np.float32)
-        spread = gaussian_filter(known, FILL * height) + 1e-6
-        around = gaussian_filter(known * layer, FILL * height) / spread
-        frames[..., c] = canvas.look(np.where(known > 0, layer, around))
+        layer, total = canvas.splat(video_THWC[..., c].astype(np.float32), weight)
+        visible = (total > 0.5).astype(np.float32)
+        norm = gaussian_filter(visible, FILL_SIGMA * height) + 1e-6
+        fill = gaussian_filter(visible * layer, FILL_SIGMA * height) / norm
+        frames[..., c] = canvas.sample(np.where(visible > 0, layer, fill))
     return frames

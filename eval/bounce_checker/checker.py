@@ -1,9 +1,9 @@
-"""The Bounce checker: reads a film into facts, without any network, and judges them against what was asked.
+"""Recognize objects, motions and camera of a Bounce video, without a network; compare them with its facts.
 
-    reading = read(video_THWC, fps)          # blind: sees pixels only
-    verdict = judge(reading, facts)          # facts: a film's ground truth as plain JSON
+    reading = analyze_video(video_THWC, fps)      # from the pixels alone
+    verdict = evaluate_reading(reading, facts)    # facts: the video's ground truth as plain JSON
 
-It was validated on ground truth and on constructed degradations: `python -m eval.bounce_checker.validate`.
+`python -m eval.bounce_checker.validate` measures its accuracy on ground truth and on synthetic degradations.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,21 +14,21 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 
 from data.bounce.vocabulary import STILL
-from eval.bounce_checker.background import empty_room
-from eval.bounce_checker.camera import camera_name, register
-from eval.bounce_checker.color import NAMES, foreground, nearest, oklab
-from eval.bounce_checker.motion import read_motion
-from eval.bounce_checker.objects import Track, edge_width, find_blobs, find_tracks, on_canvas
-from eval.bounce_checker.shape import canonical, read_shape
+from eval.bounce_checker.background import estimate_background
+from eval.bounce_checker.camera import classify_camera, register_frames
+from eval.bounce_checker.color import COLOR_NAMES, foreground_mask, nearest_color, rgb_to_oklab
+from eval.bounce_checker.motion import fit_motion
+from eval.bounce_checker.objects import Track, edge_width, find_blobs, find_tracks, stabilize_blobs
+from eval.bounce_checker.shape import classify_shape, to_canonical
 
 VERSION = "bounce-checker-3"
-CORE = 0.7  # quantile of the distance from the floor above which a pixel shows the object's own colour
-MARGIN, WIDEST = 1.5, 0.12  # how far soft edges reach: in widths of an edge; at most, of the side
+CORE = 0.7  # quantile of the distance from the floor above which a pixel has the object's own color
+MARGIN, MAX_MARGIN = 1.5, 0.12  # around objects: in edge widths; at most, of the frame's side
 
 
 @dataclass(frozen=True)
 class ObjectReading:
-    """What one object looks like and does. `confidence`: lead of the best shape over the second."""
+    """Appearance and motion of one object. `confidence`: margin of the best shape over the second."""
 
     shape: str
     colour: str
@@ -48,7 +48,7 @@ class ObjectReading:
 
 @dataclass(frozen=True)
 class Reading:
-    """A film as the checker sees it."""
+    """What the checker recognizes in a video."""
 
     objects: tuple[ObjectReading, ...]
     camera: str
@@ -60,7 +60,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Right or wrong, all objects together. `pairs`: for each asked object the read one, or None."""
+    """Whether each aspect is correct. `pairs`: for each expected object the index of its match, or None."""
 
     subject: bool
     motion: bool
@@ -69,41 +69,41 @@ class Verdict:
     why: str
 
 
-def read(video_THWC: np.ndarray, fps: float) -> Reading:
-    """Read a film.
+def analyze_video(video_THWC: np.ndarray, fps: float) -> Reading:
+    """Recognize the objects, their motions and the camera motion of a video.
 
     Args:
-        video_THWC: uint8 RGB, at least 8 x 8 pixels, one frame for a picture.
-        fps: frames per second; 0 for a picture.
+        video_THWC: uint8 RGB, at least 8 x 8 pixels; one frame for an image.
+        fps: frames per second; 0 for an image.
 
     Raises:
-        ValueError: not such an array.
+        ValueError: another type, shape or size.
     """
     if video_THWC.dtype != np.uint8 or video_THWC.ndim != 4 or video_THWC.shape[-1] != 3:
         raise ValueError(f"video: expected uint8 [T,H,W,3], got {video_THWC.dtype} {video_THWC.shape}")
     num, height, width, _ = video_THWC.shape
     if not num or min(height, width) < 8:
-        raise ValueError(f"video: expected a frame or more of 8x8 pixels or more, got {video_THWC.shape}")
+        raise ValueError(f"video: expected at least one frame of at least 8x8 pixels, got {video_THWC.shape}")
     side = min(height, width)
-    lab = oklab(video_THWC)
-    blobs = find_blobs(lab, foreground(lab))
+    lab = rgb_to_oklab(video_THWC)
+    blobs = find_blobs(lab, foreground_mask(lab))
     objects = np.zeros(video_THWC.shape[:3], bool)
     for blob in blobs:
         objects[blob.frame, blob.pixels[:, 0], blob.pixels[:, 1]] = True
-    margin = max(1, min(round(MARGIN * edge_width(lab, blobs)), round(WIDEST * side)))
-    room = ~binary_dilation(objects, np.ones((1, 2 * margin + 1, 2 * margin + 1), bool))
-    view = register(lab[..., 0], room)
-    camera = camera_name(view, side)
+    margin = max(1, min(round(MARGIN * edge_width(lab, blobs)), round(MAX_MARGIN * side)))
+    background_mask = ~binary_dilation(objects, np.ones((1, 2 * margin + 1, 2 * margin + 1), bool))
+    view = register_frames(lab[..., 0], background_mask)
+    camera = classify_camera(view, side)
     if camera == "static shot":
         view = np.tile([0.0, 0.0, 1.0], (num, 1))
-    background = empty_room(video_THWC, room, view)
-    tracks = find_tracks(on_canvas(blobs, view), num, side)
-    film = _Film(video_THWC, background, view, fps or 1.0, margin)
-    return Reading(tuple(film.read(track, tracks) for track in tracks), camera, num)
+    background = estimate_background(video_THWC, background_mask, view)
+    tracks = find_tracks(stabilize_blobs(blobs, view), num, side)
+    reader = _ObjectReader(video_THWC, background, view, fps or 1.0, margin)
+    return Reading(tuple(reader.read(track, tracks) for track in tracks), camera, num)
 
 
-class _Film:
-    """What all objects of a film share while they are read."""
+class _ObjectReader:
+    """The video, its background and its views, shared by the readings of all objects."""
 
     def __init__(
         self, video: np.ndarray, background: np.ndarray, view: np.ndarray, fps: float, margin: int
@@ -112,42 +112,45 @@ class _Film:
         self.side = min(video.shape[1:3])
 
     def read(self, track: Track, tracks: list[Track]) -> ObjectReading:
-        colour_3, name = self._colour(track)
-        places, masks, known, areas = [], [], [], []
+        """Return the reading of one object; `tracks` are those of all objects."""
+        color_3, name = self._color(track)
+        positions, masks, weights, areas = [], [], [], []
         frames = sorted(track.blobs)
         for t in frames:
-            mask, free = self._mask(t, track, tracks, colour_3)
+            mask, free = self._mask(t, track, tracks, color_3)
             area = float(mask.sum())
             rows, columns = np.nonzero(mask)
-            weights = mask[rows, columns]
-            y, x = weights @ rows / area, weights @ columns / area
-            places.append(self._on_canvas(t, x, y))
+            values = mask[rows, columns]
+            y, x = values @ rows / area, values @ columns / area
+            positions.append(self._to_canvas(t, x, y))
             areas.append(area * self.view[t, 2] ** 2)
-            canonical_mask, weight = canonical(mask, free, x, y, area)
+            canonical_mask, weight = to_canonical(mask, free, x, y, area)
             masks.append(canonical_mask)
-            known.append(weight)
+            weights.append(weight)
         times, sizes = np.array(frames), np.array(areas)
-        usual = np.median(sizes)
-        whole = sizes > 0.6 * usual  # not while it pops up or shrinks away
-        path = np.array(places)[whole] / self.side
-        motion = read_motion(times[whole], path, alone=len(tracks) == 1)
-        shape = read_shape(np.array(masks)[whole], np.array(known)[whole], times[whole] / self.fps)
+        median_size = np.median(sizes)
+        full_size = sizes > 0.6 * median_size  # not while it appears or vanishes
+        path = np.array(positions)[full_size] / self.side
+        motion = fit_motion(times[full_size], path, alone=len(tracks) == 1)
+        shape = classify_shape(
+            np.array(masks)[full_size], np.array(weights)[full_size], times[full_size] / self.fps
+        )
         num = len(self.video)
         return ObjectReading(
             shape=shape.shape,
             colour=name,
             direction=motion.direction,
             bounces=motion.bounces,
-            spins=shape.turn != 0.0,
+            spins=shape.turns_per_second != 0.0,
             appears=bool(times[0] > 0.1 * num),
             vanishes=bool(times[-1] < 0.9 * num - 1),
-            radius=float(np.sqrt(usual * shape.area / np.pi) / self.side),
+            radius=float(np.sqrt(median_size * shape.area / np.pi) / self.side),
             speed=motion.speed * self.fps,
             confidence=shape.margin,
         )
 
-    def _colour(self, track: Track) -> tuple[np.ndarray, str]:
-        """The object's own RGB and its name, from the pixels farthest from the floor."""
+    def _color(self, track: Track) -> tuple[np.ndarray, str]:
+        """Return the object's RGB and color name, from the pixels farthest from the background."""
         pixels, gaps = [], []
         for t, blob in track.blobs.items():
             rows, columns = blob.pixels.T
@@ -155,13 +158,15 @@ class _Film:
             gaps.append(((pixels[-1] - self.background[t, rows, columns]) ** 2).sum(1))
         values, distance = np.concatenate(pixels), np.concatenate(gaps)
         core = values[distance >= np.quantile(distance, CORE)]
-        colour = np.median(core, axis=0)
-        return colour.astype(np.float32), NAMES[int(nearest(oklab(colour.round().astype(np.uint8))))]
+        color = np.median(core, axis=0)
+        return color.astype(np.float32), COLOR_NAMES[
+            int(nearest_color(rgb_to_oklab(color.round().astype(np.uint8))))
+        ]
 
     def _mask(
-        self, t: int, track: Track, tracks: list[Track], colour_3: np.ndarray
+        self, t: int, track: Track, tracks: list[Track], color_3: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Soft mask of the object in frame t, and 1 where its surroundings are free of other objects."""
+        """Return the soft mask of the object in frame t, and 1 where no other object is near."""
         shape = self.video.shape[1:3]
         own, others = np.zeros(shape, bool), np.zeros(shape, bool)
         own[tuple(track.blobs[t].pixels.T)] = True
@@ -171,74 +176,78 @@ class _Film:
         grown = 2 * self.margin + 1
         near = binary_dilation(own, np.ones((grown, grown), bool))
         free = ~binary_dilation(others, np.ones((grown, grown), bool)) | own
-        direction = colour_3 - self.background[t]
+        direction = color_3 - self.background[t]
         along = ((self.video[t] - self.background[t]) * direction).sum(-1)
-        share = np.clip(along / np.maximum((direction**2).sum(-1), 1.0), 0, 1.3)
-        share[share < 0.08] = 0.0
-        mask = np.where(near & free, share, 0.0).astype(np.float32)
+        alpha = np.clip(along / np.maximum((direction**2).sum(-1), 1.0), 0, 1.3)
+        alpha[alpha < 0.08] = 0.0
+        mask = np.where(near & free, alpha, 0.0).astype(np.float32)
         if mask.sum() < 1:
             mask[own] = 1.0
         return mask, free.astype(np.float32)
 
-    def _on_canvas(self, t: int, x: float, y: float) -> tuple[float, float]:
+    def _to_canvas(self, t: int, x: float, y: float) -> tuple[float, float]:
         vx, vy, s = self.view[t]
         _, height, width, _ = self.video.shape
         return s * (x - (width - 1) / 2) + vx, s * (y - (height - 1) / 2) + vy
 
 
-def judge(reading: Reading, facts: dict[str, Any]) -> Verdict:
-    """Compare a reading with a film's facts (`data.bounce.facts.FilmFacts.to_dict`).
+def evaluate_reading(reading: Reading, facts: dict[str, Any]) -> Verdict:
+    """Compare a reading with a video's facts (`data.bounce.facts.VideoFacts.to_dict`).
 
-    Subject: every object's shape and colour and the number of objects. Motion: every object's direction
-    or stillness, and bounce or not. Camera: its label. A picture (one frame asked) has no motion to fail.
+    Subject: the number of objects, each one's shape and color. Motion: each object's direction or stillness,
+    and whether it bounces. Camera: its label. Motion and camera of an image (one frame) are always correct.
     """
-    asked = facts["objects"]
-    pairs = _pair(asked, reading.objects)
-    complaints = []
-    subject = len(asked) == len(reading.objects)
+    expected = facts["objects"]
+    pairs = _match(expected, reading.objects)
+    errors = []
+    subject = len(expected) == len(reading.objects)
     if not subject:
-        complaints.append(f"{len(reading.objects)} objects instead of {len(asked)}")
+        errors.append(f"{len(reading.objects)} objects instead of {len(expected)}")
     motion = True
-    picture = facts.get("num_frames", reading.num_frames) == 1
-    for wanted, index in zip(asked, pairs, strict=True):
+    is_image = facts.get("num_frames", reading.num_frames) == 1
+    for wanted, index in zip(expected, pairs, strict=True):
         name = f"{wanted['colour']} {wanted['shape']}"
         if index is None:
             subject, motion = False, False
-            complaints.append(f"no {name}")
+            errors.append(f"no {name}")
             continue
         found = reading.objects[index]
         if (found.shape, found.colour) != (wanted["shape"], wanted["colour"]):
             subject = False
-            complaints.append(f"{name}: looks like a {found.colour} {found.shape}")
-        if picture:
+            errors.append(f"{name}: looks like a {found.colour} {found.shape}")
+        if is_image:
             continue
         if found.direction != wanted["direction"]:
             motion = False
-            complaints.append(f"{name}: {found.direction} instead of {wanted['direction']}")
+            errors.append(f"{name}: {found.direction} instead of {wanted['direction']}")
         if found.bounces != wanted["bounces"]:
             motion = False
-            complaints.append(f"{name}: {'bounces' if found.bounces else 'does not bounce'}")
-    camera = picture or reading.camera == facts["camera"]
+            errors.append(f"{name}: {'bounces' if found.bounces else 'does not bounce'}")
+    camera = is_image or reading.camera == facts["camera"]
     if not camera:
-        complaints.append(f"camera: {reading.camera} instead of {facts['camera']}")
-    return Verdict(subject, motion or picture, camera, pairs, "; ".join(complaints))
+        errors.append(f"camera: {reading.camera} instead of {facts['camera']}")
+    return Verdict(subject, motion or is_image, camera, pairs, "; ".join(errors))
 
 
-def _pair(asked: list[dict[str, Any]], found: tuple[ObjectReading, ...]) -> tuple[int | None, ...]:
-    """For each asked object the read one that suits it best, all together."""
+def _match(expected: list[dict[str, Any]], found: tuple[ObjectReading, ...]) -> tuple[int | None, ...]:
+    """Return for each expected object the index of its match in the best one-to-one assignment."""
 
-    def suits(wanted: dict[str, Any], index: int | None) -> int:
+    def agreement(wanted: dict[str, Any], index: int | None) -> int:
         if index is None:
             return 0
         one = found[index]
-        likeness = 8 * (one.colour == wanted["colour"]) + 6 * (one.shape == wanted["shape"])
-        return 1 + likeness + 2 * (one.direction == wanted["direction"]) + (one.bounces == wanted["bounces"])
+        appearance = 8 * (one.colour == wanted["colour"]) + 6 * (one.shape == wanted["shape"])
+        return (
+            1 + appearance + 2 * (one.direction == wanted["direction"]) + (one.bounces == wanted["bounces"])
+        )
 
-    places: list[int | None] = [*range(len(found)), *[None] * len(asked)]
-    if len(found) > 6:  # a broken film: keep the search small
-        places = [*range(6), *[None] * len(asked)]
-    orders = set(permutations(places, len(asked)))
+    indices: list[int | None] = [*range(len(found)), *[None] * len(expected)]
+    if len(found) > 6:  # more objects than any video of this world has: bound the number of permutations
+        indices = [*range(6), *[None] * len(expected)]
+    orders = set(permutations(indices, len(expected)))
     return max(
         sorted(orders, key=lambda order: [len(found) if i is None else i for i in order]),
-        key=lambda order: sum(suits(wanted, index) for wanted, index in zip(asked, order, strict=True)),
+        key=lambda order: sum(
+            agreement(wanted, index) for wanted, index in zip(expected, order, strict=True)
+        ),
     )

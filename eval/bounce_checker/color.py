@@ -1,11 +1,11 @@
-"""Colours of the Bounce world as an eye sees them: Oklab, foreground pixels, names.
+"""Colors of the Bounce world in the perceptual space Oklab: foreground pixels, nearest named color.
 
-Legend: L lightness in [0, 1]; a, b Oklab's colour axes; [...] any leading shape.
+Legend: L lightness in [0, 1]; a, b Oklab's color axes; [...] any leading shape.
 """
 
 import numpy as np
 
-from data.bounce.vocabulary import COLOURS
+from data.bounce.vocabulary import COLORS
 
 # Björn Ottosson, "A perceptual color space for image processing" (2020).
 _TO_LMS = np.array(
@@ -27,37 +27,37 @@ _TO_LAB = np.array(
 _SRGB = np.arange(256) / 255
 _LINEAR = np.where(_SRGB <= 0.04045, _SRGB / 12.92, ((_SRGB + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
-COLOURFUL = 0.07  # distance in (a, b) from the floor at which a pixel is no floor any more
-WHITE_L = 0.84  # skirting boards are at 0.81, white objects at 0.97, but both may be off or soft
-LIGHTNESS_WEIGHT = 0.5  # shadows and exposure change lightness sooner than hue
+MIN_CHROMA = 0.07  # distance in (a, b) from the floor above which a pixel is foreground
+WHITE_L = 0.84  # baseboards are at 0.81, white objects at 0.97, both less when blurred
+LIGHTNESS_WEIGHT = 0.5  # shadows and exposure change lightness more than hue
 
-NAMES = tuple(COLOURS)
+COLOR_NAMES = tuple(COLORS)
 
 
-def oklab(rgb: np.ndarray) -> np.ndarray:
-    """Oklab of uint8 sRGB; float32 [..., 3] = L, a, b."""
+def rgb_to_oklab(rgb: np.ndarray) -> np.ndarray:
+    """Convert uint8 sRGB to Oklab, float32 [..., 3] = L, a, b."""
     return np.cbrt(_LINEAR[rgb] @ _TO_LMS.T) @ _TO_LAB.T
 
 
-PALETTE = oklab(np.array(list(COLOURS.values()), np.uint8))
+PALETTE = rgb_to_oklab(np.array(list(COLORS.values()), np.uint8))
 
 
-def foreground(lab: np.ndarray) -> np.ndarray:
-    """Pixels that stand out of the muted room: colourful or white. bool, one per pixel of the film."""
-    offset = lab[..., 1:] - floor_tint(lab)
-    colourful = np.hypot(offset[..., 0], offset[..., 1]) > COLOURFUL
-    return colourful | (lab[..., 0] > WHITE_L)
+def foreground_mask(lab: np.ndarray) -> np.ndarray:
+    """Return the pixels that stand out from the muted background, saturated or white; bool [...]."""
+    offset = lab[..., 1:] - floor_chroma(lab)
+    saturated = np.hypot(offset[..., 0], offset[..., 1]) > MIN_CHROMA
+    return saturated | (lab[..., 0] > WHITE_L)
 
 
-def floor_tint(lab: np.ndarray) -> np.ndarray:
-    """The (a, b) of the floor: the median of the paler half of all pixels."""
+def floor_chroma(lab: np.ndarray) -> np.ndarray:
+    """Return the (a, b) of the floor: the median of the less saturated half of all pixels."""
     ab = lab[..., 1:].reshape(-1, 2)[:: max(1, lab.size // 60_000)]
     chroma = np.hypot(ab[:, 0], ab[:, 1])
     return np.median(ab[chroma <= np.median(chroma)], axis=0)
 
 
-def nearest(lab: np.ndarray) -> np.ndarray:
-    """Index into NAMES of the nearest vocabulary colour of each pixel."""
+def nearest_color(lab: np.ndarray) -> np.ndarray:
+    """Return the index into COLOR_NAMES of the nearest vocabulary color of each pixel."""
     scale = np.array([LIGHTNESS_WEIGHT, 1.0, 1.0], np.float32)
     gaps = ((lab[..., None, :] - PALETTE) * scale) ** 2
     return gaps.sum(-1).argmin(-1)

@@ -1,22 +1,22 @@
-"""Is it the same individual? The objects of a Bounce film against those of the picture it was to show."""
+"""Identity preservation: the objects of a Bounce video against those of its reference image."""
 
 from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from eval.bounce_checker.checker import VERSION, Reading, read
-from eval.core.results import SHARE, Item, Measurement, Score
+from eval.bounce_checker.checker import VERSION, Reading, analyze_video
+from eval.core.results import FRACTION, Item, Measurement, Score
 
 
 class BounceIdentity:
-    """`reference` is a picture or film of the individuals, and of nothing else. Both are read blindly."""
+    """Fractions of the reference's objects found in the video; `reference` shows nothing else."""
 
     name = "bounce_identity"
     scores = {
-        "identity": Score(1, SHARE, "all of the reference's objects are there, of their shape and colour"),
-        "identity_shape": Score(1, SHARE, "the reference's objects whose shape is found"),
-        "identity_colour": Score(1, SHARE, "the reference's objects whose colour is found"),
+        "identity": Score(1, FRACTION, "all objects of the reference found, with their shape and color"),
+        "identity_shape": Score(1, FRACTION, "objects of the reference whose shape is found"),
+        "identity_colour": Score(1, FRACTION, "objects of the reference whose color is found"),
     }
 
     def describe(self) -> dict[str, Any]:
@@ -28,27 +28,29 @@ class BounceIdentity:
         }
 
     def measure(self, item: Item) -> Measurement:
-        real, made = item.reference_video, item.video
-        wanted = read(real.frames_THWC, real.fps)
-        if not wanted.objects:
+        real, video = item.reference_video, item.video
+        expected = analyze_video(real.frames_THWC, real.fps)
+        if not expected.objects:
             raise ValueError("the reference shows no object of the Bounce world")
-        found = read(made.frames_THWC, made.fps)
-        detail = {"reference": wanted.to_dict(), "reading": found.to_dict()}
-        return Measurement(same_individuals(wanted, found), detail)
+        found = analyze_video(video.frames_THWC, video.fps)
+        detail = {"reference": expected.to_dict(), "reading": found.to_dict()}
+        return Measurement(match_objects(expected, found), detail)
 
 
-def same_individuals(wanted: Reading, found: Reading) -> dict[str, float]:
-    """Objects are paired so that shapes and colours agree the most; who is missing agrees in nothing."""
-    shape, colour = (
-        np.array([[getattr(a, key) == getattr(b, key) for b in found.objects] for a in wanted.objects], float)
+def match_objects(expected: Reading, found: Reading) -> dict[str, float]:
+    """Score the best one-to-one assignment of shapes and colors; missing objects count as wrong."""
+    shape, color = (
+        np.array(
+            [[getattr(a, key) == getattr(b, key) for b in found.objects] for a in expected.objects], float
+        )
         for key in ("shape", "colour")
     )
     if not found.objects:
         return {"identity": 0.0, "identity_shape": 0.0, "identity_colour": 0.0}
-    pairs = linear_sum_assignment(-(shape + colour + shape * colour))
-    num = len(wanted.objects)
+    pairs = linear_sum_assignment(-(shape + color + shape * color))
+    num = len(expected.objects)
     return {
-        "identity": float((shape * colour)[pairs].sum() == num),
+        "identity": float((shape * color)[pairs].sum() == num),
         "identity_shape": float(shape[pairs].sum() / num),
-        "identity_colour": float(colour[pairs].sum() / num),
+        "identity_colour": float(color[pairs].sum() / num),
     }

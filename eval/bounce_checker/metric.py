@@ -1,4 +1,4 @@
-"""The Bounce checker as a metric of `eval.run`: shares of films whose subject, motion, camera are right."""
+"""The Bounce checker as a metric of `eval.run`: videos with correct subject, motion and camera."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ import numpy as np
 import scipy
 
 from data.bounce.vocabulary import STILL
-from eval.bounce_checker.checker import VERSION, Reading, Verdict, judge, read
-from eval.core.results import SHARE, Item, Measurement, Score
+from eval.bounce_checker.checker import VERSION, Reading, Verdict, analyze_video, evaluate_reading
+from eval.core.results import FRACTION, Item, Measurement, Score
 
 
 class BounceMetric:
-    """Judges films of the Bounce world against the facts in their manifest."""
+    """Score videos of the Bounce world against the facts in their manifest."""
 
     name = "bounce"
     scores = {
-        "subject": Score(1, SHARE, "number of objects, their shapes and colours all right"),
-        "motion": Score(1, SHARE, "directions or stillness and bounces all right"),
-        "camera": Score(1, SHARE, "the camera's label right"),
+        "subject": Score(1, FRACTION, "number, shapes and colors of the objects all correct"),
+        "motion": Score(1, FRACTION, "directions or stillness and bounces all correct"),
+        "camera": Score(1, FRACTION, "camera label correct"),
     }
 
     def describe(self) -> dict[str, Any]:
@@ -25,9 +25,9 @@ class BounceMetric:
             "version": VERSION,
             "backbone": None,
             "preprocessing": "frames as decoded, RGB uint8, no resizing",
-            "subject": "number of objects, each one's shape and colour, all right",
-            "motion": "each object's direction or stillness, and bounce or not, all right; films only",
-            "camera": "the camera label; films only",
+            "subject": "number of objects, each one's shape and color, all correct",
+            "motion": "each object's direction or stillness, and bounce or not, all correct; videos only",
+            "camera": "camera label; videos only",
             "numpy": np.__version__,
             "scipy": scipy.__version__,
         }
@@ -35,11 +35,11 @@ class BounceMetric:
     def measure(self, item: Item) -> Measurement:
         sample, video = item.sample, item.video
         if sample.facts is None:
-            raise ValueError("names no facts to judge against")
+            raise ValueError("sample has no `facts`")
         if "objects" not in sample.facts or "camera" not in sample.facts:
-            raise ValueError("facts: expected those of a Bounce film, with objects and camera")
-        reading = read(video.frames_THWC, video.fps)
-        verdict = judge(reading, sample.facts)
+            raise ValueError("facts: expected those of a Bounce video, with objects and camera")
+        reading = analyze_video(video.frames_THWC, video.fps)
+        verdict = evaluate_reading(reading, sample.facts)
         values = {"subject": float(verdict.subject)}
         if sample.facts.get("num_frames", 2) > 1:
             values |= {"motion": float(verdict.motion), "camera": float(verdict.camera)}
@@ -49,11 +49,11 @@ class BounceMetric:
 
 
 def _checks(reading: Reading, verdict: Verdict, facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was asked beside what was read, object by object, for people to look at."""
+    """Return expected and recognized values side by side, object by object, for the reports."""
     checks = []
     for wanted, index in zip(facts["objects"], verdict.pairs, strict=True):
         found = None if index is None else str(reading.objects[index])
-        checks.append(_check(words(wanted), found or "nothing"))
+        checks.append(_check(describe_object(wanted), found or "nothing"))
     extra = set(range(len(reading.objects))) - set(verdict.pairs)
     checks += [_check("nothing", str(reading.objects[index])) for index in sorted(extra)]
     if facts.get("num_frames", 2) > 1:
@@ -65,7 +65,7 @@ def _check(asked: str, read: str) -> dict[str, Any]:
     return {"asked": asked, "read": read, "right": asked == read}
 
 
-def words(wanted: dict[str, Any]) -> str:
-    """An asked object in the words of a reading."""
+def describe_object(wanted: dict[str, Any]) -> str:
+    """Return an object's facts in the words of `str(ObjectReading)`."""
     course = "still" if wanted["direction"] == STILL else f"moves {wanted['direction']}"
     return f"{wanted['colour']} {wanted['shape']}, {course}{', bounces' if wanted['bounces'] else ''}"

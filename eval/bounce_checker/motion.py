@@ -1,6 +1,6 @@
-"""A path read as straight pieces: the course before the first impact, stillness, whether it bounces.
+"""Fit an object's path by straight segments: direction before the first impact, stillness, bounces.
 
-Legend: T observed frames; lengths in frame sides, time in frames of the film.
+Legend: T observed frames, K breakpoints, M candidates; lengths in frame sides, time in frames of the video.
 """
 
 import math
@@ -11,96 +11,99 @@ import numpy as np
 from data.bounce.vocabulary import DIRECTIONS, STILL
 
 ERRATIC = "erratic"
-MAX_KNEES = 4
-NOISE = 0.006  # of the side: a fifth of a pixel at 32 px
-MOVES = 0.06  # least way of a mover within its first piece
-TURNS = 0.3  # least change of velocity at an impact, of the faster of the velocities before and after
-DRIFTS = 0.036  # least deviation from the old course that an impact makes until the next one
-PIECE, PIECE_FRAMES = 0.12, 2.5  # least length of a straight piece, of the path's time and in frames
-BEND = 16.0  # what a bend must win, in squared noise
-JUMPS = 0.04  # least distance from its neighbours' line of a place that is a mistake of reading
-STRAYS = 0.03  # root mean square distance from the pieces above which a path is no motion of this world
+MAX_BREAKPOINTS = 4
+NOISE = 0.006  # of a position: a fifth of a pixel at 32 px
+MIN_DISPLACEMENT = 0.06  # of a moving object within its first segment
+MIN_TURN = 0.3  # change of velocity at an impact, relative to the faster of the velocities before and after
+MIN_DEVIATION = 0.036  # from the old course that an impact causes until the next one
+MIN_SEGMENT, MIN_SEGMENT_FRAMES = 0.12, 2.5  # length of a segment, of the path's time and in frames
+BREAKPOINT_PENALTY = 16.0  # in squared noise
+OUTLIER_DISTANCE = 0.04  # from the line through its neighbors at which a position is a detection error
+MAX_RMSE = 0.03  # distance from the fit above which a path is no motion of this world
 
 
 @dataclass(frozen=True)
 class MotionReading:
-    """`direction`: one of DIRECTIONS, "still" or "erratic"; `knees`: frames of impacts, fractional."""
+    """`direction`: one of DIRECTIONS, "still" or "erratic"; `breakpoints`: fractional frames of impacts."""
 
     direction: str
     bounces: bool
     speed: float  # frame sides per frame, before the first impact
-    knees: tuple[float, ...]
-    stray: float  # root mean square distance from the fitted path, frame sides
+    breakpoints: tuple[float, ...]
+    rmse: float  # from the fitted path, frame sides
 
 
-def read_motion(frames_T: np.ndarray, path_T2: np.ndarray, *, alone: bool = False) -> MotionReading:
-    """Read a path of x, y (y down) at increasing frames.
+def fit_motion(frames_T: np.ndarray, path_T2: np.ndarray, *, alone: bool = False) -> MotionReading:
+    """Fit a path of x, y (y down) at increasing frames.
 
-    Paths with no bend, one, two and so on are fitted, and the one is taken whose error, measured in the
-    noise of the best fit, is worth its bends; all bends must be plausible impacts.
+    Fits with 0, 1, 2, ... breakpoints compete by their error, in units of the noise of the best fit, plus
+    a penalty for each breakpoint; all breakpoints must be plausible impacts.
 
     Args:
-        alone: no other object is in the film, so that an impact can only be a wall's, which turns the
-            motion towards it around. A hitch in mid-air is then no bounce; if it is large, the path
-            is erratic.
+        alone: no other object is in the video, so that impacts can only be on walls, which reverse the
+            motion towards them. A jolt in mid-air is then no bounce; if it is large, the path is erratic.
     """
-    times, path_T2 = _without_jumps(frames_T.astype(float), path_T2)
-    fits = [_Fit.of(times, path_T2, knees) for knees in _candidates(times, path_T2)]
+    times, path_T2 = _without_outliers(frames_T.astype(float), path_T2)
+    fits = [_Fit.of(times, path_T2, breakpoints) for breakpoints in _candidates(times, path_T2)]
     most = fits[-1]
-    noise = max(NOISE**2, most.error / (2 * max(len(times) - 2 * len(most.knees) - 2, 1)))
+    noise = max(NOISE**2, most.error / (2 * max(len(times) - 2 * len(most.breakpoints) - 2, 1)))
     best = min(
-        (fit for fit in fits if not fit.knees or _all_matter(times, fit, alone)),
-        key=lambda fit: fit.error / noise + BEND * len(fit.knees),
+        (fit for fit in fits if not fit.breakpoints or _all_are_impacts(times, fit, alone)),
+        key=lambda fit: fit.error / noise + BREAKPOINT_PENALTY * len(fit.breakpoints),
     )
-    stray = math.sqrt(best.error / len(times))
+    rmse = math.sqrt(best.error / len(times))
     velocity = best.coefficients[1]
     speed = float(np.hypot(*velocity))
-    end = best.knees[0] if best.knees else times[-1]
-    if stray > STRAYS:
+    end = best.breakpoints[0] if best.breakpoints else times[-1]
+    if rmse > MAX_RMSE:
         direction = ERRATIC
-    elif speed * (end - times[0]) < MOVES:
+    elif speed * (end - times[0]) < MIN_DISPLACEMENT:
         direction = STILL
     else:
         direction = max(DIRECTIONS, key=lambda name: float(velocity @ DIRECTIONS[name]))
-    return MotionReading(direction, bool(best.knees), speed, best.knees, stray)
+    return MotionReading(direction, bool(best.breakpoints), speed, best.breakpoints, rmse)
 
 
-def _without_jumps(times: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out single places far off the line through their four neighbours, if those lie on a line."""
+def _without_outliers(times: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Remove single positions far from the line through their four neighbors, if those lie on a line."""
     keep = np.ones(len(times), bool)
     for n in range(len(times) if len(times) >= 8 else 0):
         near = np.argsort(np.abs(np.arange(len(times)) - n), kind="stable")[1:5]
         fit = _Fit.of(times[near], path[near], ())
         expected = fit.coefficients[0] + fit.coefficients[1] * times[n]
-        keep[n] = np.hypot(*(path[n] - expected)) < JUMPS or fit.error > 4 * (JUMPS / 4) ** 2
+        keep[n] = (
+            np.hypot(*(path[n] - expected)) < OUTLIER_DISTANCE or fit.error > 4 * (OUTLIER_DISTANCE / 4) ** 2
+        )
     return (times[keep], path[keep]) if keep.sum() >= len(times) - 2 else (times, path)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """Straight pieces that join at the knees."""
+    """A continuous piecewise linear path."""
 
-    knees: tuple[float, ...]
-    coefficients: np.ndarray  # [2 + K, 2]: place at time 0, velocity, changes of velocity
+    breakpoints: tuple[float, ...]
+    coefficients: np.ndarray  # [2 + K, 2]: position at time 0, velocity, changes of velocity
     error: float  # sum of squares
 
     @classmethod
-    def of(cls, times: np.ndarray, path: np.ndarray, knees: tuple[float, ...]) -> "_Fit":
-        basis = _basis(times, np.array([knees]))[0]
+    def of(cls, times: np.ndarray, path: np.ndarray, breakpoints: tuple[float, ...]) -> "_Fit":
+        basis = _basis(times, np.array([breakpoints]))[0]
         coefficients, *_ = np.linalg.lstsq(basis, path, rcond=None)
-        return cls(knees, coefficients, float(((basis @ coefficients - path) ** 2).sum()))
+        return cls(breakpoints, coefficients, float(((basis @ coefficients - path) ** 2).sum()))
 
 
-def _basis(times: np.ndarray, knees_MK: np.ndarray) -> np.ndarray:
-    """[M, T, 2 + K] for M choices of K knees."""
-    bends = np.maximum(times[:, None] - knees_MK[:, None, :], 0)
-    line = np.broadcast_to(np.column_stack([np.ones_like(times), times]), (len(knees_MK), len(times), 2))
-    return np.concatenate([line, bends], axis=2)
+def _basis(times: np.ndarray, breakpoints_MK: np.ndarray) -> np.ndarray:
+    """Return the least-squares basis [M, T, 2 + K] of M choices of K breakpoints."""
+    ramps = np.maximum(times[:, None] - breakpoints_MK[:, None, :], 0)
+    line = np.broadcast_to(
+        np.column_stack([np.ones_like(times), times]), (len(breakpoints_MK), len(times), 2)
+    )
+    return np.concatenate([line, ramps], axis=2)
 
 
-def _errors(times: np.ndarray, path: np.ndarray, knees_MK: np.ndarray) -> np.ndarray:
-    """Sum of squares of the best fit for each choice of knees, [M]."""
-    basis = _basis((times - times[0]) / (times[-1] - times[0]), _unit(knees_MK, times))
+def _errors(times: np.ndarray, path: np.ndarray, breakpoints_MK: np.ndarray) -> np.ndarray:
+    """Return the squared error of the best fit for each choice of breakpoints, [M]."""
+    basis = _basis((times - times[0]) / (times[-1] - times[0]), _unit(breakpoints_MK, times))
     normal = basis.transpose(0, 2, 1) @ basis + 1e-9 * np.eye(basis.shape[2])
     right = basis.transpose(0, 2, 1) @ path
     fitted = basis @ np.linalg.solve(normal, right)
@@ -112,29 +115,29 @@ def _unit(values: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def _candidates(times: np.ndarray, path: np.ndarray) -> list[tuple[float, ...]]:
-    """The best knees for each number of them that the path is long enough for."""
+    """Return the best breakpoints for each number of them that the path is long enough for."""
     found: list[tuple[float, ...]] = [()]
-    piece = _least_piece(times)
-    if len(times) < 6 or times[-1] - times[0] < 2 * piece:
+    shortest = _min_segment(times)
+    if len(times) < 6 or times[-1] - times[0] < 2 * shortest:
         return found
-    grid = np.linspace(times[0] + piece, times[-1] - piece, min(4 * len(times), 48))
+    grid = np.linspace(times[0] + shortest, times[-1] - shortest, min(4 * len(times), 48))
     found.append((float(grid[_errors(times, path, grid[:, None]).argmin()]),))
     first, second = np.triu_indices(len(grid), 1)
     pairs = np.column_stack([grid[first], grid[second]])
-    pairs = pairs[pairs[:, 1] - pairs[:, 0] >= piece]
+    pairs = pairs[pairs[:, 1] - pairs[:, 0] >= shortest]
     if len(times) >= 8 and len(pairs):
         found.append(tuple(pairs[_errors(times, path, pairs).argmin()].tolist()))
-        while len(found) <= MAX_KNEES and len(times) >= 2 * len(found) + 6:
-            more = _with_one_more(times, path, found[-1], grid)
+        while len(found) <= MAX_BREAKPOINTS and len(times) >= 2 * len(found) + 6:
+            more = _add_breakpoint(times, path, found[-1], grid)
             found.append(more)
     return found
 
 
-def _with_one_more(
-    times: np.ndarray, path: np.ndarray, knees: tuple[float, ...], grid: np.ndarray
+def _add_breakpoint(
+    times: np.ndarray, path: np.ndarray, breakpoints: tuple[float, ...], grid: np.ndarray
 ) -> tuple[float, ...]:
-    """Add the knee that helps most, then move every knee to its best place, twice."""
-    chosen = [*knees, float(grid[len(grid) // 2])]
+    """Add the breakpoint that reduces the error most, then optimize every breakpoint in turn, twice."""
+    chosen = [*breakpoints, float(grid[len(grid) // 2])]
     for n in (len(chosen) - 1, *range(len(chosen)), *range(len(chosen))):
         trials = np.tile(chosen, (len(grid), 1))
         trials[:, n] = grid
@@ -142,24 +145,24 @@ def _with_one_more(
     return tuple(sorted(chosen))
 
 
-def _least_piece(times: np.ndarray) -> float:
-    return max(PIECE * float(times[-1] - times[0]), PIECE_FRAMES)
+def _min_segment(times: np.ndarray) -> float:
+    return max(MIN_SEGMENT * float(times[-1] - times[0]), MIN_SEGMENT_FRAMES)
 
 
-def _all_matter(times: np.ndarray, fit: _Fit, alone: bool) -> bool:
-    """Whether every bend is an impact: a clear change of velocity that leads somewhere."""
+def _all_are_impacts(times: np.ndarray, fit: _Fit, alone: bool) -> bool:
+    """Return whether every breakpoint is an impact: a clear change of velocity with a visible effect."""
     velocities = np.cumsum(fit.coefficients[1:], axis=0)
     speeds = np.hypot(*velocities.T)
-    ends = [times[0], *fit.knees, times[-1]]
-    for n in range(len(fit.knees)):
-        bend = fit.coefficients[2 + n]
-        change = float(np.hypot(*bend))
+    ends = [times[0], *fit.breakpoints, times[-1]]
+    for n in range(len(fit.breakpoints)):
+        jump = fit.coefficients[2 + n]
+        change = float(np.hypot(*jump))
         rest = min(ends[n + 2] - ends[n + 1], ends[n + 1] - ends[n])
-        if rest < 0.99 * _least_piece(times):
+        if rest < 0.99 * _min_segment(times):
             return False
-        clear = TURNS * max(speeds[n], speeds[n + 1])
-        if change < clear or change * rest < DRIFTS:
+        clear = MIN_TURN * max(speeds[n], speeds[n + 1])
+        if change < clear or change * rest < MIN_DEVIATION:
             return False
-        if alone and not ((velocities[n] * velocities[n + 1] < 0) & (np.abs(bend) >= clear)).any():
+        if alone and not ((velocities[n] * velocities[n + 1] < 0) & (np.abs(jump) >= clear)).any():
             return False
     return True

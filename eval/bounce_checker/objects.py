@@ -1,6 +1,6 @@
-"""Which pixels belong to which object: coloured blobs in each frame, followed through the film.
+"""Segment objects as blobs of one color in each frame, and track them through the video.
 
-Legend: T frames, H, W, K = number of vocabulary colours.
+Legend: T frames, H, W frame.
 """
 
 from dataclasses import dataclass, field, replace
@@ -10,48 +10,48 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, label, sum_labels
 from scipy.optimize import linear_sum_assignment
 
-from eval.bounce_checker.color import NAMES, PALETTE, floor_tint, nearest
+from eval.bounce_checker.color import COLOR_NAMES, PALETTE, floor_chroma, nearest_color
 
-MIN_AREA = 0.005  # of the frame: what is smaller is a speck
-LONGEST, THINNEST = 0.75, 0.08  # of the frame's side; the largest object spans 0.6
-FAINT = 0.5  # strength below which a thing is a stain on the floor
-RIM_AREA, RIM_REACH = 0.4, 1.3  # of the larger one's area, and of its radius, between the centres
-IN_PLANE = np.zeros((3, 3, 3), int)
-IN_PLANE[1] = 1
+MIN_AREA = 0.005  # of a blob, of the frame's area
+MAX_LENGTH, MIN_THICKNESS = 0.75, 0.08  # of an object, of the frame's side; the largest spans 0.6
+MIN_STRENGTH = 0.5  # below, a track is a stain on the floor
+EDGE_AREA, EDGE_DISTANCE = 0.4, 1.3  # of the larger one's area, and of its radius between the centers
+WITHIN_FRAME = np.zeros((3, 3, 3), int)
+WITHIN_FRAME[1] = 1
 
 
 @dataclass
 class Blob:
-    """Connected pixels of one colour in one frame; x, y is the centre relative to the frame's."""
+    """Connected pixels of one color in one frame; x, y is the center relative to the frame's."""
 
     frame: int
-    colour: int
+    color: int
     pixels: np.ndarray  # [n, 2] row, column
     x: float
     y: float
-    strength: float  # of its best pixels: 0 floor, 1 the vocabulary's colour
+    strength: float  # of its best pixels: 0 floor, 1 the vocabulary's color
 
 
 @dataclass
 class Track:
     """One object's blobs by frame."""
 
-    colour: int
+    color: int
     blobs: dict[int, Blob] = field(default_factory=dict)
 
 
 def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray) -> list[Blob]:
-    """Blobs of all frames; touching objects of different colours are told apart."""
-    colours = _pixel_colours(lab_THWC, fg_THW)
-    tint = floor_tint(lab_THWC)
+    """Return the blobs of all frames; touching objects of different colors are separated."""
+    colors = _label_pixels(lab_THWC, fg_THW)
+    tint = floor_chroma(lab_THWC)
     _, height, width = fg_THW.shape
     least = max(4.0, MIN_AREA * height * width)
     blobs = []
-    for k in range(len(NAMES)):
-        mask = colours == k
+    for k in range(len(COLOR_NAMES)):
+        mask = colors == k
         if not mask.any():
             continue
-        parts, count = label(mask, IN_PLANE)
+        parts, count = label(mask, WITHIN_FRAME)
         areas = sum_labels(mask, parts, np.arange(count + 1))
         t, y, x = np.nonzero(parts)
         ids = parts[t, y, x]
@@ -61,7 +61,7 @@ def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray) -> list[Blob]:
         for start, stop in pairwise(ends):
             if areas[ids[start]] >= least:
                 pixels = np.column_stack([y[start:stop], x[start:stop]])
-                if not _is_board(pixels, min(height, width)):
+                if not _is_baseboard(pixels, min(height, width)):
                     middle = pixels.mean(0) - ((height - 1) / 2, (width - 1) / 2)
                     values = lab_THWC[t[start], pixels[:, 0], pixels[:, 1]]
                     strength = float(np.quantile(_strength(values, np.full(len(values), k), tint), 0.8))
@@ -69,28 +69,28 @@ def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray) -> list[Blob]:
     return blobs
 
 
-def _is_board(pixels: np.ndarray, side: int) -> bool:
-    """Whether a blob is a piece of skirting board: a line, or a frame around the room."""
+def _is_baseboard(pixels: np.ndarray, side: int) -> bool:
+    """Return whether a blob is part of the baseboard: a line, or a frame around the floor."""
     short, long = sorted(np.ptp(pixels, axis=0) + 1)
-    return long > LONGEST * side or (short < THINNEST * side and long > 3 * short)
+    return long > MAX_LENGTH * side or (short < MIN_THICKNESS * side and long > 3 * short)
 
 
 def edge_width(lab_THWC: np.ndarray, blobs: list[Blob]) -> float:
-    """How many pixels the objects' edges take, from full colour to floor: about 1 in a crisp film."""
-    floor_3 = np.array([np.median(lab_THWC[..., 0]), *floor_tint(lab_THWC)])
+    """Return the width of the objects' edges in pixels: about 1 in a sharp video."""
+    floor_3 = np.array([np.median(lab_THWC[..., 0]), *floor_chroma(lab_THWC)])
     widths = []
     for blob in blobs[:: max(1, len(blobs) // 24)]:
         rows, columns = blob.pixels.T
         offset = np.median(lab_THWC[blob.frame, rows, columns], axis=0) - floor_3
         area = np.s_[max(rows.min() - 2, 0) : rows.max() + 3, max(columns.min() - 2, 0) : columns.max() + 3]
-        share = (lab_THWC[blob.frame][area] - floor_3) @ offset / max(float(offset @ offset), 1e-6)
-        steps = [np.abs(np.diff(share, axis=axis)).ravel() for axis in (0, 1)]
+        alpha = (lab_THWC[blob.frame][area] - floor_3) @ offset / max(float(offset @ offset), 1e-6)
+        steps = [np.abs(np.diff(alpha, axis=axis)).ravel() for axis in (0, 1)]
         widths.append(1 / max(float(np.quantile(np.concatenate(steps), 0.97)), 0.05))
     return float(np.median(widths)) if widths else 1.0
 
 
-def on_canvas(blobs: list[Blob], view_T3: np.ndarray) -> list[Blob]:
-    """The blobs with the camera's move taken out of their places."""
+def stabilize_blobs(blobs: list[Blob], view_T3: np.ndarray) -> list[Blob]:
+    """Return the blobs with positions on the canvas, free of camera motion."""
     moved = []
     for blob in blobs:
         vx, vy, s = view_T3[blob.frame]
@@ -98,53 +98,53 @@ def on_canvas(blobs: list[Blob], view_T3: np.ndarray) -> list[Blob]:
     return moved
 
 
-def _pixel_colours(lab: np.ndarray, fg: np.ndarray) -> np.ndarray:
-    """Colour index of each foreground pixel, -1 elsewhere.
+def _label_pixels(lab: np.ndarray, fg: np.ndarray) -> np.ndarray:
+    """Return the color index of each foreground pixel, -1 elsewhere.
 
-    Edges are mixtures with the floor or with a neighbour and may look like a third colour. So only an
-    area's strong pixels vote, and the others join the nearest pixel of a colour that was elected.
+    Edges are mixtures with the floor or with a neighbor and may look like a third color. So only the strong
+    pixels of a region vote for its colors, and the others join the nearest pixel of a winning color.
     """
-    parts, count = label(fg, IN_PLANE)
-    colours = np.full(fg.shape, -1, np.int64)
+    parts, count = label(fg, WITHIN_FRAME)
+    colors = np.full(fg.shape, -1, np.int64)
     if not count:
-        return colours
+        return colors
     where = np.nonzero(fg)
     values, part = lab[where], parts[where]
-    names = nearest(values)
-    strength = _strength(values, names, floor_tint(lab))
-    group = part * len(NAMES) + names
+    names = nearest_color(values)
+    strength = _strength(values, names, floor_chroma(lab))
+    group = part * len(COLOR_NAMES) + names
     core = strength > 0.72
     size = np.bincount(part, minlength=count + 1)
-    table = np.bincount(group[core], minlength=(count + 1) * len(NAMES))
-    table = table.reshape(count + 1, len(NAMES))
-    weak = table.sum(1) < 0.25 * size  # a pale or blurred film: all its pixels vote
-    everything = np.bincount(group, minlength=table.size).reshape(table.shape)
-    table = np.where(weak[:, None], everything, table)
+    table = np.bincount(group[core], minlength=(count + 1) * len(COLOR_NAMES))
+    table = table.reshape(count + 1, len(COLOR_NAMES))
+    weak = table.sum(1) < 0.25 * size  # a pale or blurred video: all its pixels vote
+    all_votes = np.bincount(group, minlength=table.size).reshape(table.shape)
+    table = np.where(weak[:, None], all_votes, table)
     least = np.maximum(0.16 * table.sum(1), 0.5 * MIN_AREA * fg.shape[1] * fg.shape[2])
     elected = table >= np.minimum(least, table.max(1))[:, None]
     single = elected.sum(1) <= 1
-    colours[where] = np.where(
+    colors[where] = np.where(
         single[part], table.argmax(1)[part], np.where(elected[part, names] & core, names, -2)
     )
-    return _join_nearest(colours, parts)
+    return _join_nearest(colors, parts)
 
 
-def _join_nearest(colours: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Give pixels marked -2 the colour of the nearest coloured pixel of their own area."""
-    for t in np.unique(np.nonzero(colours == -2)[0]):
-        for part in np.unique(parts[t][colours[t] == -2]):
+def _join_nearest(colors: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Give pixels marked -2 the color of the nearest labeled pixel of their region."""
+    for t in np.unique(np.nonzero(colors == -2)[0]):
+        for part in np.unique(parts[t][colors[t] == -2]):
             inside = parts[t] == part
-            known = inside & (colours[t] >= 0)
+            known = inside & (colors[t] >= 0)
             if not known.any():
-                colours[t][inside] = -1
+                colors[t][inside] = -1
                 continue
             index = distance_transform_edt(~known, return_distances=False, return_indices=True)
-            colours[t] = np.where(inside, colours[t][tuple(index)], colours[t])
-    return colours
+            colors[t] = np.where(inside, colors[t][tuple(index)], colors[t])
+    return colors
 
 
 def _strength(lab: np.ndarray, names: np.ndarray, tint: np.ndarray) -> np.ndarray:
-    """How far a pixel is from the floor to its vocabulary colour: 0 floor, 1 the colour itself."""
+    """Return the position of each pixel between the floor (0) and its vocabulary color (1)."""
     target = PALETTE[names, 1:] - tint
     reach = (target**2).sum(-1)
     along = ((lab[..., 1:] - tint) * target).sum(-1) / np.maximum(reach, 1e-6)
@@ -153,67 +153,68 @@ def _strength(lab: np.ndarray, names: np.ndarray, tint: np.ndarray) -> np.ndarra
 
 
 def find_tracks(blobs: list[Blob], num_frames: int, side: int) -> list[Track]:
-    """Follow blobs of one colour; as many objects of a colour as are seen at once for some frames."""
+    """Track blobs of each color; the number of objects is how many are visible at once for some frames."""
     tracks = []
-    for colour in sorted({blob.colour for blob in blobs}):
+    for color in sorted({blob.color for blob in blobs}):
         by_frame: list[list[Blob]] = [[] for _ in range(num_frames)]
         for blob in blobs:
-            if blob.colour == colour:
+            if blob.color == color:
                 by_frame[blob.frame].append(blob)
         counts = np.array([len(each) for each in by_frame])
-        lasting = max(1, min(2, num_frames), round(0.15 * num_frames))
-        number = max((n for n in range(1, counts.max() + 1) if (counts >= n).sum() >= lasting), default=0)
-        if number:
-            tracks += _follow(by_frame, counts, number, colour, side)
-    clear = [each for each in tracks if np.median([b.strength for b in each.blobs.values()]) > FAINT]
-    return [track for track in clear if not any(_is_rim(track, other) for other in clear)]
+        min_frames = max(1, min(2, num_frames), round(0.15 * num_frames))
+        num = max((n for n in range(1, counts.max() + 1) if (counts >= n).sum() >= min_frames), default=0)
+        if num:
+            tracks += _track_color(by_frame, counts, num, color, side)
+    clear = [each for each in tracks if np.median([b.strength for b in each.blobs.values()]) > MIN_STRENGTH]
+    return [track for track in clear if not any(_is_edge_artifact(track, other) for other in clear)]
 
 
-def _is_rim(small: Track, large: Track) -> bool:
-    """Whether a track is but the off-colour edge of another: always beside it, and much smaller."""
+def _is_edge_artifact(small: Track, large: Track) -> bool:
+    """Return whether a track is the off-color edge of another: always beside it, and much smaller."""
     shared = small.blobs.keys() & large.blobs.keys()
     if small is large or len(shared) < 0.8 * len(small.blobs):
         return False
-    if _usual_area(small) > RIM_AREA * _usual_area(large):
+    if _median_area(small) > EDGE_AREA * _median_area(large):
         return False
-    reach = RIM_REACH * (_usual_area(large) / np.pi) ** 0.5
+    reach = EDGE_DISTANCE * (_median_area(large) / np.pi) ** 0.5
     gaps = [np.hypot(*(small.blobs[t].pixels.mean(0) - large.blobs[t].pixels.mean(0))) for t in shared]
     return bool(np.mean(np.array(gaps) < reach) > 0.8)
 
 
-def _follow(
-    by_frame: list[list[Blob]], counts: np.ndarray, number: int, colour: int, side: int
+def _track_color(
+    by_frame: list[list[Blob]], counts: np.ndarray, num: int, color: int, side: int
 ) -> list[Track]:
-    tracks = [Track(colour) for _ in range(number)]
-    full = np.flatnonzero(counts >= number)
+    """Track `num` objects of one color forwards and backwards from a frame that shows all of them."""
+    tracks = [Track(color) for _ in range(num)]
+    full = np.flatnonzero(counts >= num)
     anchor = int(full[np.abs(full - np.median(full)).argmin()])
-    first = sorted(by_frame[anchor], key=lambda blob: -len(blob.pixels))[:number]
+    first = sorted(by_frame[anchor], key=lambda blob: -len(blob.pixels))[:num]
     for track, blob in zip(tracks, first, strict=True):
         track.blobs[anchor] = blob
     for frames in (range(anchor + 1, len(by_frame)), range(anchor - 1, -1, -1)):
         for t in frames:
             if by_frame[t]:
-                _extend(tracks, by_frame[t], t, side)
+                _assign_blobs(tracks, by_frame[t], t, side)
     return tracks
 
 
-def _extend(tracks: list[Track], blobs: list[Blob], t: int, side: int) -> None:
-    """Hand the blobs of frame t to tracks, nearest first; a blob of two merged objects is cut in two."""
-    places = np.array([_predict(track, t) for track in tracks])
-    gaps = np.hypot(*(places[:, None] - np.array([[b.x, b.y] for b in blobs])).transpose(2, 0, 1))
+def _assign_blobs(tracks: list[Track], blobs: list[Blob], t: int, side: int) -> None:
+    """Assign the blobs of frame t to tracks by distance; split the blob of two merged objects."""
+    positions = np.array([_predict(track, t) for track in tracks])
+    gaps = np.hypot(*(positions[:, None] - np.array([[b.x, b.y] for b in blobs])).transpose(2, 0, 1))
     rows, columns = linear_sum_assignment(gaps)
-    given = dict(zip(rows.tolist(), columns.tolist(), strict=True))
+    assigned = dict(zip(rows.tolist(), columns.tolist(), strict=True))
     for n, track in enumerate(tracks):
-        if n in given:
-            track.blobs[t] = blobs[given[n]]
+        if n in assigned:
+            track.blobs[t] = blobs[assigned[n]]
     for n, track in enumerate(tracks):
-        if n in given:
+        if n in assigned:
             continue
-        other = next((m for m in given if given[m] == int(gaps[n].argmin())), None)
+        other = next((m for m in assigned if assigned[m] == int(gaps[n].argmin())), None)
         blob = blobs[int(gaps[n].argmin())]
-        if other is None or len(blob.pixels) < 0.7 * (_usual_area(track) + _usual_area(tracks[other])):
-            continue  # not there, or hidden
-        mine, theirs = _cut(blob, places[n], places[other])
+        if other is None or len(blob.pixels) < 0.7 * (_median_area(track) + _median_area(tracks[other])):
+            continue  # absent or hidden
+        mine, theirs = _split_blob(blob, positions[n], positions[other])
         if mine is not None and theirs is not None:
             track.blobs[t], tracks[other].blobs[t] = mine, theirs
 
@@ -228,15 +229,15 @@ def _predict(track: Track, t: int) -> tuple[float, float]:
     return last.x + rate * (last.x - before.x), last.y + rate * (last.y - before.y)
 
 
-def _usual_area(track: Track) -> float:
+def _median_area(track: Track) -> float:
     return float(np.median([len(blob.pixels) for blob in track.blobs.values()]))
 
 
-def _cut(blob: Blob, mine: np.ndarray, theirs: np.ndarray) -> tuple[Blob | None, Blob | None]:
-    """Split a blob at equal distance from two expected places, moved to where the halves really are."""
+def _split_blob(blob: Blob, mine: np.ndarray, theirs: np.ndarray) -> tuple[Blob | None, Blob | None]:
+    """Split a blob by 2-means clustering, started at the two expected positions."""
     middle = blob.pixels.mean(0)
-    centre = np.array([blob.y, blob.x])
-    seeds = np.array([mine[::-1], theirs[::-1]]) - centre + middle  # canvas to pixels, near enough here
+    center = np.array([blob.y, blob.x])
+    seeds = np.array([mine[::-1], theirs[::-1]]) - center + middle  # canvas to pixels, up to the scale
     side = np.zeros(len(blob.pixels), int)
     for _ in range(4):
         side = ((blob.pixels[:, None] - seeds) ** 2).sum(-1).argmin(1)
@@ -246,6 +247,6 @@ def _cut(blob: Blob, mine: np.ndarray, theirs: np.ndarray) -> tuple[Blob | None,
     halves = []
     for n in (0, 1):
         pixels = blob.pixels[side == n]
-        y, x = pixels.mean(0) - middle + centre
+        y, x = pixels.mean(0) - middle + center
         halves.append(replace(blob, pixels=pixels, x=float(x), y=float(y)))
     return halves[0], halves[1]

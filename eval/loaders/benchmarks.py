@@ -1,7 +1,7 @@
-"""Prompt lists of published benchmarks, read from the user's own copy: none of them is in this repository.
+"""Prompt lists of published benchmarks, read from the user's own copy; this repository contains none of them.
 
 Movie Gen Video Bench (txt, or csv with tags) and Movie Gen Audio Bench (jsonl) are CC-BY-NC 4.0; VBench's
-full information is a JSON list. Ids are made here or taken from the file, never from a prompt.
+full information is a JSON list. Ids are indices or come from the file, never from a prompt.
 """
 
 import csv
@@ -14,21 +14,21 @@ from eval.core.draws import generator
 from eval.core.manifest import Sample
 from eval.loaders.media_files import open_text
 
-MINI = 381  # prompts of the paper's ablations, whose list is not published
+MINI_SIZE = 381  # prompts of the ablations in Movie Gen, whose list is not published
 
 
-def movie_gen_video_bench(path: str | Path) -> list[Sample]:
-    """Both files: one prompt a line (txt), or columns prompt, concept, motion_level (csv).
+def load_movie_gen_video_bench(path: str | Path) -> list[Sample]:
+    """Load the file with one prompt a line (txt), or with columns prompt, concept, motion_level (csv).
 
-    Ids are the 0-based places in the file, `0000` to `1002`, the same for both files. Spaces around
-    prompts go. Concepts are split at commas, each once; tags are `concept: X` and `motion: X`. A prompt
-    that occurred before keeps its id and gets the tag `duplicate`.
+    Ids are the 0-based indices in the file, `0000` to `1002`, the same for both files. Prompts are stripped.
+    Concepts are split at commas, without repetitions; tags are `concept: X` and `motion: X`. A repeated
+    prompt gets an id of its own and the tag `duplicate`.
 
     Raises:
-        ValueError: `PATH:LINE: what is wrong`, for an empty prompt or a header that is not the csv's.
+        ValueError: `PATH:LINE: reason`, for an empty prompt or an unexpected header.
     """
     path = Path(path)
-    rows = _tagged(path) if path.suffix.lower() == ".csv" else _plain(path)
+    rows = _read_tagged(path) if path.suffix.lower() == ".csv" else _read_plain(path)
     seen, samples = set[str](), []
     for index, (line, prompt, tags) in enumerate(rows):
         prompt = prompt.strip()
@@ -39,11 +39,11 @@ def movie_gen_video_bench(path: str | Path) -> list[Sample]:
         seen.add(prompt)
         samples.append(Sample(id=f"{index:04d}", prompt=prompt, tags=tags))
     if not samples:
-        raise ValueError(f"{path}: holds no prompt")
+        raise ValueError(f"{path}: contains no prompts")
     return samples
 
 
-def _plain(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
+def _read_plain(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
     with open_text(path) as file:
         lines = file.read().split("\n")
     if lines and not lines[-1].strip():
@@ -51,12 +51,12 @@ def _plain(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
     return [(number, line, ()) for number, line in enumerate(lines, 1)]
 
 
-def _tagged(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
+def _read_tagged(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
     with open_text(path) as file:
         reader = csv.DictReader(file)
-        wanted = ["prompt", "concept", "motion_level"]
-        if reader.fieldnames is None or [name.strip() for name in reader.fieldnames] != wanted:
-            raise ValueError(f"{path}:1: expected the columns {', '.join(wanted)}, got {reader.fieldnames}")
+        expected = ["prompt", "concept", "motion_level"]
+        if reader.fieldnames is None or [name.strip() for name in reader.fieldnames] != expected:
+            raise ValueError(f"{path}:1: expected the columns {', '.join(expected)}, got {reader.fieldnames}")
         rows = []
         for row in reader:
             concepts = sorted({part.strip() for part in (row["concept"] or "").split(",")} - {""})
@@ -68,10 +68,10 @@ def _tagged(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
         return rows
 
 
-def movie_gen_audio_bench(path: str | Path, prompt: str = "audio_prompt") -> list[Sample]:
-    """Lines {id, video_prompt, audio_prompt[, music_prompt]}; `prompt` says which one is wanted.
+def load_movie_gen_audio_bench(path: str | Path, prompt: str = "audio_prompt") -> list[Sample]:
+    """Load lines {id, video_prompt, audio_prompt[, music_prompt]}, with the prompt of key `prompt`.
 
-    Ids are the file's own numbers, which have gaps: they are no places in the list.
+    Ids are the file's own numbers, which have gaps, so they are not indices.
     """
     path, samples, seen = Path(path), [], set[str]()
     with open_text(path) as file:
@@ -89,17 +89,17 @@ def movie_gen_audio_bench(path: str | Path, prompt: str = "audio_prompt") -> lis
             seen.add(name)
             samples.append(Sample(id=name, prompt=text.strip()))
     if not samples:
-        raise ValueError(f"{path}: holds no prompt")
+        raise ValueError(f"{path}: contains no prompts")
     return samples
 
 
-def vbench(path: str | Path) -> list[Sample]:
-    """VBench's full information: [{prompt_en, dimension: [...]}, ...], or a txt with a prompt a line."""
+def load_vbench(path: str | Path) -> list[Sample]:
+    """Load VBench's full info, [{prompt_en, dimension: [...]}, ...], or a txt with one prompt a line."""
     path = Path(path)
     if path.suffix.lower() == ".txt":
         return [
             Sample(id=f"{index:04d}", prompt=line.strip())
-            for index, (_, line, _) in enumerate(_plain(path))
+            for index, (_, line, _) in enumerate(_read_plain(path))
             if line.strip()
         ]
     with open_text(path) as file:
@@ -116,18 +116,18 @@ def vbench(path: str | Path) -> list[Sample]:
     return samples
 
 
-def bench_mini(samples: Sequence[Sample], *, num: int = MINI, seed: int = 0) -> list[Sample]:
-    """A stratified, seeded subset in the original order.
+def stratified_subset(samples: Sequence[Sample], *, num: int = MINI_SIZE, seed: int = 0) -> list[Sample]:
+    """Return a stratified, seeded subset in the original order.
 
-    Strata are the whole sets of tags (concepts with motion level). Each stratum gives its share, the
-    rest goes to the largest remainders; duplicates of a prompt are left out first.
+    A stratum is a set of tags (concepts with motion level). Sizes are proportional, rounded by the largest
+    remainder method; duplicates of a prompt are left out first.
 
     Raises:
-        ValueError: where there are fewer different prompts than asked for.
+        ValueError: there are fewer than `num` different prompts.
     """
     single = [each for each in samples if "duplicate" not in each.tags]
     if len(single) < num:
-        raise ValueError(f"num: {num} asked of {len(single)} different prompts")
+        raise ValueError(f"num: {num} exceeds the {len(single)} different prompts")
     strata = defaultdict(list)
     for index, sample in enumerate(single):
         strata[tuple(sorted(sample.tags))].append(index)
@@ -139,7 +139,7 @@ def bench_mini(samples: Sequence[Sample], *, num: int = MINI, seed: int = 0) -> 
     for name in by_rest[: num - sum(counts.values())]:
         counts[name] += 1
     picked = []
-    for place, name in enumerate(names):
-        order = generator(seed, "bench-mini", place).permutation(len(strata[name]))
+    for index, name in enumerate(names):
+        order = generator(seed, "bench-mini", index).permutation(len(strata[name]))
         picked += [strata[name][i] for i in order[: counts[name]]]
     return [single[index] for index in sorted(picked)]

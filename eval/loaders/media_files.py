@@ -1,4 +1,4 @@
-"""Anybody's films as a manifest: a folder of files, or a CSV with a header."""
+"""Samples from a folder of media files, or from a CSV with a header."""
 
 import csv
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ KINDS = {
 }
 
 
-def from_folder(folder: str | Path, *, system: str = "") -> Iterator[Sample]:
-    """Every media file under a folder, in the order of names; the id is the path without its ending.
+def load_folder(folder: str | Path, *, system: str = "") -> Iterator[Sample]:
+    """Yield a sample for every media file under a folder, sorted by name; the id is the path without suffix.
 
-    A film and a sound (or picture) that share an id become one sample. Prompts are empty: file names are
-    no prompts. A text file of the same name gives the prompt.
+    Video, audio and image files with the same id become one sample. The prompt is the content of a .txt file
+    of that name, else empty.
 
     Raises:
-        ValueError: for a missing folder, one without media, or two files of one kind and id.
+        ValueError: the folder is missing or has no media, or two files have the same kind and id.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -47,11 +47,11 @@ def from_folder(folder: str | Path, *, system: str = "") -> Iterator[Sample]:
     yield from found.values()
 
 
-def from_csv(path: str | Path) -> Iterator[Sample]:
-    """Rows of a CSV whose header names manifest keys; `tags` are separated by commas or semicolons.
+def load_csv(path: str | Path) -> Iterator[Sample]:
+    """Yield a sample for every row of a CSV whose columns are manifest keys; `tags` are separated by , or ;.
 
     Raises:
-        ValueError: `PATH:LINE: what is wrong`, for an unknown column or a row that is too long or short.
+        ValueError: `PATH:LINE: reason`, for an unknown column or a row of another length.
     """
     path = Path(path)
     known = {"id", "prompt", "system", "seed", "tags", *MEDIA_KEYS, *TEXT_KEYS}
@@ -66,19 +66,21 @@ def from_csv(path: str | Path) -> Iterator[Sample]:
             if not cells:
                 continue
             if len(cells) != len(header):
-                raise ValueError(f"{path}:{reader.line_num}: {len(cells)} cells under {len(header)} columns")
+                raise ValueError(f"{path}:{reader.line_num}: expected {len(header)} cells, got {len(cells)}")
             row = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
             try:
                 seed = int(row["seed"]) if "seed" in row else None
             except ValueError:
-                raise ValueError(f"{path}:{reader.line_num}: seed: {row['seed']!r} is no integer") from None
+                raise ValueError(
+                    f"{path}:{reader.line_num}: seed: {row['seed']!r} is not an integer"
+                ) from None
             tags = tuple(part.strip() for part in row.pop("tags", "").replace(";", ",").split(",") if part)
             row.pop("seed", None)
             yield Sample(**{"prompt": "", **row, "seed": seed, "tags": tuple(t for t in tags if t)})
 
 
 def open_text(path: Path) -> TextIO:
-    """A UTF-8 file with or without a byte order mark; ValueError where there is none."""
+    """Open a UTF-8 file with or without a byte order mark; raise ValueError if it is missing."""
     if not path.is_file():
         raise ValueError(f"no such file: {path}")
     return path.open(encoding="utf-8-sig", newline="")

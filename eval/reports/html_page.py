@@ -1,28 +1,45 @@
-"""One HTML page with everything inside: tables, intervals as plots, and the films themselves."""
+"""One self-contained HTML page: tables, intervals as plots, and the videos with their verdicts."""
 
 import base64
+import json
+import math
 import mimetypes
+import shlex
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from eval.core.intervals import Interval
 from eval.core.manifest import Sample, resolve_media
-from eval.core.results import EVERYTHING, SHARE, Row, Score
-from eval.reports.tables import Scores, by_metric, cell, columns, heading, score_of
+from eval.core.results import ALL, FRACTION, Row, Score
+from eval.reports.samples import SampleResults
+from eval.reports.tables import Scores, by_metric, format_interval, heading, score_names, score_of
 
-LARGEST = 8_000_000  # bytes of a film that still goes into the page
+MAX_BYTES = 8_000_000  # of a media file that is embedded
+MAX_PLOT_ROWS = 40
+MAX_VALUES = 6  # numbers below a video
+LABEL_WIDTH, PLOT_WIDTH, ROW_HEIGHT = 220, 440, 22
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;background:#f3f2ee;color:#22262b;margin:2rem auto;max-width:76rem;
-padding:0 1rem}h1{font-size:1.6rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;
-background:#fff}td,th{padding:.35rem .8rem;border-bottom:1px solid #dedcd5;text-align:right;
-white-space:nowrap}
+padding:0 1rem}h1{font-size:1.6rem;margin-bottom:.3rem}h2{font-size:1.1rem;margin-top:2rem}
+table{border-collapse:collapse;background:#fff}
+td,th{padding:.35rem .8rem;border-bottom:1px solid #dedcd5;text-align:right;white-space:nowrap}
 td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}.scroll{overflow-x:auto}
-.films{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:1rem}figure{margin:0;
-background:#fff;padding:.6rem;border-radius:.5rem}figure video,figure img{width:100%;
-image-rendering:pixelated}
-figcaption{font-size:.8rem}.bad{color:#b3372c}small{color:#666}svg text{font-size:11px;fill:#22262b}
+.head{color:#666;font-size:.85rem;overflow-wrap:anywhere}.head code{color:#22262b}
+pre{background:#fff;padding:.8rem;overflow-x:auto;font-size:.8rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,30rem),1fr));gap:.5rem 2rem;
+margin-top:1rem}svg{display:block;width:100%;max-width:100%;height:auto}
+svg text{font-size:11px;fill:#22262b}svg .tick{fill:#7b828a}
+.media{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:1rem}
+figure{margin:0;background:#fff;padding:.6rem;border-radius:.5rem}
+figure.failed{box-shadow:inset 0 0 0 2px #b3372c}
+figure video,figure img{width:100%;image-rendering:pixelated;display:block}figure audio{width:100%}
+figcaption{font-size:.8rem;margin-top:.4rem;overflow-wrap:anywhere}
+.badge{display:inline-block;border-radius:.7rem;padding:0 .5rem;margin:.1rem .2rem .1rem 0;font-weight:600;
+color:#1d7a46;background:#e3f3e9}.badge.wrong{color:#b3372c;background:#fbe7e4}
+.bad{color:#b3372c}small{color:#666}
+@media (max-width:30rem){body{margin:1rem auto}.media{grid-template-columns:1fr 1fr;gap:.6rem}}
 """
 
 
@@ -31,26 +48,36 @@ def write_page(
     rows: list[Row],
     scores: dict[str, Scores],
     summary: dict[str, Any],
-    films: list[tuple[Sample, Path]],
+    media: list[tuple[Sample, SampleResults]],
+    *,
+    root: Path,
+    selection: str = "",
 ) -> None:
-    """Write the page; it loads nothing from anywhere.
+    """Write the page; it loads nothing from elsewhere.
+
+    The head line comes from provenance.json and config.yaml beside `path`, if these exist.
 
     Args:
-        films: samples to show, each with its manifest's folder.
+        media: samples to display, in this order.
+        root: the manifest's folder.
+        selection: which samples these are.
     """
-    parts = ["<!doctype html><html lang=en><meta charset=utf-8><title>Evaluation</title>"]
-    parts.append(f"<style>{_STYLE}</style><h1>Evaluation</h1>")
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        '<meta name=viewport content="width=device-width, initial-scale=1">',
+        f"<title>Evaluation</title><style>{_STYLE}</style><h1>Evaluation</h1>",
+        _head_line(path.parent),
+    ]
     reasons = summary["dropped"]
-    parts.append(f"<p>{summary['asked']} samples asked, {len(reasons)} measurements dropped.</p>")
+    parts.append(f"<p>{summary['asked']} samples, {len(reasons)} measurements dropped.</p>")
     for metric, own in by_metric(rows):
         parts += [f"<h2>{escape(metric)}</h2>", _table(own, scores.get(metric, {}))]
-        parts += [
-            f"<p><small>{escape(n)}</small></p>" for n in dict.fromkeys(n for r in own for n in r.notes)
-        ]
+        notes = dict.fromkeys(note for row in own for note in row.notes)
+        parts += [f"<p><small>{escape(note)}</small></p>" for note in notes]
         parts.append(_plots(own, scores.get(metric, {})))
-    if films:
-        parts.append("<h2>Films</h2><div class=films>")
-        parts += [_figure(sample, root) for sample, root in films]
+    if media:
+        parts.append(f"<h2>Samples</h2><p><small>{escape(selection)}</small></p><div class=media>")
+        parts += [_figure(sample, results, root) for sample, results in media]
         parts.append("</div>")
     if reasons:
         parts.append("<h2>Dropped</h2><ul>")
@@ -62,81 +89,142 @@ def write_page(
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
+def _head_line(folder: Path) -> str:
+    """Date, command, commit and settings of the run."""
+    parts = []
+    provenance, settings = folder / "provenance.json", folder / "config.yaml"
+    if provenance.is_file():
+        run = json.loads(provenance.read_text(encoding="utf-8"))[-1]
+        changed = ", with local changes" if run["git_changed_files"] else ""
+        commit = f"commit <code>{run['git_commit'][:10]}</code>{changed}" if run["git_commit"] else ""
+        date = run["time_utc"][:16].replace("T", " ") + " UTC"
+        command = escape(shlex.join(["python", "-m", "eval.run", *run["argv"][1:]]))
+        parts.append(
+            f"<p class=head>{' · '.join(filter(None, (date, commit)))}<br><code>{command}</code></p>"
+        )
+    if settings.is_file():
+        text = escape(settings.read_text(encoding="utf-8").strip())
+        parts.append(f"<details class=head><summary>Settings</summary><pre>{text}</pre></details>")
+    return "\n".join(parts)
+
+
 def _table(rows: list[Row], scores: Scores) -> str:
-    names = columns(rows)
+    names = score_names(rows)
     heads = ["system", "slice", "n", *(heading(name, score_of(scores, name)) for name in names)]
     titles = ["", "", "used / asked", *(score_of(scores, name).text for name in names)]
     head = "".join(f'<th title="{escape(t)}">{escape(h)}</th>' for h, t in zip(heads, titles, strict=True))
     body = []
     for row in rows:
         cells = [row.system or "–", row.slice, f"{row.used} / {row.asked}"]
-        cells += [cell(row.intervals.get(name), score_of(scores, name)) for name in names]
+        cells += [format_interval(row.intervals.get(name), score_of(scores, name)) for name in names]
         body.append("<tr>" + "".join(f"<td>{escape(each)}</td>" for each in cells) + "</tr>")
     return f"<div class=scroll><table><tr>{head}</tr>{''.join(body)}</table></div>"
 
 
 def _plots(rows: list[Row], scores: Scores) -> str:
-    """For every number its systems or slices below each other, mean and interval."""
+    """A plot for every value: means and intervals of its systems or slices, one per line."""
     parts = []
-    for name in columns(rows):
+    for name in score_names(rows):
         entries = [
-            (
-                " · ".join(filter(None, (row.system, row.slice if row.slice != EVERYTHING else "")))
-                or EVERYTHING,
-                x,
-            )
-            for row in rows
-            if (x := row.intervals.get(name)) is not None
+            (_label(row), interval) for row in rows if (interval := row.intervals.get(name)) is not None
         ]
         if len(entries) > 1:
-            parts.append(_plot(name, score_of(scores, name), entries[:40]))
-    return "".join(parts)
+            parts.append(_plot(name, score_of(scores, name), entries[:MAX_PLOT_ROWS]))
+    return f"<div class=plots>{''.join(parts)}</div>" if parts else ""
+
+
+def _label(row: Row) -> str:
+    part = row.slice if row.slice != ALL else ""
+    return " · ".join(filter(None, (row.system, part))) or ALL
 
 
 def _plot(name: str, score: Score, entries: list[tuple[str, Interval]]) -> str:
-    factor = 100 if score.unit == SHARE else 1
-    low = min(x.low for _, x in entries)
-    high = max(x.high for _, x in entries)
-    span = (high - low) or 1.0
-    height = 22 * len(entries) + 30
+    factor = 100 if score.unit == FRACTION else 1
+    bounds = [factor * value for _, x in entries for value in (x.low, x.high)]
+    ticks = axis_ticks(0, 100) if score.unit == FRACTION else axis_ticks(min(bounds), max(bounds))
+    bottom = 26 + ROW_HEIGHT * len(entries)
 
-    def at(value: float) -> float:
-        return 220 + 440 * (value - low) / span
+    def x_of(value: float) -> float:
+        low, high = ticks[0], ticks[-1]
+        return LABEL_WIDTH + PLOT_WIDTH * (min(max(value, low), high) - low) / (high - low)
 
+    width = LABEL_WIDTH + PLOT_WIDTH + 24
     lines = [
-        f'<svg width="700" height="{height}" role="img"><text x="0" y="12">'
-        f"<tspan font-weight='bold'>{escape(heading(name, score))}</tspan></text>"
+        f'<svg viewBox="0 0 {width} {bottom + 22}" role="img">'
+        f'<text x="0" y="12" font-weight="bold">{escape(heading(name, score))}</text>'
     ]
-    for index, (label, x) in enumerate(entries):
-        y = 32 + 22 * index
-        lines.append(f'<text x="0" y="{y + 4}">{escape(label[:34])}</text>')
-        lines.append(f'<line x1="{at(x.low):.1f}" x2="{at(x.high):.1f}" y1="{y}" y2="{y}" stroke="#7b828a"/>')
-        title = f"{factor * x.mean:.4g} [{factor * x.low:.4g}, {factor * x.high:.4g}]"
-        lines.append(
-            f'<circle cx="{at(x.mean):.1f}" cy="{y}" r="4" fill="#1d7a46"><title>{title}</title></circle>'
-        )
-    return "".join([*lines, "</svg><br>"])
+    for tick in ticks:
+        x = x_of(tick)
+        lines.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="20" y2="{bottom}" stroke="#dedcd5"/>')
+        lines.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{tick:g}</text>')
+    for index, (label, interval) in enumerate(entries):
+        y = 32 + ROW_HEIGHT * index
+        low, high, mean = (x_of(factor * v) for v in (interval.low, interval.high, interval.mean))
+        title = escape(f"{label}: {format_interval(interval, score)}")
+        lines.append(f'<g><title>{title}</title><text x="0" y="{y + 4}">{escape(label[:34])}</text>')
+        lines.append(f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="#7b828a"/>')
+        lines.append(f'<circle cx="{mean:.1f}" cy="{y}" r="4" fill="#1d7a46"/></g>')
+    return "".join([*lines, "</svg>"])
 
 
-def _figure(sample: Sample, root: Path) -> str:
-    """A film, picture or sound as data, or the reason why it is not there."""
-    label = f"<b>{escape(sample.id)}</b> {escape(sample.prompt)}"
+def axis_ticks(low: float, high: float) -> list[float]:
+    """Return 3 to 7 round numbers from <= low to >= high, spaced by 1, 2 or 5 times a power of ten."""
+    if high <= low:
+        margin = abs(low) / 2 or 1.0
+        low, high = low - margin, high + margin
+    magnitude = 10 ** math.floor(math.log10(high - low))
+    for step in (magnitude / 5, magnitude / 2, magnitude, 2 * magnitude):
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first <= 6:
+            break
+    return [float(f"{n * step:.12g}") for n in range(first, last + 1)]
+
+
+def _figure(sample: Sample, results: SampleResults, root: Path) -> str:
+    """A video, image or audio file as data, with its verdicts, or the reason why it is absent."""
+    failed = " class=failed" if results.failed else ""
+    caption = f"<figcaption>{_marks(results)}<b>{escape(sample.id)}</b> {escape(sample.prompt)}"
+    caption += f"{_numbers(results)}{_mistakes(results)}"
     key = next((key for key in ("video", "image", "audio") if getattr(sample, key)), None)
     try:
         if key is None:
-            raise ValueError("names no media")
+            raise ValueError("sample has no media")
         path = resolve_media(root, getattr(sample, key), key)
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"{path.name} is larger than {LARGEST // 1_000_000} MB and not put in here")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"{path.name} is not embedded: larger than {MAX_BYTES // 1_000_000} MB")
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         data = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
     except ValueError as error:
-        reason = f"<span class=bad>{escape(str(error))}</span>"
-        return f"<figure><figcaption>{label}<br>{reason}</figcaption></figure>"
+        reason = f"<br><span class=bad>{escape(str(error))}</span>" if not results.dropped else ""
+        return f"<figure{failed}>{caption}{reason}</figcaption></figure>"
     if kind.startswith("image"):
         media = f'<img src="{data}" alt="">'
     elif kind.startswith("audio"):
         media = f'<audio controls src="{data}"></audio>'
-    else:
-        media = f'<video controls loop muted playsinline src="{data}"></video>'
-    return f"<figure>{media}<figcaption>{label}</figcaption></figure>"
+    else:  # controls cover small videos, so they appear on hover or tap only
+        media = (
+            f'<video autoplay loop muted playsinline onmouseenter="this.controls=true" '
+            f'onmouseleave="this.controls=false" src="{data}"></video>'
+        )
+    return f"<figure{failed}>{media}{caption}</figcaption></figure>"
+
+
+def _marks(results: SampleResults) -> str:
+    badges = (
+        f"<span class='badge{'' if correct else ' wrong'}'>{'✓' if correct else '✗'} {escape(name)}</span>"
+        for name, correct in results.verdicts.items()
+    )
+    return "".join(badges) + "<br>" * bool(results.verdicts)
+
+
+def _numbers(results: SampleResults) -> str:
+    values = list(results.values.items())
+    text = ", ".join(f"{name} {value:.4g}" for name, value in values[:MAX_VALUES])
+    text += ", …" * (len(values) > MAX_VALUES)
+    return f"<br><small>{escape(text)}</small>" if text else ""
+
+
+def _mistakes(results: SampleResults) -> str:
+    wrong = [f"{each['asked']} → {each['read']}" for each in results.checks if not each["right"]]
+    wrong += [] if results.checks or not results.why else [results.why]
+    return "".join(f"<br><span class=bad>{escape(text)}</span>" for text in (*wrong, *results.dropped))

@@ -1,4 +1,4 @@
-"""Tables of results: Markdown, LaTeX, CSV and JSON files, and the same table for the terminal."""
+"""Tables of results: Markdown, LaTeX, CSV and JSON files, and the same tables for the terminal."""
 
 import csv
 import json
@@ -12,91 +12,117 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from eval.core.intervals import Interval
-from eval.core.results import EVERYTHING, SHARE, Row, Score
+from eval.core.results import ALL, FRACTION, Row, Score
+from src.core.markdown import markdown_table
 
 Scores = dict[str, Score]
+"""Name of a value -> its meaning, for one metric."""
+
 UNKNOWN = Score(0)
+BEST = "★"
 
 
-def check_folder_of(out: str) -> None:
-    """Refuse a file to write whose folder is not there, before the work; empty writes none."""
+def require_parent_dir(out: str) -> None:
+    """Raise ValueError if the folder of the output file `out` is missing; an empty name is accepted."""
     if out and not Path(out).resolve().parent.is_dir():
         raise ValueError(f"out: no such folder: {Path(out).parent}")
 
 
-def columns(rows: list[Row]) -> list[str]:
-    """Names of the values in order of first appearance."""
+def score_names(rows: list[Row]) -> list[str]:
+    """Return the names of the values in order of first appearance."""
     return list(dict.fromkeys(name for row in rows for name in row.intervals))
 
 
 def score_of(scores: Scores, name: str) -> Score:
-    """What a column is; `fd_inf_efflite0` is found as the longest known beginning, `fd_inf`."""
+    """Return the meaning of a value; `fd_inf_efflite0` is found under the longest known prefix, `fd_inf`."""
     known = [key for key in scores if name == key or name.startswith(key + "_")]
     return scores[max(known, key=len)] if known else UNKNOWN
 
 
 def heading(name: str, score: Score) -> str:
-    """Name, unit, and an arrow to where better is."""
-    unit = "%" if score.unit == SHARE else score.unit
+    """Return name, unit, and an arrow in the direction of better values."""
+    unit = "%" if score.unit == FRACTION else score.unit
     return " ".join(filter(None, (name, unit, {1: "↑", -1: "↓"}.get(score.better, ""))))
 
 
-def number(value: float, digits: int) -> str:
-    """Fixed decimals, or scientific where fixed ones would show nothing."""
+def format_number(value: float, digits: int) -> str:
+    """Format with fixed decimals, or in scientific notation if these would all be 0."""
     return f"{value:.1e}" if value and abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
 
 
-def cell(interval: Interval | None, score: Score = UNKNOWN, digits: int | None = None) -> str:
-    """`97.5 [95.0, 99.0]`, shares in per cent, or a dash where nothing was measured.
+def format_interval(interval: Interval | None, score: Score = UNKNOWN, *, signed: bool = False) -> str:
+    """Format as `97.5 [95.0, 99.0]`, fractions in per cent; a dash if there is no value.
 
-    `digits` is the bounds' number of decimals.
+    Mean and bounds have the same number of decimals, so that the interval always contains its mean.
+
+    Args:
+        signed: write a plus before positive means, as of differences.
     """
     if interval is None:
         return "–"
-    factor = 100 if score.unit == SHARE else 1
-    size = abs(interval.mean * factor)
-    own = 1 if score.unit == SHARE or size >= 100 else 2 if size >= 10 else 3
-    low, high = (number(factor * value, own if digits is None else digits) for value in _bounds(interval))
-    return f"{number(factor * interval.mean, own)} [{low}, {high}]"
+    factor = 100 if score.unit == FRACTION else 1
+    numbers = [factor * value for value in (interval.mean, interval.low, interval.high)]
+    size = abs(numbers[0])
+    digits = 1 if score.unit == FRACTION or size >= 100 else 2 if size >= 10 else 3
+    rounding_error = 1e-9 * max(map(abs, numbers))
+    mean, low, high = (format_number(n if abs(n) > rounding_error else 0.0, digits) for n in numbers)
+    return f"{'+' * (signed and numbers[0] > 0)}{mean} [{low}, {high}]"
 
 
-def _bounds(interval: Interval) -> tuple[float, float]:
-    return interval.low, interval.high
+def best_values(rows: list[Row], scores: Scores) -> set[tuple[str, str, str]]:
+    """Return (system, slice, value name) of the best mean of each value where systems can be compared."""
+    best = set()
+    for part in dict.fromkeys(row.slice for row in rows):
+        for name in score_names(rows):
+            better = score_of(scores, name).better
+            means = {
+                row.system: better * row.intervals[name].mean
+                for row in rows
+                if row.slice == part and name in row.intervals
+            }
+            if better and len(means) > 1:
+                best |= {
+                    (system, part, name) for system, mean in means.items() if mean == max(means.values())
+                }
+    return best
 
 
-def markdown(rows: list[Row], scores: dict[str, Scores]) -> str:
-    """A table for each metric, with 95 % intervals in brackets and what is to be known under it."""
+def markdown_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
+    """Return a table for each metric: 95 % intervals in brackets, best means in bold, notes below."""
     parts = []
     for metric, own in by_metric(rows):
-        names = columns(own)
-        known = scores.get(metric, {})
+        names, known = score_names(own), scores.get(metric, {})
+        best = best_values(own, known)
         heads = ["system", "slice", "n used / asked", *(heading(n, score_of(known, n)) for n in names)]
-        lines = [f"### {metric}", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+        table = []
         for row in own:
             cells = [row.system or "–", row.slice, f"{row.used} / {row.asked}"]
-            cells += [cell(row.intervals.get(name), score_of(known, name)) for name in names]
-            lines.append("| " + " | ".join(each.replace("|", "\\|") for each in cells) + " |")
-        lines += [""] + [f"- {note}" for note in dict.fromkeys(note for row in own for note in row.notes)]
-        parts.append("\n".join(lines).rstrip() + "\n")
+            for name in names:
+                text = format_interval(row.intervals.get(name), score_of(known, name))
+                bold = (row.system, row.slice, name) in best
+                cells.append("**{}** {}".format(*text.split(" ", 1)) if bold else text)
+            table.append(cells)
+        notes = [f"- {note}\n" for note in dict.fromkeys(note for row in own for note in row.notes)]
+        text = f"### {metric}\n\n{markdown_table(heads, table)}"
+        parts.append(text + "\n" * bool(notes) + "".join(notes))
     return "\n".join(parts)
 
 
-def latex(rows: list[Row], scores: dict[str, Scores]) -> str:
-    """A booktabs table for each metric; needs \\usepackage{booktabs}."""
+def latex_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
+    """Return a booktabs table for each metric; needs \\usepackage{booktabs}."""
     parts = []
     for metric, own in by_metric(rows):
-        names = columns(own)
-        known = scores.get(metric, {})
+        names, known = score_names(own), scores.get(metric, {})
         heads = ["system", "slice", "$n$", *(heading(n, score_of(known, n)) for n in names)]
         lines = [
             f"% {metric}, 95 % intervals in brackets",
             f"\\begin{{tabular}}{{ll{'r' * (len(names) + 1)}}}",
         ]
-        lines += ["\\toprule", " & ".join(map(_tex, heads)) + " \\\\", "\\midrule"]
+        lines += ["\\toprule", " & ".join(map(_escape_tex, heads)) + " \\\\", "\\midrule"]
         for row in own:
             cells = [row.system or "–", row.slice, f"{row.used}/{row.asked}"]
-            cells += [cell(row.intervals.get(name), score_of(known, name)) for name in names]
-            lines.append(" & ".join(map(_tex, cells)) + " \\\\")
+            cells += [format_interval(row.intervals.get(name), score_of(known, name)) for name in names]
+            lines.append(" & ".join(map(_escape_tex, cells)) + " \\\\")
         parts.append("\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n")
     return "\n".join(parts)
 
@@ -106,35 +132,37 @@ _TEX |= {sign: "\\" + sign for sign in "&%$#_{}"}
 _TEX |= {"↑": "$\\uparrow$", "↓": "$\\downarrow$"}
 
 
-def _tex(text: str) -> str:
+def _escape_tex(text: str) -> str:
     return text if text == "$n$" else "".join(_TEX.get(sign, sign) for sign in text)
 
 
-def terminal(rows: list[Row], scores: Scores, title: str, console: Console) -> Table:
-    """The table of one metric: a column for each number where they fit into the console, else a line."""
-    table = _terminal(rows, scores, title, upright=False)
+def terminal_table(rows: list[Row], scores: Scores, title: str, console: Console) -> Table:
+    """Return the table of one metric: a column for each value if they fit into the console, else a line."""
+    table = _terminal_table(rows, scores, title, vertical=False)
     needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-    return table if needed <= console.width else _terminal(rows, scores, title, upright=True)
+    return table if needed <= console.width else _terminal_table(rows, scores, title, vertical=True)
 
 
-def _terminal(rows: list[Row], scores: Scores, title: str, *, upright: bool) -> Table:
-    names = columns(rows)
-    systems = len({row.system for row in rows}) > 1
-    table = Table(title=title, caption="95 % intervals in brackets", title_style="bold")
-    for head in [*(["system"] if systems else []), "slice", "n"]:
+def _terminal_table(rows: list[Row], scores: Scores, title: str, *, vertical: bool) -> Table:
+    names, best = score_names(rows), best_values(rows, scores)
+    has_systems = len({row.system for row in rows}) > 1
+    caption = "95 % intervals in brackets" + f", {BEST} best" * bool(best)
+    table = Table(title=title, caption=caption, title_style="bold")
+    for head in [*(["system"] if has_systems else []), "slice", "n"]:
         table.add_column(head, justify="right" if head == "n" else "left", no_wrap=True)
     heads = [heading(name, score_of(scores, name)) for name in names]
-    for head in ("score", "") if upright else heads:
-        table.add_column(head, justify="left" if upright else "right", no_wrap=True)
+    for head in ("score", "") if vertical else heads:
+        table.add_column(head, justify="left" if vertical else "right", no_wrap=True)
     for row in rows:
         count = f"{row.used}" if row.used == row.asked else f"[red]{row.used}/{row.asked}[/]"
         cells = []
         for name in names:
-            known = score_of(scores, name)
-            cells.append(cell(row.intervals.get(name), known, 0 if known.unit == SHARE else None))
-        start = [*([row.system or "–"] if systems else []), row.slice, count]
-        style = "bold" if row.slice == EVERYTHING else ""
-        if not upright:
+            text = format_interval(row.intervals.get(name), score_of(scores, name))
+            marked = (row.system, row.slice, name) in best
+            cells.append(text + f" {BEST}" * marked)
+        start = [*([row.system or "–"] if has_systems else []), row.slice, count]
+        style = "bold" if row.slice == ALL else ""
+        if not vertical:
             table.add_row(*start, *cells, style=style)
             continue
         for line, pair in enumerate(zip(heads, cells, strict=True)):
@@ -144,15 +172,15 @@ def _terminal(rows: list[Row], scores: Scores, title: str, *, upright: bool) -> 
 
 
 def by_metric(rows: list[Row]) -> Iterator[tuple[str, list[Row]]]:
-    """Rows of each metric, in order of first appearance."""
+    """Yield the rows of each metric, in order of first appearance."""
     for metric in dict.fromkeys(row.metric for row in rows):
         yield metric, [row for row in rows if row.metric == metric]
 
 
 def write_tables(folder: Path, rows: list[Row], summary: dict[str, Any], scores: dict[str, Scores]) -> None:
     """Write table.md, table.tex, table.csv (a line per number), scores.jsonl and summary.json."""
-    (folder / "table.md").write_text(markdown(rows, scores), encoding="utf-8")
-    (folder / "table.tex").write_text(latex(rows, scores), encoding="utf-8")
+    (folder / "table.md").write_text(markdown_tables(rows, scores), encoding="utf-8")
+    (folder / "table.tex").write_text(latex_tables(rows, scores), encoding="utf-8")
     with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
@@ -174,7 +202,7 @@ def write_tables(folder: Path, rows: list[Row], summary: dict[str, Any], scores:
 def score_records(
     rows: list[Row], summary: dict[str, Any], scores: dict[str, Scores]
 ) -> Iterator[dict[str, Any]]:
-    """One complete record for every number: what was measured, with what, on what, and what was left out."""
+    """Yield a self-contained record for every number: metric, backbone, samples, dropped ones, versions."""
     measured = {each["metric"].replace("features_", "distribution_"): each for each in summary["measured"]}
     for row in rows:
         dropped = [
@@ -193,7 +221,7 @@ def score_records(
                 **asdict(score_of(scores.get(row.metric, {}), name)),
                 "used": row.used,
                 "asked": row.asked,
-                "dropped": dropped if row.slice == EVERYTHING else None,
+                "dropped": dropped if row.slice == ALL else None,
                 "measured": {k: v for k, v in measured.get(row.metric, {}).items() if k != "metric"},
                 "notes": [note for note in row.notes if note.startswith(name + ":")],
                 "seed": summary["seed"],

@@ -1,4 +1,4 @@
-"""The self-test of what is asked for and what comes: Bounce films with wrong captions, colours, order."""
+"""Sanity checks of the Bounce metrics: wrong captions, swapped colors, broken motion, other individuals."""
 
 from collections.abc import Callable
 from functools import cache
@@ -7,91 +7,101 @@ import numpy as np
 
 from data.bounce.config import WorldConfig
 from data.bounce.scene import draw_scene
-from data.bounce.world import WORLD_VERSION, Film, FilmFacts, film, sound
-from eval.bounce_checker.audio import Heard, judge_sound_of, listen
-from eval.bounce_checker.checker import Reading, judge, read
-from eval.bounce_checker.identity import same_individuals
-from eval.core.audio import Sound
-from eval.sanity.degradations import Degradation, frozen, other_colours, reversed_time, shuffled, unchanged
-from eval.sanity.media_trials import FPS, RATE, Trial, Values, hiss, late
+from data.bounce.world import WORLD_VERSION, Film, VideoFacts, film, sound
+from eval.bounce_checker.audio import AudioReading, analyze_audio, evaluate_audio
+from eval.bounce_checker.checker import Reading, analyze_video, evaluate_reading
+from eval.bounce_checker.identity import match_objects
+from eval.core.audio import Audio
+from eval.core.degradations import Degradation, frozen, reversed_time, rotate_colors, shuffled, unchanged
+from eval.sanity.media_trials import FPS, SAMPLE_RATE, Trial, Values, add_noise, delay
 
-SET = 8  # films judged together: the strength is the share of them that is spoilt
-SIDE, FRAMES = 32, 16
-# everything moves and nothing turns back: else a film played backwards may be right
+SET_SIZE = 8  # videos evaluated together: the strength is the fraction of them that is degraded
+SIDE, NUM_FRAMES = 32, 16
+# everything moves in a straight line: a reversed video is then always wrong
 WORLD = WorldConfig(
     max_objects=1, cameras=("static shot",), holdout="include", split="all",
     still_prob=0.0, bounce_prob=0.0, spin_prob=0.0, appear_prob=0.0, vanish_prob=0.0,
 )  # fmt: skip
-SOUNDING = WorldConfig(max_objects=1, bounce_prob=1.0, still_prob=0.0, holdout="include", split="all")
+AUDIO_WORLD = WorldConfig(max_objects=1, bounce_prob=1.0, still_prob=0.0, holdout="include", split="all")
 
 
 @cache
-def bounce(seed: int) -> Film:
-    return film(seed, WORLD, num_frames=FRAMES, height=SIDE, width=SIDE, fps=FPS)
+def render_video(seed: int) -> Film:
+    """Return a video of WORLD."""
+    return film(seed, WORLD, num_frames=NUM_FRAMES, height=SIDE, width=SIDE, fps=FPS)
 
 
-def judged(change: Degradation = unchanged, *, wrong_caption: bool = False) -> Callable[[int, float], Values]:
-    """Subject and motion of a set, of which a share is changed or judged by the next film's facts."""
+@cache
+def read_degraded(seed: int, degrade: Degradation) -> Reading:
+    """Return the checker's reading of a degraded video."""
+    return analyze_video(degrade(render_video(seed).video_THWC, seed), FPS)
 
-    def measure(seed: int, share: float) -> Values:
+
+@cache
+def read_first_frame(seed: int) -> Reading:
+    """Return the checker's reading of the first frame, the reference of image-to-video."""
+    return analyze_video(render_video(seed).video_THWC[:1], 0.0)
+
+
+@cache
+def draw_audio_facts(seed: int) -> VideoFacts:
+    """Return the facts of a video of two seconds with impacts."""
+    return draw_scene(seed, WORLD_VERSION, AUDIO_WORLD, 32, SIDE, SIDE, FPS).facts
+
+
+def score_content(
+    degrade: Degradation = unchanged, *, wrong_caption: bool = False
+) -> Callable[[int, float], Values]:
+    """Return a measure of subject and motion: a fraction is degraded, or scored by the next one's facts."""
+
+    def measure(seed: int, fraction: float) -> Values:
         verdicts = []
-        for place in range(SET):
-            index, spoilt = seed * SET + place, place < round(share * SET)
-            clip = bounce(index)
-            facts = bounce(index + 1).facts if spoilt and wrong_caption else clip.facts
-            verdicts.append(judge(reading(index, change if spoilt else unchanged), facts.to_dict()))
+        for position in range(SET_SIZE):
+            index, degraded = seed * SET_SIZE + position, position < round(fraction * SET_SIZE)
+            facts = render_video(index + (degraded and wrong_caption)).facts
+            reading = read_degraded(index, degrade if degraded else unchanged)
+            verdicts.append(evaluate_reading(reading, facts.to_dict()))
         return {key: float(np.mean([getattr(v, key) for v in verdicts])) for key in ("subject", "motion")}
 
     return measure
 
 
-@cache
-def reading(seed: int, change: Degradation) -> Reading:
-    return read(change(bounce(seed).video_THWC, seed), FPS)
+def score_identity(
+    degrade: Degradation = unchanged, *, another: bool = False
+) -> Callable[[int, float], Values]:
+    """Return a measure of identity in a set with a fraction degraded, or replaced by the next individual."""
 
-
-@cache
-def scene(seed: int) -> FilmFacts:
-    """Facts of a film of two seconds, for its sound."""
-    return draw_scene(seed, WORLD_VERSION, SOUNDING, 32, SIDE, SIDE, FPS).facts
-
-
-def recognised(change: Degradation = unchanged, *, another: bool = False) -> Callable[[int, float], Values]:
-    """Individuals of pictures in a set of films, of which a share is changed or shows the next one."""
-
-    def measure(seed: int, share: float) -> Values:
+    def measure(seed: int, fraction: float) -> Values:
         found = []
-        for place in range(SET):
-            index, spoilt = seed * SET + place, place < round(share * SET)
-            shown = reading(index + (spoilt and another), change if spoilt else unchanged)
-            found.append(same_individuals(pictured(index), shown))
+        for position in range(SET_SIZE):
+            index, degraded = seed * SET_SIZE + position, position < round(fraction * SET_SIZE)
+            reading = read_degraded(index + (degraded and another), degrade if degraded else unchanged)
+            found.append(match_objects(read_first_frame(index), reading))
         return {key: float(np.mean([each[key] for each in found])) for key in found[0]}
 
     return measure
 
 
-@cache
-def pictured(seed: int) -> Reading:
-    """What the first frame shows, as a picture to generate from would."""
-    return read(bounce(seed).video_THWC[:1], 0.0)
+AudioDegradation = Callable[[np.ndarray], np.ndarray]
 
 
-SoundChange = Callable[[np.ndarray], np.ndarray]
-
-
-def same(samples_S: np.ndarray) -> np.ndarray:
+def unchanged_audio(samples_S: np.ndarray) -> np.ndarray:
+    """Return the samples as they are."""
     return samples_S
 
 
-def heard(change: SoundChange = same, *, wrong_caption: bool = False) -> Callable[[int, float], Values]:
-    """What is heard in a set of sounds, of which a share is changed or judged by the next film's facts."""
+def score_audio(
+    degrade: AudioDegradation = unchanged_audio, *, wrong_caption: bool = False
+) -> Callable[[int, float], Values]:
+    """Return a measure of the audio checker: a fraction is degraded, or scored by the next one's facts."""
 
-    def measure(seed: int, share: float) -> Values:
+    def measure(seed: int, fraction: float) -> Values:
         found = []
-        for place in range(SET):
-            index, spoilt = seed * SET + place, place < round(share * SET)
-            asked = scene(index + (spoilt and wrong_caption))
-            found.append(judge_sound_of(hearing(index, change if spoilt else same), asked.to_dict()))
+        for position in range(SET_SIZE):
+            index, degraded = seed * SET_SIZE + position, position < round(fraction * SET_SIZE)
+            facts = draw_audio_facts(index + (degraded and wrong_caption))
+            reading = read_degraded_audio(index, degrade if degraded else unchanged_audio)
+            found.append(evaluate_audio(reading, facts.to_dict()))
         keys = ("sound_count", "sound_material", "sound_place")
         return {key: float(np.mean([each[key] for each in found if key in each])) for key in keys}
 
@@ -99,44 +109,48 @@ def heard(change: SoundChange = same, *, wrong_caption: bool = False) -> Callabl
 
 
 @cache
-def hearing(seed: int, change: SoundChange) -> Heard:
-    return listen(Sound(change(sound(scene(seed))[0])[None].astype(np.float32), RATE))
+def read_degraded_audio(seed: int, degrade: AudioDegradation) -> AudioReading:
+    """Return the checker's reading of degraded audio."""
+    samples_S = degrade(sound(draw_audio_facts(seed))[0])
+    return analyze_audio(Audio(samples_S[None].astype(np.float32), SAMPLE_RATE))
 
 
-def hushed(samples_S: np.ndarray) -> np.ndarray:
+def attenuated(samples_S: np.ndarray) -> np.ndarray:
+    """Return the samples at 0.4 of their volume."""
     return 0.4 * samples_S
 
 
 def delayed(samples_S: np.ndarray) -> np.ndarray:
-    return late(samples_S, 80)
+    """Return the samples 80 ms later."""
+    return delay(samples_S, 80)
 
 
 def noisy(samples_S: np.ndarray) -> np.ndarray:
-    """White noise at -50 dB of full scale."""
-    return hiss(samples_S, 10 ** (-50 / 20))
+    """Return the samples with white noise at -50 dB of full scale."""
+    return add_noise(samples_S, 10 ** (-50 / 20))
 
 
-_SHARES = (0, 0.5, 1)
+_FRACTIONS = (0, 0.5, 1)
 BOUNCE_TRIALS = (
-    Trial("wrong caption", _SHARES, judged(wrong_caption=True), {"subject": -1, "motion": -1}),
-    Trial("wrong caption of a sound", _SHARES, heard(wrong_caption=True),
+    Trial("wrong caption", _FRACTIONS, score_content(wrong_caption=True), {"subject": -1, "motion": -1}),
+    Trial("wrong caption of audio", _FRACTIONS, score_audio(wrong_caption=True),
           {"sound_count": -1, "sound_material": -1, "sound_place": -1}),
-    Trial("silent sound", _SHARES, heard(np.zeros_like),
+    Trial("silent audio", _FRACTIONS, score_audio(np.zeros_like),
           {"sound_count": -1, "sound_material": -1, "sound_place": -1}),
-    Trial("hiss over a sound", _SHARES, heard(noisy), {"sound_place": -1}),
+    Trial("noisy audio", _FRACTIONS, score_audio(noisy), {"sound_place": -1}),
     # the caption says what sounds, not when: onset_f1 and onset_shift are for that
-    Trial("sound late by 80 ms", _SHARES, heard(delayed),
+    Trial("audio late by 80 ms", _FRACTIONS, score_audio(delayed),
           {"sound_count": 0, "sound_material": 0, "sound_place": 0}),
-    Trial("sound at 0.4 of its volume", _SHARES, heard(hushed),
+    Trial("audio at 0.4 of its volume", _FRACTIONS, score_audio(attenuated),
           {"sound_count": 0, "sound_material": 0, "sound_place": 0}),
-    Trial("another individual", _SHARES, recognised(another=True),
+    Trial("another individual", _FRACTIONS, score_identity(another=True),
           {"identity": -1, "identity_shape": -1, "identity_colour": -1}),
-    Trial("individual of another colour", _SHARES, recognised(other_colours),
+    Trial("individual of another color", _FRACTIONS, score_identity(rotate_colors),
           {"identity": -1, "identity_shape": 0, "identity_colour": -1}),
-    Trial("individual in a reversed film", _SHARES, recognised(reversed_time),
+    Trial("individual in a reversed video", _FRACTIONS, score_identity(reversed_time),
           {"identity": 0, "identity_shape": 0, "identity_colour": 0}),
-    Trial("wrong colour", _SHARES, judged(other_colours), {"subject": -1, "motion": 0}),
-    Trial("reversed film", _SHARES, judged(reversed_time), {"subject": 0, "motion": -1}),
-    Trial("frozen film", _SHARES, judged(frozen), {"subject": 0, "motion": -1}),
-    Trial("shuffled film", _SHARES, judged(shuffled), {"subject": 0, "motion": -1}),
+    Trial("wrong color", _FRACTIONS, score_content(rotate_colors), {"subject": -1, "motion": 0}),
+    Trial("reversed video", _FRACTIONS, score_content(reversed_time), {"subject": 0, "motion": -1}),
+    Trial("frozen video", _FRACTIONS, score_content(frozen), {"subject": 0, "motion": -1}),
+    Trial("shuffled video", _FRACTIONS, score_content(shuffled), {"subject": 0, "motion": -1}),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the self-test spoils, and what must come of it: drifting stripes, ringing hits, their degradations."""
+"""Sanity checks of video and audio metrics on synthetic media: moving stripes, decaying tones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,38 +6,38 @@ from functools import cache
 
 import numpy as np
 
-from eval.alignment.onsets import onset_scores, onsets
-from eval.core.audio import Sound
+from eval.alignment.onsets import detect_onsets, onset_scores
+from eval.core.audio import Audio
+from eval.core.degradations import blur, noise, reversed_time
 from eval.core.draws import generator
-from eval.quality.fidelity import compare_films
-from eval.quality.loudness import judge_sound
-from eval.quality.low_level import filtered, freezes, steps
+from eval.quality.fidelity import compare_videos
+from eval.quality.loudness import measure_audio
+from eval.quality.low_level import filter_scores, frame_difference_scores, freeze_scores
 from eval.quality.pitch import RATE as PITCH_RATE
 from eval.quality.pitch import Pitch, compare_pitch
-from eval.quality.spectral import compare_sounds
-from eval.sanity.degradations import blur, noise, reversed_time
+from eval.quality.spectral import compare_audio
 
-RATE, FPS = 48_000, 16.0
+SAMPLE_RATE, FPS = 48_000, 16.0
 Values = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A degradation in growing strengths (the first is none), and which way each value must move.
+    """A degradation in growing strengths (the first is none), and the expected direction of each value.
 
-    `expected`: 1 must rise, -1 must fall, 0 must stay. `measure` takes a seed and a strength. `needs`
-    raises ValueError where a package is not there.
+    `expected`: 1 must rise, -1 must fall, 0 must stay. `measure` takes a seed and a strength.
+    `require` raises ValueError if a package is missing.
     """
 
     name: str
     strengths: tuple[float, ...]
     measure: Callable[[int, float], Values]
     expected: dict[str, int]
-    needs: Callable[[], object] = dict  # nothing
+    require: Callable[[], object] = dict  # nothing
 
 
-def film(seed: int) -> np.ndarray:
-    """uint8 [10, 48, 48, 3]: drifting stripes with edges, for blur is a matter of edges."""
+def synthetic_video(seed: int) -> np.ndarray:
+    """Return uint8 [10, 48, 48, 3]: moving stripes with sharp edges, so that blur has an effect."""
     rng = generator(seed, "selftest/film")
     t, y, x = np.mgrid[:10, :48, :48]
     planes = []
@@ -47,85 +47,96 @@ def film(seed: int) -> np.ndarray:
     return np.stack(planes, -1).clip(0, 255).astype(np.uint8)
 
 
-def hits(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """float64 [S] of ringing hits over faint noise, 3 s, and the hits' times."""
+def synthetic_audio(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return float64 [S] of decaying tones over faint noise, 3 s, and the times of their onsets."""
     rng = generator(seed, "selftest/sound")
     times = 0.25 + 0.45 * np.arange(6) + rng.uniform(-0.05, 0.05, 6)
-    out = rng.normal(0, 0.002, 3 * RATE)
+    out = rng.normal(0, 0.002, 3 * SAMPLE_RATE)
     for time in times:
-        n = np.arange(RATE // 5)
-        start = round(time * RATE)
+        n = np.arange(SAMPLE_RATE // 5)
+        start = round(time * SAMPLE_RATE)
         out[start : start + len(n)] += 0.4 * np.sin(n * rng.uniform(0.05, 0.2)) * np.exp(-n / 1500)
     return out, times
 
 
-def against_itself(change: Callable[[np.ndarray, float], np.ndarray]) -> Callable[[int, float], Values]:
-    """A film's values after `change`, with those against what it was."""
+def compare_video(degrade: Callable[[np.ndarray, float], np.ndarray]) -> Callable[[int, float], Values]:
+    """Return a measure of a degraded video, by itself and against the original."""
 
     def measure(seed: int, strength: float) -> Values:
-        real = film(seed)
-        made = change(real, strength) if strength else real
-        return compare_films(made, real) | steps(made) | filtered(made) | freezes(made, FPS)
+        real = synthetic_video(seed)
+        degraded = degrade(real, strength) if strength else real
+        return (
+            compare_videos(degraded, real)
+            | frame_difference_scores(degraded)
+            | filter_scores(degraded)
+            | freeze_scores(degraded, FPS)
+        )
 
     return measure
 
 
-def sounding(change: Callable[[np.ndarray, float], np.ndarray]) -> Callable[[int, float], Values]:
-    """A sound's values after `change`, against what it was and against its hits."""
+def compare_degraded_audio(
+    degrade: Callable[[np.ndarray, float], np.ndarray],
+) -> Callable[[int, float], Values]:
+    """Return a measure of degraded audio, by itself, against the original and against its onsets."""
 
     def measure(seed: int, strength: float) -> Values:
-        real, times = hits(seed)
-        made = change(real, strength) if strength else real
-        sound = Sound(made[None].astype(np.float32), RATE)
-        against = compare_sounds(made, real)
-        return judge_sound(sound) | against | onset_scores(onsets(sound), times)
+        real, times = synthetic_audio(seed)
+        degraded = degrade(real, strength) if strength else real
+        audio = Audio(degraded[None].astype(np.float32), SAMPLE_RATE)
+        against = compare_audio(degraded, real)
+        return measure_audio(audio) | against | onset_scores(detect_onsets(audio), times)
 
     return measure
 
 
-def freeze(video: np.ndarray, share: float) -> np.ndarray:
-    """The last `share` of the frames repeat the one before them."""
-    keep = round(len(video) * (1 - share))
+def freeze(video: np.ndarray, fraction: float) -> np.ndarray:
+    """Replace the last `fraction` of the frames by the one before them."""
+    keep = round(len(video) * (1 - fraction))
     return video[np.minimum(np.arange(len(video)), max(keep - 1, 0))]
 
 
-def shuffle(video: np.ndarray, share: float) -> np.ndarray:
-    """The first `share` of the frames in another order: neighbours of before stand far apart."""
-    order, count = np.arange(len(video)), round(len(video) * share)
+def shuffle(video: np.ndarray, fraction: float) -> np.ndarray:
+    """Reorder the first `fraction` of the frames so that neighbors move far apart."""
+    order, count = np.arange(len(video)), round(len(video) * fraction)
     order[:count] = np.concatenate([order[0:count:2], order[1:count:2]])
     return video[order]
 
 
-def late(sound: np.ndarray, ms: float) -> np.ndarray:
-    shift = round(ms * RATE / 1000)
-    return np.concatenate([np.zeros(shift), sound])[: len(sound)]
+def delay(samples_S: np.ndarray, ms: float) -> np.ndarray:
+    """Delay audio; its end is cut."""
+    shift = round(ms * SAMPLE_RATE / 1000)
+    return np.concatenate([np.zeros(shift), samples_S])[: len(samples_S)]
 
 
-def silence(sound: np.ndarray, share: float) -> np.ndarray:
-    out = sound.copy()
-    out[: round(share * len(sound))] = 0
+def silence(samples_S: np.ndarray, fraction: float) -> np.ndarray:
+    """Silence the first `fraction` of the samples."""
+    out = samples_S.copy()
+    out[: round(fraction * len(samples_S))] = 0
     return out
 
 
-def clip(sound: np.ndarray, gain: float) -> np.ndarray:
-    return np.clip(sound * gain, -1, 1)
+def clip_samples(samples_S: np.ndarray, gain: float) -> np.ndarray:
+    """Amplify and clip to full scale."""
+    return np.clip(samples_S * gain, -1, 1)
 
 
-def hiss(sound: np.ndarray, level: float) -> np.ndarray:
-    return sound + generator(0, "selftest/hiss").normal(0, level, len(sound))
+def add_noise(samples_S: np.ndarray, level: float) -> np.ndarray:
+    """Add white noise with standard deviation `level`."""
+    return samples_S + generator(0, "selftest/hiss").normal(0, level, len(samples_S))
 
 
 def detuned(seed: int, cents: float) -> Values:
-    """Pitch of a note with overtones, and of the same note higher by `cents`. Needs torchcrepe."""
+    """Compare the pitch of a note with overtones and of the same note higher by `cents`. Needs torchcrepe."""
     hertz = generator(seed, "selftest/note").uniform(200, 500)
-    made, real = (_note(hertz * 2 ** (shift / 1200)) for shift in (cents, 0))
-    return compare_pitch(*_pitch().track(made), *_pitch().track(real))[0]
+    degraded, real = (_note(hertz * 2 ** (shift / 1200)) for shift in (cents, 0))
+    return compare_pitch(*_pitch().track(degraded), *_pitch().track(real))[0]
 
 
-def muted(seed: int, share: float) -> Values:
-    """Pitch of a note, and of the same note with silence at its beginning. Needs torchcrepe."""
+def muted(seed: int, fraction: float) -> Values:
+    """Compare the pitch of a note and of the same note with silence at its start. Needs torchcrepe."""
     real = _note(generator(seed, "selftest/note").uniform(200, 500))
-    return compare_pitch(*_pitch().track(silence(real, share)), *_pitch().track(real))[0]
+    return compare_pitch(*_pitch().track(silence(real, fraction)), *_pitch().track(real))[0]
 
 
 def _note(hertz: float) -> np.ndarray:
@@ -139,27 +150,29 @@ def _pitch() -> Pitch:
 
 
 MEDIA_TRIALS = (
-    Trial("blur", (0, 0.5, 1, 2), against_itself(lambda v, s: blur(s)(v, 0)),
+    Trial("blur", (0, 0.5, 1, 2), compare_video(lambda v, s: blur(s)(v, 0)),
           {"psnr": -1, "ssim": -1, "si": -1}),
-    # blurdetect measures the width of the edges that are left: past this it falls again, with the edges
-    Trial("slight blur", (0, 0.5, 1), against_itself(lambda v, s: blur(s)(v, 0)), {"blur": 1}),
-    Trial("noise", (0, 5, 10, 20, 40), against_itself(lambda v, s: noise(s)(v, 0)),
+    # blurdetect measures the width of the remaining edges: at stronger blur it falls again
+    Trial("slight blur", (0, 0.5, 1), compare_video(lambda v, s: blur(s)(v, 0)), {"blur": 1}),
+    Trial("noise", (0, 5, 10, 20, 40), compare_video(lambda v, s: noise(s)(v, 0)),
           {"psnr": -1, "ssim": -1, "flicker": -1, "smoothness_blend": -1, "ti": 1, "si": 1}),
-    Trial("freeze", (0, 0.4, 0.6, 0.9), against_itself(freeze),
+    Trial("freeze", (0, 0.4, 0.6, 0.9), compare_video(freeze),
           {"frozen": 1, "freeze": 1, "change": -1, "psnr": -1, "ti": -1}),
-    Trial("shuffle", (0, 0.5, 1), against_itself(shuffle),
+    Trial("shuffle", (0, 0.5, 1), compare_video(shuffle),
           {"smoothness_blend": -1, "flicker": -1, "psnr": -1}),
-    # what asks for no order cannot see it: only the reference tells
-    Trial("reversed time", (0, 1), against_itself(lambda v, s: reversed_time(v, 0)),
+    # metrics without temporal order cannot detect it: only comparisons with the reference can
+    Trial("reversed time", (0, 1), compare_video(lambda v, s: reversed_time(v, 0)),
           {"psnr": -1, "ssim": -1, "flicker": 0, "smoothness_blend": 0}),
-    Trial("desync by k x 40 ms", (0, 40, 80, 120, 160), sounding(late),
+    Trial("desync by k x 40 ms", (0, 40, 80, 120, 160), compare_degraded_audio(delay),
           {"onset_shift": 1, "si_sdr": -1, "stft": 1}),
-    Trial("desync by 80 ms", (0, 80), sounding(late), {"onset_f1": -1, "onset_precision": -1}),
-    Trial("silence", (0, 0.3, 0.6, 0.95), sounding(silence),
+    Trial("desync by 80 ms", (0, 80), compare_degraded_audio(delay), {"onset_f1": -1, "onset_precision": -1}),
+    Trial("silence", (0, 0.3, 0.6, 0.95), compare_degraded_audio(silence),
           {"silent": 1, "onset_f1": -1, "onset_recall": -1, "mel": 1, "si_sdr": -1}),
-    Trial("clipping", (0, 4, 8, 16), sounding(clip), {"clipped": 1, "si_sdr": -1, "mel": 1, "lufs": 1}),
+    Trial("clipping", (0, 4, 8, 16), compare_degraded_audio(clip_samples),
+          {"clipped": 1, "si_sdr": -1, "mel": 1, "lufs": 1}),
     Trial("detuning by cents", (0, 25, 50, 100), detuned, {"f0_cents_crepe": 1}, Pitch),
     Trial("silence on a note", (0, 0.3, 0.6, 0.9), muted,
           {"voicing_crepe": -1, "f0_accuracy_crepe": -1}, Pitch),
-    Trial("hiss", (0, 0.003, 0.01, 0.03), sounding(hiss), {"mel": 1, "stft": 1, "si_sdr": -1}),
+    Trial("white noise", (0, 0.003, 0.01, 0.03), compare_degraded_audio(add_noise),
+          {"mel": 1, "stft": 1, "si_sdr": -1}),
 )  # fmt: skip

@@ -45,7 +45,7 @@ def test_only_common_samples_count():
     b = {("m", "s"): {"1": 2.0, "2": 3.0, "9": 100.0}}
     found, notes = compare_systems(a, b, {"1": "p", "2": "q", "3": "r"})
     assert [(d.score, d.interval.mean, d.interval.num) for d in found] == [("s", 1.0, 2)]
-    assert notes == ["s (m): 2 values have no partner and are left out"]
+    assert notes == ["s (m): 2 values without a partner are left out"]
 
 
 def test_runs_side_by_side(tmp_path):
@@ -66,15 +66,18 @@ def test_runs_side_by_side(tmp_path):
             )
         )
     runs = tuple(str(tmp_path / "scores" / name) for name in ("first", "second"))
-    board, differences = compare(CompareConfig(runs=runs, out=str(tmp_path / "out")))
-    assert "| first | all | 14 / 14 |" in board
-    assert "second minus first" in differences
+    rows, (comparison,), _ = compare(CompareConfig(runs=runs, out=str(tmp_path / "out")))
+    assert [(row.system, row.slice, row.used, row.asked) for row in rows] == [
+        ("first", "all", 14, 14),
+        ("second", "all", 14, 14),
+    ]
+    assert comparison.title == "second minus first"
     with (tmp_path / "out" / "differences.csv").open() as file:
         found = {row["score"]: row for row in csv.DictReader(file)}
     assert float(found["change"]["low"]) > 0  # every second frame: larger steps
     assert float(found["change"]["p (Holm)"]) < 0.05
     assert float(found["change"]["p"]) <= float(found["change"]["p (Holm)"])
-    with pytest.raises(UserError, match=r"holds no results\.jsonl"):
+    with pytest.raises(UserError, match=r"has no results\.jsonl"):
         main([f"runs=[{tmp_path}]", f"out={tmp_path / 'x'}"])
     with pytest.raises(ValueError, match="baseline: expected one of first, second, got 'third'"):
         compare(CompareConfig(runs=runs, out=str(tmp_path / "out"), baseline="third"))

@@ -4,8 +4,15 @@ import pytest
 from data.bounce.audio import sound as render
 from data.bounce.config import WorldConfig
 from data.bounce.world import film
-from eval.alignment.onsets import BounceSound, ReferenceOnsets, onsets, paired, shift, thinned
-from eval.core.audio import Sound, write_sound
+from eval.alignment.onsets import (
+    BounceOnsets,
+    ReferenceOnsets,
+    detect_onsets,
+    estimate_offset,
+    match_onsets,
+    merge_close_times,
+)
+from eval.core.audio import Audio, write_audio
 from eval.core.manifest import Sample
 from eval.core.results import Item
 
@@ -18,31 +25,33 @@ def clicks(times, seconds=2.0):
         start = round(time * RATE)
         n = np.arange(min(4000, len(samples) - start))
         samples[start : start + len(n)] += 0.4 * np.sin(2 * np.pi * 700 * n / RATE) * np.exp(-n / 900)
-    return Sound(samples[None].astype(np.float32), RATE)
+    return Audio(samples[None].astype(np.float32), RATE)
 
 
 def test_onsets_are_found_where_they_are():
     times = [0.0, 0.31, 0.5, 1.02, 1.7]
-    found = onsets(clicks(times))
+    found = detect_onsets(clicks(times))
     assert len(found) == 5
     np.testing.assert_allclose(found, times, atol=0.012)
-    assert len(onsets(Sound(np.zeros((1, RATE), np.float32), RATE))) == 0
+    assert len(detect_onsets(Audio(np.zeros((1, RATE), np.float32), RATE))) == 0
 
 
 def test_pairs_are_one_to_one():
-    assert paired(np.array([0.1, 0.13]), np.array([0.12])) == [(0, 0)]
-    assert paired(np.array([0.1, 0.5]), np.array([0.5, 0.9])) == [(1, 0)]
-    assert paired(np.array([]), np.array([0.5])) == []
-    assert thinned(np.array([0.1, 0.12, 0.2])).tolist() == [0.1, 0.2]
+    assert match_onsets(np.array([0.1, 0.13]), np.array([0.12])) == [(0, 0)]
+    assert match_onsets(np.array([0.1, 0.5]), np.array([0.5, 0.9])) == [(1, 0)]
+    assert match_onsets(np.array([]), np.array([0.5])) == []
+    assert merge_close_times(np.array([0.1, 0.12, 0.2])).tolist() == [0.1, 0.2]
 
 
 def test_the_shift_is_found_beyond_the_tolerance():
     wanted = np.array([0.2, 0.5, 1.1, 1.3])
     for late in (-0.36, -0.04, 0.0, 0.2, 0.48):
-        assert shift(wanted + late, wanted) == pytest.approx(late)
-    assert shift(np.array([0.7, 0.9]), np.array([0.5, 3.0])) == pytest.approx(0.2)  # of equals the nearest
-    assert shift(np.array([0.0]), np.array([1.5])) is None
-    assert shift(np.array([]), wanted) is None
+        assert estimate_offset(wanted + late, wanted) == pytest.approx(late)
+    assert estimate_offset(np.array([0.7, 0.9]), np.array([0.5, 3.0])) == pytest.approx(
+        0.2
+    )  # of equals the nearest
+    assert estimate_offset(np.array([0.0]), np.array([1.5])) is None
+    assert estimate_offset(np.array([]), wanted) is None
 
 
 def test_bounce_films_and_their_own_sound(tmp_path):
@@ -55,9 +64,9 @@ def test_bounce_films_and_their_own_sound(tmp_path):
         samples = render(clip.facts)
         shifted = np.concatenate([np.zeros((1, 9600), np.float32), samples], 1)[:, : samples.shape[1]]
         for name, wave in (("a", samples), ("b", shifted), ("c", 0 * samples)):
-            write_sound(tmp_path / f"{name}.wav", wave, RATE)
+            write_audio(tmp_path / f"{name}.wav", wave, RATE)
         values = [
-            BounceSound().measure(
+            BounceOnsets().measure(
                 Item(Sample(id="", prompt="", audio=f"{n}.wav", facts=clip.facts.to_dict()), tmp_path)
             )
             for n in "abc"
@@ -71,11 +80,11 @@ def test_bounce_films_and_their_own_sound(tmp_path):
 
 
 def test_against_a_reference(tmp_path):
-    write_sound(tmp_path / "a.wav", clicks([0.3, 1.0]).samples_CS, RATE)
-    write_sound(tmp_path / "b.wav", clicks([0.32, 1.5]).samples_CS, RATE)
+    write_audio(tmp_path / "a.wav", clicks([0.3, 1.0]).samples_CS, RATE)
+    write_audio(tmp_path / "b.wav", clicks([0.32, 1.5]).samples_CS, RATE)
     item = Item(Sample(id="", prompt="", audio="b.wav", reference="a.wav"), tmp_path)
     found = ReferenceOnsets().measure(item)
     assert found.values["onset_precision"] == found.values["onset_recall"] == found.values["onset_f1"] == 0.5
     assert found.values["onset_lag"] == pytest.approx(0.02, abs=0.011)
-    with pytest.raises(ValueError, match="names no facts with impacts"):
-        BounceSound().measure(item)
+    with pytest.raises(ValueError, match="sample has no `facts` with impacts"):
+        BounceOnsets().measure(item)

@@ -5,8 +5,14 @@ from data.bounce.audio import sound as render
 from data.bounce.config import WorldConfig
 from data.bounce.scene import draw_scene
 from data.bounce.world import WORLD_VERSION
-from eval.bounce_checker.audio import RATE, BounceHearing, asked, judge_sound_of, listen
-from eval.core.audio import Sound, write_sound
+from eval.bounce_checker.audio import (
+    SAMPLE_RATE,
+    BounceAudioMetric,
+    analyze_audio,
+    evaluate_audio,
+    expected_materials,
+)
+from eval.core.audio import Audio, write_audio
 from eval.core.manifest import Sample
 from eval.core.results import Item
 
@@ -22,7 +28,9 @@ def scenes():
 
 def mean(scenes, change=lambda samples: samples, next_facts=False):
     found = [
-        judge_sound_of(listen(Sound(change(samples), RATE)), scenes[(i + next_facts) % len(scenes)][0])
+        evaluate_audio(
+            analyze_audio(Audio(change(samples), SAMPLE_RATE)), scenes[(i + next_facts) % len(scenes)][0]
+        )
         for i, (_, samples) in enumerate(scenes)
     ]
     keys = ("sound_count", "sound_material", "sound_place")
@@ -52,7 +60,7 @@ def test_every_material_by_itself():
     for material in ("wooden", "metal", "glass", "rubber", "stone"):
         world = WorldConfig(max_objects=1, bounce_prob=1.0, still_prob=0.0, materials=(material,))
         facts = draw_scene(3, WORLD_VERSION, world, 32, 32, 32, 16.0).facts
-        heard = listen(Sound(render(facts), RATE)).hits
+        heard = analyze_audio(Audio(render(facts), SAMPLE_RATE)).hits
         assert heard
         assert all(material in hit.materials for hit in heard)
 
@@ -60,16 +68,18 @@ def test_every_material_by_itself():
 def test_impacts_that_fall_together_are_one():
     hits = [{"time_s": t, "objects": who} for t, who in ((0.9, [0]), (0.2, [1, 0]), (0.22, [1]))]
     facts = {"impacts": hits, "objects": [{"material": "stone"}, {"material": "glass"}], "background": "sand"}
-    assert asked(facts) == [("glass", "stone"), ("stone",)]
+    assert expected_materials(facts) == [("glass", "stone"), ("stone",)]
 
 
 def test_the_metric_reads_any_rate(tmp_path, scenes):
     facts, samples = scenes[0]
-    write_sound(tmp_path / "a.wav", Sound(samples, RATE).at_rate(44_100).samples_CS, 44_100)
-    found = BounceHearing().measure(Item(Sample(id="", prompt="", audio="a.wav", facts=facts), tmp_path))
+    write_audio(tmp_path / "a.wav", Audio(samples, SAMPLE_RATE).resample(44_100).samples_CS, 44_100)
+    found = BounceAudioMetric().measure(Item(Sample(id="", prompt="", audio="a.wav", facts=facts), tmp_path))
     assert found.values["sound_place"] == 1
     times = [hit["time_s"] for hit in found.detail["heard"]["hits"]]
-    assert times == pytest.approx([hit.time_s for hit in listen(Sound(samples, RATE)).hits], abs=0.01)
+    assert times == pytest.approx(
+        [hit.time_s for hit in analyze_audio(Audio(samples, SAMPLE_RATE)).hits], abs=0.01
+    )
     assert times[-1] > 0.5  # late enough for a wrong rate to show
-    with pytest.raises(ValueError, match="names no facts with impacts"):
-        BounceHearing().measure(Item(Sample(id="", prompt="", audio="a.wav"), tmp_path))
+    with pytest.raises(ValueError, match="sample has no `facts` with impacts"):
+        BounceAudioMetric().measure(Item(Sample(id="", prompt="", audio="a.wav"), tmp_path))

@@ -6,12 +6,12 @@ from PIL import Image
 
 from data.bounce.config import WorldConfig
 from data.bounce.world import film
-from eval.bounce_checker.checker import Reading, read
-from eval.bounce_checker.identity import BounceIdentity, same_individuals
+from eval.bounce_checker.checker import Reading, analyze_video
+from eval.bounce_checker.identity import BounceIdentity, match_objects
+from eval.core.degradations import rotate_colors
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.core.video import write_video
-from eval.sanity.degradations import other_colours
 
 WORLD = {"max_objects": 1, "cameras": ("static shot",), "holdout": "include", "split": "all"}
 
@@ -41,19 +41,19 @@ def test_the_same_object_in_other_films(tmp_path):
     assert blue_star == {"identity": 0, "identity_shape": 1, "identity_colour": 0}
     red_ring = measured(tmp_path, clip(2, 10, shapes=("ring",), colours=("red",)))
     assert red_ring == {"identity": 0, "identity_shape": 0, "identity_colour": 1}
-    assert measured(tmp_path, other_colours(clip(2, 10, **red_star), 0))["identity"] == 0
+    assert measured(tmp_path, rotate_colors(clip(2, 10, **red_star), 0))["identity"] == 0
 
 
 def test_company_and_absence(tmp_path):
-    one = read(clip(1, 10, shapes=("star",), colours=("red",)), 16)
-    two = read(clip(2, 10, shapes=("ring",), colours=("blue",)), 16)
+    one = analyze_video(clip(1, 10, shapes=("star",), colours=("red",)), 16)
+    two = analyze_video(clip(2, 10, shapes=("ring",), colours=("blue",)), 16)
     both = replace(one, objects=(*two.objects, *one.objects))
-    assert same_individuals(one, both)["identity"] == 1
-    assert same_individuals(both, one) == {"identity": 0, "identity_shape": 0.5, "identity_colour": 0.5}
-    assert same_individuals(both, both)["identity"] == 1
+    assert match_objects(one, both)["identity"] == 1
+    assert match_objects(both, one) == {"identity": 0, "identity_shape": 0.5, "identity_colour": 0.5}
+    assert match_objects(both, both)["identity"] == 1
     mixed = tuple(replace(a, colour=b.colour) for a, b in zip(both.objects, both.objects[::-1], strict=True))
-    assert same_individuals(both, replace(both, objects=mixed))["identity"] == 0
-    assert same_individuals(one, Reading((), "static shot", 10))["identity_shape"] == 0
+    assert match_objects(both, replace(both, objects=mixed))["identity"] == 0
+    assert match_objects(one, Reading((), "static shot", 10))["identity_shape"] == 0
     Image.fromarray(np.full((48, 48, 3), 90, np.uint8)).save(tmp_path / "who.png")
     with pytest.raises(ValueError, match="the reference shows no object"):
         measured(tmp_path, clip(1, 10))

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
-from data.bounce.vocabulary import COLOURS, DIRECTIONS, SHAPES, coverage
-from eval.bounce_checker.background import Canvas, empty_room
-from eval.bounce_checker.camera import camera_name, register
-from eval.bounce_checker.color import NAMES, nearest, oklab
-from eval.bounce_checker.motion import ERRATIC, read_motion
-from eval.bounce_checker.shape import canonical, read_shape
+from data.bounce.vocabulary import COLORS, DIRECTIONS, SHAPES, coverage
+from eval.bounce_checker.background import Canvas, estimate_background
+from eval.bounce_checker.camera import classify_camera, register_frames
+from eval.bounce_checker.color import COLOR_NAMES, nearest_color, rgb_to_oklab
+from eval.bounce_checker.motion import ERRATIC, fit_motion
+from eval.bounce_checker.shape import classify_shape, to_canonical
 
 FRAMES = np.arange(16)
 
 
 def path(*pieces, start=(0.0, 0.0), noise=0.002):
-    """Places at 16 frames: `pieces` are (frames, vx, vy)."""
+    """Positions at 16 frames: `pieces` are (frames, vx, vy)."""
     points, place = [], np.array(start)
     for frames, *velocity in pieces:
         for _ in range(frames):
@@ -26,53 +26,53 @@ def path(*pieces, start=(0.0, 0.0), noise=0.002):
 
 
 @pytest.mark.parametrize("name", DIRECTIONS)
-def test_straight_courses(name):
+def test_straight_paths(name):
     x, y = DIRECTIONS[name]
-    found = read_motion(FRAMES, path((16, 0.025 * x, 0.025 * y)))
+    found = fit_motion(FRAMES, path((16, 0.025 * x, 0.025 * y)))
     assert (found.direction, found.bounces) == (name, False)
     assert found.speed == pytest.approx(0.025, rel=0.05)
 
 
 def test_still_and_struck_and_rebounding():
-    assert read_motion(FRAMES, path((16, 0, 0))).direction == "still"
-    assert read_motion(FRAMES, path((16, 0, 0), noise=0.008)).bounces is False
-    struck = read_motion(FRAMES, path((8, 0, 0), (8, 0.02, 0)))
+    assert fit_motion(FRAMES, path((16, 0, 0))).direction == "still"
+    assert fit_motion(FRAMES, path((16, 0, 0), noise=0.008)).bounces is False
+    struck = fit_motion(FRAMES, path((8, 0, 0), (8, 0.02, 0)))
     assert (struck.direction, struck.bounces) == ("still", True)
-    back = read_motion(FRAMES, path((10, 0.03, 0), (6, -0.03, 0)))
+    back = fit_motion(FRAMES, path((10, 0.03, 0), (6, -0.03, 0)))
     assert (back.direction, back.bounces) == ("right", True)
-    assert back.knees[0] == pytest.approx(10, abs=0.4)
+    assert back.breakpoints[0] == pytest.approx(10, abs=0.4)
 
 
 def test_struck_and_then_off_a_wall():
-    found = read_motion(FRAMES, path((7, 0, 0), (5, 0.04, 0), (4, -0.04, 0)))
-    assert (found.direction, found.bounces, len(found.knees)) == ("still", True, 2)
+    found = fit_motion(FRAMES, path((7, 0, 0), (5, 0.04, 0), (4, -0.04, 0)))
+    assert (found.direction, found.bounces, len(found.breakpoints)) == ("still", True, 2)
 
 
-def test_a_hitch_in_mid_air_is_a_bounce_only_where_something_could_have_struck() -> None:
+def test_jolt_in_mid_air_needs_another_object() -> None:
     hitch = path((6, 0.02, 0), (3, 0.06, 0), (7, 0.02, 0))
-    assert read_motion(FRAMES, hitch).bounces is True
-    alone = read_motion(FRAMES, hitch, alone=True)
+    assert fit_motion(FRAMES, hitch).bounces is True
+    alone = fit_motion(FRAMES, hitch, alone=True)
     assert (alone.direction, alone.bounces) == ("right", False)
-    wall = read_motion(FRAMES, path((9, 0.03, 0.03), (7, 0.03, -0.03)), alone=True)
+    wall = fit_motion(FRAMES, path((9, 0.03, 0.03), (7, 0.03, -0.03)), alone=True)
     assert (wall.direction, wall.bounces) == ("down-right", True)
     leap = path((7, 0.02, 0), (2, 0.2, 0), (7, 0.02, 0))
-    assert read_motion(FRAMES, leap, alone=True).direction == ERRATIC
+    assert fit_motion(FRAMES, leap, alone=True).direction == ERRATIC
 
 
-def test_a_jump_in_the_last_frame_is_no_bounce():
+def test_outlier_in_the_last_frame_is_no_bounce():
     places = path((16, 0.025, 0))
     places[-1] += 0.08
-    assert read_motion(FRAMES, places).bounces is False
+    assert fit_motion(FRAMES, places).bounces is False
 
 
-def test_disorder_is_erratic():
+def test_shuffled_path_is_erratic():
     places = path((16, 0.03, 0.01))[np.random.default_rng(1).permutation(16)]
-    assert read_motion(FRAMES, places).direction == ERRATIC
+    assert fit_motion(FRAMES, places).direction == ERRATIC
 
 
 @pytest.mark.parametrize("num", [1, 2, 3, 5])
 def test_short_paths(num):
-    found = read_motion(np.arange(num), np.zeros((num, 2)))
+    found = fit_motion(np.arange(num), np.zeros((num, 2)))
     assert (found.direction, found.bounces) == ("still", False)
 
 
@@ -84,7 +84,7 @@ def masks(shape, num=8, radius=6.0, turn=0.0, blur=0.0):
         cx, cy = 19.3 + 0.37 * t, 20.1 - 0.21 * t
         mask = coverage(shape, x - cx, y - cy, radius, turn * math.tau * t / num)
         mask = gaussian_filter(mask, blur).astype(np.float32)
-        pair = canonical(mask, np.ones_like(mask), cx - 0.5, cy - 0.5, mask.sum())
+        pair = to_canonical(mask, np.ones_like(mask), cx - 0.5, cy - 0.5, mask.sum())
         out.append(pair[0])
         known.append(pair[1])
     return np.array(out), np.array(known), np.arange(num) / num
@@ -93,29 +93,29 @@ def masks(shape, num=8, radius=6.0, turn=0.0, blur=0.0):
 @pytest.mark.parametrize("blur", [0.0, 1.2])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes_crisp_and_soft(shape, blur):
-    found = read_shape(*masks(shape, blur=blur))
+    found = classify_shape(*masks(shape, blur=blur))
     assert found.shape == shape
-    assert found.turn == 0.0
+    assert found.turns_per_second == 0.0
     assert found.scores[shape] > 0.985
 
 
 @pytest.mark.parametrize("shape", ["square", "triangle", "star", "cross"])
 def test_turning_shapes(shape):
-    found = read_shape(*masks(shape, num=16, radius=8.0, turn=0.4))
+    found = classify_shape(*masks(shape, num=16, radius=8.0, turn=0.4))
     assert found.shape == shape
-    assert found.turn == pytest.approx(0.4, abs=0.04)
+    assert found.turns_per_second == pytest.approx(0.4, abs=0.04)
 
 
-def test_colours_are_named_despite_light_and_tint():
-    rgb = np.array(list(COLOURS.values()))
-    for spoilt in (rgb, rgb * 0.85, 128 + 0.75 * (rgb - 128), rgb * (1.05, 0.95, 0.95)):
-        found = nearest(oklab(spoilt.clip(0, 255).astype(np.uint8)))
-        assert [NAMES[i] for i in found] == list(COLOURS)
+def test_colors_are_named_despite_light_and_tint():
+    rgb = np.array(list(COLORS.values()))
+    for changed in (rgb, rgb * 0.85, 128 + 0.75 * (rgb - 128), rgb * (1.05, 0.95, 0.95)):
+        found = nearest_color(rgb_to_oklab(changed.clip(0, 255).astype(np.uint8)))
+        assert [COLOR_NAMES[i] for i in found] == list(COLORS)
 
 
 def test_oklab_against_published_values():
     # Ottosson (2020): white is (1, 0, 0); sRGB red is (0.628, 0.225, 0.126)
-    lab = oklab(np.array([[255, 255, 255], [255, 0, 0], [0, 0, 0]], np.uint8))
+    lab = rgb_to_oklab(np.array([[255, 255, 255], [255, 0, 0], [0, 0, 0]], np.uint8))
     assert np.allclose(lab, [[1, 0, 0], [0.62796, 0.22486, 0.12585], [0, 0, 0]], atol=1e-3)
 
 
@@ -131,7 +131,7 @@ def textured(num=12, side=40, step=(0.0, 0.0)):
 @pytest.mark.parametrize("step", [(0.8, 0.0), (0.0, -1.1), (0.5, 0.6), (0.0, 0.0)])
 def test_registration_finds_steady_shifts(step):
     luma = textured(step=step)
-    view = register(luma, np.ones(luma.shape, bool))
+    view = register_frames(luma, np.ones(luma.shape, bool))
     truth = (np.arange(12) - 6)[:, None] * np.array(step)
     assert np.abs(view[:, :2] - truth).max() < 0.25
     assert np.abs(view[:, 2] - 1).max() < 0.01
@@ -151,24 +151,24 @@ def test_camera_names_of_paths():
         "handheld shot": (2 * np.sin(9 * along), 2 * np.cos(13 * along), one),
     }
     for name, columns in paths.items():
-        assert camera_name(np.column_stack(columns), 64) == name
+        assert classify_camera(np.column_stack(columns), 64) == name
 
 
-def test_the_empty_room_is_restored_behind_a_moving_object():
+def test_background_behind_a_moving_object():
     floor = np.repeat(textured(num=1), 8, axis=0)[..., None] * np.full(3, 200.0)
-    video, room = floor.clip(0, 255).astype(np.uint8), np.ones(floor.shape[:3], bool)
+    video, background = floor.clip(0, 255).astype(np.uint8), np.ones(floor.shape[:3], bool)
     truth = video.copy()
     for t in range(8):
         video[t, 10:16, 3 * t : 3 * t + 6] = (230, 0, 0)
-        room[t, 9:17, max(3 * t - 1, 0) : 3 * t + 7] = False
+        background[t, 9:17, max(3 * t - 1, 0) : 3 * t + 7] = False
     view = np.tile([0.0, 0.0, 1.0], (8, 1))
-    assert np.abs(empty_room(video, room, view) - truth).max() < 1.5
+    assert np.abs(estimate_background(video, background, view) - truth).max() < 1.5
 
 
-def test_a_canvas_gives_back_what_was_laid():
+def test_canvas_round_trip():
     frames = textured(step=(1.0, 0.0))
     view = np.column_stack([np.arange(12.0) - 6, np.zeros(12), np.ones(12)])
     canvas = Canvas(view, 40, 40)
-    layer, total = canvas.lay(frames, np.ones_like(frames))
+    layer, total = canvas.splat(frames, np.ones_like(frames))
     assert total.max() == pytest.approx(12, abs=1e-3)
-    assert np.abs(canvas.look(layer) - frames).max() < 0.02
+    assert np.abs(canvas.sample(layer) - frames).max() < 0.02

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from eval.human.agreement import accuracy_over, agreement, kendall, main, spearman
+from eval.human.agreement import kendall, main, measure_agreement, order_accuracy, spearman
 from eval.human.votes import Vote, read_votes
 from src.core.errors import UserError
 
@@ -33,8 +33,8 @@ def quality(num=60, systems="xyz"):
 def test_a_metric_that_is_the_truth_agrees_and_its_negative_does_not():
     truth = quality()
     votes = votes_of(truth)
-    right = agreement(votes, truth)
-    wrong = agreement(votes, {s: {i: -v for i, v in row.items()} for s, row in truth.items()})
+    right = measure_agreement(votes, truth)
+    wrong = measure_agreement(votes, {s: {i: -v for i, v in row.items()} for s, row in truth.items()})
     assert right["pairwise_accuracy"].value == 1
     assert wrong["pairwise_accuracy"].value == 0
     assert right["spearman_systems"].value == 1 == -wrong["spearman_systems"].value
@@ -49,12 +49,12 @@ def test_chance_is_within_the_interval():
     truth, other = quality(200, "xy"), quality(200, "yx")
     rng = np.random.default_rng(5)
     random = {s: {i: rng.normal() for i in row} for s, row in other.items()}
-    found = agreement(votes_of(truth, noise=1.0), random)
+    found = measure_agreement(votes_of(truth, noise=1.0), random)
     for name, chance in (("pairwise_accuracy", 0.5), ("spearman_pairs", 0), ("kendall_pairs", 0)):
         assert found[name].low < chance < found[name].high
         assert found[name].low < found[name].value < found[name].high
     assert "spearman_systems" not in found
-    constant = agreement(votes_of(truth), {s: dict.fromkeys(row, 1.0) for s, row in truth.items()})
+    constant = measure_agreement(votes_of(truth), {s: dict.fromkeys(row, 1.0) for s, row in truth.items()})
     assert constant["pairwise_accuracy"].value == 0.5
     assert "spearman_pairs" not in constant
 
@@ -98,7 +98,7 @@ def test_both_formats(tmp_path):
         ({**rows[0], "system_b": "x"}, "two different systems"),
         ({"item": "1"}, ":2: system_a: missing; a vote needs item, system_a, system_b, vote"),
         ([1], ":2: expected a JSON object, got list"),
-        ({**rows[0], "system_a": "y", "system_b": "x"}, "'r1' has voted on '1' before"),
+        ({**rows[0], "system_a": "y", "system_b": "x"}, "'r1' voted twice on '1'"),
     ):
         (tmp_path / "v.jsonl").write_text("\n".join(map(json.dumps, [rows[0], bad])))
         with pytest.raises(ValueError, match=message):
@@ -110,16 +110,16 @@ def test_both_formats(tmp_path):
     with pytest.raises(ValueError, match=r"v.csv:2: system_b: missing"):
         read_votes(tmp_path / "v.csv")
     (tmp_path / "v.jsonl").write_text("\n")
-    with pytest.raises(ValueError, match="holds no vote"):
+    with pytest.raises(ValueError, match="contains no votes"):
         read_votes(tmp_path / "v.jsonl")
     with pytest.raises(ValueError, match="no vote is on items"):
-        agreement([Vote(item="9", system_a="x", system_b="y", vote="a")], quality(3))
+        measure_agreement([Vote(item="9", system_a="x", system_b="y", vote="a")], quality(3))
 
 
 def test_accuracy_over_systems_by_hand():
     x, y = np.array([1.0, 2, 2, 5]), np.array([0.0, 1, 2, 2])
-    assert accuracy_over(x, y) == pytest.approx((1 + 1 + 1 + 0.5 + 1) / 5)  # one pair of y is a tie
-    assert accuracy_over(x, np.zeros(4)) is None
+    assert order_accuracy(x, y) == pytest.approx((1 + 1 + 1 + 0.5 + 1) / 5)  # one pair of y is a tie
+    assert order_accuracy(x, np.zeros(4)) is None
 
 
 def run_folder(root, truth, better):
@@ -160,5 +160,5 @@ def test_the_command_holds_every_score_against_every_axis(tmp_path, capsys):
         assert float(found["overall", score, "kendall_systems"]["value"]) == 1
     assert "| motion | m | good | 0.9" in capsys.readouterr().out
     (tmp_path / "v.jsonl").write_text(json.dumps({**lines[0], "system_a": "p", "system_b": "q"}))
-    with pytest.raises(UserError, match="the runs know x, y, z, the votes p, q"):
+    with pytest.raises(UserError, match="systems of the runs: x, y, z; of the votes: p, q"):
         main([f"votes={tmp_path}/v.jsonl", f"runs=[{tmp_path}/run]", f"out={tmp_path}/out"])

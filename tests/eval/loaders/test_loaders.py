@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from eval.build_manifest import main
+from eval.config import EvalConfig
 from eval.core.manifest import read_manifest, write_manifest
 from eval.core.video import write_video
-from eval.loaders.benchmarks import bench_mini, movie_gen_audio_bench, movie_gen_video_bench, vbench
-from eval.loaders.media_files import from_csv, from_folder
-from eval.run import EvalConfig, score
+from eval.loaders.benchmarks import (
+    load_movie_gen_audio_bench,
+    load_movie_gen_video_bench,
+    load_vbench,
+    stratified_subset,
+)
+from eval.loaders.media_files import load_csv, load_folder
+from eval.scoring import score
 from src.core.errors import UserError
 from tests.fixtures.videos import waves
 
@@ -36,7 +42,7 @@ def bench(tmp_path):
 
 
 def test_movie_gen_video_bench(bench):
-    plain, tagged = (movie_gen_video_bench(bench / f"bench.{kind}") for kind in ("txt", "csv"))
+    plain, tagged = (load_movie_gen_video_bench(bench / f"bench.{kind}") for kind in ("txt", "csv"))
     assert [(s.id, s.prompt) for s in plain] == [(s.id, s.prompt) for s in tagged]
     assert [s.id for s in plain] == ["0000", "0001", "0002", "0003", "0004"]
     assert plain[0].prompt == "A fox, red, runs"
@@ -44,32 +50,36 @@ def test_movie_gen_video_bench(bench):
     assert tagged[3].tags == ("concept: scene", "motion: medium", "duplicate")
     (bench / "bad.txt").write_text("one\n\ntwo\n")
     with pytest.raises(ValueError, match=r"bad\.txt:2: the prompt is empty"):
-        movie_gen_video_bench(bench / "bad.txt")
+        load_movie_gen_video_bench(bench / "bad.txt")
     (bench / "bad.csv").write_text("prompt,motion\na,b\n")
     with pytest.raises(ValueError, match="expected the columns prompt, concept, motion_level"):
-        movie_gen_video_bench(bench / "bad.csv")
+        load_movie_gen_video_bench(bench / "bad.csv")
 
 
 def test_movie_gen_audio_bench_keeps_its_ids(tmp_path):
     lines = [{"id": i, "video_prompt": "v", "audio_prompt": f"a{i} "} for i in (0, 1, 3)]
     path = tmp_path / "sfx.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
-    assert [(s.id, s.prompt) for s in movie_gen_audio_bench(path)] == [("0", "a0"), ("1", "a1"), ("3", "a3")]
+    assert [(s.id, s.prompt) for s in load_movie_gen_audio_bench(path)] == [
+        ("0", "a0"),
+        ("1", "a1"),
+        ("3", "a3"),
+    ]
     with pytest.raises(ValueError, match=r"sfx\.jsonl:1: expected id and music_prompt"):
-        movie_gen_audio_bench(path, "music_prompt")
+        load_movie_gen_audio_bench(path, "music_prompt")
     path.write_text("\n".join(map(json.dumps, [lines[0], lines[0]])))
     with pytest.raises(ValueError, match=":2: id 0 occurs twice"):
-        movie_gen_audio_bench(path)
+        load_movie_gen_audio_bench(path)
 
 
 def test_vbench(tmp_path):
     path = tmp_path / "full.json"
     path.write_text(json.dumps([{"prompt_en": "a dog", "dimension": ["color", "scene"]}]))
-    (sample,) = vbench(path)
+    (sample,) = load_vbench(path)
     assert sample.tags == ("dimension: color", "dimension: scene")
     path.write_text("[{}]")
     with pytest.raises(ValueError, match="entry 0: expected an object with prompt_en"):
-        vbench(path)
+        load_vbench(path)
 
 
 def test_bench_mini_is_stratified_seeded_and_in_order(tmp_path):
@@ -80,18 +90,18 @@ def test_bench_mini_is_stratified_seeded_and_in_order(tmp_path):
         prompt = "the same" if i in (7, 500) else f"prompt {i}"
         lines.append(f"{prompt},{concept},{['low', 'high'][i % 3 == 0]}")
     (tmp_path / "b.csv").write_text("\n".join(lines))
-    samples = movie_gen_video_bench(tmp_path / "b.csv")
-    mini = bench_mini(samples)
+    samples = load_movie_gen_video_bench(tmp_path / "b.csv")
+    mini = stratified_subset(samples)
     assert len(mini) == len({s.prompt for s in mini}) == 381
     assert [s.id for s in mini] == sorted(s.id for s in mini)
-    assert mini == bench_mini(samples)
-    assert mini != bench_mini(samples, seed=1)
+    assert mini == stratified_subset(samples)
+    assert mini != stratified_subset(samples, seed=1)
     assert not any("duplicate" in s.tags for s in mini)
     whole, part = Counter(s.tags for s in samples), Counter(s.tags for s in mini)
     for tags, count in part.items():
         assert abs(count - 381 * whole[tags] / 1002) < 1.1
-    with pytest.raises(ValueError, match="2000 asked of 1002 different prompts"):
-        bench_mini(samples, num=2000)
+    with pytest.raises(ValueError, match="2000 exceeds the 1002 different prompts"):
+        stratified_subset(samples, num=2000)
 
 
 def test_folder_and_csv(tmp_path):
@@ -99,28 +109,28 @@ def test_folder_and_csv(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "b/1.txt").write_text("a prompt\n")
-    samples = list(from_folder(tmp_path, system="mine"))
+    samples = list(load_folder(tmp_path, system="mine"))
     assert [(s.id, s.prompt, s.video, s.audio, s.image) for s in samples] == [
         ("a", "", None, None, "a.png"),
         ("b/1", "a prompt", "b/1.mp4", "b/1.wav", None),
     ]
     (tmp_path / "b/1.webm").touch()
     with pytest.raises(ValueError, match="are both the video of b/1"):
-        list(from_folder(tmp_path))
+        list(load_folder(tmp_path))
     table = tmp_path / "t.csv"
     table.write_text('\ufeffid,prompt,video,seed,tags\n1,"a, b",b/1.mp4,7,"x; y"\n2,,,,\n', encoding="utf-8")
-    first, second = from_csv(table)
+    first, second = load_csv(table)
     assert (first.prompt, first.seed, first.tags) == ("a, b", 7, ("x", "y"))
     assert (second.prompt, second.video, second.seed) == ("", None, None)
     for text, message in (
         ("prompt\nx\n", ":1: expected a header with a column id"),
         ("id,vidoe\n1,x\n", "unknown column 'vidoe'"),
-        ("id,prompt\n1\n", ":2: 1 cells under 2 columns"),
-        ("id,seed\n1,x\n", ":2: seed: 'x' is no integer"),
+        ("id,prompt\n1\n", ":2: expected 2 cells, got 1"),
+        ("id,seed\n1,x\n", ":2: seed: 'x' is not an integer"),
     ):
         table.write_text(text)
         with pytest.raises(ValueError, match=message):
-            list(from_csv(table))
+            list(load_csv(table))
 
 
 def test_the_command(tmp_path, bench, capsys):
@@ -128,14 +138,14 @@ def test_the_command(tmp_path, bench, capsys):
     main([f"source={bench / 'bench.csv'}", "kind=movie_gen_video_bench", f"out={out}", "mini=true", "num=3"])
     assert "3 samples" in capsys.readouterr().out
     assert len(read_manifest(out)) == 3
-    with pytest.raises(UserError, match="kind: expected one of folder"):
+    with pytest.raises(UserError, match="kind must be one of folder"):
         main(["source=x", "kind=zip", f"out={out}"])
     with pytest.raises(UserError, match="no such folder"):
         main([f"source={tmp_path / 'none'}", f"out={out}"])
 
 
 def test_scores_are_cut_by_concept_and_motion_level(bench):
-    samples = [replace(s, video=f"{s.id}.mp4") for s in movie_gen_video_bench(bench / "bench.csv")]
+    samples = [replace(s, video=f"{s.id}.mp4") for s in load_movie_gen_video_bench(bench / "bench.csv")]
     for index, sample in enumerate(samples):
         write_video(bench / sample.video, waves(index), 16)
     write_manifest(bench / "m.jsonl", samples)

@@ -1,10 +1,10 @@
 import numpy as np
 from PIL import ImageFont
 
-from eval.reports.contact_sheet import GOOD, NUM_FRAMES, SheetRow, _font, _wrap, draw
+from eval.reports.contact_sheet import GOOD, NUM_FRAMES, SheetRow, _font, _wrap, draw_sheet
 
 
-def colours_of(sheet):
+def colors_of(sheet):
     return {tuple(pixel) for pixel in np.asarray(sheet).reshape(-1, 3)}
 
 
@@ -14,29 +14,29 @@ def row(**changes):
 
 
 def test_frames_are_shown_unblended():
-    sheet = draw([row()], "Title")
+    sheet = draw_sheet([row()], "Title")
     shown = (np.asarray(sheet) == (10, 200, 30)).all(-1).sum()
     assert shown == NUM_FRAMES * 112 * 112
 
 
 def test_verdicts_have_their_colours():
     good = tuple(int(GOOD[1][i : i + 2], 16) for i in (1, 3, 5))
-    assert good in colours_of(draw([row(chips=(("subject", True),))], "t"))
-    assert good not in colours_of(draw([row(chips=(("subject", False), ("motion", None)))], "t"))
+    assert good in colors_of(draw_sheet([row(badges=(("subject", True),))], "t"))
+    assert good not in colors_of(draw_sheet([row(badges=(("subject", False), ("motion", None)))], "t"))
 
 
 def test_long_texts_and_missing_films_fit():
-    long = draw([row(prompt="word " * 400, checks=((False, "x" * 300, "y"),))], "t")
-    short = draw([row()], "t")
+    long = draw_sheet([row(prompt="word " * 400, checks=((False, "x" * 300, "y"),))], "t")
+    short = draw_sheet([row()], "t")
     assert long.width == short.width
     assert short.height < long.height < 700
-    assert draw([row(frames_THWC=None, note="no such file")], "t").height == short.height
-    assert draw([], "nothing").height > 0
+    assert draw_sheet([row(frames_THWC=None, note="no such file")], "t").height == short.height
+    assert draw_sheet([], "nothing").height > 0
 
 
 def test_any_size_of_frame():
     for shape in ((1, 9, 200, 3), (3, 300, 20, 3), (40, 1, 1, 3)):
-        draw([row(frames_THWC=np.zeros(shape, np.uint8))], "t")
+        draw_sheet([row(frames_THWC=np.zeros(shape, np.uint8))], "t")
 
 
 def test_wrapping_loses_no_word():

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from eval.core.intervals import Interval
 from eval.core.results import Row, Score
-from eval.reports.tables import terminal
+from eval.reports.tables import terminal_table
 
 NAMES = [f"a_long_name_{number}" for number in range(8)]
 INTERVALS = dict.fromkeys(NAMES, Interval(1, 0, 2, 3, 3, ""))
@@ -21,7 +21,7 @@ ROWS = [
 @pytest.mark.parametrize("width", [80, 400])
 def test_nothing_is_cut(width):
     console = Console(file=StringIO(), width=width)
-    console.print(terminal(ROWS, {name: Score(1) for name in NAMES}, "m", console))
+    console.print(terminal_table(ROWS, {name: Score(1) for name in NAMES}, "m", console))
     text = console.file.getvalue()
     lines = len(NAMES) * len(ROWS) if width < 400 else len(ROWS)
     assert sum("1.000 [0.000, 2.000]" in line for line in text.splitlines()) == lines

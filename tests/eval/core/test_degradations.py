@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from eval.sanity.degradations import (
+from eval.core.degradations import (
     DEGRADATIONS,
     blur,
-    colour_shift,
+    color_shift,
     frozen,
     noise,
-    other_colours,
     reversed_time,
+    rotate_colors,
     shuffled,
 )
 
@@ -25,7 +25,9 @@ def test_all_keep_shape_and_type_and_repeat(name):
     assert first.shape == film.shape
     assert first.dtype == np.uint8
     differs = np.abs(first.astype(int) - second).mean()
-    assert differs == 0 or (name.startswith("H.264") and differs < 2)  # x264 on noise this small; docs/log.md
+    assert differs == 0 or (
+        name.startswith("H.264") and differs < 2
+    )  # x264 on noise this small; docs/log/2026-11.md
     assert np.array_equal(film, before)
 
 
@@ -34,9 +36,9 @@ def test_what_they_do():
     assert np.array_equal(frozen(film, 0), film[[0] * 6])
     assert np.array_equal(reversed_time(film, 0)[0], film[-1])
     assert sorted(f.tobytes() for f in shuffled(film, 0)) == sorted(f.tobytes() for f in film)
-    assert other_colours(np.array([[[[228, 38, 44]]]], np.uint8), 0).tolist() == [[[[38, 44, 228]]]]
+    assert rotate_colors(np.array([[[[228, 38, 44]]]], np.uint8), 0).tolist() == [[[[38, 44, 228]]]]
     assert blur(4)(film, 0).std() < blur(1.5)(film, 0).std() < film.std()
     grey = np.full((4, 32, 32, 3), 128, np.uint8)
     assert noise(10)(grey, 0).std() == pytest.approx(10, rel=0.05)
     assert not np.array_equal(noise(10)(grey, 0), noise(10)(grey, 1))
-    assert np.ptp(colour_shift(0.1)(grey, 0), axis=(0, 1, 2)).max() == 0
+    assert np.ptp(color_shift(0.1)(grey, 0), axis=(0, 1, 2)).max() == 0

@@ -1,13 +1,12 @@
-"""Films spoilt on purpose, to see that a metric notices what it should and forgives what it may.
+"""Synthetic degradations of videos, to test what a metric detects and what it tolerates.
 
-Every degradation maps uint8 frames [T,H,W,3] to uint8 frames of the same shape; what is random in it is
-drawn from the given seed. Lengths are for a film of 32 pixels and grow with the film.
+A degradation maps uint8 frames [T,H,W,3] and a seed to uint8 frames of the same shape. Lengths are in
+pixels of a video of 32 pixels and scale with its shorter side.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from eval.core.video import codec_round_trip
 
@@ -15,32 +14,36 @@ Degradation = Callable[[np.ndarray, int], np.ndarray]
 
 
 def unchanged(video: np.ndarray, seed: int) -> np.ndarray:
+    """Return the video as it is."""
     return video
 
 
-def other_colours(video: np.ndarray, seed: int) -> np.ndarray:
-    """Red becomes blue, blue green, green red: every colourful thing has a wrong colour, grey stays grey."""
+def rotate_colors(video: np.ndarray, seed: int) -> np.ndarray:
+    """Map red to blue, blue to green, green to red: saturated colors become wrong, gray stays gray."""
     return video[..., [1, 2, 0]]
 
 
 def frozen(video: np.ndarray, seed: int) -> np.ndarray:
-    """The first frame throughout."""
+    """Repeat the first frame."""
     return np.repeat(video[:1], len(video), axis=0)
 
 
 def reversed_time(video: np.ndarray, seed: int) -> np.ndarray:
+    """Reverse the order of the frames."""
     return video[::-1]
 
 
 def shuffled(video: np.ndarray, seed: int) -> np.ndarray:
-    """Frames in random order."""
+    """Shuffle the frames."""
     return video[_rng(seed, 1).permutation(len(video))]
 
 
 def blur(sigma: float) -> Degradation:
-    """Gaussian blur of every frame, `sigma` in pixels at 32 pixels."""
+    """Return a Gaussian blur of every frame, `sigma` in pixels at 32 pixels."""
 
     def apply(video: np.ndarray, seed: int) -> np.ndarray:
+        from scipy.ndimage import gaussian_filter  # slow to import: not for --help
+
         width = sigma * min(video.shape[1:3]) / 32
         blurred = gaussian_filter(video.astype(np.float32), (0, width, width, 0), mode="nearest")
         return _to_uint8(blurred)
@@ -49,7 +52,7 @@ def blur(sigma: float) -> Degradation:
 
 
 def noise(sigma: float) -> Degradation:
-    """Independent gaussian noise, `sigma` in levels of 255."""
+    """Return independent Gaussian noise, `sigma` in levels of 255."""
 
     def apply(video: np.ndarray, seed: int) -> np.ndarray:
         return _to_uint8(video + _rng(seed, 2).normal(0, sigma, video.shape))
@@ -57,31 +60,31 @@ def noise(sigma: float) -> Degradation:
     return apply
 
 
-def colour_shift(strength: float) -> Degradation:
-    """A random tint and saturation: channels by up to `strength`, saturation lower by up to twice that."""
+def color_shift(strength: float) -> Degradation:
+    """Return a random tint, of up to `strength`, with saturation lower by up to twice that."""
 
     def apply(video: np.ndarray, seed: int) -> np.ndarray:
         rng = _rng(seed, 3)
         values = video.astype(np.float32)
-        grey = values.mean(-1, keepdims=True)
-        pale = grey + (values - grey) * (1 - 2 * strength * rng.random())
+        gray = values.mean(-1, keepdims=True)
+        pale = gray + (values - gray) * (1 - 2 * strength * rng.random())
         return _to_uint8(pale * (1 + strength * (2 * rng.random(3) - 1)))
 
     return apply
 
 
 def as_generated(strength: float) -> Degradation:
-    """Soft, slightly noisy and off in colour: what a small model's films look like at strength 1."""
+    """Return blur, noise and a color shift that at strength 1 look like the output of a small model."""
 
     def apply(video: np.ndarray, seed: int) -> np.ndarray:
         soft = blur(0.7 * strength)(video, seed)
-        return noise(5 * strength)(colour_shift(0.07 * strength)(soft, seed), seed)
+        return noise(5 * strength)(color_shift(0.07 * strength)(soft, seed), seed)
 
     return apply
 
 
 def h264(crf: int) -> Degradation:
-    """An H.264 round trip in yuv420p (libx264, preset medium)."""
+    """Return an H.264 round trip in yuv420p (libx264, preset medium)."""
     return lambda video, seed: codec_round_trip(video, 16, crf=crf)
 
 
@@ -104,8 +107,8 @@ DEGRADATIONS: dict[str, Degradation] = {
     "noise 5": noise(5),
     "noise 10": noise(10),
     "noise 20": noise(20),
-    "colour shift 7 %": colour_shift(0.07),
-    "colour shift 15 %": colour_shift(0.15),
+    "color shift 7 %": color_shift(0.07),
+    "color shift 15 %": color_shift(0.15),
     "blur 0.5": blur(0.5),
     "blur 0.7": blur(0.7),
     "blur 1": blur(1.0),
@@ -113,7 +116,7 @@ DEGRADATIONS: dict[str, Degradation] = {
     "blur 2": blur(2.0),
     "blur 3": blur(3.0),
     "blur 5": blur(5.0),
-    "wrong colours": other_colours,
+    "wrong colors": rotate_colors,
     "frozen": frozen,
     "reversed": reversed_time,
     "shuffled": shuffled,
