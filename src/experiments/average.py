@@ -13,9 +13,10 @@ from src.experiments.config import AverageConfig
 from src.parallel import checkpoint_io
 from src.runs import loading, run_directory
 from src.runs.config import VideoRunConfig
+from src.runs.modules import new_video_module
 from src.streaming.datamodule import MediaDataModule
 from src.training.checkpoint_paths import checkpoint_dir
-from src.training.init_weights import average
+from src.training.init_weights import average_weights
 
 
 def run(config: AverageConfig) -> None:
@@ -27,7 +28,7 @@ def run(config: AverageConfig) -> None:
         selected = [Path(p) for p in config.inputs]
         if config.select == "greedy":
             selected = greedy(selected, config, run_dir / "average" / "greedy.json")
-        mean = average(selected, config.use)
+        mean = average_weights(selected, config.use)
         payload: dict = {"state_dict": mean}
         if config.validate:
             payload["val_metrics"] = validation(mean, selected[0])
@@ -44,12 +45,12 @@ def greedy(inputs: list[Path], config: AverageConfig, log: Path) -> list[Path]:
     Args:
         log: JSON file for every loss measured.
     """
-    single = {path: validation(average([path], config.use), inputs[0])["val/loss"] for path in inputs}
+    single = {path: validation(average_weights([path], config.use), inputs[0])["val/loss"] for path in inputs}
     ranked = sorted(inputs, key=lambda path: single[path])
     selected, best = ranked[:1], single[ranked[0]]
     steps = [{"run": str(path), "alone": loss} for path, loss in single.items()]
     for path in ranked[1:]:
-        loss = validation(average([*selected, path], config.use), inputs[0])["val/loss"]
+        loss = validation(average_weights([*selected, path], config.use), inputs[0])["val/loss"]
         steps.append({"run": str(path), "together": loss, "kept": loss <= best})
         if loss <= best:
             selected, best = [*selected, path], loss
@@ -68,7 +69,11 @@ def validation(weights: dict[str, Tensor], run: Path) -> dict[str, float]:
     loader = MediaDataModule(config.data, config.train.seed, num_steps=1).val_dataloader()
     if not len(loader):
         raise UserError(f"{run}: has no validation data (data.val is empty)")
-    module = loading.video_module_with(config, weights, run)
+    module = new_video_module(config)
+    module.configure_model()
+    module.ema.clear()  # validation then uses the networks themselves, which take the given weights
+    loading.load_state(module, weights, run)
+    module.eval()
     module.on_validation_epoch_start()
     for number, batch in enumerate(loader):
         module.validation_step(batch, number)

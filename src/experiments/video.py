@@ -5,20 +5,22 @@ from pathlib import Path
 from rich.console import Console
 
 from src.core.launch import is_first_rank
+from src.inference.sample import sample_latents
 from src.runs import latents, loading, run_directory
 from src.runs.config import VideoRunConfig
+from src.runs.modules import new_video_module
 from src.streaming.collate import with_fps
 from src.streaming.datamodule import MediaDataModule
 from src.streaming.reader import Dataset
-from src.training.modules.video import VideoModule
-from src.training.trainer import Start, fit
+from src.training.callbacks.samples import SampleVideos
+from src.training.trainer import InitFrom, fit
 
 
 def run(config: VideoRunConfig) -> None:
     """Train the stage to its end; resumes from its newest checkpoint."""
     run_dir = Path(config.run_dir)
     with run_directory.locked_run_dir(run_dir, config):
-        module = loading.new_video_module(config)
+        module = new_video_module(config)
         module.set_latent_statistics(*latents.read_statistics(Path(config.latents)))
         data = MediaDataModule(
             config.data,
@@ -29,30 +31,44 @@ def run(config: VideoRunConfig) -> None:
         )
         if is_first_rank():
             Console(highlight=False).print(data.report())
-        if config.train.sample_every:
-            prepare_samples(module, config)
-        start = None
+        callbacks = [sample_videos(config)] if config.train.sample_every else []
+        init_from = None
         if config.start_from:
             # A text-to-video model learns to take a first frame: that layer is new, and starts at zero.
             new = ("transformer.known_in.",) if config.transformer.known_channels else ()
-            start = Start(Path(config.start_from), config.start_use, new)
-        fit(module, data, config.train, run_dir, start=start, label=config.name)
+            init_from = InitFrom(Path(config.start_from), config.start_use, new)
+        fit(
+            module,
+            data,
+            config.train,
+            run_dir,
+            init_from=init_from,
+            label=config.name,
+            callbacks=callbacks,
+        )
 
 
-def prepare_samples(module: VideoModule, config: VideoRunConfig) -> None:
-    """Give the module what it needs to show films: a decoder, prompts, and a shape."""
+def sample_videos(config: VideoRunConfig) -> SampleVideos:
+    """Return the callback that samples videos of the size of the largest validation bucket.
+
+    Prompts are those of the config, or captions of the validation data.
+    """
     val = next(iter((config.data.val or config.data.streams).values()))
     dataset = Dataset(val.path)
-    tae = config.tae or dataset.info.provenance["tae"]
-    model, _ = loading.load_tae(Path(tae))
+    tae, _ = loading.load_tae(Path(config.tae or dataset.info.provenance["tae"]))
     bucket = max(dataset.buckets, key=lambda b: (b.num_frames, b.height * b.width))
     if all(s.frames == "images" for s in config.data.streams.values()):
         bucket = min(dataset.buckets, key=lambda b: b.num_frames)
-    module.decoder = lambda latent_BCTHW, num_frames: model.decode(latent_BCTHW.to("cpu"), num_frames)
-    module.sample_shape_CTHW = model.latent_shape(bucket.num_frames, bucket.height, bucket.width)
-    module.sample_frames = bucket.num_frames
     prompts = list(config.samples.prompts)
     for index in range(0 if prompts else config.samples.number):
         record = dataset.latents(bucket.name, index)
         prompts.append(record.captions[0] if bucket.is_image else with_fps(record.captions[0], record.fps))
-    module.sample_prompts = prompts
+    return SampleVideos(
+        sample_latents,
+        lambda latents_BCTHW, num_frames: tae.decode(latents_BCTHW.cpu(), num_frames),
+        prompts,
+        tae.latent_shape(bucket.num_frames, bucket.height, bucket.width),
+        num_frames=bucket.num_frames,
+        every=config.train.sample_every,
+        last_step=config.train.max_steps,
+    )

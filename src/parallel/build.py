@@ -1,4 +1,4 @@
-"""From a model's constructor to the network that trains: compile, shard, initialise, in this order.
+"""Build a network from its constructor: compile, shard, initialize, in this order.
 
 Activation checkpointing happens inside the models' block loops and comes before all of it.
 """
@@ -8,25 +8,26 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from src.parallel.fsdp import Layout, compile_groups, shard
-from src.parallel.meta_init import fill_sharded, initialise
+from src.parallel.fsdp import ParallelContext, compile_groups, shard
+from src.parallel.meta_init import initialize, initialize_sharded
 
 
-def build_network(factory: Callable[[], nn.Module], seed: int, layout: Layout) -> nn.Module:
-    """Build a network on its layout; its weights depend on `seed` and the names in it only.
+def build_network(factory: Callable[[], nn.Module], seed: int, context: ParallelContext) -> nn.Module:
+    """Build a network, sharded over the mesh if there is one.
 
-    On a mesh the network is built on the meta device, sharded, and filled group by group, so that no
-    process ever holds it whole. Values equal those of a single process, bit for bit.
+    Initial weights depend on `seed` and on module paths only, so one process and many have the same, bit for
+    bit. On a mesh the network is built on the meta device, sharded, and filled group by group, so that no
+    process ever holds all of it.
     """
-    if layout.mesh is None:
+    if context.mesh is None:
         net = factory()
-        initialise(net, seed)
-        compile_groups(net, layout)
+        initialize(net, seed)
+        compile_groups(net, context)
         return net
     with torch.device("meta"):
         net, shadow = factory(), factory()
-    compile_groups(net, layout)
-    shard(net, layout)
-    net.to_empty(device=layout.device)
-    fill_sharded(net, shadow, seed)
+    compile_groups(net, context)
+    shard(net, context)
+    net.to_empty(device=context.device)
+    initialize_sharded(net, shadow, seed)
     return net

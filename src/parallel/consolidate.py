@@ -1,6 +1,7 @@
-"""A sharded checkpoint as one file: `python -m src.parallel.consolidate CHECKPOINT OUT`.
+"""Convert a sharded checkpoint into one file: `python -m src.parallel.consolidate CHECKPOINT OUT`.
 
-Everything is kept, as if one process had written it. Weights alone: `python -m src.export`.
+The file is the one that a single process would have written, with optimizer states. Weights alone:
+`python -m src.export`.
 """
 
 import sys
@@ -12,11 +13,12 @@ from src.parallel import checkpoint_io
 
 
 def consolidate(checkpoint: Path, out: Path) -> None:
-    """Write `checkpoint` (either format) to one file."""
-    checkpoint_io.write_file(checkpoint_io.read(checkpoint), out)
+    """Write `checkpoint` (of either format) to one file."""
+    checkpoint_io.write_checkpoint(checkpoint_io.read_checkpoint(checkpoint), out)
 
 
 def main(argv: list[str]) -> None:
+    """Run the command line."""
     if len(argv) != 2:
         raise UserError("usage: python -m src.parallel.consolidate CHECKPOINT OUT")
     consolidate(Path(argv[0]), Path(argv[1]))

@@ -1,8 +1,7 @@
-"""State dicts that do not know how many processes made them.
+"""State dicts that do not depend on the number of processes, and their comparison with a model.
 
-A gathered checkpoint holds whole tensors under plain names, and optimiser states in the layout of
-`Optimizer.state_dict()`: the file is the same whether one process or many wrote it, and either may
-read it.
+A gathered checkpoint holds full tensors under plain names, and optimizer states in the layout of
+`Optimizer.state_dict()`: the file is the same whether one process or many wrote it, and either may read it.
 """
 
 from collections.abc import Mapping
@@ -13,50 +12,92 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from src.parallel.checkpoint_io import load_into
-from src.parallel.fsdp import copy_whole_, whole
+from src.parallel.checkpoint_io import CheckpointError, load_tensors_
+from src.parallel.fsdp import copy_full_, full_tensor
+
+Shapes = Mapping[str, torch.Size]
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shape of each tensor; of sharded ones the full shape."""
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def check_architecture(path: Path, found: Shapes, expected: Shapes) -> None:
+    """Compare the tensors of a checkpoint with those of a model, by name and shape.
+
+    Args:
+        path: the checkpoint, for the message.
+
+    Raises:
+        CheckpointError: they differ; the message names the first difference of each kind.
+    """
+    differences = describe_differences(found, expected)
+    if differences:
+        raise CheckpointError(f"{path}: architecture mismatch: {differences}")
+
+
+def describe_differences(found: Shapes, expected: Shapes) -> str:
+    """Return one line on the differing names and shapes; empty if there are none."""
+    shapes = [n for n in expected if n in found and tuple(found[n]) != tuple(expected[n])]
+    missing = [n for n in expected if n not in found]
+    unexpected = [n for n in found if n not in expected]
+    parts = []
+    if shapes:
+        n = shapes[0]
+        parts.append(f"{n} has shape {list(found[n])}, the model's is {list(expected[n])}{_num_more(shapes)}")
+    if missing:
+        parts.append(f"missing key {missing[0]}{_num_more(missing)}")
+    if unexpected:
+        parts.append(f"unexpected key {unexpected[0]}{_num_more(unexpected)}")
+    return "; ".join(parts)
+
+
+def _num_more(names: list[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
 def _plain(name: str) -> str:
-    return name.replace("_orig_mod.", "")
+    return name.replace("_orig_mod.", "")  # torch.compile wraps modules under this name
 
 
 def gather_module(module: nn.Module, keep: bool = True) -> dict[str, Tensor]:
-    """Whole tensors on the CPU; collective. With `keep=False` (ranks above 0) an empty dict."""
+    """Return full tensors on the CPU; collective. With `keep=False` (ranks above 0) an empty dict."""
     gathered = {}
     for name, tensor in module.state_dict().items():
-        full = whole(tensor.detach())
+        full = full_tensor(tensor.detach())
         if keep:
             gathered[_plain(name)] = full.cpu()
     return gathered
 
 
 def gather_optimizer(optimizer: torch.optim.Optimizer, keep: bool = True) -> dict[str, Any]:
-    """`optimizer.state_dict()` with whole tensors on the CPU; collective."""
-    plain = optimizer.state_dict()
+    """Return `optimizer.state_dict()` with full tensors on the CPU; collective."""
+    sharded = optimizer.state_dict()
     states: dict[int, dict[str, Any]] = {}
-    for index, state in plain["state"].items():
-        full = {k: whole(v).cpu() if isinstance(v, Tensor) else v for k, v in state.items()}
+    for index, state in sharded["state"].items():
+        full = {k: full_tensor(v).cpu() if isinstance(v, Tensor) else v for k, v in state.items()}
         if keep:
             states[index] = full
-    return {"state": states, "param_groups": plain["param_groups"]} if keep else {}
+    return {"state": states, "param_groups": sharded["param_groups"]} if keep else {}
 
 
 def scatter_module(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load whole tensors into a module whose tensors may be sharded; names and shapes must match."""
+    """Load full tensors into a module whose tensors may be sharded; names and shapes must match."""
     with torch.no_grad():
         for name, target in module.state_dict(keep_vars=True).items():
-            copy_whole_(target, state[_plain(name)])
+            copy_full_(target, state[_plain(name)])
 
 
 def scatter_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load a gathered optimiser state; each process keeps its part of every moment."""
+    """Load a gathered optimizer state; each process keeps its shard of every moment."""
     params = [p for group in optimizer.param_groups for p in group["params"]]
-    states = {index: _like(params[index], entry) for index, entry in state["state"].items()}
+    states = {index: _shard_like(params[index], entry) for index, entry in state["state"].items()}
     optimizer.load_state_dict({"state": states, "param_groups": state["param_groups"]})
 
 
-def _like(param: Tensor, entry: Mapping[str, Any]) -> dict[str, Any]:
+def _shard_like(param: Tensor, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Shard the entries of one parameter's optimizer state that have its shape; counters stay as they are."""
     if not isinstance(param, DTensor):
         return dict(entry)
     return {
@@ -69,9 +110,12 @@ def _like(param: Tensor, entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def named_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """An optimiser's tensors under `parameter/entry`, sharded as they are, and its groups beside them."""
-    names = {param: _plain(name) for name, param in module.named_parameters()}
+def named_optimizer_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return an optimizer's tensors under `parameter/entry`, sharded as they are, and its groups.
+
+    Names instead of indices make each tensor of a sharded checkpoint readable by itself.
+    """
+    names: dict[Tensor, str] = {param: _plain(name) for name, param in module.named_parameters()}
     tensors = {
         f"{names[param]}/{key}": value
         for param, entries in optimizer.state.items()
@@ -82,22 +126,28 @@ def named_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict
     return {"tensors": tensors, "groups": groups}
 
 
-def load_named_optimizer(
+def load_named_optimizer_state(
     optimizer: torch.optim.Optimizer,
     groups: Mapping[str, Any],
     prefix: str,
-    sizes: Mapping[str, tuple[torch.Size, torch.dtype]],
+    index: Mapping[str, tuple[torch.Size, torch.dtype]],
     path: Path,
 ) -> None:
-    """Read an optimiser's part of a sharded checkpoint; `sizes` are the tensors stored under `prefix`."""
+    """Read one optimizer's state from a sharded checkpoint; each process reads its own shard.
+
+    Args:
+        prefix: of this optimizer's tensors in the checkpoint.
+        index: shape and dtype of the tensors stored under `prefix`.
+    """
     params = [p for group in optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     tensors: dict[str, Tensor] = {}
-    for name, (size, dtype) in sizes.items():
+    for name, (size, dtype) in index.items():
         param_name, entry = name.removeprefix(prefix).rsplit("/", 1)
-        index = groups["names"].index(param_name)
-        param = params[index].detach()
+        number = groups["names"].index(param_name)
+        param = params[number].detach()
+        # moments have the parameter's shape and sharding; step counters are scalars on every process
         target = torch.zeros_like(param) if size == param.shape else torch.zeros(size, dtype=dtype)
-        states.setdefault(index, {})[entry] = tensors[name] = target
-    load_into(tensors, path)
+        states.setdefault(number, {})[entry] = tensors[name] = target
+    load_tensors_(tensors, path)
     optimizer.load_state_dict({"state": states, "param_groups": groups["param_groups"]})

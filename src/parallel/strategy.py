@@ -10,39 +10,40 @@ from lightning.pytorch.strategies import ModelParallelStrategy, SingleDeviceStra
 from torch import Tensor
 from torch.optim import Optimizer
 
-from src.parallel import architecture, checkpoint_io, state_dict
+from src.core.errors import UserError
+from src.parallel import checkpoint_io, state_dict
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.config import ParallelConfig
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Whole files or none: see `storage`."""
+    """Complete files or none: see `src.parallel.checkpoint_io`."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        checkpoint_io.write_file(checkpoint, Path(path))
+        checkpoint_io.write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        return checkpoint_io.read(Path(path))
+        return checkpoint_io.read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-class OneProcess(SingleDeviceStrategy):
-    """One process, one device; refuses a checkpoint that does not fit before anything is loaded."""
+class SingleProcessStrategy(SingleDeviceStrategy):
+    """One process on one device; refuses a checkpoint that does not fit before loading any of it."""
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        checkpoint = checkpoint_io.read(Path(checkpoint_path))
+        checkpoint = checkpoint_io.read_checkpoint(Path(checkpoint_path))
         assert self.lightning_module is not None
-        _check(Path(checkpoint_path), checkpoint["state_dict"], self.lightning_module)
+        _check_fits(Path(checkpoint_path), checkpoint["state_dict"], self.lightning_module)
         return checkpoint
 
 
-class Sharded(ModelParallelStrategy):
+class FSDP2Strategy(ModelParallelStrategy):
     """FSDP2 with checkpoints that do not depend on the number of processes.
 
-    Lightning's own gathered files number the optimiser's parameters over the whole module and create
-    optimiser state where there is none yet (an optimiser that starts late); these do neither.
+    Lightning's own gathered files number the optimizer's parameters over the whole module, and create
+    optimizer state where there is none yet (an optimizer that starts late); these do neither.
     """
 
     @property
@@ -58,7 +59,7 @@ class Sharded(ModelParallelStrategy):
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         optimizer = getattr(optimizer, "_optimizer", optimizer)
         if self._save_distributed_checkpoint:
-            return state_dict.named_optimizer(self._module, optimizer)
+            return state_dict.named_optimizer_state(self._module, optimizer)
         return state_dict.gather_optimizer(optimizer, keep=self.is_global_zero)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
@@ -68,7 +69,9 @@ class Sharded(ModelParallelStrategy):
             for number, named in enumerate(checkpoint.pop("optimizer_states", [])):
                 tensors |= {f"optimizer_{number}/{k}": v for k, v in named["tensors"].items()}
                 checkpoint.setdefault("optimizer_groups", []).append(named["groups"])
-            checkpoint_io.write_shards(tensors, checkpoint, path, first=self.is_global_zero)
+            checkpoint_io.write_sharded_checkpoint(
+                tensors, checkpoint, path, is_first_rank=self.is_global_zero
+            )
             return
         failure = None
         if self.is_global_zero:
@@ -76,7 +79,8 @@ class Sharded(ModelParallelStrategy):
                 self.checkpoint_io.save_checkpoint(checkpoint, path)
             except CheckpointError as error:
                 failure = str(error)
-        failure = self.broadcast(failure)  # every rank stops, none waits for one that is gone
+        # Every rank raises: otherwise the others would wait for rank 0 in the next collective call.
+        failure = self.broadcast(failure)
         if failure is not None:
             raise CheckpointError(failure)
 
@@ -84,60 +88,73 @@ class Sharded(ModelParallelStrategy):
         path = Path(self.broadcast(str(checkpoint_path)))
         if checkpoint_io.is_sharded(path):
             return self._load_shards(path)
-        checkpoint = checkpoint_io.read(path, mmap=True)
+        # mmap: each process reads only the bytes of its own shards
+        checkpoint = checkpoint_io.read_checkpoint(path, mmap=True)
         weights = checkpoint.pop("state_dict")
-        _check(path, weights, self._module)
+        _check_fits(path, weights, self._module)
         state_dict.scatter_module(self._module, weights)
         for optimizer, saved in zip(self.optimizers, checkpoint.pop("optimizer_states"), strict=True):
             state_dict.scatter_optimizer(optimizer, saved)
         return checkpoint
 
     def _load_shards(self, path: Path) -> dict[str, Any]:
-        """Each process reads its own part only."""
-        index = checkpoint_io.tensor_index(path)
+        """Load a sharded checkpoint; each process reads its own shards only."""
+        index = checkpoint_io.read_tensor_index(path)
         found = {k.removeprefix("model/"): size for k, (size, _) in index.items() if k.startswith("model/")}
-        architecture.check(path, found, {k: v.shape for k, v in self._module.state_dict().items()})
-        tensors: dict[str, Tensor] = {f"model/{k}": v for k, v in self._module.state_dict().items()}
-        checkpoint_io.load_into(tensors, path)
-        meta = checkpoint_io.read_meta(path)
+        module_state = self._module.state_dict()
+        state_dict.check_architecture(path, found, state_dict.shapes_of(module_state))
+        tensors: dict[str, Tensor] = {f"model/{k}": v for k, v in module_state.items()}
+        checkpoint_io.load_tensors_(tensors, path)
+        metadata = checkpoint_io.read_metadata(path)
         for number, (optimizer, groups) in enumerate(
-            zip(self.optimizers, meta.pop("optimizer_groups"), strict=True)
+            zip(self.optimizers, metadata.pop("optimizer_groups"), strict=True)
         ):
             prefix = f"optimizer_{number}/"
-            sizes = {k: v for k, v in index.items() if k.startswith(prefix)}
-            state_dict.load_named_optimizer(optimizer, groups, prefix, sizes, path)
-        return meta
+            own = {k: v for k, v in index.items() if k.startswith(prefix)}
+            state_dict.load_named_optimizer_state(optimizer, groups, prefix, own, path)
+        return metadata
 
 
-def _check(path: Path, found: Mapping[str, Tensor], module: torch.nn.Module) -> None:
-    expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    architecture.check(path, {name: tensor.shape for name, tensor in found.items()}, expected)
+def _check_fits(path: Path, found: Mapping[str, Tensor], module: torch.nn.Module) -> None:
+    state_dict.check_architecture(
+        path, state_dict.shapes_of(found), state_dict.shapes_of(module.state_dict())
+    )
 
 
-def accelerator_of(config: ParallelConfig) -> str:
-    """ "cpu" or "cuda".
+def resolve_accelerator(config: ParallelConfig) -> str:
+    """Return "cpu" or "cuda".
 
     Raises:
-        ValueError: GPUs are asked for and there are none.
+        UserError: GPUs are required, and there are none or too few.
     """
-    if config.accelerator == "cuda" and not torch.cuda.is_available():
-        raise ValueError("parallel.accelerator=cuda: this machine has no usable GPU; use cpu or auto")
-    if config.accelerator == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return config.accelerator
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if config.accelerator == "cuda" and not num_gpus:
+        raise UserError(
+            "train.parallel.accelerator=cuda: no usable GPU on this machine; use accelerator=cpu or auto"
+        )
+    kind = config.accelerator
+    if kind == "auto":
+        kind = "cuda" if num_gpus else "cpu"
+    if kind == "cuda" and config.devices > num_gpus:
+        raise UserError(
+            f"train.parallel.devices={config.devices}: this machine has {num_gpus} GPU(s); use "
+            f"devices={num_gpus} or accelerator=cpu"
+        )
+    return kind
 
 
 def build_strategy(config: ParallelConfig) -> Strategy:
-    """One process plainly; several with FSDP2 over all of them (gloo on CPUs, NCCL on GPUs)."""
-    checkpoint_io = AtomicCheckpointIO()
+    """Return the strategy: plain for one process, FSDP2 over several (gloo on CPUs, NCCL on GPUs)."""
+    accelerator = resolve_accelerator(config)
+    atomic_io = AtomicCheckpointIO()
     if config.world_size == 1:
-        device = "cuda:0" if accelerator_of(config) == "cuda" else "cpu"
-        return OneProcess(device=device, checkpoint_io=checkpoint_io)
-    strategy = Sharded(
+        device = "cuda:0" if accelerator == "cuda" else "cpu"
+        return SingleProcessStrategy(device=device, checkpoint_io=atomic_io)
+    strategy = FSDP2Strategy(
         data_parallel_size=config.world_size // config.tensor_parallel,
         tensor_parallel_size=config.tensor_parallel,
         save_distributed_checkpoint=config.sharded_checkpoint,
-        process_group_backend="nccl" if accelerator_of(config) == "cuda" else "gloo",
+        process_group_backend="nccl" if accelerator == "cuda" else "gloo",
     )
-    strategy.checkpoint_io = checkpoint_io
+    strategy.checkpoint_io = atomic_io
     return strategy

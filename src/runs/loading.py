@@ -17,6 +17,7 @@ from src.training.checkpoint_paths import find_checkpoint
 from src.training.config import Use
 from src.training.init_weights import COUNTERS
 from src.training.modules.video_model import VideoModel, build_video_model
+from src.training.precision import resolve
 
 T = TypeVar("T")
 
@@ -83,7 +84,7 @@ def load_tae(run: Path, use: Use = "ema") -> tuple[TAE, str]:
     config = load_run_config(TAERunConfig, run)
     tensors = strip_prefix(read_weights(run, use), "tae")
     model = TAE(config.model)
-    _load(model, tensors, run)
+    load_state(model, tensors, run)
     key = encoder_key(tensors_sha256(tensors), {"range": "[-1, 1]", "model": asdict(config.model)})
     return model.eval().requires_grad_(False), key
 
@@ -100,12 +101,19 @@ def video_model_with(config: VideoRunConfig, tensors: dict[str, Tensor], run: Pa
     Args:
         run: where the weights come from, for messages.
     """
-    model = build_video_model(config.transformer, config.text, config.encoders, config.flow)
-    _load(model, {name: tensor for name, tensor in tensors.items() if name not in COUNTERS}, run)
+    model = build_video_model(
+        config.transformer,
+        config.text,
+        config.encoders,
+        config.flow,
+        resolve(config.train.precision, "cpu"),
+    )
+    load_state(model, {name: tensor for name, tensor in tensors.items() if name not in COUNTERS}, run)
     return model.eval().requires_grad_(False)
 
 
-def _load(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> None:
+def load_state(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> None:
+    """Load a state dict; UserError naming the run if names or shapes differ."""
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -1,0 +1,1 @@
+"""Studies: kinds of run that train or generate several times and compare."""

@@ -21,13 +21,14 @@ from rich.table import Table
 from torch import Tensor
 
 from src.core.errors import UserError
-from src.runs import loading, video
+from src.runs import loading
+from src.runs.config import VideoRunConfig
 from src.streaming.batch import LatentBatch
 from src.streaming.datamodule import MediaDataModule, StreamConfig
 from src.studies.config import EMPTY_CAPTION, CaptionSensitivityConfig
 from src.studies.word_substitution import WordSubstitution
-from src.training.callbacks.checkpoint import find
-from src.training.modules.video import VideoModule, validation_noise
+from src.training.checkpoint_paths import find_checkpoint
+from src.training.modules.video_model import VideoModel, validation_noise
 from src.training.precision import resolve
 
 
@@ -51,12 +52,17 @@ class Sensitivity:
 def run(config: CaptionSensitivityConfig) -> None:
     """Measure, print and write the sensitivities."""
     run_path = Path(config.run)
-    module, _ = loading.load_video(run_path, config.use)
-    module.precision_name = resolve(config.precision, module.device.type)
-    sensitivities = measure(module, validation_batches(config), config)
-    out = Path(config.out or loading.folder_of(run_path) / "word_gap.json")
+    model, _ = loading.load_video(run_path, config.use)
+    model.precision_name = resolve(config.precision, model.device.type)
+    sensitivities = measure(model, validation_batches(config), config)
+    out = Path(config.out or loading.run_folder(run_path) / "word_gap.json")
     out.parent.mkdir(parents=True, exist_ok=True)
-    result = {"run": config.run, "checkpoint": str(find(run_path)), "use": config.use, "words": config.words}
+    result = {
+        "run": config.run,
+        "checkpoint": str(find_checkpoint(run_path)),
+        "use": config.use,
+        "words": config.words,
+    }
     result["gaps"] = [vars(each) for each in sensitivities]
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     console = Console(highlight=False)
@@ -70,7 +76,7 @@ def validation_batches(config: CaptionSensitivityConfig) -> Iterator[LatentBatch
     Raises:
         UserError: the run has no validation data and `latents` is empty.
     """
-    stage = loading.run_config(video.Config, Path(config.run))
+    stage = loading.load_run_config(VideoRunConfig, Path(config.run))
     data = replace(stage.data, val_batches=0)
     if config.latents:
         path = Path(config.latents)
@@ -85,7 +91,7 @@ def validation_batches(config: CaptionSensitivityConfig) -> Iterator[LatentBatch
 
 @torch.no_grad()
 def measure(
-    module: VideoModule, batches: Iterator[LatentBatch], config: CaptionSensitivityConfig
+    model: VideoModel, batches: Iterator[LatentBatch], config: CaptionSensitivityConfig
 ) -> list[Sensitivity]:
     """Return the sensitivity to every kind of words at every time, the empty caption's last.
 
@@ -100,20 +106,20 @@ def measure(
         if not indices:
             continue
         count, first_caption = count + len(indices), first_caption or batch.captions[indices[0]]
-        x, cond = _latents(module, batch, indices)
+        x, cond = _latents(model, batch, indices)
         captions = [batch.captions[i] for i in indices]
         ids = [batch.ids[i] for i in indices]
         changed = {kind.name: [kind(caption) for caption in captions] for kind in kinds}
         changed[EMPTY_CAPTION] = [""] * len(indices)
         for time_index, time in enumerate(config.times):
             noise = validation_noise(x, ids, time_index)
-            right_B = _losses(module, x, noise, time, captions, cond)
+            right_B = _losses(model, x, noise, time, captions, cond)
             for name, texts in changed.items():
                 rows = [i for i, text in enumerate(texts) if text is not None]
                 if rows:
                     rows_cond = None if cond is None else cond[rows]
                     wrong_captions = [texts[i] or "" for i in rows]
-                    wrong_B = _losses(module, x[rows], noise[rows], time, wrong_captions, rows_cond)
+                    wrong_B = _losses(model, x[rows], noise[rows], time, wrong_captions, rows_cond)
                     pairs = zip(right_B[rows].tolist(), wrong_B.tolist(), strict=True)
                     losses.setdefault((name, time), []).extend(pairs)
     if not count:
@@ -136,20 +142,20 @@ def _wanted_indices(batch: LatentBatch, config: CaptionSensitivityConfig, count:
     return indices[: config.number - count] if config.number else indices
 
 
-def _latents(module: VideoModule, batch: LatentBatch, indices: list[int]) -> tuple[Tensor, Tensor | None]:
+def _latents(model: VideoModel, batch: LatentBatch, indices: list[int]) -> tuple[Tensor, Tensor | None]:
     """Return normalized latents and, for image-to-video, their conditioning, as in validation."""
-    x = module.normalise(batch.mean_BCTHW.to(module.device))[indices]
-    if not module.flow_config.first_frame:
+    x = model.normalize(batch.mean_BCTHW.to(model.device))[indices]
+    if not model.flow.first_frame:
         return x, None
-    has_frame_B = torch.ones(len(batch.ids), dtype=torch.bool, device=module.device)
-    return x, module.known_of(batch, has_frame_B)[indices]
+    has_frame_B = torch.ones(len(batch.ids), dtype=torch.bool, device=model.device)
+    return x, model.batch_frame_condition(batch, has_frame_B)[indices]
 
 
 def _losses(
-    module: VideoModule, x: Tensor, noise: Tensor, time: float, captions: list[str], cond: Tensor | None
+    model: VideoModel, x: Tensor, noise: Tensor, time: float, captions: list[str], cond: Tensor | None
 ) -> Tensor:
     t_B = torch.full((len(x),), time, device=x.device)
-    return module.loss_at(x, noise, t_B, module.condition.read(captions), cond)
+    return model.velocity_loss(x, noise, t_B, model.conditioning.from_prompts(captions), cond)
 
 
 def _sensitivity(name: str, time: float, pairs: list[tuple[float, float]]) -> Sensitivity:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from src.core.fields import Config, opt
 from src.flow.config import SamplerConfig, Schedule, ScheduleVariant
-from src.inference.config import GenerateConfig
+from src.inference.config import GenerateConfig, SamplerOverrides
 from src.models.tae.config import TilingConfig
 from src.studies.word_substitution import WordSubstitution
 from src.training.config import Precision, Use
@@ -44,7 +44,7 @@ class SamplerStepsConfig(Config):
             raise ValueError(f"arms: needs at least one variant, none of them named {REFERENCE!r}")
         for name, variant in self.all_variants().items():
             try:
-                self.sampler(variant)
+                self.sampler(variant).apply(SamplerConfig())
             except ValueError as error:
                 raise ValueError(f"arms.{name}: {error}") from error
 
@@ -52,8 +52,8 @@ class SamplerStepsConfig(Config):
         """Return the reference and the variants in the order in which they run."""
         return {REFERENCE: self.reference} | self.arms
 
-    def sampler(self, variant: SamplerVariant) -> SamplerConfig:
-        """Return the shared sampler with a variant's schedule."""
+    def sampler(self, variant: SamplerVariant) -> SamplerOverrides:
+        """Return the shared overrides of the sampler with a variant's schedule."""
         return replace(self.generate.sampler, **asdict(variant))
 
 

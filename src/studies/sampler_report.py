@@ -1,4 +1,4 @@
-"""Results of a study of solvers: distances to the reference, a table and a plot.
+"""Results of a sampler study: distances to the reference, a table and a plot.
 
 Legend: B batch, C channels, T frames, H height, W width.
 """
@@ -11,132 +11,144 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from src.inference.pipeline import Generator
+from src.core.markdown import markdown_table
+from src.inference.pipeline import VideoPipeline
+from src.losses.reconstruction import psnr
+from src.streaming.pixels import from_uint8
 
 SCORES = ("subject", "motion", "camera")
 DISTANCE = "latent distance"
+Interval = dict[str, float]  # mean, low and high (95 %) over videos
 
 
 @dataclass(frozen=True)
-class Result:
-    """One arm. Intervals are mean, low and high (95 %) over films; None where there is nothing to tell."""
+class VariantResult:
+    """Results of one variant.
+
+    `latent_distance` is the root mean square over a latent, in its standard deviations. `psnr` is that of the
+    frames in dB, None if every video equals the reference's. `other_film` is the latent distance between two
+    videos of the variant, a scale for the distances. `scores` are the checker's.
+    """
 
     name: str
     arm: dict[str, Any]
     films: int
-    latent_distance: dict[str, float]  # root mean square over a latent, in its standard deviations
-    psnr: dict[str, float] | None  # of the frames, dB; None if every film is the reference's exactly
-    other_film: float | None  # latent distance between two films of the arm: what 'far' is
-    scores: dict[str, dict[str, float]] = field(default_factory=dict)  # the checker's, as intervals
+    latent_distance: Interval
+    psnr: Interval | None
+    other_film: float | None
+    scores: dict[str, Interval] = field(default_factory=dict)
 
 
 def compare(
-    name: str, arm: dict[str, Any], generator: Generator, pairs: Iterable[tuple[Tensor, Tensor]]
-) -> Result:
-    """Distances between films from the same noise.
+    name: str, variant: dict[str, Any], pipeline: VideoPipeline, pairs: Iterable[tuple[Tensor, Tensor]]
+) -> VariantResult:
+    """Compare a variant's videos with those of the reference from the same noise.
 
     Args:
-        pairs: for each batch the reference's latents and the arm's, [B, C, T, H, W].
+        pairs: for each batch the reference's latents and the variant's, [B, C, T, H, W].
     """
     distances, psnrs, others = list[float](), list[float](), list[float]()
     for reference, latents in pairs:
-        distances += _distance(generator, reference, latents)
-        others += _distance(generator, latents[1:], latents[:-1])
-        ours, theirs = (generator.decode(x).astype(np.float64) for x in (latents, reference))
-        mse_B = np.square(ours - theirs).mean((1, 2, 3, 4))
-        psnrs += [float(10 * np.log10(255**2 / mse)) for mse in mse_B if mse]
-    far = float(np.mean(others)) if others else None
-    psnr = interval(psnrs) if psnrs else None
-    return Result(name, arm, len(distances), interval(distances), psnr, far)
+        distances += _latent_distances(pipeline, reference, latents)
+        others += _latent_distances(pipeline, latents[1:], latents[:-1])
+        frames, expected = (torch.from_numpy(pipeline.decode(x)) for x in (latents, reference))
+        psnr_B = psnr(from_uint8(frames), from_uint8(expected))
+        equal_B = (frames == expected).flatten(1).all(1)  # their PSNR is infinite
+        psnrs += psnr_B[~equal_B].tolist()
+    scale = float(np.mean(others)) if others else None
+    frame_psnr = interval(psnrs) if psnrs else None
+    return VariantResult(name, variant, len(distances), interval(distances), frame_psnr, scale)
 
 
-def _distance(generator: Generator, a: Tensor, b: Tensor) -> list[float]:
-    apart = generator.module.normalise(a.float()) - generator.module.normalise(b.float())
-    return torch.sqrt(apart.square().flatten(1).mean(1)).tolist()
+def _latent_distances(pipeline: VideoPipeline, a_BCTHW: Tensor, b_BCTHW: Tensor) -> list[float]:
+    a_BCTHW, b_BCTHW = (pipeline.model.normalize(x.float().to(pipeline.device)) for x in (a_BCTHW, b_BCTHW))
+    return torch.sqrt((a_BCTHW - b_BCTHW).square().flatten(1).mean(1)).tolist()
 
 
-def interval(values: list[float]) -> dict[str, float]:
-    """Mean and its 95 % interval by the normal approximation."""
+def interval(values: list[float]) -> Interval:
+    """Return the mean and its 95 % interval by the normal approximation."""
     mean = float(np.mean(values))
     half = 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
-def write(results: list[Result], root: Path) -> None:
-    """results.json and table.md."""
+def write_results(results: list[VariantResult], root: Path) -> None:
+    """Write results.json and table.md."""
     (root / "results.json").write_text(json.dumps([asdict(r) for r in results], indent=1) + "\n")
-    (root / "table.md").write_text(table(results), encoding="utf-8")
+    (root / "table.md").write_text(result_table(results), encoding="utf-8")
 
 
-def table(results: list[Result]) -> str:
-    """Markdown; mean [95 % interval over films]."""
-    shown = [name for name in SCORES if any(name in r.scores for r in results)]
-    head = ["arm", "schedule", "steps", "latent distance", "PSNR dB", *shown]
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+def result_table(results: list[VariantResult]) -> str:
+    """Return a Markdown table of means with their 95 % intervals over videos."""
+    score_names = [name for name in SCORES if any(name in r.scores for r in results)]
+    heads = ["variant", "schedule", "steps", DISTANCE, "PSNR dB", *score_names]
+    rows = []
     for r in results:
-        schedule = r.arm["schedule"]
-        if schedule == "linear-quadratic":
-            schedule += f" {r.arm['variant']}, as {r.arm['emulated_steps']}"
-        cells = [r.name, schedule, str(r.arm["steps"]), _cell(r.latent_distance, 4), _cell(r.psnr, 2)]
-        lines.append(" | ".join([*cells, *(_cell(r.scores.get(name), 3) for name in shown)]))
-    first = results[0]
-    apart = first.other_film
-    far = "" if apart is None else f" Two different films of it are {apart:.3f} apart."
-    note = (
-        f"{first.films} films. Distance and PSNR are to the films of {first.name} from the same noise; the "
-        f"distance is the root mean square over a latent, in its standard deviations.{far}"
+        cells = [
+            r.name,
+            _schedule_name(r),
+            str(r.arm["steps"]),
+            _cell(r.latent_distance, 4),
+            _cell(r.psnr, 2),
+        ]
+        rows.append([*cells, *(_cell(r.scores.get(name), 3) for name in score_names)])
+    reference = results[0]
+    scale = reference.other_film
+    scale_note = "" if scale is None else f" Two different videos of it are {scale:.3f} apart."
+    return (
+        f"{markdown_table(heads, rows)}\n{reference.films} videos. Distance and PSNR are to the videos of "
+        f"{reference.name} from the same noise; the distance is the root mean square over a latent, in its "
+        f"standard deviations.{scale_note}\n"
     )
-    return "\n".join(f"| {line} |" for line in lines) + f"\n\n{note}\n"
 
 
-def _cell(value: dict[str, float] | None, digits: int) -> str:
+def _schedule_name(result: VariantResult) -> str:
+    schedule: str = result.arm["schedule"]
+    if schedule == "linear-quadratic":
+        schedule += f" {result.arm['variant']}, as {result.arm['emulated_steps']}"
+    return schedule
+
+
+def _cell(value: Interval | None, digits: int) -> str:
     if value is None:
         return "-"
     mean, low, high = (f"{value[key]:.{digits}f}" for key in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
 
 
-def plot(results: list[Result], path: Path) -> None:
-    """Distance and scores over steps: linear schedules as a line, others as points."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    reference, arms = results[0], results[1:]
+def plot(results: list[VariantResult], path: Path) -> None:
+    """Plot distance and scores over steps: linear schedules as a line, others as points."""
+    reference, variants = results[0], results[1:]
     panels = [DISTANCE, *(name for name in SCORES if name in reference.scores)]
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(4 * len(panels), 3.4), squeeze=False)
-    for axis, panel in zip(axes[0], panels, strict=True):
-        for group, style in _groups(arms).items():
-            found = [(r.arm["steps"], _value(r, panel)) for r in style]
-            steps, mean = [s for s, _ in found], [v["mean"] for _, v in found]
-            error = [[v["mean"] - v["low"] for _, v in found], [v["high"] - v["mean"] for _, v in found]]
-            line = "-" if group == "linear" else "none"
-            axis.errorbar(steps, mean, np.abs(error), label=group, marker="o", linestyle=line, capsize=3)
+    figure = Figure(figsize=(4 * len(panels), 3.4), layout="tight")
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    ticks = sorted({r.arm["steps"] for r in variants})
+    for axes, panel in zip(all_axes, panels, strict=True):
+        for label, group in _groups_by_schedule(variants).items():
+            values = [_panel_value(r, panel) for r in group]
+            steps, means = [r.arm["steps"] for r in group], [v["mean"] for v in values]
+            errors = [[v["mean"] - v["low"] for v in values], [v["high"] - v["mean"] for v in values]]
+            line = "-" if label == "linear" else "none"
+            axes.errorbar(steps, means, np.abs(errors), label=label, marker="o", linestyle=line, capsize=3)
         if panel != DISTANCE:
             level = reference.scores[panel]["mean"]
-            axis.axhline(level, color="grey", linestyle=":", label=f"{reference.arm['steps']} linear")
-        axis.set(xscale="log", xlabel="steps", title=panel, ylim=(0, None if panel == DISTANCE else 1.05))
-        stops = sorted({r.arm["steps"] for r in arms})
-        axis.set_xticks(stops, [str(s) for s in stops])
-        axis.minorticks_off()
-    axes[0][0].legend(fontsize=7)
-    figure.tight_layout()
+            axes.axhline(level, color="gray", linestyle=":", label=f"{reference.arm['steps']} linear")
+        axes.set(xscale="log", xlabel="steps", title=panel, ylim=(0, None if panel == DISTANCE else 1.05))
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+    all_axes[0].legend(fontsize=7)
     figure.savefig(path, dpi=130)
-    pyplot.close(figure)
 
 
-def _groups(arms: list[Result]) -> dict[str, list[Result]]:
-    groups: dict[str, list[Result]] = {}
-    for r in sorted(arms, key=lambda r: r.arm["steps"]):
-        name = r.arm["schedule"]
-        if name == "linear-quadratic":
-            name += f", {r.arm['variant']}, as {r.arm['emulated_steps']}"
-        groups.setdefault(name, []).append(r)
+def _groups_by_schedule(variants: list[VariantResult]) -> dict[str, list[VariantResult]]:
+    groups: dict[str, list[VariantResult]] = {}
+    for r in sorted(variants, key=lambda r: r.arm["steps"]):
+        groups.setdefault(_schedule_name(r), []).append(r)
     return groups
 
 
-def _value(result: Result, panel: str) -> dict[str, float]:
+def _panel_value(result: VariantResult, panel: str) -> Interval:
     return result.latent_distance if panel == DISTANCE else result.scores[panel]

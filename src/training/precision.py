@@ -1,4 +1,4 @@
-"""Which number format a run computes in."""
+"""Number format of the computation."""
 
 from contextlib import AbstractContextManager
 
@@ -8,17 +8,17 @@ from src.training.config import Precision
 
 
 def has_bf16(device_type: str) -> bool:
-    """True where the device multiplies bf16 matrices in hardware."""
+    """Return whether the device multiplies bf16 matrices in hardware."""
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def resolve(wanted: Precision, device_type: str) -> Precision:
-    """`wanted`, or fp32 where the device lacks it."""
-    return "bf16" if wanted == "bf16" and has_bf16(device_type) else "fp32"
+def resolve(precision: Precision, device_type: str) -> Precision:
+    """Return the precision, or fp32 where the device does not support it."""
+    return "bf16" if precision == "bf16" and has_bf16(device_type) else "fp32"
 
 
-def autocast(precision: Precision, device_type: str) -> AbstractContextManager:
-    """Matrix products and convolutions in bf16, the rest and all weights in fp32."""
+def autocast(precision: Precision, device_type: str) -> AbstractContextManager[None]:
+    """Return a context with matrix products and convolutions in bf16, the rest and all weights in fp32."""
     return torch.autocast(device_type, dtype=torch.bfloat16, enabled=precision == "bf16")

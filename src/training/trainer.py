@@ -1,8 +1,7 @@
-"""Train a module on data to the end of its steps, from the beginning or from where it stopped."""
+"""Train a module to the end of its steps, from the beginning or from the newest checkpoint."""
 
 import errno
 import logging
-import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -13,14 +12,16 @@ import lightning as L
 from rich.console import Console
 
 from src.core.errors import UserError
+from src.core.launch import global_rank
 from src.parallel import checkpoint_io
 from src.parallel.checkpoint_io import CheckpointError
-from src.parallel.strategy import accelerator_of, build_strategy
+from src.parallel.strategy import build_strategy, resolve_accelerator
 from src.training import precision
-from src.training.callbacks.checkpoint import CheckpointPolicy, last_checkpoint, remove_partial, step_of
-from src.training.callbacks.ema import UpdateAverages, ValidateLast
-from src.training.callbacks.metrics import Films, Monitor
+from src.training.callbacks.checkpoint import CheckpointCallback
+from src.training.callbacks.ema import EMACallback, ValidateLastStep
+from src.training.callbacks.metrics import MetricsCallback
 from src.training.callbacks.progress import ProgressLine
+from src.training.checkpoint_paths import checkpoint_step, last_checkpoint, remove_partial_checkpoints
 from src.training.config import TrainConfig, Use
 from src.training.init_weights import load_weights
 from src.training.loggers import build_loggers
@@ -29,7 +30,7 @@ from src.training.modules.base import NonFiniteError, TrainingModule
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a run ended. `metrics` are the last validation's."""
+    """Outcome of a run; `metrics` are those of the last validation."""
 
     checkpoint: Path
     step: int
@@ -39,8 +40,11 @@ class FitResult:
 
 
 @dataclass(frozen=True)
-class Start:
-    """The weights that a stage starts from."""
+class InitFrom:
+    """Source of the weights that a stage starts from.
+
+    `allow_new` holds prefixes of parameter names that the source may lack.
+    """
 
     checkpoint: Path
     use: Use = "ema"
@@ -53,15 +57,15 @@ def fit(
     config: TrainConfig,
     run_dir: Path,
     *,
-    start: Start | None = None,
+    init_from: InitFrom | None = None,
     label: str = "train",
     callbacks: Sequence[L.Callback] = (),
 ) -> FitResult:
     """Train to `config.max_steps`; resumes from the newest checkpoint in `run_dir`, bit for bit.
 
     Args:
-        data: its loaders must be sized and resumable (`src.streaming.MediaData` is).
-        start: weights to begin with, read at step 0 only.
+        data: its loaders must be sized and resumable (those of `MediaDataModule` are).
+        init_from: weights to start from; ignored when the run resumes.
         label: name in the progress line.
 
     Raises:
@@ -69,36 +73,44 @@ def fit(
         NonFiniteError: the loss became NaN or infinite; the last good checkpoint is kept.
     """
     quiet_lightning()
-    began = time.perf_counter()
+    start = time.perf_counter()
     run_dir.mkdir(parents=True, exist_ok=True)
-    remove_partial(run_dir)
+    remove_partial_checkpoints(run_dir)
     resume = last_checkpoint(run_dir)
-    resumed_at = step_of(resume) if resume is not None else 0
+    resumed_at = checkpoint_step(resume) if resume is not None else 0
     if resume is not None and resumed_at >= config.max_steps:
         return FitResult(resume, resumed_at, resumed_at, 0.0, _stored_metrics(resume))
     if getattr(data, "num_steps", None) is not None:
-        # One more than is used: the last batch is then not the end of an epoch, and a finished run
-        # can be prolonged like any other.
-        data.num_steps = max(data.num_steps, config.max_steps + 1)
-    _say_precision(config)
-    start = None if resume is not None else start
-    trainer = build_trainer(module, data, config, run_dir, resumed_at, label, start, callbacks)
+        # One step more than is used: otherwise the last batch ends an epoch, and Lightning would not resume a
+        # finished run with a larger max_steps inside that epoch.
+        data.num_steps = max(data.num_steps, config.max_steps + 1)  # type: ignore[attr-defined]
+    _report_precision(config)
+    metrics = MetricsCallback(config.log_every)
+    own: list[L.Callback] = [EMACallback(), metrics, ValidateLastStep(config.max_steps)]
+    if init_from is not None and resume is None:
+        own.append(InitWeights(init_from))
+    if config.progress:
+        own.append(ProgressLine(config.max_steps, label, metrics))
+    validates = config.val_every > 0 and bool(data.val_dataloader())
+    trainer = build_trainer(
+        config, run_dir, resumed_at=resumed_at, validates=validates, callbacks=[*own, *callbacks]
+    )
     _run(trainer, module, data, resume)
     path = last_checkpoint(run_dir)
     assert path is not None
-    return FitResult(path, module.step, resumed_at, time.perf_counter() - began, dict(module.val_metrics))
+    return FitResult(path, module.step, resumed_at, time.perf_counter() - start, dict(module.val_metrics))
 
 
 def _run(
     trainer: L.Trainer, module: TrainingModule, data: L.LightningDataModule, resume: Path | None
 ) -> None:
-    """`Trainer.fit` with the ends that a person should read about in one line."""
+    """Call `Trainer.fit` and turn expected failures into one-line errors."""
     try:
         trainer.fit(module, data, ckpt_path=resume)
     except (NonFiniteError, CheckpointError) as error:
         if trainer.is_global_zero:
             raise
-        raise SystemExit(2) from error  # every process has this error, the first one tells
+        raise SystemExit(2) from error  # every process has this error; the first one prints it
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
@@ -107,7 +119,7 @@ def _run(
         raise
     except RuntimeError as error:
         if trainer.world_size > 1 and "onnection" in str(error):  # reset or closed by peer
-            raise UserError("another process of this run has ended; its own message says why") from error
+            raise UserError("another process of this run has failed; see its error message") from error
         raise
     except SystemExit as error:
         if trainer.interrupted:  # Lightning turns Ctrl-C into a plain exit
@@ -116,83 +128,87 @@ def _run(
 
 
 def build_trainer(
-    module: TrainingModule,
-    data: L.LightningDataModule,
     config: TrainConfig,
     run_dir: Path,
+    *,
     resumed_at: int,
-    label: str,
-    start: Start | None,
+    validates: bool,
     callbacks: Sequence[L.Callback],
 ) -> L.Trainer:
-    """The Trainer with everything that a run needs."""
-    monitor = Monitor(config.log_every)
-    own: list[L.Callback] = [UpdateAverages(), monitor, ValidateLast(config.max_steps)]
-    own += [StartFrom(start)] if start is not None else []
-    own += [Films(config.sample_every, config.max_steps)] if config.sample_every else []
-    own += [ProgressLine(config.max_steps, label, monitor)] if config.progress else []
-    own += [*callbacks]
-    own += [
-        CheckpointPolicy(
-            run_dir, every=config.checkpoint_every, keep=config.keep_checkpoints, last_step=config.max_steps
-        )
-    ]
-    validates = config.val_every > 0 and bool(data.val_dataloader())
-    return L.Trainer(
-        accelerator=accelerator_of(config.parallel),
-        devices=config.parallel.devices,
-        num_nodes=config.parallel.nodes,
-        strategy=build_strategy(config.parallel),
-        precision="32-true",  # autocast is the module's own, weights are always fp32
-        max_epochs=-1,
-        max_steps=config.max_steps,
-        val_check_interval=min(config.val_every, config.max_steps) if validates else None,
-        check_val_every_n_epoch=None,
-        limit_val_batches=1.0 if validates else 0,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        logger=build_loggers(run_dir, resumed_at),
-        callbacks=own,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        default_root_dir=run_dir,
+    """Return a Lightning trainer that adds the checkpoints and loggers of a run to `callbacks`.
+
+    Raises:
+        UserError: the processes that SLURM or another launcher started are not those of the config.
+    """
+    parallel = config.parallel
+    checkpoints = CheckpointCallback(
+        run_dir, every=config.checkpoint_every, keep=config.keep_checkpoints, last_step=config.max_steps
     )
+    accelerator, strategy = resolve_accelerator(parallel), build_strategy(parallel)
+    try:
+        return L.Trainer(
+            accelerator=accelerator,
+            devices=parallel.devices,
+            num_nodes=parallel.nodes,
+            strategy=strategy,
+            precision="32-true",  # the module uses autocast itself; weights are always fp32
+            # One endless epoch: Lightning would otherwise end at the last batch of the loaders.
+            max_epochs=-1,
+            max_steps=config.max_steps,
+            val_check_interval=min(config.val_every, config.max_steps) if validates else None,
+            check_val_every_n_epoch=None,
+            limit_val_batches=1.0 if validates else 0,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            logger=build_loggers(run_dir, resumed_at),
+            callbacks=[*callbacks, checkpoints],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # batches are split over ranks by the batch sampler
+            default_root_dir=run_dir,
+        )
+    except (ValueError, RuntimeError) as error:
+        if "SLURM" in str(error) or "srun" in str(error):
+            raise UserError(
+                f"train.parallel.devices={parallel.devices}, nodes={parallel.nodes} and the SLURM job do not "
+                f"agree; use --ntasks-per-node={parallel.devices} --nodes={parallel.nodes} ({error})"
+            ) from error
+        raise
 
 
-class StartFrom(L.Callback):
-    """Loads another run's weights once the networks stand where they will train."""
+class InitWeights(L.Callback):
+    """Loads another run's weights once the networks are built and sharded."""
 
-    def __init__(self, start: Start) -> None:
-        self.start = start
+    def __init__(self, init_from: InitFrom) -> None:
+        self.init_from = init_from
 
     def on_fit_start(self, trainer: L.Trainer, module: TrainingModule) -> None:
-        report = load_weights(module, self.start.checkpoint, self.start.use, self.start.allow_new)
-        rank_zero_print(str(report))
+        source = self.init_from
+        report = load_weights(module, source.checkpoint, source.use, source.allow_new)
+        if trainer.is_global_zero:
+            _print_line(str(report))
 
 
-def _say_precision(config: TrainConfig) -> None:
-    device = accelerator_of(config.parallel)
-    if precision.resolve(config.precision, device) != config.precision:
-        rank_zero_print(f"precision: this {device} has no {config.precision}; training in fp32")
+def _report_precision(config: TrainConfig) -> None:
+    device = resolve_accelerator(config.parallel)
+    if precision.resolve(config.precision, device) != config.precision and global_rank() == 0:
+        _print_line(f"precision: this {device} does not support {config.precision}; training in fp32")
 
 
-def rank_zero_print(text: str) -> None:
-    """One line from the first process."""
-    if os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0":
-        Console(highlight=False).print(text, markup=False, soft_wrap=True)
+def _print_line(text: str) -> None:
+    Console(highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 def quiet_lightning() -> None:
-    """No banners, no tips; errors still show."""
+    """Silence Lightning's banners and tips; errors still show."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # the averages are
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # the EMA networks are
 
 
 def _stored_metrics(path: Path) -> dict[str, float]:
     if checkpoint_io.is_sharded(path):
-        return dict(checkpoint_io.read_meta(path).get("val_metrics", {}))
-    return dict(checkpoint_io.read(path, mmap=True).get("val_metrics", {}))
+        return dict(checkpoint_io.read_metadata(path).get("val_metrics", {}))
+    return dict(checkpoint_io.read_checkpoint(path, mmap=True).get("val_metrics", {}))

@@ -63,7 +63,7 @@ class FrozenEncoder:
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        """Return tokens [B, L, D] float32 and mask bool [B, L], L the length of the longest text; padding is 0.
+        """Return tokens [B, L, D] float32, zero at padding, and mask bool [B, L]; L is the longest text's.
 
         A text without quotes has no token for an encoder of quoted text: its row of the mask is False.
         """
@@ -87,7 +87,7 @@ class FrozenEncoder:
         return len(self.tokenizer(text, verbose=False).input_ids) > self.config.max_tokens
 
     def fingerprint(self) -> str:
-        """Return a hash of the checkpoint's files and of the config; cached embeddings store it as their key."""
+        """Return a hash of the checkpoint's files and the config, the key of cached embeddings."""
         digest = hashlib.sha256(f"{self.config.kind} {self.config.max_tokens} {self.config.quoted}".encode())
         for path in sorted(p for p in Path(self.config.path).rglob("*") if p.is_file()):
             digest.update(path.name.encode())

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from src.core.errors import UserError
-from src.training import loggers
-from src.training.callbacks.checkpoint import last_checkpoint, step_of
+from src.training.checkpoint_paths import checkpoint_step, last_checkpoint
+from src.training.metrics_file import METRICS_FILE, SECONDS_PER_STEP, read_metrics, training_seconds
 
 PROBE = {  # a probe is to time steps, nothing else
     "train.schedule": "constant",
@@ -38,7 +38,7 @@ def seconds_of(runs: list[Path]) -> float:
     total = 0.0
     for run in runs:
         path = last_checkpoint(run)
-        total += loggers.training_seconds(run / loggers.METRICS, step_of(path)) if path else 0.0
+        total += training_seconds(run / METRICS_FILE, checkpoint_step(path)) if path else 0.0
     return total
 
 
@@ -62,7 +62,7 @@ def equal_steps(
     shutil.rmtree(folder, ignore_errors=True)
     probe(folder, {**PROBE, "train.max_steps": probe_steps, "train.checkpoint_every": probe_steps})
     half = probe_steps // 2  # the first steps are slow: memory, caches, the first read of the data
-    each = [r[loggers.SECONDS] for r in loggers.read(folder / loggers.METRICS) if r["step"] > half]
+    each = [r[SECONDS_PER_STEP] for r in read_metrics(folder / METRICS_FILE) if r["step"] > half]
     mean = sum(each) / len(each)
     found = EqualTime(budget, mean, max(round(budget / mean), least))
     shutil.rmtree(folder)

@@ -61,7 +61,7 @@ def video_model(config: MeasureConfig, checkpoint: Path, films: dict[str, Any]) 
     out = folder_of(checkpoint)
     words = [steps.MODULES["generate"], *([config.generate] if config.generate else [])]
     words += [f"run={checkpoint}", f"prompts={config.prompts}", f"out={out / 'films'}"]
-    _once(out, "films", words + steps.settings(config.films | films))
+    _once(out, "films", words + steps.to_overrides(config.films | films))
     scored = [f"manifest={out / 'films' / 'manifest.jsonl'}", f"out={out / 'scores'}"]
     _once(out, "scores", [steps.MODULES["score"], *scored, "metrics=[bounce]", "html_films=0"])
     found = _scores(out / "scores", "bounce")
@@ -111,7 +111,7 @@ def pixel_scores(path: Path) -> dict[str, float]:
 
 
 def _once(out: Path, step: str, words: list[str]) -> None:
-    steps.once(out / "steps" / f"{step}.json", f"measurement {step} of {out.parent.parent}", words, out)
+    steps.run_once(out / "steps" / f"{step}.json", f"measurement {step} of {out.parent.parent}", words, out)
 
 
 def _scores(folder: Path, metric: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from src.parallel import checkpoint_io
 from src.studies.ablation.matched_time import seconds_of
 from src.studies.ablation.measure import numbers_of
-from src.training.callbacks.checkpoint import checkpoints, step_of
+from src.training.checkpoint_paths import checkpoint_step, list_checkpoints
 
 if TYPE_CHECKING:
     from src.studies.ablation.run import Config
@@ -42,11 +42,11 @@ def gather(config: "Config") -> list[dict[str, Any]]:
         for seed in seeds:
             chain = config.chain(name, seed)
             for run in config.own_runs(name, seed):
-                kept, is_last = checkpoints(run), run == chain[-1]
+                kept, is_last = list_checkpoints(run), run == chain[-1]
                 seconds, behind = seconds_of([run]), seconds_of(chain[: chain.index(run)])
                 for path in kept if is_last and arm.measured == "all" else kept[-1:]:
                     row: dict[str, Any] = {"arm": name, "seed": seed, "stage": run.name}
-                    row |= {"step": step_of(path), "last": is_last and path == kept[-1]}
+                    row |= {"step": checkpoint_step(path), "last": is_last and path == kept[-1]}
                     row |= {"seconds": seconds, "chain_seconds": behind + seconds}
                     rows.append(row | {"metrics": _validation(path), "measured": numbers_of(path)})
     return rows

@@ -1,76 +1,26 @@
-"""When checkpoints are written, which are kept, and where a run goes on.
-
-A run's directory holds `checkpoints/step-00000100.ckpt`. A file with its final name is whole (see
-`src.parallel.checkpoint_io`), so the newest name is where to resume; `last.ckpt` is a link for humans.
-"""
+"""Callback that writes checkpoints and removes old ones."""
 
 import os
-import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
-from src.parallel.checkpoint_io import CheckpointError
+from src.training.checkpoint_paths import (
+    LAST_LINK,
+    checkpoint_path,
+    list_checkpoints,
+    remove_checkpoint,
+)
 from src.training.modules.base import TrainingModule
 
-NAME = re.compile(r"step-(\d+)\.ckpt")
-LAST = "last.ckpt"
 
+class CheckpointCallback(Checkpoint):
+    """Saves a checkpoint every `every` steps and after the last one; keeps the newest `keep`.
 
-def checkpoint_dir(run_dir: Path) -> Path:
-    return run_dir / "checkpoints"
-
-
-def checkpoints(run_dir: Path) -> list[Path]:
-    """All whole checkpoints of a run, oldest first."""
-    directory = checkpoint_dir(run_dir)
-    found = [p for p in directory.iterdir() if NAME.fullmatch(p.name)] if directory.is_dir() else []
-    return sorted(found, key=step_of)
-
-
-def last_checkpoint(run_dir: Path) -> Path | None:
-    """The newest checkpoint, None if there is none."""
-    found = checkpoints(run_dir)
-    return found[-1] if found else None
-
-
-def find(run: Path) -> Path:
-    """A checkpoint named directly, or the newest of a run's directory.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    if run.is_dir() and NAME.fullmatch(run.name) is None:
-        path = last_checkpoint(run)
-        if path is None:
-            raise CheckpointError(f"{run}: has no checkpoint (looked in {checkpoint_dir(run)})")
-        return path
-    if not run.exists():
-        raise CheckpointError(f"{run}: no such checkpoint or run directory")
-    return run
-
-
-def step_of(path: Path) -> int:
-    match = NAME.fullmatch(path.name)
-    assert match is not None, path
-    return int(match[1])
-
-
-def remove_partial(run_dir: Path) -> None:
-    """Delete what an interrupted save left behind; only while no other process uses the run."""
-    directory = checkpoint_dir(run_dir)
-    for path in directory.glob(".step-*.tmp") if directory.is_dir() else ():
-        _remove(path)
-
-
-class CheckpointPolicy(Checkpoint):
-    """A checkpoint every `every` steps and after the last one; the newest `keep` stay.
-
-    Where a step is also validated, the checkpoint waits for the end of the validation and holds its
-    result. Lightning runs checkpoint callbacks after all others, so averages are up to date (T5).
+    If a step is also validated, the checkpoint is saved after the validation and contains its result. Derives
+    from Lightning's `Checkpoint` so that it runs after all other callbacks, the EMA's among them.
     """
 
     def __init__(self, run_dir: Path, *, every: int, keep: int, last_step: int) -> None:
@@ -83,7 +33,7 @@ class CheckpointPolicy(Checkpoint):
         step = module.step
         if step % self.every == 0 or step == self.last_step:
             self._pending = True
-            if not _validates(trainer, step):
+            if not _validates_after(trainer, step):
                 self._save(trainer, module)
 
     def on_validation_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
@@ -95,23 +45,22 @@ class CheckpointPolicy(Checkpoint):
             self._save(trainer, module)
 
     def _save(self, trainer: L.Trainer, module: TrainingModule) -> None:
-        path = checkpoint_dir(self.run_dir) / f"step-{module.step:08d}.ckpt"
+        path = checkpoint_path(self.run_dir, module.step)
         trainer.save_checkpoint(path)
         self._pending = False
         if trainer.is_global_zero:
-            _point(path.with_name(LAST), path.name)
-            for old in checkpoints(self.run_dir)[: -self.keep]:
-                _remove(old)
+            _replace_link(path.with_name(LAST_LINK), path.name)
+            for old in list_checkpoints(self.run_dir)[: -self.keep]:
+                remove_checkpoint(old)
 
 
-def _validates(trainer: L.Trainer, step: int) -> bool:
-    """True if Lightning validates after this step."""
+def _validates_after(trainer: L.Trainer, step: int) -> bool:
     every = trainer.val_check_batch
     return trainer.enable_validation and isinstance(every, int) and step % every == 0
 
 
-def _point(link: Path, target: str) -> None:
-    """Replace a relative link in one step; file systems without links do without."""
+def _replace_link(link: Path, target: str) -> None:
+    """Replace a relative link in one step; skipped on file systems without links."""
     temporary = link.with_name(f".{link.name}.tmp")
     try:
         temporary.unlink(missing_ok=True)
@@ -119,10 +68,3 @@ def _point(link: Path, target: str) -> None:
         os.replace(temporary, link)
     except OSError:
         pass
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The step of the averaged weights (EMA)."""
+"""Callbacks that update the EMA of the weights and validate after the last step."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import lightning as L
 from src.training.modules.base import TrainingModule
 
 
-class UpdateAverages(L.Callback):
-    """Moves the averages after every batch.
+class EMACallback(L.Callback):
+    """Updates the EMA after every batch.
 
-    A callback and not the module's own hook: Lightning runs checkpoint callbacks before the module's
-    hooks, so that a checkpoint would hold averages that are one step old.
+    A callback and not the module's own hook: Lightning runs checkpoint callbacks before the module's hooks, so
+    a checkpoint would contain an EMA that is one step old.
     """
 
     def on_train_batch_end(
@@ -20,8 +20,8 @@ class UpdateAverages(L.Callback):
         module.update_ema()
 
 
-class ValidateLast(L.Callback):
-    """Has Lightning validate after the last step too, whatever `val_every` is."""
+class ValidateLastStep(L.Callback):
+    """Makes Lightning validate after the last step too, whatever `val_every` is."""
 
     def __init__(self, last_step: int) -> None:
         self.last_step = last_step

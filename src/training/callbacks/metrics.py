@@ -1,32 +1,33 @@
-"""Metrics, throughput and sample films, written while training."""
+"""Callback that logs metrics, learning rate and throughput."""
 
-import io
 import time
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
-from torch import Tensor
 
 from src.training.modules.base import TrainingModule
 
 
-class Monitor(L.Callback):
-    """Writes the module's metrics, the learning rate and the throughput every `every` steps.
+class MetricsCallback(L.Callback):
+    """Logs the module's metrics, the learning rate and the throughput every `every` steps.
 
-    Throughput counts whole steps with their waiting for data; validation and saving are left out.
+    Throughput counts complete steps with their waiting for data; validation, checkpoints and sample videos are
+    left out.
     """
 
     def __init__(self, every: int) -> None:
         self.every = every
-        self.rates: dict[str, float] = {}
-        self._mark = 0.0
-        self._restart()
+        self.rates: dict[str, float] = {}  # of the latest logged steps, over all processes
+        self._mark = 0.0  # when the current step began; 0: after a pause, at its first batch
+        self._reset()
 
-    def _restart(self) -> None:
+    def _reset(self) -> None:
         self._seconds, self._samples, self._tokens, self._steps = 0.0, 0, 0, 0
+
+    def pause(self) -> None:
+        """Stop the clock until the next batch is there."""
+        self._mark = 0.0
 
     def on_train_start(self, trainer: L.Trainer, module: TrainingModule) -> None:
         self._mark = time.perf_counter()
@@ -34,14 +35,14 @@ class Monitor(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, module: TrainingModule, batch: Any, batch_idx: int
     ) -> None:
-        if not self._mark:  # something else went on since the last step
+        if not self._mark:
             self._mark = time.perf_counter()
 
     def on_save_checkpoint(self, trainer: L.Trainer, module: TrainingModule, checkpoint: Any) -> None:
-        self._mark = 0.0
+        self.pause()
 
     def on_validation_start(self, trainer: L.Trainer, module: TrainingModule) -> None:
-        self._mark = 0.0
+        self.pause()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: TrainingModule, outputs: Any, batch: Any, batch_idx: int
@@ -54,69 +55,34 @@ class Monitor(L.Callback):
         self._tokens += size.tokens
         self._steps += 1
         if module.step % self.every == 0 or module.step == 1:
-            self._write(trainer, module)
+            self._log(trainer, module)
 
-    def _write(self, trainer: L.Trainer, module: TrainingModule) -> None:
+    def _log(self, trainer: L.Trainer, module: TrainingModule) -> None:
         counts = torch.tensor([self._samples, self._tokens], device=module.device)
-        samples, tokens = module.across_processes(counts, "sum").tolist()  # ranks of packed batches differ
+        # a sum and not a multiple of this rank's: with packed batches ranks have different numbers of samples
+        samples, tokens = module.reduce_over_ranks(counts, "sum").tolist()
         self.rates = {
             "samples_per_s": samples / self._seconds,
             "tokens_per_s": tokens / self._seconds,
             "seconds_per_step": self._seconds / self._steps,
         }
-        self._restart()
+        self._reset()
         lr = trainer.optimizers[0].param_groups[0]["lr"]
         rates = {f"speed/{name}": value for name, value in self.rates.items()}
-        log(trainer, {**module.metrics, "lr": lr, **rates}, module.step)
+        _log_metrics(trainer, {**module.metrics, "lr": lr, **rates}, module.step)
 
     def on_validation_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         if trainer.state.fn == "fit":
-            log(trainer, module.val_metrics, module.step)
+            _log_metrics(trainer, module.val_metrics, module.step)
 
 
-class Films(L.Callback):
-    """Sample films into TensorBoard, as animations, every `every` steps and after the last one.
-
-    All processes make them together (a sharded network needs everyone); the first one writes.
-    """
-
-    def __init__(self, every: int, last_step: int, fps: float = 8.0) -> None:
-        self.every, self.last_step, self.fps = every, last_step, fps
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: TrainingModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if module.step % self.every and module.step != self.last_step:
-            return
-        films = module.films()  # type: ignore[operator]
-        for number, (title, film_TCHW) in enumerate(films.items()):
-            write_film(trainer, f"films/{number:02d} {title[:60]}", film_TCHW, module.step, self.fps)
+def pause_clocks(trainer: L.Trainer) -> None:
+    """Leave what comes before the next batch out of the throughput."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # lightning does not declare it
+        if isinstance(callback, MetricsCallback):
+            callback.pause()
 
 
-def log(trainer: L.Trainer, metrics: dict[str, float], step: int) -> None:
-    """To every logger of the first process."""
-    for logger in trainer.loggers:
+def _log_metrics(trainer: L.Trainer, metrics: dict[str, float], step: int) -> None:
+    for logger in trainer.loggers:  # they write on the first rank only
         logger.log_metrics(metrics, step)
-
-
-def write_film(trainer: L.Trainer, tag: str, film_TCHW: Tensor, step: int, fps: float) -> None:
-    """One film as an animated GIF, which TensorBoard plays in its image tab."""
-    if not trainer.is_global_zero:
-        return
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    height, width = film_TCHW.shape[2:]
-    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif(film_TCHW, fps))
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            writer = logger.experiment._get_file_writer()
-            writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
-
-
-def gif(film_TCHW: Tensor, fps: float) -> bytes:
-    """A looping animated GIF (a still picture for one frame) of uint8 frames [T, 3, H, W]."""
-    assert film_TCHW.dtype == torch.uint8, film_TCHW.dtype
-    frames = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in film_TCHW.cpu()]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0)
-    return buffer.getvalue()

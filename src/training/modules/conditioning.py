@@ -1,7 +1,11 @@
-"""The text side of a video model: captions for an encoder trained along, or frozen encoders' embeddings."""
+"""Conditions of a video model: its text, and the first frame of an image-to-video model.
 
-from collections.abc import Callable
+Legend: B batch, C channels, T frames, H height, W width (of the latent).
+"""
 
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import Tensor, nn
 
 from src.models.text.byte_encoder import ByteEncoder
@@ -12,19 +16,19 @@ from src.models.text.projection import ProjectedText, drop_encoders, without_tex
 from src.streaming.batch import LatentBatch
 from src.streaming.schema.bucket import DataError
 
-Condition = list[str] | Embeddings  # what the text network reads
+TextCondition = list[str] | Embeddings  # input of the text network: captions, or frozen encoders' embeddings
 
 
-class TextCondition:
-    """What the text network is, and what it reads of batches and of prompts.
+class TextConditioning:
+    """Chooses the text network, and prepares its input from batches and from prompts.
 
     Args:
-        text: the byte encoder that is trained along where there are no frozen ones.
-        encoders: frozen encoders by name, whose embeddings the batches carry.
-        context_dim: width of the text tokens that the transformer reads.
+        text: the byte encoder that is trained with the transformer if there are no frozen encoders.
+        encoders: frozen encoders by name, whose embeddings the batches contain.
+        context_dim: feature size of the text tokens that the transformer reads.
 
     Raises:
-        ValueError: the byte encoder has another width.
+        ValueError: the byte encoder's feature size is not `context_dim`.
     """
 
     def __init__(
@@ -33,14 +37,14 @@ class TextCondition:
         if not encoders and context_dim != text.width:
             raise ValueError(f"context_dim must equal text.width={text.width}, got {context_dim}")
         self.text, self.encoders, self.context_dim = text, encoders, context_dim
-        self.frozen: dict[str, FrozenEncoder] = {}  # loaded where prompts are to be read
+        self._frozen: dict[str, FrozenEncoder] = {}
 
-    def network(self) -> nn.Module:
-        """The network that is trained."""
+    def make_network(self) -> ByteEncoder | ProjectedText:
+        """Return the trained part of the text side, with its initial weights."""
         return ProjectedText(self.encoders, self.context_dim) if self.encoders else ByteEncoder(self.text)
 
-    def of(self, batch: LatentBatch) -> Condition:
-        """A batch's captions, or frozen encoders' embeddings of them.
+    def from_batch(self, batch: LatentBatch) -> TextCondition:
+        """Return a batch's captions, or frozen encoders' embeddings of them.
 
         Raises:
             DataError: the latents were encoded without the embeddings of an encoder.
@@ -51,33 +55,78 @@ class TextCondition:
         for name in self.encoders:
             if name not in found:
                 raise DataError(
-                    f"stream {batch.stream}: its latents hold no embeddings of encoder {name}; encode them "
-                    f"again with encoders.{name} in the latents' config"
+                    f"stream {batch.stream}: the latents have no embeddings of encoder {name}; encode them "
+                    f"again with encoders.{name} in the config of the latents"
                 )
         return {name: found[name] for name in self.encoders}
 
-    def dropped(
-        self, batch: LatentBatch, uniform: Callable[[str], Tensor], caption_drop: float, encoder_drop: float
-    ) -> Condition:
-        """The condition without what is dropped for guidance.
+    def with_dropout(
+        self,
+        batch: LatentBatch,
+        uniform: Callable[[str], Tensor],
+        caption_drop_prob: float,
+        encoder_drop_prob: float,
+    ) -> TextCondition:
+        """Return a batch's condition with some of it replaced by the null condition, for guidance.
 
         Args:
-            uniform: numbers in [0, 1) of the batch's slots, [B], by the name of their stream.
-            caption_drop: share of samples that lose everything.
-            encoder_drop: share of samples that lose a frozen encoder, for each.
+            uniform: draws numbers in [0, 1) for the batch's samples, [B], from the stream of a name.
+            caption_drop_prob: probability that a sample loses all of its text.
+            encoder_drop_prob: probability that a sample loses one frozen encoder, for each encoder.
         """
-        whole, condition = uniform("caption_drop"), self.of(batch)
+        uniform_B, condition = uniform("caption_drop"), self.from_batch(batch)
         if isinstance(condition, list):
-            return drop_captions(condition, whole, caption_drop)
+            return drop_captions(condition, uniform_B, caption_drop_prob)
         uniforms = {name: uniform(f"encoder_drop/{name}") for name in condition}
-        return drop_encoders(condition, uniforms | {"": whole}, encoder_drop, caption_drop)
+        return drop_encoders(condition, uniforms | {"": uniform_B}, encoder_drop_prob, caption_drop_prob)
 
-    def read(self, prompts: list[str]) -> Condition:
-        """What the text network takes of prompts; empty prompts are the null condition."""
+    def from_prompts(self, prompts: list[str]) -> TextCondition:
+        """Return the condition of prompts; empty prompts are the null condition."""
         if not self.encoders:
             return prompts
-        for name, config in self.encoders.items():
-            if name not in self.frozen:
-                self.frozen[name] = FrozenEncoder(name, config)
-        found = {name: self.frozen[name].encode(prompts) for name in self.encoders}
+        found = {name: encoder.encode(prompts) for name, encoder in self._load_frozen().items()}
         return found if any(prompts) else without_text(found)
+
+    def truncated(self, prompts: list[str]) -> list[bool]:
+        """Return for each prompt whether it is longer than some frozen encoder reads."""
+        encoders = self._load_frozen().values()
+        return [any(encoder.is_truncated(prompt) for encoder in encoders) for prompt in prompts]
+
+    def _load_frozen(self) -> dict[str, FrozenEncoder]:
+        """Load the frozen encoders on first use: training reads stored embeddings and never needs them."""
+        for name, config in self.encoders.items():
+            if name not in self._frozen:
+                self._frozen[name] = FrozenEncoder(name, config)
+        return self._frozen
+
+
+def first_frames(batch: LatentBatch) -> Tensor | None:
+    """Return latents [B, C, 1, H, W] of the videos' first frames, encoded as images; None for images.
+
+    Raises:
+        DataError: the latents were encoded without first frames.
+    """
+    assert isinstance(batch.mean_BCTHW, Tensor), "packed batches have no first frames"
+    if batch.mean_BCTHW.shape[2] == 1:
+        return None
+    if batch.first_BC1HW is None:
+        raise DataError(
+            f"stream {batch.stream}: the latents have no first frames; encode them with first_frames=true"
+        )
+    return batch.first_BC1HW
+
+
+def frame_condition(first_BC1HW: Tensor | None, shape: Sequence[int], has_frame_B: Tensor) -> Tensor:
+    """Return the conditioning channels [B, C + 1, T, H, W]: the first frame's latent and a mask of it.
+
+    Args:
+        first_BC1HW: normalized latents of first frames; None: no sample is conditioned.
+        shape: [B, C, T, H, W] of the videos' latents.
+        has_frame_B: bool, True for the samples to condition; the others' channels are zeros.
+    """
+    cond = torch.zeros(shape[0], shape[1] + 1, *shape[2:], device=has_frame_B.device)
+    if first_BC1HW is not None:
+        mask = has_frame_B.float()[:, None, None, None]
+        cond[:, :-1, 0] = first_BC1HW[:, :, 0] * mask
+        cond[:, -1, 0] = mask[:, 0]
+    return cond

@@ -1,4 +1,4 @@
-"""Weights of another autoencoder as the start of this one: three rules, one after the other."""
+"""Adapt another autoencoder's weights to a TAE that starts from them: names, missing parts, inflation."""
 
 from collections.abc import Mapping
 
@@ -11,20 +11,20 @@ from src.models.tae.inflate import inflate
 Tensors = Mapping[str, Tensor]
 
 
-def adapt(source: Tensors, state: Tensors) -> Tensors:
-    """A run's or diffusers' weights by this module's names and shapes.
+def adapt_weights(source: Tensors, state: Tensors) -> Tensors:
+    """Convert a run's or diffusers' weights to the names and shapes of a module.
 
     Args:
-        state: of the module that is to start from them, with its own first values.
+        state: state dict of the module that starts from them, with its own initial values.
 
     Raises:
-        UserError: weights in diffusers' layout that do not make an autoencoder of ours.
+        UserError: weights in diffusers' layout that do not fit this autoencoder.
     """
-    return inflated(with_own_rest(in_our_names(source), state), state)
+    return inflate_image_weights(add_own_parts(rename_diffusers(source), state), state)
 
 
-def in_our_names(source: Tensors) -> Tensors:
-    """Diffusers' names become ours; ours stay."""
+def rename_diffusers(source: Tensors) -> Tensors:
+    """Rename weights in diffusers' layout; return others as they are."""
     if not is_diffusers(source):
         return source
     try:
@@ -33,16 +33,16 @@ def in_our_names(source: Tensors) -> Tensors:
         raise UserError(f"weights in diffusers' layout: {error}") from error
 
 
-def with_own_rest(source: Tensors, state: Tensors) -> Tensors:
-    """What does not come from another run: a new adversary, and statistics, which are gathered anew."""
+def add_own_parts(source: Tensors, state: Tensors) -> Tensors:
+    """Add what is never taken from another run: latent statistics, and a discriminator if the run had none."""
     own = {n: b.clone() for n, b in state.items() if n.startswith("latent_")}
     if not any(name.startswith("discriminator.") for name in source):
         own |= {n: p.detach() for n, p in state.items() if n.startswith("discriminator.")}
     return dict(source) | own
 
 
-def inflated(source: Tensors, state: Tensors) -> Tensors:
-    """An image autoencoder's layers with the temporal ones that it lacks; a film's stay as they are."""
+def inflate_image_weights(source: Tensors, state: Tensors) -> Tensors:
+    """Add the temporal layers that an image autoencoder lacks; return a video autoencoder's weights unchanged."""
     own = {n: p for n, p in state.items() if n.startswith("tae.")}
     if own.keys() <= source.keys() and all(source[n].dim() == p.dim() for n, p in own.items()):
         return source

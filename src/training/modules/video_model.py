@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from src.flow.loss import packed_velocity_loss, velocity_loss
+from src.flow.noise import torch_generator
 from src.models.text.byte_encoder import ByteEncoder
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
 from src.models.text.projection import ProjectedText
@@ -149,6 +150,13 @@ def build_video_model(
         torch.ones(channels),
         precision_name,
     )
+
+
+def validation_noise(x_BCTHW: Tensor, ids: list[str], time_index: int) -> Tensor:
+    """Return noise of the shape of x that depends on the samples' ids and the index of the flow time alone."""
+    shape = x_BCTHW.shape[1:]
+    each = [torch.randn(shape, generator=torch_generator(0, f"val/noise/{name}", time_index)) for name in ids]
+    return torch.stack(each).to(x_BCTHW)
 
 
 def _per_channel(value_C: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Muon: momentum whose direction is orthogonalised, for hidden matrices and kernels; AdamW for the rest.
+"""Muon: momentum with an orthogonalized direction, for hidden matrices and kernels; AdamW for the rest.
 
-A step moves all directions of a matrix equally far, whatever the gradient's spectrum. At the few hundred
-steps that a laptop affords this reaches a lower loss than AdamW (`docs/log/2026-11.md` has the figures). Not the
-paper's optimiser: a switch for runs that have minutes. Jordan et al. 2024; the step's size is matched to
-AdamW's as in Liu et al. 2025 (arXiv 2502.16982), so that one learning rate serves both.
+A step moves all directions of a matrix equally far, whatever the gradient's spectrum. At the few hundred steps that
+a laptop affords it reaches a lower loss than AdamW (docs/decisions/0003). Movie Gen does not use it: a switch for
+runs of minutes. Jordan et al. 2024; the size of a step is matched to AdamW's as in Liu et al. 2025 (arXiv
+2502.16982), so that one learning rate serves both.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,32 +13,31 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from src.parallel.fsdp import copy_whole_, whole
+from src.parallel.fsdp import copy_full_, full_tensor
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # quintic that drives singular values in (0, 1] to about 1
-RMS = 0.2  # of an AdamW step in practice
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # quintic that maps singular values in (0, 1] towards 1
+RMS = 0.2  # of the entries of a typical AdamW step
 NOT_HIDDEN = ("conv_in", "conv_out", "patch_in", "patch_out", "time.")  # first, last and time layers
-SMALLEST_SIDE = 32
-LONG = 6  # times the shorter side: from here on products of Gram matrices are cheaper, even in float32
+MIN_SIDE = 32
+LONG = 6  # aspect ratio from which products of Gram matrices are cheaper, even in float32
 
 
 def is_hidden_matrix(name: str, p: Tensor) -> bool:
-    """Whether a parameter is a hidden layer's weight; tables and first and last layers stay with AdamW."""
-    weight = name.endswith("weight") and p.dim() > 1
-    return (
-        weight and min(len(p), p[0].numel()) >= SMALLEST_SIDE and not any(part in name for part in NOT_HIDDEN)
-    )
+    """Return whether a parameter is a hidden layer's weight; tables, first and last layers stay with AdamW."""
+    if not name.endswith("weight") or p.dim() < 2 or any(part in name for part in NOT_HIDDEN):
+        return False
+    return min(len(p), p[0].numel()) >= MIN_SIDE
 
 
 class Muon(torch.optim.AdamW):
-    """AdamW, save for parameter groups with `matrices=True`.
+    """AdamW, with Muon for parameter groups with `matrices=True`.
 
-    A convolution counts as the matrix [out, in * taps]. Where weights are sharded, the momentum stays
-    sharded, and each process gathers one matrix at a time: the update is that of one process.
+    A convolution kernel is treated as the matrix [out, in * taps]. Momentum is sharded like the weights; each
+    process gathers one matrix at a time, so the update equals that of a single process.
 
     Args:
-        momentum: of the matrices' gradients, with Nesterov's look ahead.
-        dtype: of the orthogonalisation's products.
+        momentum: of the matrices' gradients; Nesterov's variant.
+        dtype: of the matrix products in the orthogonalization.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One update of every group."""
+        """Update the parameters of every group."""
         work = [
             (p, p.grad, group["lr"], group["weight_decay"])
             for group in self.param_groups
@@ -64,50 +63,51 @@ class Muon(torch.optim.AdamW):
         ]
         self._step_matrices(work)
         for p, *_ in work:
-            p.grad = None  # AdamW passes over it
+            p.grad = None  # AdamW skips parameters without a gradient
         loss = super().step(closure)
         for p, grad, *_ in work:
             p.grad = grad
         return loss
 
     def _step_matrices(self, work: list[tuple[Tensor, Tensor, float, float]]) -> None:
-        """On a CPU a matrix is too small for all cores: each core takes its own, the largest first."""
-        cores = torch.get_num_threads()
-        if cores == 1 or any(p.device.type != "cpu" or isinstance(p, DTensor) for p, *_ in work):
+        """Update the matrices, on a CPU one per core: a single matrix is too small to keep all cores busy."""
+        num_cores = torch.get_num_threads()
+        if num_cores == 1 or any(p.device.type != "cpu" or isinstance(p, DTensor) for p, *_ in work):
             for each in work:
                 self._step_matrix(*each)
             return
+        # largest first, so that no core is left with a large one at the end
         work = sorted(work, key=lambda each: -each[0].numel() * min(each[0].flatten(1).shape))
-        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(num_cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             list(pool.map(lambda each: self._step_matrix(*each), work))
 
     @torch.no_grad()
     def _step_matrix(self, p: Tensor, grad: Tensor, lr: float, weight_decay: float) -> None:
         state = self.state[p]
         if not state:
-            state["step"] = torch.zeros(())  # AdamW expects it in a state that it loads
+            state["step"] = torch.zeros(())  # AdamW requires it when it loads a state
             state["momentum"] = torch.zeros_like(p)
         state["momentum"].lerp_(grad, 1 - self.momentum)
-        ahead = whole(grad.lerp(state["momentum"], self.momentum))
-        update = orthogonalise(ahead.flatten(1), dtype=self.dtype)
+        ahead = full_tensor(grad.lerp(state["momentum"], self.momentum))
+        update = orthogonalize(ahead.flatten(1), dtype=self.dtype)
         update = update.mul_(RMS * max(update.shape) ** 0.5).view(ahead.shape)
         p.mul_(1 - lr * weight_decay)
         if isinstance(p, DTensor):
-            part = torch.zeros_like(p)
-            copy_whole_(part, update)
-            update = part
+            shard = torch.zeros_like(p)
+            copy_full_(shard, update)
+            update = shard
         p.sub_(update, alpha=lr)
 
 
-def orthogonalise(matrix: Tensor, steps: int = 4, dtype: torch.dtype = torch.float32) -> Tensor:
-    """About U V^T of matrix = U S V^T, float32 [rows, columns], by Newton-Schulz iterations.
+def orthogonalize(matrix: Tensor, steps: int = 4, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return approximately U V^T of matrix = U S V^T, float32 [rows, columns], by Newton-Schulz iterations.
 
-    Four of them bring every singular value above 0.5 % of the matrix's norm to between 0.65 and 1.15.
+    Four steps bring every singular value above 0.5 % of the matrix's norm to between 0.65 and 1.15.
 
     Args:
-        dtype: of the products. In bfloat16 they run on the matrix itself; else, and where the matrix is
-            long, on its Gram matrix, whose eigenvectors all iterates share. That one stays float32:
-            rounded, its small eigenvalues turn negative, and negative ones diverge.
+        dtype: of the products. In bfloat16 they are of the matrix itself; otherwise, and for long matrices, of its
+            Gram matrix, with which all iterates commute. The Gram matrix stays in float32: rounding makes its
+            small eigenvalues negative, and the iteration diverges from negative ones.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / (wide.norm() + 1e-7)

@@ -10,9 +10,11 @@ from data import prepare
 from src import generate, train
 from src.core.config import load
 from src.core.errors import UserError
-from src.runs import loading, video
+from src.runs import latents, loading
+from src.runs.config import VideoRunConfig
+from src.runs.modules import new_video_module
 from src.streaming.reader import Dataset
-from src.streaming.schema import read_info
+from src.streaming.schema.dataset_index import read_info
 from tests.src.experiments.test_chain import DATA, TAE, VIDEO
 from tests.src.models.text.test_frozen_encoder import write_checkpoints
 
@@ -33,7 +35,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("encoders.yaml").write_text(yaml.safe_dump({"encoders": encoders}))
         prepare.main(["data.yaml"])
         train.main(["tae.yaml", "run_dir=tae", "train.max_steps=1", "train.val_every=0"])
-        Path("latents.yaml").write_text("{experiment: latents, tae: tae, data: data, run_dir: latents}")
+        Path("latents.yaml").write_text(
+            "{experiment: encode_latents, tae: tae, data: data, run_dir: latents}"
+        )
         train.main(["latents.yaml", "encoders.yaml"])
         train.main(["video.yaml", "encoders.yaml", "run_dir=run", "flow.encoder_drop=0.3"])
     return root
@@ -44,7 +48,7 @@ def test_embeddings_are_those_of_the_captions_as_read(root: Path, monkeypatch: p
     record = Dataset("latents/train").latents("16x32x32", 0)
     assert set(record.text) == {"ul2", "byt5", "metaclip"}
     module, config = loading.load_video(Path("run"))
-    found = module.condition.read([f"FPS-16 {record.captions[1]}"])
+    found = module.conditioning.from_prompts([f"FPS-16 {record.captions[1]}"])
     for name, (tokens, mask) in found.items():
         kept = record.text[name][0][1][: tokens.shape[1]].float()
         assert torch.equal(record.text[name][1][1].sum(), mask.sum())
@@ -55,7 +59,7 @@ def test_embeddings_are_those_of_the_captions_as_read(root: Path, monkeypatch: p
 def test_it_trains_and_generates(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     state = torch.load("run/checkpoints/step-00000003.ckpt")["state_dict"]
-    module = video.build_module(load(video.Config, "run/config.yaml"))
+    module = new_video_module(load(VideoRunConfig, "run/config.yaml"))
     module.configure_model()
     assert not torch.equal(state["text.null"], module.text.null)
     assert not torch.equal(state["text.projections.ul2.weight"], module.text.projections["ul2"].weight)
@@ -67,16 +71,16 @@ def test_it_trains_and_generates(root: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_cache_is_keyed_by_the_encoders(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     assert read_info("latents/train").key == next(
-        iter(video.fresh_keys(load(video.Config, "run/config.yaml")).values())
+        iter(latents.expected_latent_keys(load(VideoRunConfig, "run/config.yaml")).values())
     )
     path = Path("encoders/ul2/config.json")
-    whole = path.read_text()
-    path.write_text(whole.replace('"d_model": 20', '"d_model":  20'))
+    full = path.read_text()
+    path.write_text(full.replace('"d_model": 20', '"d_model":  20'))
     try:
         with pytest.raises(UserError, match="stale cache"):
             train.main(["video.yaml", "encoders.yaml", "run_dir=stale"])
     finally:
-        path.write_text(whole)
+        path.write_text(full)
 
 
 def test_latents_without_an_encoder_say_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Image-to-video: first frames beside the latents, a stage that takes them, and generation from a picture."""
+"""Image-to-video: first frames beside the latents, a stage that takes them, and generation from an image."""
 
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from data import prepare
 from src import generate, train
 from src.core.config import load
 from src.core.errors import UserError
-from src.runs import loading, video
+from src.runs import latents, loading
+from src.runs.config import VideoRunConfig
+from src.runs.modules import new_video_module
 from src.streaming.reader import Dataset
 from tests.src.experiments.test_chain import DATA, TAE, VIDEO
 
@@ -29,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Path(f"{name}.yaml").write_text(text)
         prepare.main(["data.yaml"])
         train.main(["tae.yaml", "run_dir=tae", "train.max_steps=1", "train.val_every=0"])
-        Path("latents.yaml").write_text("{experiment: latents, tae: tae, data: data}")
+        Path("latents.yaml").write_text("{experiment: encode_latents, tae: tae, data: data}")
         train.main(["latents.yaml", "run_dir=latents"])
         train.main(["latents.yaml", "run_dir=first", "first_frames=true"])
         train.main(["video.yaml", "run_dir=t2v", "train.max_steps=1", "train.val_every=0"])
@@ -39,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_first_frames_are_encoded_as_pictures(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_frames_are_encoded_as_images(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     record = Dataset("first/train").latents("16x32x32", 2)
     pixels = Dataset("data/train").pixels("16x32x32", 2).video_TCHW[:1]
@@ -48,7 +50,7 @@ def test_first_frames_are_encoded_as_pictures(root: Path, monkeypatch: pytest.Mo
     assert record.first_C1HW is not None
     torch.testing.assert_close(record.first_C1HW.float(), wanted, rtol=1e-2, atol=1e-2)
     assert Dataset("latents/train").latents("16x32x32", 2).first_C1HW is None
-    keys = [video.fresh_keys(load(video.Config, f"{r}/config.yaml")) for r in ("t2v", "i2v")]
+    keys = [latents.expected_latent_keys(load(VideoRunConfig, f"{r}/config.yaml")) for r in ("t2v", "i2v")]
     assert set(keys[0].values()) != set(keys[1].values())
 
 
@@ -56,35 +58,37 @@ def test_the_stage_starts_as_the_model_before(root: Path, monkeypatch: pytest.Mo
     from src.training.init_weights import load_weights
 
     monkeypatch.chdir(root)
-    config = load(video.Config, "i2v/config.yaml")
-    new, (old, _) = video.build_module(config), loading.load_video(Path("t2v"))
+    config = load(VideoRunConfig, "i2v/config.yaml")
+    new, (old, _) = new_video_module(config), loading.load_video(Path("t2v"))
     report = load_weights(new, Path("t2v"), "ema", ("transformer.known_in.",))
     assert report.new == ["transformer.known_in.weight"]
     x, t, text = torch.randn(1, 4, 2, 4, 4), torch.rand(1), torch.randn(1, 3, 32)
-    known = torch.randn(1, 5, 2, 4, 4)
-    assert torch.equal(new.transformer(x, t, text, None, known), old.transformer(x, t, text))
+    cond = torch.randn(1, 5, 2, 4, 4)
+    assert torch.equal(new.transformer(x, t, text, None, cond), old.transformer(x, t, text))
     trained, _ = loading.load_video(Path("i2v"))
     assert trained.transformer.known_in.weight.any()
 
 
-def test_only_given_films_know_their_first_frame(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_some_videos_get_their_first_frame(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     module, _ = loading.load_video(Path("i2v"))
     first = torch.randn(2, 4, 1, 4, 4)
-    known = module.known(first, (2, 4, 2, 4, 4), torch.tensor([True, False]))
-    torch.testing.assert_close(known[0, :4, 0], module.normalise(first)[0, :, 0])
-    assert known[0, 4, 0].min() == 1
-    assert not known[0, :, 1].any()
-    assert not known[1].any()
+    cond = module.frame_condition(first, (2, 4, 2, 4, 4), torch.tensor([True, False]))
+    torch.testing.assert_close(cond[0, :4, 0], module.normalize(first)[0, :, 0])
+    assert cond[0, 4, 0].min() == 1
+    assert not cond[0, :, 1].any()
+    assert not cond[1].any()
 
 
-def test_a_picture_starts_the_film(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_starts_the_video(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    films = {}
+    videos = {}
     for words in ([], ["image=dark.png"], ["image=bright.png"]):
-        settings = load(generate.GenerateConfig, None, [*WORDS, *words, f"out=out{len(films)}"])
-        films[len(films)] = (generate.generate(settings, ["a star"]).parent / "videos/0000.mp4").read_bytes()
-    assert len(set(films.values())) == 3
+        settings = load(generate.GenerateConfig, None, [*WORDS, *words, f"out=out{len(videos)}"])
+        videos[len(videos)] = (
+            generate.generate(settings, ["a star"]).parent / "videos/0000.mp4"
+        ).read_bytes()
+    assert len(set(videos.values())) == 3
 
 
 @pytest.mark.parametrize(
@@ -106,4 +110,4 @@ def test_training_needs_first_frames_and_channels(root: Path, monkeypatch: pytes
     with pytest.raises(UserError, match="stream videos: its latents hold no first frames"):
         train.main(["video.yaml", "run_dir=x", *I2V[:2]])
     with pytest.raises(ValueError, match="known_channels=5, got 0"):
-        video.build_module(load(video.Config, "video.yaml", ["flow.first_frame=0.5"]))
+        new_video_module(load(VideoRunConfig, "video.yaml", ["flow.first_frame=0.5"]))

@@ -1,4 +1,4 @@
-"""Generation in parts: the same latents from compiled blocks."""
+"""Generation in parts: equal latents from compiled blocks and for any batch size."""
 
 import shutil
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.flow.config import SamplerConfig
-from src.inference.pipeline import GenerateConfig, Generator
-from src.inference.prompts import Request
+from src.inference.config import GenerateConfig, SamplerOverrides
+from src.inference.pipeline import VideoPipeline
+from src.inference.prompts import PromptRequest
 from tests.fixtures.toy_runs import write_toy_runs
 
-BATCH = [Request("a", "a red star", 1, {}), Request("b", "a blue ring", 2, {})]
+BATCH = [PromptRequest("a", "a red star", 1, {}), PromptRequest("b", "a blue ring", 2, {})]
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +21,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def generator_of(root: Path, **changes: object) -> Generator:
+def make_pipeline(root: Path, **changes: object) -> VideoPipeline:
     given = {"run": str(root / "video"), "tae": str(root / "tae"), "precision": "fp32"} | changes
-    return Generator(GenerateConfig(sampler=SamplerConfig(steps=2, guidance=2.0), **given))  # type: ignore[arg-type]
+    return VideoPipeline(GenerateConfig(sampler=SamplerOverrides(steps=2, guidance=2.0), **given))  # type: ignore[arg-type]
 
 
 def test_blocks_are_compiled_one_by_one_on_demand(root: Path) -> None:
-    plain, compiled = generator_of(root), generator_of(root, compile_blocks=True, compile_backend="eager")
-    assert all(block._compiled_call_impl is None for block in plain.module.transformer.blocks)
-    assert all(block._compiled_call_impl is not None for block in compiled.module.transformer.blocks)
+    plain, compiled = make_pipeline(root), make_pipeline(root, compile_blocks=True, compile_backend="eager")
+    assert all(block._compiled_call_impl is None for block in plain.model.transformer.blocks)
+    assert all(block._compiled_call_impl is not None for block in compiled.model.transformer.blocks)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     latents = compiled.sample(BATCH)
@@ -41,14 +41,14 @@ def test_blocks_are_compiled_one_by_one_on_demand(root: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
-def test_compiled_code_makes_the_same_films(root: Path) -> None:
+def test_compiled_code_gives_equal_latents(root: Path) -> None:
     torch._dynamo.reset()
-    latents = generator_of(root, compile_blocks=True).sample(BATCH)
-    torch.testing.assert_close(latents, generator_of(root).sample(BATCH), rtol=1e-3, atol=1e-4)
+    latents = make_pipeline(root, compile_blocks=True).sample(BATCH)
+    torch.testing.assert_close(latents, make_pipeline(root).sample(BATCH), rtol=1e-3, atol=1e-4)
 
 
 def test_a_batch_is_as_good_as_one_by_one(root: Path) -> None:
-    made = generator_of(root)
+    made = make_pipeline(root)
     together = made.sample(BATCH)
     for latent, request in zip(together, BATCH, strict=True):
         torch.testing.assert_close(latent, made.sample([request])[0], rtol=1e-4, atol=1e-5)

@@ -9,10 +9,10 @@ from src.core.errors import UserError
 from src.inference.prompt_rewriting import (
     EXAMPLES,
     INSTRUCTION,
-    LanguageModel,
+    LanguageModelRewriter,
     RewriteConfig,
-    caption_of,
-    rewriter,
+    extract_caption,
+    make_rewriter,
 )
 
 transformers = pytest.importorskip("transformers")
@@ -49,8 +49,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def model_of(path: Path, **changes: object) -> LanguageModel:
-    return LanguageModel(RewriteConfig(by="model", path=str(path), **({"max_tokens": 12} | changes)))  # type: ignore[arg-type]
+def model_of(path: Path, **changes: object) -> LanguageModelRewriter:
+    return LanguageModelRewriter(RewriteConfig(by="model", path=str(path), **({"max_tokens": 12} | changes)))  # type: ignore[arg-type]
 
 
 def test_captions_are_the_models_likeliest_words_and_repeat(checkpoint: Path) -> None:
@@ -62,7 +62,7 @@ def test_captions_are_the_models_likeliest_words_and_repeat(checkpoint: Path) ->
     for _ in range(12):  # one word after the other, by hand
         given = torch.cat([given, model.model(given).logits[:, -1:].argmax(-1)], 1)
     words = model.tokenizer.decode(given[0, -12:].tolist(), skip_special_tokens=True)
-    assert captions[0] == caption_of(words, "red star")
+    assert captions[0] == extract_caption(words, "red star")
     assert len(captions[0].split()) == 12
 
 
@@ -92,16 +92,16 @@ def test_the_model_is_asked_in_the_papers_manner(checkpoint: Path, tmp_path: Pat
     ],
 )
 def test_the_first_paragraph_is_the_caption(answer: str, caption: str) -> None:
-    assert caption_of(answer, "star") == caption
+    assert extract_caption(answer, "star") == caption
 
 
 def test_text_in_quotes_may_not_be_lost() -> None:
-    assert caption_of('A sign with "open" on it.', 'sign "open"') == 'A sign with "open" on it.'
-    assert caption_of("A sign with opening hours.", 'sign "open"') == 'sign "open"'
+    assert extract_caption('A sign with "open" on it.', 'sign "open"') == 'A sign with "open" on it.'
+    assert extract_caption("A sign with opening hours.", 'sign "open"') == 'sign "open"'
 
 
 def test_no_back_end_leaves_prompts_alone() -> None:
-    assert rewriter(RewriteConfig(), pictures=False) is None
+    assert make_rewriter(RewriteConfig(), pictures=False) is None
 
 
 def test_mistakes_are_named(checkpoint: Path, tmp_path: Path) -> None:
@@ -119,6 +119,6 @@ def test_mistakes_are_named(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_the_world_has_other_words_for_pictures() -> None:
-    by = rewriter(RewriteConfig(by="bounce"), pictures=True)
+    by = make_rewriter(RewriteConfig(by="bounce"), pictures=True)
     assert by is not None
     assert by(["red star\nmoves", "a cat"]) == ["A picture of a red star.", "a cat"]

@@ -18,13 +18,15 @@ from src.core import config
 from src.core.config import ConfigError
 from src.core.errors import UserError
 from src.parallel import checkpoint_io
-from src.runs import video
+from src.runs import loading
+from src.runs.config import VideoRunConfig
+from src.runs.modules import new_video_module
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import LatentRecord
 from src.streaming.schema.writer import LatentWriter
 from src.studies import caption_sensitivity
 from src.studies.word_substitution import WordSubstitution
-from src.training.callbacks.checkpoint import checkpoint_dir
+from src.training.checkpoint_paths import checkpoint_dir
 
 SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "studies" / "caption_sensitivity.yaml"
 TEXTS = (
@@ -108,8 +110,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data.val.all.batch_size=5", "data.streams.all.path=none",
     ]  # fmt: skip
     for name in ("untrained", "reads"):
-        stage = config.load(video.Config, None, words)
-        module = video.build_module(stage)
+        stage = config.load(VideoRunConfig, None, words)
+        module = new_video_module(stage)
         module.configure_model()
         if name == "reads":
             for parameter in (*module.transformer.parameters(), *module.text.parameters()):
@@ -159,7 +161,7 @@ def test_words_that_no_caption_holds_are_named(root: Path) -> None:
         measured(root, "untrained", "words.animal=[cat,dog]")
     with pytest.raises(ConfigError, match="times must name flow times"):
         measured(root, "untrained", "times=[1.5]")
-    stage = config.load(video.Config, root / "untrained" / "config.yaml")
+    stage = config.load(VideoRunConfig, root / "untrained" / "config.yaml")
     (root / "empty").mkdir()
     (root / "empty" / "config.yaml").write_text(
         config.to_yaml(replace(stage, data=replace(stage.data, val={})))

@@ -18,7 +18,7 @@ from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket
 from src.studies import latent_outliers
 from tests.fixtures.toy_data import write_latents, write_pixels
-from tests.src.test_reconstruct import save_run
+from tests.fixtures.toy_runs import write_toy_tae
 
 SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "studies" / "latent_outliers.yaml"
 
@@ -26,7 +26,7 @@ SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "studies" / "latent_
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("norms")
-    save_run(root / "run")
+    write_toy_tae(root / "run")
     write_pixels(root / "data", {(8, 32, 32): 3, (1, 30, 32): 5})
     return root
 

@@ -10,13 +10,13 @@ from data.bounce import prompts
 from src import train
 from src.core import config
 from src.core.errors import UserError
-from src.inference.pipeline import Generator
-from src.studies import sampler_steps
+from src.inference.pipeline import VideoPipeline
+from src.studies.config import SamplerStepsConfig
 from src.studies.sampler_report import compare, interval
 from tests.fixtures.toy_runs import write_toy_runs
 
 STUDY = """
-experiment: solvers
+experiment: sampler_steps
 name: study
 run_dir: study
 generate:
@@ -61,12 +61,12 @@ def test_distances_are_to_the_reference_from_the_same_noise(root: Path) -> None:
 
 def test_the_distance_is_that_of_normalised_latents(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    generator = Generator(config.load(sampler_steps.Config, "study.yaml").generate)
-    generator.module.set_latent_statistics(torch.zeros(4), torch.tensor([2.0, 2, 4, 4]))
+    pipeline = VideoPipeline(config.load(SamplerStepsConfig, "study.yaml").generate)
+    pipeline.model.latent_std_C.copy_(torch.tensor([2.0, 2, 4, 4]))
     a = torch.randn(2, 4, 4, 4, 4)
-    std_C111 = generator.module.latent_std_C[:, None, None, None]
+    std_C111 = pipeline.model.latent_std_C[:, None, None, None]
     apart = torch.stack([std_C111, 3 * std_C111])
-    result = compare("x", {}, generator, [(a, a + apart)])
+    result = compare("x", {}, pipeline, [(a, a + apart)])
     assert result.latent_distance == pytest.approx(interval([1.0, 3.0]), abs=1e-4)
 
 
@@ -91,9 +91,9 @@ def test_table_and_plot_hold_every_arm(root: Path) -> None:
 
 def test_a_stopped_study_goes_on_and_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    sample, calls = Generator.sample, []
+    sample, calls = VideoPipeline.sample, []
 
-    def stopping(self: Generator, *given: object) -> torch.Tensor:
+    def stopping(self: VideoPipeline, *given: object) -> torch.Tensor:
         calls.append(given)
         if len(calls) == 4:
             raise KeyboardInterrupt
@@ -101,7 +101,7 @@ def test_a_stopped_study_goes_on_and_changes_nothing(root: Path, monkeypatch: py
 
     words = ["study.yaml", "run_dir=again", "score=false"]
     with monkeypatch.context() as patch:
-        patch.setattr(Generator, "sample", stopping)
+        patch.setattr(VideoPipeline, "sample", stopping)
         with pytest.raises(KeyboardInterrupt):
             train.main(words)
     assert list(results(root, "again")) == ["reference"]
@@ -116,10 +116,16 @@ def test_a_stopped_study_goes_on_and_changes_nothing(root: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["reference.steps=30"], "study/reference: was made with another arm"),
-        (["generate.seed=5"], "study/reference: was made with another generate"),
+        (
+            ["reference.steps=30"],
+            "study/reference: was generated with other settings: variant.steps was 24, now 30",
+        ),
+        (
+            ["generate.seed=5"],
+            "study/reference: was generated with other settings: generate.seed was 0, now 5",
+        ),
         (["generate.prompts=plain.txt"], "generate.prompts=plain.txt: has prompts without facts"),
-        (["generate.out=x"], "generate.out=x: has no meaning"),
+        (["generate.out=x"], "generate.out=x: not supported"),
         (["arms.coarse.steps=0"], "arms.coarse: steps must be at least 1, got 0"),
         (["arms.reference.steps=2"], "none of them called 'reference'"),
     ],

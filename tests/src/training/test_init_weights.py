@@ -1,4 +1,4 @@
-"""Hand-over of weights between stages."""
+"""Weights handed from one stage to the next."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import save_file
 
 from src.parallel import checkpoint_io
-from src.parallel import safetensors_io as files
 from src.parallel.checkpoint_io import CheckpointError
-from src.training.init_weights import average, load_weights
-from src.training.trainer import Start, fit
+from src.parallel.safetensors_io import read_weights
+from src.training.init_weights import average_weights, load_weights
+from src.training.trainer import InitFrom, fit
 from tests.fixtures.ranks import Ranks
 from tests.fixtures.toy_modules import ToyData, train_config, two_processes, video_module
 
@@ -24,10 +24,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
-    return checkpoint_io.read(run / "checkpoints/last.ckpt")["state_dict"]
+    return checkpoint_io.read_checkpoint(run / "checkpoints/last.ckpt")["state_dict"]
 
 
-def test_starts_from_averages_or_raw_weights(run: Path) -> None:
+def test_starts_from_ema_or_raw_weights(run: Path) -> None:
     saved = weights_of(run)
     for use, prefix in (("ema", "ema."), ("raw", "")):
         module = video_module(train_config(seed=9))
@@ -37,25 +37,25 @@ def test_starts_from_averages_or_raw_weights(run: Path) -> None:
         assert torch.equal(module.state_dict()["ema." + name], saved[prefix + name])
         assert module.step == 0
         assert name in report.loaded
-        assert report.grown == report.new == report.dropped == []
+        assert report.resized == report.new == report.dropped == []
         assert f"({use}): " in str(report)
 
 
 def test_position_tables_grow(run: Path) -> None:
     module = video_module(train_config(), max_positions=(6, 8, 8))
     report = load_weights(module, run)
-    assert "transformer.positions.time [4, 32] -> [6, 32]" in report.grown
-    assert len(report.grown) == 3
+    assert "transformer.positions.time [4, 32] -> [6, 32]" in report.resized
+    assert len(report.resized) == 3
     old, new = weights_of(run)["ema.transformer.positions.time"], module.transformer.positions.time
     assert torch.equal(new[:4], old)
-    assert "grown: transformer.positions" in str(report)
+    assert "resized: transformer.positions" in str(report)
 
 
-def test_a_smaller_or_other_model_is_refused(run: Path) -> None:
+def test_architecture_mismatch(run: Path) -> None:
     for changes, words in (
-        ({"max_positions": (2, 4, 4)}, r"positions.time is \[4, 32\] there and \[2, 32\] here"),
-        ({"ffn": 64}, r"gate_up.weight is \[64, 32\] there and \[128, 32\] here"),
-        ({"layers": 3}, r"it has no transformer.blocks.2"),
+        ({"max_positions": (2, 4, 4)}, r"positions.time has shape \[4, 32\], the model\'s is \[2, 32\]"),
+        ({"ffn": 64}, r"gate_up.weight has shape \[64, 32\], the model\'s is \[128, 32\]"),
+        ({"layers": 3}, r"missing key transformer.blocks.2"),
     ):
         with pytest.raises(CheckpointError, match=words):
             load_weights(video_module(train_config(), **changes), run)
@@ -72,7 +72,7 @@ def test_new_and_dropped_tensors_are_reported(run: Path) -> None:
 
 def test_safetensors(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    save_file(files.read(run / "checkpoints/last.ckpt"), path)
+    save_file(read_weights(run / "checkpoints/last.ckpt"), path)
     module = video_module(train_config(seed=9))
     load_weights(module, tmp_path / "weights.safetensors")
     name = "transformer.patch_in.weight"
@@ -84,14 +84,14 @@ def test_safetensors(run: Path, tmp_path: Path) -> None:
 
 def start_two(source: Path, run_dir: Path) -> None:
     config = train_config(max_steps=2, val_every=0, parallel=two_processes())
-    fit(video_module(config), ToyData(2), config, run_dir, start=Start(source))
+    fit(video_module(config), ToyData(2), config, run_dir, init_from=InitFrom(source))
 
 
 def test_a_stage_starts_from_another_on_one_process_and_on_two(
     run: Path, tmp_path: Path, ranks: Ranks, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = train_config(max_steps=2, val_every=0)
-    fit(video_module(config), ToyData(2), config, tmp_path / "one", start=Start(run))
+    fit(video_module(config), ToyData(2), config, tmp_path / "one", init_from=InitFrom(run))
     assert "tensors loaded" in capsys.readouterr().out
     ranks.run(start_two, run, tmp_path / "two")
     ours, theirs = (weights_of(tmp_path / n) for n in ("one", "two"))
@@ -102,11 +102,11 @@ def test_a_stage_starts_from_another_on_one_process_and_on_two(
 def test_average_is_the_uniform_mean(run: Path, tmp_path: Path) -> None:
     config = train_config(max_steps=3, val_every=0, seed=4)
     fit(video_module(config), ToyData(3), config, tmp_path)
-    mean = average([run, tmp_path])
+    mean = average_weights([run, tmp_path])
     name = "transformer.patch_in.weight"
     a, b = weights_of(run)["ema." + name], weights_of(tmp_path)["ema." + name]
     torch.testing.assert_close(mean[name], (a + b) / 2)
     other = tmp_path / "other"
     fit(video_module(config, ffn=64), ToyData(3), config, other)
-    with pytest.raises(CheckpointError, match="another architecture"):
-        average([run, other])
+    with pytest.raises(CheckpointError, match="architecture mismatch"):
+        average_weights([run, other])

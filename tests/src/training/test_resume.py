@@ -1,4 +1,4 @@
-"""Killed anywhere and started again: the same final weights, bit for bit."""
+"""A run that is killed anywhere and resumed ends with the same weights, bit for bit."""
 
 import multiprocessing
 import os
@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from src.parallel import checkpoint_io
-from src.training import loggers
-from src.training.callbacks.checkpoint import last_checkpoint
+from src.training.checkpoint_paths import last_checkpoint
+from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.trainer import fit
-from tests.fixtures.ranks import Ranks, run_apart
+from tests.fixtures.ranks import Ranks, run_in_process
 from tests.fixtures.toy_modules import ToyData, state_of, train_config, two_processes, video_module
 
 
 class Kill(L.Callback):
-    """kill -9 of this very process before, in the middle of, or after a step's hooks."""
+    """Kills this process (SIGKILL) before, during, or after a step's hooks."""
 
     def __init__(self, step: int, where: str) -> None:
         self.step, self.where = step, where
@@ -50,11 +50,11 @@ def killed(run_dir: Path, step: int, where: str, workers: int = 0, processes: in
         fit(video_module(config), ToyData(10, workers), config, run_dir, callbacks=[Kill(step, where)])
 
 
-def killed_while_writing(run_dir: Path, share: float) -> None:
-    """Dies in the middle of writing the second checkpoint."""
+def killed_while_writing(run_dir: Path, fraction: float) -> None:
+    """Train and die while the second checkpoint is being written."""
     real = checkpoint_io._Sink.write
     files: list[object] = []
-    limit = share * last_checkpoint_size
+    limit = fraction * CHECKPOINT_BYTES
 
     def write(self: checkpoint_io._Sink, data: bytes) -> int:
         if self.file not in files:
@@ -69,7 +69,7 @@ def killed_while_writing(run_dir: Path, share: float) -> None:
     fit(video_module(config), ToyData(10), config, run_dir)
 
 
-last_checkpoint_size = 150_000  # bytes; the toy's checkpoints are larger
+CHECKPOINT_BYTES = 150_000  # the toy checkpoints are larger
 
 
 def configured(processes: int) -> Any:
@@ -88,11 +88,11 @@ def finish_two(run_dir: Path) -> int:
 def checkpoint_of(run_dir: Path) -> dict[str, Any]:
     path = last_checkpoint(run_dir)
     assert path is not None
-    return checkpoint_io.read(path)
+    return checkpoint_io.read_checkpoint(path)
 
 
 def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
-    """Weights, averages, optimiser states, counters and the loader's place."""
+    """Compare weights, EMA, optimizer states, counters and the position of the data loader."""
     assert a["state_dict"].keys() == b["state_dict"].keys()
     assert all(torch.equal(a["state_dict"][k], b["state_dict"][k]) for k in a["state_dict"])
     for ours, theirs in zip(a["optimizer_states"], b["optimizer_states"], strict=True):
@@ -123,16 +123,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ],
 )
 def test_kill_9(undisturbed: dict[str, Any], tmp_path: Path, step: int, where: str, resumes_at: int) -> None:
-    assert run_apart(killed, tmp_path, step, where) == -signal.SIGKILL
+    assert run_in_process(killed, tmp_path, step, where) == -signal.SIGKILL
     assert finish(tmp_path) == resumes_at
     assert_same(checkpoint_of(tmp_path), undisturbed)
-    steps = [line["step"] for line in loggers.read(tmp_path / loggers.METRICS) if "loss" in line]
+    steps = [line["step"] for line in read_metrics(tmp_path / METRICS_FILE) if "loss" in line]
     assert steps == list(range(1, 11))  # every step recorded once
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_kill_9_in_the_middle_of_writing(undisturbed: dict[str, Any], tmp_path: Path, share: float) -> None:
-    assert run_apart(killed_while_writing, tmp_path, share) == -signal.SIGKILL
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_kill_9_in_the_middle_of_writing(
+    undisturbed: dict[str, Any], tmp_path: Path, fraction: float
+) -> None:
+    assert run_in_process(killed_while_writing, tmp_path, fraction) == -signal.SIGKILL
     assert len(list((tmp_path / "checkpoints").glob(".*.tmp"))) == 1
     assert finish(tmp_path) == 4
     assert not list((tmp_path / "checkpoints").glob(".*.tmp"))
@@ -140,7 +142,7 @@ def test_kill_9_in_the_middle_of_writing(undisturbed: dict[str, Any], tmp_path: 
 
 
 def test_kill_9_with_two_workers(undisturbed: dict[str, Any], tmp_path: Path) -> None:
-    assert run_apart(killed, tmp_path, 6, "end", 2) == -signal.SIGKILL
+    assert run_in_process(killed, tmp_path, 6, "end", 2) == -signal.SIGKILL
     assert finish(tmp_path, workers=2) == 4
     assert_same(checkpoint_of(tmp_path), undisturbed)
 
@@ -155,7 +157,7 @@ def test_kill_9_with_two_ranks(tmp_path: Path, ranks: Ranks) -> None:
     assert_same(checkpoint_of(tmp_path / "a"), checkpoint_of(tmp_path / "b"))
 
 
-def test_a_finished_run_is_prolonged_exactly(tmp_path: Path) -> None:
+def test_finished_run_continues_with_more_steps(tmp_path: Path) -> None:
     for name, lengths in (("long", (13,)), ("short", (10, 13))):
         for steps in lengths:
             config = train_config(max_steps=steps)
@@ -164,27 +166,25 @@ def test_a_finished_run_is_prolonged_exactly(tmp_path: Path) -> None:
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_validation_and_samples_leave_the_training_stream_alone(
-    undisturbed: dict[str, Any], tmp_path: Path
-) -> None:
+def test_validation_does_not_change_training(undisturbed: dict[str, Any], tmp_path: Path) -> None:
     config = train_config(val_every=0, log_every=3)
     fit(video_module(config), ToyData(10, validation=False), config, tmp_path)
     ours = checkpoint_of(tmp_path)["state_dict"]
     assert all(torch.equal(ours[k], v) for k, v in undisturbed["state_dict"].items())
 
 
-def test_plateau_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_plateau_resumes(tmp_path: Path) -> None:
     changes = {"schedule": "plateau", "plateau_patience": 0, "val_every": 1, "max_steps": 8, "lr": 0.05}
     for name in ("a", "b"):
         config = train_config(**changes)
         callbacks: list[L.Callback] = []
         if name == "b":
-            run_apart(killed_plateau, tmp_path / name, changes)
+            run_in_process(killed_plateau, tmp_path / name, changes)
         fit(video_module(config), ToyData(8), config, tmp_path / name, callbacks=callbacks)
-    lines = [loggers.read(tmp_path / n / loggers.METRICS) for n in ("a", "b")]
+    lines = [read_metrics(tmp_path / n / METRICS_FILE) for n in ("a", "b")]
     rates = [[x["lr"] for x in part if "lr" in x] for part in lines]
     assert rates[0] == rates[1]
-    assert rates[0][-1] < 0.05  # it did halve
+    assert rates[0][-1] < 0.05  # it was halved
 
 
 def killed_plateau(run_dir: Path, changes: dict[str, Any]) -> None:

@@ -15,12 +15,12 @@ from src.studies.ablation import report
 from src.studies.ablation import run as ablation
 from src.studies.ablation.matched_time import PROBE, equal_steps
 from src.studies.ablation.measure import folder_of
-from src.training import loggers
+from src.training.metrics_file import METRICS_FILE, SECONDS_PER_STEP, read_metrics, training_seconds
 from tests.fixtures.in_process import in_process
 from tests.src.experiments.test_chain import DATA, TAE, VIDEO
 
 ARMS = """
-experiment: claims
+experiment: ablation
 name: toy
 all:
   base: {stages: [video.yaml]}
@@ -44,7 +44,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path(f"{name}.yaml").write_text(text)
     prepare.main(["data.yaml"])
     train.main(["tae.yaml", "run_dir=tae", "train.max_steps=1", "train.val_every=0"])
-    Path("latents.yaml").write_text("{experiment: latents, tae: tae, data: data}")
+    Path("latents.yaml").write_text("{experiment: encode_latents, tae: tae, data: data}")
     train.main(["latents.yaml", "run_dir=latents"])
     prompts.main(["prompts.jsonl", "n=3", "world.max_objects=1"])
     return tmp_path
@@ -68,7 +68,7 @@ def test_scores_stand_beside_the_validation_loss(root: Path, monkeypatch: pytest
         told = json.loads((folder / "scores" / "summary.json").read_text())
         (bounce,) = [r for r in told["rows"] if r["slice"] == "all"]
         assert row["measured"]["motion"] == bounce["intervals"]["motion"]["mean"]
-        lines = [r for r in loggers.read(run / loggers.METRICS) if r["step"] == row["step"]]
+        lines = [r for r in read_metrics(run / METRICS_FILE) if r["step"] == row["step"]]
         assert row["metrics"]["val/loss"] in [r["val/loss"] for r in lines if "val/loss" in r]
     table = Path("runs/toy/results.md").read_text()
     assert "| arm | seeds | steps | seconds of training | val/loss | subject | motion |" in table
@@ -100,15 +100,15 @@ def test_correlation_with_the_loss_is_by_rank(tmp_path: Path) -> None:
 
 
 def test_training_seconds_leave_out_the_first_step_and_what_is_no_step(tmp_path: Path) -> None:
-    path = tmp_path / loggers.METRICS
+    path = tmp_path / METRICS_FILE
     lines = [(1, 9.0), (10, 0.5), (20, 0.25)]
     path.write_text(
-        "".join(json.dumps({"step": step, loggers.SECONDS: each}) + "\n" for step, each in lines)
+        "".join(json.dumps({"step": step, SECONDS_PER_STEP: each}) + "\n" for step, each in lines)
         + json.dumps({"step": 20, "val/loss": 1.0}) + "\n"
     )  # fmt: skip
-    assert loggers.training_seconds(path, 20) == pytest.approx(10 * 0.5 + 10 * 0.25)
-    assert loggers.training_seconds(path, 24) == pytest.approx(10 * 0.5 + 14 * 0.25)
-    assert loggers.training_seconds(tmp_path / "none", 5) == 0
+    assert training_seconds(path, 20) == pytest.approx(10 * 0.5 + 10 * 0.25)
+    assert training_seconds(path, 24) == pytest.approx(10 * 0.5 + 14 * 0.25)
+    assert training_seconds(tmp_path / "none", 5) == 0
 
 
 def test_steps_of_equal_time_come_from_a_probe(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_steps_of_equal_time_come_from_a_probe(tmp_path: Path) -> None:
         calls.append(further)
         folder.mkdir()
         rates = [5.0, 0.2, 0.1, 0.3]  # only the second half counts
-        lines = [json.dumps({"step": n, loggers.SECONDS: each}) for n, each in enumerate(rates, 1)]
-        (folder / loggers.METRICS).write_text("\n".join(lines))
+        lines = [json.dumps({"step": n, SECONDS_PER_STEP: each}) for n, each in enumerate(rates, 1)]
+        (folder / METRICS_FILE).write_text("\n".join(lines))
 
     note = tmp_path / "equal_time.json"
     found = equal_steps(note, 30.0, probe, 4, least=2)
@@ -133,4 +133,4 @@ def test_steps_of_equal_time_come_from_a_probe(tmp_path: Path) -> None:
 
 def test_settings_become_words() -> None:
     tree = {"a.b": 1, "c": {"d": True, "e": [1, "x"]}, "f": None, "g": {}, "h": ""}
-    assert steps.settings(tree) == ["a.b=1", "c.d=true", "c.e=[1,x]", "f=null", "g={}", "h=''"]
+    assert steps.to_overrides(tree) == ["a.b=1", "c.d=true", "c.e=[1,x]", "f=null", "g={}", "h=''"]

@@ -10,9 +10,11 @@ import torch
 from src.core import config
 from src.core.errors import UserError
 from src.experiments import average
+from src.experiments.config import AverageConfig
 from src.flow.noise import torch_generator
 from src.models.transformer.model import MediaTransformer
-from src.runs import loading, video
+from src.runs import loading
+from src.runs.config import VideoRunConfig
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import LatentRecord
 from src.streaming.schema.writer import LatentWriter
@@ -63,7 +65,7 @@ def test_every_arm_trains_and_finished_ones_are_kept(tmp_path: Path, monkeypatch
     firsts = [r for r in rows if r["stage"] in ("0_sft", "1_sft")]
     assert firsts[0]["metrics"] != firsts[1]["metrics"]  # two draws of one stage
     starts = [
-        config.load(video.Config, root / s / "config.yaml").start_from
+        config.load(VideoRunConfig, root / s / "config.yaml").start_from
         for s in (
             "warm_up_joint/seed-0/1_joint",
             "sft_average/seed-0/0_sft",
@@ -96,7 +98,7 @@ def greedy_keeps_what_helps(root: Path) -> None:
             tensor.normal_(generator=torch.Generator().manual_seed(0))
     torch.save(state, path)
     words = ["name=soup", "select=greedy", "validate=true", f"inputs=[bad,{good},{good}]"]
-    average.run(config.load(average.Config, None, words))
+    average.run(config.load(AverageConfig, None, words))
     steps = json.loads(Path("runs/soup/average/greedy.json").read_text())
     assert [s["kept"] for s in steps if "kept" in s] == [True, False]
     mean, kept = (loading.read_weights(p) for p in (Path("runs/soup"), good))
@@ -114,7 +116,7 @@ def greedy_keeps_what_helps(root: Path) -> None:
 )
 def test_an_arm_differs_from_the_base_in_its_point_only(arm: str, changed: set[str]) -> None:
     base, other = (
-        config.flatten(config.load(video.Config, ABLATIONS / "video" / f"{n}.yaml")) for n in ("joint", arm)
+        config.flatten(config.load(VideoRunConfig, ABLATIONS / "video" / f"{n}.yaml")) for n in ("joint", arm)
     )
     assert {k for k in base if base[k] != other[k]} - {"name", "run_dir"} == changed
 
@@ -124,7 +126,7 @@ def test_the_dit_block_has_as_many_parameters() -> None:
     for name in ("joint", "dit_block"):
         with torch.device("meta"):
             model = MediaTransformer(
-                config.load(video.Config, ABLATIONS / "video" / f"{name}.yaml").transformer
+                config.load(VideoRunConfig, ABLATIONS / "video" / f"{name}.yaml").transformer
             )
         counts.append(sum(p.numel() for p in model.parameters()))
     assert counts[1] == pytest.approx(counts[0], rel=0.01)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from src.runs.tae import Config
 
 from src.core import config
+from src.runs.config import TAERunConfig
 from src.studies.ablation import report
 from src.studies.ablation import run as ablation
 from src.studies.ablation.measure import MeasureConfig
-from src.training import loggers
+from src.training.metrics_file import METRICS_FILE, read_metrics
 from tests.fixtures.in_process import in_process
 from tests.fixtures.toy_data import write_pixels
 
@@ -45,7 +45,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def arms(root: Path) -> dict[str, tuple[Path, Config]]:
+def arms(root: Path) -> dict[str, tuple[Path, TAERunConfig]]:
     """Directory and config of each arm's last stage."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -53,7 +53,7 @@ def arms(root: Path) -> dict[str, tuple[Path, Config]]:
         settings = shipped(measure=MeasureConfig())
         for name in settings.all:
             run = settings.own_runs(name, 0)[-1]
-            found[name] = root / run, config.load(Config, run / "config.yaml")
+            found[name] = root / run, config.load(TAERunConfig, run / "config.yaml")
     return found
 
 
@@ -66,9 +66,9 @@ def test_every_shipped_file_is_an_arm() -> None:
         assert all((ROOT / path).is_file() for path in arm.stages)
 
 
-def test_arms_train_and_are_validated(arms: dict[str, tuple[Path, Config]], root: Path) -> None:
+def test_arms_train_and_are_validated(arms: dict[str, tuple[Path, TAERunConfig]], root: Path) -> None:
     for name, (run, _) in arms.items():
-        lines = loggers.read(run / loggers.METRICS)
+        lines = read_metrics(run / METRICS_FILE)
         assert [line["step"] for line in lines if "loss" in line][-1] >= 2, name
         assert any("val/psnr" in line for line in lines), name
         assert ("outlier" in lines[0]) == (name == "opl_on"), name
@@ -79,7 +79,7 @@ def test_arms_train_and_are_validated(arms: dict[str, tuple[Path, Config]], root
     assert "| TAE (16 channels), 512 px | 32.25 | 0.9093 | 1.4872 |" in table
 
 
-def test_arms_differ_in_what_they_are_about(arms: dict[str, tuple[Path, Config]]) -> None:
+def test_arms_differ_in_what_they_are_about(arms: dict[str, tuple[Path, TAERunConfig]]) -> None:
     models = {name: stage.model for name, (_, stage) in arms.items()}
     channels = {name: m.latent_channels for name, m in models.items() if m.latent_channels != 16}
     assert channels == {"frame": 8, "channels4": 4, "channels8": 8}
@@ -92,7 +92,7 @@ def test_arms_differ_in_what_they_are_about(arms: dict[str, tuple[Path, Config]]
     assert started == inflated | {"opl_on": "opl_start", "opl_off": "opl_start"}
 
 
-def test_equal_time_is_seconds_of_training(arms: dict[str, tuple[Path, Config]], root: Path) -> None:
+def test_equal_time_is_seconds_of_training(arms: dict[str, tuple[Path, TAERunConfig]], root: Path) -> None:
     """The frame-wise arm gets the seconds that image and base had together, by what its own steps take."""
     rows = json.loads((root / "runs/ablations/tae/results.json").read_text())
     seconds = {row["arm"]: row["chain_seconds"] for row in rows if row["last"]}
@@ -108,7 +108,7 @@ def test_equal_time_is_seconds_of_training(arms: dict[str, tuple[Path, Config]],
 
 
 def test_arms_are_measured_once(
-    arms: dict[str, tuple[Path, Config]], root: Path, monkeypatch: pytest.MonkeyPatch
+    arms: dict[str, tuple[Path, TAERunConfig]], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root)
     seen = in_process(monkeypatch)

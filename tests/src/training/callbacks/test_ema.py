@@ -1,4 +1,4 @@
-"""The averaged weights are what the formula says, in the checkpoint too."""
+"""The EMA follows its formula, and checkpoints contain its current value."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ NAME = "transformer.blocks.1.ffn.down.weight"
 
 
 class Record(L.Callback):
-    """The raw weights after every step, written down before anything else happens."""
+    """Records the raw weights after every step, before other callbacks."""
 
     def __init__(self) -> None:
         self.weights: list[torch.Tensor] = []
@@ -25,23 +25,23 @@ class Record(L.Callback):
         self.weights.append(module.state_dict()[NAME].clone())
 
 
-def test_average_follows_its_recursion_and_is_saved_up_to_date(tmp_path: Path) -> None:
+def test_ema_follows_its_recursion(tmp_path: Path) -> None:
     config = train_config(ema_decay=0.5, val_every=0)
     record = Record()
     fit(video_module(config), ToyData(10), config, tmp_path, callbacks=[record])
-    average = record.weights[0].double()
+    ema = record.weights[0].double()
     at = {}
     for step, weight in enumerate(record.weights[1:], 1):
         decay = min(0.5, (1 + step) / (10 + step))
-        average = decay * average + (1 - decay) * weight.double()
-        at[step] = average.float()
+        ema = decay * ema + (1 - decay) * weight.double()
+        at[step] = ema.float()
     for step in (4, 8, 10):
         saved = state_of(tmp_path / f"checkpoints/step-{step:08d}.ckpt")
         torch.testing.assert_close(saved[f"ema.{NAME}"], at[step], rtol=1e-5, atol=1e-6)
         assert torch.equal(saved[NAME], record.weights[step])
 
 
-def test_without_averages(tmp_path: Path) -> None:
+def test_without_ema(tmp_path: Path) -> None:
     config = train_config(ema_decay=0.0, max_steps=2, val_every=1)
     result = fit(video_module(config), ToyData(2), config, tmp_path)
     assert not any(name.startswith("ema.") for name in state_of(result.checkpoint))

@@ -1,6 +1,6 @@
 import pytest
 
-from src.training.optim.lr_schedule import learning_rate, plateau
+from src.training.optim.lr_schedule import learning_rate, num_halvings
 
 
 def rates(schedule: str, **changes: float) -> list[float]:
@@ -25,10 +25,10 @@ def test_falls_along_a_cosine_to_the_final_rate(schedule: str) -> None:
 
 
 def test_plateau_halves_after_patience_and_stops_at_the_floor() -> None:
-    assert plateau([3, 2, 1], patience=1) == 0
-    assert plateau([1, 2, 2], patience=1) == 1
-    assert plateau([1, 2, 2, 2, 2], patience=1) == 2
-    assert plateau([1, 2, 0.5, 2, 2], patience=1) == 1
+    assert num_halvings([3, 2, 1], patience=1) == 0
+    assert num_halvings([1, 2, 2], patience=1) == 1
+    assert num_halvings([1, 2, 2, 2, 2], patience=1) == 2
+    assert num_halvings([1, 2, 0.5, 2, 2], patience=1) == 1
     falling = [rates("plateau", halvings=n)[50] for n in range(6)]
     assert falling == pytest.approx([1, 0.5, 0.25, 0.125, 0.1, 0.1])
 
