@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from data.config import PrepareConfig
-from data.progress import progress
 from data.sources.files import FilesSource
 from data.sources.samples import SamplesSource
 from data.sources.world import WorldSource
 from data.work_units import Input, RecordSource, WorkUnit, process_units, split_inputs
 from src.core import config, provenance
+from src.core.progress import progress
 from src.streaming.schema.bucket import DataError
 from src.streaming.schema.cache_keys import stable_hash
 from src.streaming.schema.dataset_index import DatasetInfo, write_json
@@ -61,7 +61,7 @@ def _prepare_split(
             missing = writer.missing(len(slices))
             before = len(items) - sum(len(slices[n]) for n in missing)
             parts = [WorkUnit(root, n, slices[n], writer.chunk_bytes) for n in missing]
-            with progress(console, f"{root}", len(items), before) as done:
+            with progress(f"{root}", len(items), before, console) as done:
                 process_units(source, parts, settings.workers, done)
         info = writer.finish(len(slices), made_from | {"inputs": len(items)})
     if finished:

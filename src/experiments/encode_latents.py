@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from src.core.errors import UserError
+from src.core.progress import progress
 from src.experiments.config import EncodeLatentsConfig
 from src.models.tae.model import TAE
 from src.models.text.frozen_encoder import FrozenEncoder
@@ -56,20 +56,19 @@ def encode_split(
     if config.first_frames:
         provenance["first_frames"] = True
     parts = dataset.parts(PART_SIZE)
-    columns = (TextColumn(f"encode {split}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with LatentWriter(out, key, renew=config.renew) as writer, Progress(*columns) as progress:
+    with LatentWriter(out, key, renew=config.renew) as writer:
         missing = writer.missing(len(parts))
         total = sum(stop - start for _, start, stop in parts)
         todo = sum(parts[n][2] - parts[n][1] for n in missing)
-        task = progress.add_task("", total=total, completed=total - todo)
-        for number in missing:
-            bucket, start, stop = parts[number]
-            with writer.part(number) as part:
-                for first in range(start, stop, config.batch_size):
-                    indices = range(first, min(first + config.batch_size, stop))
-                    for record in encode(model, texts, dataset, bucket, indices, config):
-                        part.add(record)
-                    progress.advance(task, len(indices))
+        with progress(f"encode {split}", total, total - todo) as advance:
+            for number in missing:
+                bucket, start, stop = parts[number]
+                with writer.part(number) as part:
+                    for first in range(start, stop, config.batch_size):
+                        indices = range(first, min(first + config.batch_size, stop))
+                        for record in encode(model, texts, dataset, bucket, indices, config):
+                            part.add(record)
+                        advance(len(indices))
         writer.finish(len(parts), provenance)
 
 

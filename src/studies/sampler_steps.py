@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from src.core import config as configs
 from src.core.atomic import atomic_write
 from src.core.errors import UserError
+from src.core.progress import ProgressReport
 from src.flow.config import SamplerConfig
 from src.inference.pipeline import VideoPipeline
 from src.inference.prompt_rewriting import make_rewriter
@@ -109,21 +109,19 @@ def generate_variant(
         Its part of the manifest, with the variant as `system` and paths relative to the study's directory.
     """
     size = pipeline.config.batch_size
-    columns = (TextColumn(f"{folder.name}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     entries: list[dict[str, Any]] = []
-    with Progress(*columns) as progress:
-        task = progress.add_task("", total=len(requests) * sampler.steps)
+    with ProgressReport(folder.name, len(requests) * sampler.steps) as report:
         for index, first in enumerate(range(0, len(requests), size)):
             batch, path = requests[first : first + size], _latents_path(folder, index)
             entries_path = path.with_suffix(".json")
             if not path.is_file():  # written last: it marks the batch as complete
-                latents = pipeline.sample(batch, sampler, lambda i, x: progress.advance(task, len(x)))
+                latents = pipeline.sample(batch, sampler, lambda i, x: report.advance(len(x)))
                 written = list(pipeline.write(batch, pipeline.decode(latents), folder))
                 path.parent.mkdir(exist_ok=True)
                 entries_path.write_text(json.dumps(written), encoding="utf-8")
                 with atomic_write(path) as temporary:
                     save_file({"latents": latents.cpu().clone()}, temporary)
-            progress.update(task, completed=(first + len(batch)) * sampler.steps)
+            report.update((first + len(batch)) * sampler.steps)
             entries += json.loads(entries_path.read_text(encoding="utf-8"))
     kind = "image" if pipeline.format.is_image else "video"
     return [{**e, "system": folder.name, kind: f"{folder.name}/{e[kind]}"} for e in entries]

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from src.parallel.config import ParallelConfig
 from src.parallel.fsdp import shard_groups
 from src.training.callbacks.metrics import MetricsCallback
-from src.training.callbacks.progress import ProgressLine, format_clock
+from src.training.callbacks.progress import ProgressLine
 from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.trainer import fit
 from tests.fixtures.toy_modules import ToyData, train_config, video_module
@@ -89,13 +89,6 @@ def test_progress_line(tmp_path: Path) -> None:
         fit(video_module(config), ToyData(10), config, tmp_path / str(terminal), callbacks=[metrics, line])
         assert words in out.getvalue()
         assert "tokens/s" in out.getvalue()
-
-
-def test_time_left_comes_from_this_session() -> None:
-    line = ProgressLine(1000, "x", MetricsCallback(1), Console(file=io.StringIO()))
-    line._start_step, line._start = 900, 50.0
-    assert line._seconds_left(step=950, now=60.0) == pytest.approx(10.0)
-    assert [format_clock(s) for s in (0, 59.6, 61, 3661)] == ["0:00", "1:00", "1:01", "1:01:01"]
 
 
 def test_blocks_compiled_in_place_keep_their_names(tmp_path: Path) -> None:
