@@ -1,10 +1,10 @@
 """Configs of `src.generate`, `src.reconstruct` and `src.export`; importable without torch."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from src.core.fields import Config, opt
-from src.flow.config import SamplerConfig
+from src.flow.config import GuidanceSchedule, SamplerConfig, Schedule, ScheduleVariant, Solver
 from src.models.tae.config import TilingConfig
 from src.training.config import Precision, Use
 
@@ -28,6 +28,25 @@ class RewriteConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamplerOverrides(Config):
+    """Fields of `SamplerConfig` to change; null keeps the value of the run's own `flow.sampler`."""
+
+    solver: Solver | None = opt(None, "ODE solver")
+    schedule: Schedule | None = opt(None, "spacing of the solver's timesteps")
+    steps: int | None = opt(None, "number of solver steps", ge=1)
+    tolerance: float | None = opt(None, "error per step of the adaptive solver", gt=0)
+    emulated_steps: int | None = opt(None, "linear steps that the linear-quadratic schedule emulates", ge=1)
+    variant: ScheduleVariant | None = opt(None, "joint of the linear-quadratic schedule")
+    guidance: float | None = opt(None, "scale of classifier-free guidance; 1 turns it off", ge=0)
+    guidance_schedule: GuidanceSchedule | None = opt(None, "guidance scale over time")
+    guidance_end: float | None = opt(None, "guidance scale at the data end", ge=0)
+
+    def apply(self, sampler: SamplerConfig) -> SamplerConfig:
+        """Return a sampler with these overrides."""
+        return replace(sampler, **{name: value for name, value in asdict(self).items() if value is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerateConfig(Config):
     """Which videos to generate, with which model."""
 
@@ -40,25 +59,26 @@ class GenerateConfig(Config):
     )
     negative: str = opt("", "negative prompt of guidance; empty: the null condition of training")
     out: str = opt("", "output directory; empty: RUN/generated")
-    frames: int = opt(16, "frames of each video; 1 generates images", ge=1)
-    height: int = opt(32, "height in pixels", ge=1)
-    width: int = opt(32, "width in pixels", ge=1)
-    fps: float = opt(16.0, "frames per second, stated in the prompt and written into the file", gt=0)
+    overwrite: bool = opt(False, "replace the manifest and videos of an earlier command in `out`")
+    frames: int | None = opt(
+        None, "frames of each video, 1 generates images; null: as in the run's largest bucket", ge=1
+    )
+    height: int | None = opt(None, "height in pixels; null: as in the run's largest bucket", ge=1)
+    width: int | None = opt(None, "width in pixels; null: as in the run's largest bucket", ge=1)
+    fps: float | None = opt(
+        None, "frames per second, stated in the prompt and written into the file; null: the run's", gt=0
+    )
     seed: int = opt(0, "seed of the first prompt; each further prompt takes the next")
     seeds_per_prompt: int = opt(1, "videos of each prompt, with different seeds", ge=1)
     batch_size: int = opt(32, "videos sampled together", ge=1)
+    device: str = opt("auto", "auto (CUDA if available), cpu, cuda or cuda:N")
     precision: Precision = opt("bf16", "fp32 or bf16 (where the device has it)")
     compile_blocks: bool = opt(False, "torch.compile each block: a slow start, then faster steps")
     compile_backend: str = opt("inductor", "backend of torch.compile; aot_eager needs no compiler")
     tiling: TilingConfig = opt(TilingConfig(), "tiles in which long videos and large frames are decoded")
     crf: int = opt(8, "H.264 quality of the videos, 0 (lossless) to 51", ge=0, le=51)
-    sampler: SamplerConfig = opt(SamplerConfig(guidance=3.0), "solver, schedule and guidance")
+    sampler: SamplerOverrides = opt(SamplerOverrides(), "changes to the run's own sampler")
     rewrite: RewriteConfig = opt(RewriteConfig(), "rewriting of prompts in the style of training captions")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.negative and not self.sampler.guided:
-            raise ValueError(f"negative={self.negative!r} needs guidance: sampler.guidance above 1, got 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +96,7 @@ class ReconstructConfig(Config):
     shown: int = opt(6, "frames in the overview image of each video", ge=1)
     crf: int = opt(8, "H.264 quality of the videos, 0 (lossless) to 51", ge=0, le=51)
     precision: Precision = opt("fp32", "fp32 or bf16 (where the device has it)")
-    device: str = opt("cpu", "cpu, cuda or cuda:N")
+    device: str = opt("auto", "auto (CUDA if available), cpu, cuda or cuda:N")
     manifests: bool = opt(
         False, "for eval.run: also write the originals in the same encoding, and a manifest of each set"
     )

@@ -1,4 +1,4 @@
-"""Reconstruction of films from the command line: sizes, streams, files, scores, every kind of bad input."""
+"""Reconstruction of videos from the command line: sizes, streams, files, scores, bad input."""
 
 import csv
 import re
@@ -8,46 +8,26 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from src.runs.tae import Config
 
 from src import reconstruct
 from src.core import cli, config
 from src.core.media_reader import open_video
-from src.inference.reconstruction import Files, Film, Strip, reconstruct_film
-from src.losses.video_metrics import film_scores
+from src.inference.reconstruction import FrameOverview, OutputFiles, SourceVideo, reconstruct_video
+from src.losses.video_metrics import score_videos
 from src.models.tae.config import TilingConfig
 from src.models.tae.model import TAE
 from src.runs import loading
+from src.runs.config import TAERunConfig
+from tests.fixtures.toy_runs import write_toy_tae
 from tests.fixtures.video_files import write_image, write_video, write_zero_frames
 
-MODEL = [
-    "model.widths=[8,8,8]",
-    "model.spatial_down=[2,2]",
-    "model.temporal_down=[2,2]",
-    "model.blocks=1",
-    "model.norm=layer",
-    "model.patch=2",
-    "model.latent_channels=4",
-]
 FAST = ["tiling.frames=8", "tiling.overlap=4"]
-
-
-def save_run(directory: Path, *changes: str) -> TAE:
-    """A run of random weights, as training would leave it."""
-    settings = config.load(Config, None, ["name=test", *MODEL, *changes])
-    torch.manual_seed(0)
-    model = TAE(settings.model)
-    (directory / "checkpoints").mkdir(parents=True)
-    (directory / "config.yaml").write_text(config.to_yaml(settings))
-    state = {f"tae.{name}": value for name, value in model.state_dict().items()}
-    torch.save({"state_dict": state}, directory / "checkpoints" / "step-00000001.ckpt")
-    return model.eval()
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("reconstruct")
-    save_run(root / "run")
+    write_toy_tae(root / "run")
     write_video(root / "long.mp4", 27, height=50, width=36)
     (root / "other").mkdir()
     write_video(root / "other" / "long.mp4", 3)
@@ -56,11 +36,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(root: Path) -> Path:
-    words = [f"video={root / name}" for name in ("long.mp4", "other/long.mp4", "still.png")]
+def output(root: Path) -> Path:
+    args = [f"video={root / name}" for name in ("long.mp4", "other/long.mp4", "still.png")]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert cli.run(reconstruct.main, ["run=run", *words, *FAST, "crf=0", "shown=3"]) == 0
+        assert cli.run(reconstruct.main, ["run=run", *args, *FAST, "crf=0", "shown=3"]) == 0
     return root / "run" / "reconstructed"
 
 
@@ -69,39 +49,41 @@ def frames(path: Path) -> np.ndarray:
         return np.stack([frame.rgb_HWC for frame in video.frames()])
 
 
-def rows(made: Path) -> list[dict[str, str]]:
-    with (made / "scores.csv").open() as file:
+def rows(output: Path) -> list[dict[str, str]]:
+    with (output / "scores.csv").open() as file:
         return list(csv.DictReader(file))
 
 
-def test_every_film_has_its_files_and_every_frame_its_scores(made: Path) -> None:
-    names = sorted(p.name for p in made.iterdir())
-    films = [f"{name}{end}" for name in ("long", "long-2") for end in (".mp4", "-pair.mp4", "-frames.png")]
-    pictures = ["still.png", "still-pair.png", "still-frames.png"]
-    assert names == sorted([*films, *pictures, "scores.csv", "reconstruction.json"])
-    counts = {name: sum(row["film"] == name for row in rows(made)) for name in ("long", "long-2", "still")}
+def test_files_of_every_video_and_scores_of_every_frame(output: Path) -> None:
+    names = sorted(p.name for p in output.iterdir())
+    videos = [f"{name}{end}" for name in ("long", "long-2") for end in (".mp4", "-pair.mp4", "-frames.png")]
+    images = ["still.png", "still-pair.png", "still-frames.png"]
+    assert names == sorted([*videos, *images, "scores.csv", "reconstruction.json"])
+    counts = {name: sum(row["film"] == name for row in rows(output)) for name in ("long", "long-2", "still")}
     assert counts == {"long": 27, "long-2": 3, "still": 1}
-    assert [int(row["frame"]) for row in rows(made)[:27]] == list(range(27))
+    assert [int(row["frame"]) for row in rows(output)[:27]] == list(range(27))
 
 
-def test_films_keep_their_size_rate_and_place(root: Path, made: Path) -> None:
-    original, ours, pair = (frames(p) for p in (root / "long.mp4", made / "long.mp4", made / "long-pair.mp4"))
+def test_videos_keep_size_frame_rate_and_order(root: Path, output: Path) -> None:
+    original, ours, pair = (
+        frames(p) for p in (root / "long.mp4", output / "long.mp4", output / "long-pair.mp4")
+    )
     assert ours.shape == original.shape == (27, 50, 36, 3)
     assert pair.shape == (27, 50, 72, 3)
-    with open_video(made / "long.mp4") as video:
+    with open_video(output / "long.mp4") as video:
         assert video.fps == 10
     assert np.abs(pair[:, :, :36].astype(int) - original).mean() < 3
     assert np.abs(pair[:, :, 36:].astype(int) - ours).mean() < 3
-    assert np.array(Image.open(made / "still.png")).shape == (37, 53, 3)
-    assert np.array(Image.open(made / "long-frames.png")).shape == (100, 108, 3)
+    assert np.array(Image.open(output / "still.png")).shape == (37, 53, 3)
+    assert np.array(Image.open(output / "long-frames.png")).shape == (100, 108, 3)
 
 
-def test_scores_are_those_of_the_padded_film_cut_back(root: Path, made: Path) -> None:
-    """Against the model itself on a film of one tile, 64x48 in a frame that divides and a cut one."""
+def test_scores_are_those_of_the_padded_video_cropped_back(root: Path, output: Path) -> None:
+    """Compare with the model itself on a video of one tile: sizes that the factor divides, and others."""
     model, _ = loading.load_tae(root / "run")
     video = torch.from_numpy(frames(root / "other" / "long.mp4")).permute(3, 0, 1, 2)[None] / 127.5 - 1
-    ours = [row for row in rows(made) if row["film"] == "long-2"]
-    expected = film_scores(model(video).video_BCTHW.clamp(-1, 1), video)
+    ours = [row for row in rows(output) if row["film"] == "long-2"]
+    expected = score_videos(model(video).video_BCTHW.clamp(-1, 1), video)
     for name in ("psnr", "ssim"):
         mean = sum(float(row[name]) for row in ours) / 3
         assert mean == pytest.approx(float(expected[name]), rel=1e-3)
@@ -109,15 +91,15 @@ def test_scores_are_those_of_the_padded_film_cut_back(root: Path, made: Path) ->
     padded = np.pad(still, ((0, 3), (0, 3), (0, 0)), mode="edge")
     x = torch.from_numpy(padded).permute(2, 0, 1)[None, :, None] / 127.5 - 1
     cut = (slice(None),) * 3 + (slice(37), slice(53))
-    expected = film_scores(model(x).video_BCTHW.clamp(-1, 1)[cut], x[cut])
-    (row,) = [row for row in rows(made) if row["film"] == "still"]
+    expected = score_videos(model(x).video_BCTHW.clamp(-1, 1)[cut], x[cut])
+    (row,) = [row for row in rows(output) if row["film"] == "still"]
     assert float(row["psnr"]) == pytest.approx(float(expected["psnr"]), rel=1e-3)
     assert float(row["ssim"]) == pytest.approx(float(expected["ssim"]), abs=1e-4)
 
 
 def test_frames_at_most(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [f"run={root / 'run'}", f"video={root / 'long.mp4'}", "frames=5", f"out={root / 'few'}", *FAST]
-    assert cli.run(reconstruct.main, words) == 0
+    args = [f"run={root / 'run'}", f"video={root / 'long.mp4'}", "frames=5", f"out={root / 'few'}", *FAST]
+    assert cli.run(reconstruct.main, args) == 0
     assert frames(root / "few" / "long.mp4").shape[0] == 5
     shown = capsys.readouterr().out
     mean = np.mean([float(row["psnr"]) for row in rows(root / "few")])
@@ -125,31 +107,31 @@ def test_frames_at_most(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "36x50" in shown
 
 
-def test_frames_of_the_picture_are_spread_over_any_length() -> None:
+def test_overview_frames_are_spread_over_any_length() -> None:
     for count in (1, 2, 6, 25, 100, 1000):
-        strip = Strip(6)
+        overview = FrameOverview(6)
         for i in range(count):
-            strip.add(
+            overview.add(
                 np.full((1, 1, 3), i % 256, np.uint8) if count < 256 else np.full((1, 1, 3), i // 4, np.uint8)
             )
-        found = strip.picture()[0, :, 0].astype(int) * (1 if count < 256 else 4)
+        found = overview.image()[0, :, 0].astype(int) * (1 if count < 256 else 4)
         assert len(found) == min(6, count)
-        assert len(strip.kept) <= 24
+        assert len(overview.kept) <= 24
         even = np.linspace(0, count - 1, len(found))
         assert np.abs(found - even).max() <= max(1, count / 12)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (["video=long.mp4"], "run must be given"),
-        (["run=run"], "no films: give video=FILE.mp4 or data=DATASET/val"),
-        (["run=nowhere", "video=long.mp4"], "nowhere: holds no run"),
+        (["run=run"], "no videos: give video=FILE.mp4 or data=DATASET/val"),
+        (["run=nowhere", "video=long.mp4"], "nowhere: not a run directory"),
         (["run=run", "video=missing.mp4"], "video=missing.mp4: missing file"),
         (["run=run", "video=missing.png"], "video=missing.png: missing file"),
         (["run=run", "video=bytes.mp4"], "video=bytes.mp4: unreadable"),
-        (["run=run", "video=zero.avi"], "zero.avi: video: no frames"),
-        (["run=run", "video=small.png"], "small.png: 64x8 is too small, 11 is least"),
+        (["run=run", "video=zero.avi"], "zero.avi: video has no frames"),
+        (["run=run", "video=small.png"], "small.png: 64x8 is too small; SSIM needs at least 11"),
         (
             ["run=run", "video=long.mp4", "tiling.frames=6", "tiling.overlap=4"],
             "tiling.frames must be a multiple of 4, got 6",
@@ -162,25 +144,25 @@ def test_frames_of_the_picture_are_spread_over_any_length() -> None:
         (["run=run", "video=long.mp4", "clip=3"], "did you mean clips?"),
         (["run=run", "video=long.mp4", "device=abacus"], "device=abacus"),
         (["run=run", "data=nothing"], "nothing"),
-        (["run=grey", "video=long.mp4"], "in_channels is 1, films have 3"),
-        (["run=shape", "video=long.mp4"], "shape: its checkpoint does not fit its config.yaml"),
-        (["run=broken", "video=long.mp4"], "long.mp4: the model makes NaN from frame 0 on"),
+        (["run=gray", "video=long.mp4"], "in_channels is 1, expected 3"),
+        (["run=shape", "video=long.mp4"], "shape: the checkpoint does not match its config.yaml"),
+        (["run=broken", "video=long.mp4"], "long.mp4: model output is NaN from frame 0 on"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_two(
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    words: list[str],
+    args: list[str],
     message: str,
 ) -> None:
     monkeypatch.chdir(root)
-    if not Path("grey").exists():
-        save_run(Path("grey"), "model.in_channels=1")
-        save_run(Path("shape"))
+    if not Path("gray").exists():
+        write_toy_tae(Path("gray"), "model.in_channels=1")
+        write_toy_tae(Path("shape"))
         path = Path("shape/config.yaml")
         path.write_text(re.sub(r"latent_channels: 4", "latent_channels: 8", path.read_text()))
-        save_run(Path("broken"))
+        write_toy_tae(Path("broken"))
         checkpoint = Path("broken/checkpoints/step-00000001.ckpt")
         state = torch.load(checkpoint)
         state["state_dict"]["tae.decoder.conv_in.0.bias"][0] = float("nan")
@@ -188,7 +170,7 @@ def test_mistakes_are_one_line_and_exit_code_two(
         Path("bytes.mp4").write_bytes(bytes(range(256)) * 20)
         write_zero_frames(Path("zero.avi"))
         write_image(Path("small.png"), height=8)
-    assert cli.run(reconstruct.main, [*words, "out=bad"]) == 2
+    assert cli.run(reconstruct.main, [*args, "out=bad"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -196,27 +178,27 @@ def test_mistakes_are_one_line_and_exit_code_two(
     assert not list(root.glob("bad/.*"))
 
 
-def test_frames_that_change_their_size_are_refused(root: Path) -> None:
+def test_changing_frame_size_is_refused(root: Path) -> None:
     model, _ = loading.load_tae(root / "run")
     sizes = [np.zeros((16, 16, 3), np.uint8)] * 40 + [np.zeros((16, 24, 3), np.uint8)]
-    film = Film("film", "film", 1.0, False, lambda: iter(sizes))
-    with pytest.raises(ValueError, match="its frames change their size"):
-        reconstruct_film(model, film, Files(root / "bad"), TilingConfig(frames=8, overlap=4))
-    assert not list((root / "bad").glob("*film*"))  # what was written so far is gone
+    video = SourceVideo("video", "video", 1.0, False, lambda: iter(sizes))
+    with pytest.raises(ValueError, match="frame size changes within the video"):
+        reconstruct_video(model, video, OutputFiles(root / "bad"), TilingConfig(frames=8, overlap=4))
+    assert not list((root / "bad").glob("*video*"))  # partial files are removed
 
 
 def test_manifests_are_for_the_evaluation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Films only: what was made beside what was there, in the same encoding."""
+    """Videos only: reconstructions and originals, in the same encoding."""
     from eval.core.manifest import read_manifest
 
     monkeypatch.chdir(root)
     out = root / "manifests"
-    words = [f"run={root / 'run'}", f"video={root / 'long.mp4'}", f"video={root / 'still.png'}", "crf=0"]
-    reconstruct.main([*words, *FAST, f"out={out}", "manifests=true"])
-    (made,) = read_manifest(out / "manifest.jsonl")
-    (real,) = read_manifest(out / "originals.jsonl")
-    assert (made.id, made.video, made.reference) == ("long", "long.mp4", "originals/long.mp4")
-    assert (real.id, real.video) == ("long", made.reference)
+    args = [f"run={root / 'run'}", f"video={root / 'long.mp4'}", f"video={root / 'still.png'}", "crf=0"]
+    reconstruct.main([*args, *FAST, f"out={out}", "manifests=true"])
+    (output,) = read_manifest(out / "manifest.jsonl")
+    (original,) = read_manifest(out / "originals.jsonl")
+    assert (output.id, output.video, output.reference) == ("long", "long.mp4", "originals/long.mp4")
+    assert (original.id, original.video) == ("long", output.reference)
     with open_video(root / "long.mp4") as given, open_video(out / "originals" / "long.mp4") as kept:
         for one, other in zip(given.frames(), kept.frames(), strict=True):
             assert np.abs(one.rgb_HWC.astype(int) - other.rgb_HWC).mean() < 4  # colours are kept by halves

@@ -1,4 +1,4 @@
-"""Rewriting by a language model: real loading code on a tiny random checkpoint."""
+"""Rewriting by a language model: the real loading code on a tiny random checkpoint."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from src.core.errors import UserError
+from src.inference.config import RewriteConfig
 from src.inference.prompt_rewriting import (
     EXAMPLES,
     INSTRUCTION,
     LanguageModelRewriter,
-    RewriteConfig,
     extract_caption,
     make_rewriter,
 )
@@ -53,32 +53,32 @@ def model_of(path: Path, **changes: object) -> LanguageModelRewriter:
     return LanguageModelRewriter(RewriteConfig(by="model", path=str(path), **({"max_tokens": 12} | changes)))  # type: ignore[arg-type]
 
 
-def test_captions_are_the_models_likeliest_words_and_repeat(checkpoint: Path) -> None:
+def test_captions_are_greedy_and_repeat(checkpoint: Path) -> None:
     model = model_of(checkpoint)
     captions = model(["red star", "blue ring moves"])
     assert captions == model(["red star", "blue ring moves"])
     assert captions[0] != captions[1]
-    given = model.tokenizer(model.request("red star"), return_tensors="pt").input_ids
-    for _ in range(12):  # one word after the other, by hand
-        given = torch.cat([given, model.model(given).logits[:, -1:].argmax(-1)], 1)
-    words = model.tokenizer.decode(given[0, -12:].tolist(), skip_special_tokens=True)
-    assert captions[0] == extract_caption(words, "red star")
+    ids = model.tokenizer(model.build_request("red star"), return_tensors="pt").input_ids
+    for _ in range(12):  # greedy decoding by hand
+        ids = torch.cat([ids, model.model(ids).logits[:, -1:].argmax(-1)], 1)
+    text = model.tokenizer.decode(ids[0, -12:].tolist(), skip_special_tokens=True)
+    assert captions[0] == extract_caption(text, "red star")
     assert len(captions[0].split()) == 12
 
 
-def test_the_model_is_asked_in_the_papers_manner(checkpoint: Path, tmp_path: Path) -> None:
+def test_request_contains_instruction_and_examples(checkpoint: Path, tmp_path: Path) -> None:
     model = model_of(checkpoint)
-    asked = model.request("red star")
-    assert asked.startswith(INSTRUCTION)
-    assert asked.endswith("Prompt: red star\nCaption:")
-    assert all(f"Prompt: {short}\nCaption: {caption}" in asked for short, caption in EXAMPLES)
+    request = model.build_request("red star")
+    assert request.startswith(INSTRUCTION)
+    assert request.endswith("Prompt: red star\nCaption:")
+    assert all(f"Prompt: {short}\nCaption: {caption}" in request for short, caption in EXAMPLES)
     model.tokenizer.chat_template = CHAT
-    chat = model.request("red star")
+    chat = model.build_request("red star")
     assert chat.startswith(f"<system>{INSTRUCTION}<user>{EXAMPLES[0][0]}<assistant>{EXAMPLES[0][1]}")
     assert chat.endswith("<user>red star<assistant>")
     (tmp_path / "own.txt").write_text("Be brief.\n")
     other = model_of(checkpoint, instruction=str(tmp_path / "own.txt"))
-    assert other.request("red star").startswith("Be brief.\n\nPrompt:")
+    assert other.build_request("red star").startswith("Be brief.\n\nPrompt:")
     assert other(["red star"]) != model_of(checkpoint)(["red star"])
 
 
@@ -95,17 +95,17 @@ def test_the_first_paragraph_is_the_caption(answer: str, caption: str) -> None:
     assert extract_caption(answer, "star") == caption
 
 
-def test_text_in_quotes_may_not_be_lost() -> None:
+def test_quoted_text_must_survive() -> None:
     assert extract_caption('A sign with "open" on it.', 'sign "open"') == 'A sign with "open" on it.'
     assert extract_caption("A sign with opening hours.", 'sign "open"') == 'sign "open"'
 
 
-def test_no_back_end_leaves_prompts_alone() -> None:
-    assert make_rewriter(RewriteConfig(), pictures=False) is None
+def test_no_back_end_keeps_prompts() -> None:
+    assert make_rewriter(RewriteConfig(), images=False) is None
 
 
-def test_mistakes_are_named(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"=600: with the request's \d+ tokens more than the 640"):
+def test_errors_name_the_setting(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"=600: with the request's \d+ tokens more than the 640 positions"):
         model_of(checkpoint, max_tokens=600)(["star"])
     with pytest.raises(UserError, match=r"rewrite.instruction=none.txt: no such file"):
         model_of(checkpoint, instruction="none.txt")
@@ -118,7 +118,7 @@ def test_mistakes_are_named(checkpoint: Path, tmp_path: Path) -> None:
             RewriteConfig(**wrong)  # type: ignore[arg-type]
 
 
-def test_the_world_has_other_words_for_pictures() -> None:
-    by = make_rewriter(RewriteConfig(by="bounce"), pictures=True)
-    assert by is not None
-    assert by(["red star\nmoves", "a cat"]) == ["A picture of a red star.", "a cat"]
+def test_bounce_rules_word_images_differently() -> None:
+    rewrite = make_rewriter(RewriteConfig(by="bounce"), images=True)
+    assert rewrite is not None
+    assert rewrite(["red star\nmoves", "a cat"]) == ["A picture of a red star.", "a cat"]

@@ -1,0 +1,145 @@
+"""Settings of generation that follow from the run: size, frame rate, and the TAE of its latents."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.core import config as configs
+from src.core.errors import UserError
+from src.inference.config import GenerateConfig
+from src.models.tae.config import TAEConfig
+from src.models.transformer.config import TransformerConfig
+from src.runs import loading
+from src.runs.config import VideoRunConfig
+from src.streaming.config import StreamConfig
+from src.streaming.reader import Dataset
+from src.streaming.schema.bucket import Bucket, DataError
+from src.streaming.schema.dataset_index import DatasetInfo, read_info
+
+DEFAULT_FPS = 16.0
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """Number of frames, size in pixels and frame rate of the videos to generate; one frame is an image."""
+
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+
+    @property
+    def is_image(self) -> bool:
+        return self.num_frames == 1
+
+    @property
+    def bucket(self) -> Bucket:
+        return Bucket(self.num_frames, self.height, self.width)
+
+
+def has_dataset(stream: StreamConfig) -> bool:
+    """Return whether a stream's data set is on this machine."""
+    return bool(stream.path) and (Path(stream.path) / "dataset.json").is_file()
+
+
+def stream_buckets(stream: StreamConfig) -> list[Bucket]:
+    """Return the buckets of a stream: those it names, else its data set's; none without a data set."""
+    names = list(stream.buckets)
+    if not names and has_dataset(stream):
+        names = sorted(read_info(stream.path).buckets)
+    is_wanted = {"all": (True, False), "videos": (False,), "images": (True,)}[stream.frames]
+    return [bucket for bucket in map(Bucket.parse, names) if bucket.is_image in is_wanted]
+
+
+def video_format(config: GenerateConfig, stage: VideoRunConfig, tae: TAEConfig) -> VideoFormat:
+    """Return the configured format; what is null comes from the largest bucket that the run was trained on.
+
+    Largest: most frames, then most pixels. Without the run's data sets it is the extent of the model's
+    position tables.
+    """
+    buckets = trained_buckets(stage) or [largest_possible_bucket(stage.transformer, tae)]
+    if config.frames is not None:  # images have a size of their own
+        buckets = [bucket for bucket in buckets if bucket.num_frames == config.frames] or buckets
+    largest = max(buckets, key=lambda b: (b.num_frames, b.height * b.width, b.width))
+    fps = config.fps if config.fps is not None else trained_fps(stage, largest)
+    return VideoFormat(
+        config.frames or largest.num_frames,
+        config.height or largest.height,
+        config.width or largest.width,
+        fps,
+    )
+
+
+def trained_buckets(stage: VideoRunConfig) -> list[Bucket]:
+    """Return the buckets of a run's training streams, sorted; none if its data sets are elsewhere."""
+    return sorted({bucket for stream in stage.data.streams.values() for bucket in stream_buckets(stream)})
+
+
+def largest_possible_bucket(transformer: TransformerConfig, tae: TAEConfig) -> Bucket:
+    """Return the largest video that the position tables cover."""
+    units = (tae.temporal_factor, tae.spatial_factor, tae.spatial_factor)
+    sizes = zip(transformer.max_positions, transformer.patch, units, strict=True)
+    return Bucket(*(positions * patch * unit for positions, patch, unit in sizes))
+
+
+def trained_fps(stage: VideoRunConfig, bucket: Bucket) -> float:
+    """Return the frame rate of the first training record of a bucket, else the default."""
+    for stream in filter(has_dataset, stage.data.streams.values()):
+        dataset = Dataset(stream.path, verify=False)
+        if bucket.name in dataset.readers:
+            return dataset.latents(bucket.name, 0).fps
+    return DEFAULT_FPS
+
+
+def latents_info(stage: VideoRunConfig) -> Iterator[DatasetInfo]:
+    """Yield the index of each training data set that is on this machine."""
+    for stream in filter(has_dataset, stage.data.streams.values()):
+        yield read_info(stream.path)
+
+
+def tae_of_latents(run: str, stage: VideoRunConfig) -> str:
+    """Return the TAE that encoded a run's training latents.
+
+    Raises:
+        UserError: the latents are not on this machine.
+    """
+    stream = next(iter(stage.data.streams.values()))
+    try:
+        return str(read_info(stream.path).provenance["tae"])
+    except DataError as error:
+        raise UserError(
+            f"run={run}: its latents are not on this machine, so its TAE is unknown; give tae=... ({error})"
+        ) from error
+
+
+def refuse_other_tae(stage: VideoRunConfig, tae: str, key: str) -> None:
+    """Raise UserError if the latents that a run was trained on were encoded by another TAE than `key`'s."""
+    for info in latents_info(stage):
+        made_by = latents_tae_key(info)
+        if made_by and made_by != key:
+            raise UserError(
+                f"tae={tae}: key {key[:12]}, but the run's latents were encoded by a TAE with key "
+                f"{made_by[:12]} ({info.provenance.get('tae')}); give that one as tae=..."
+            )
+
+
+def latents_tae_key(info: DatasetInfo) -> str:
+    """Return the key of the TAE that encoded a data set, or "" if it is not recorded."""
+    provenance = info.provenance
+    if "tae_key" in provenance:
+        return str(provenance["tae_key"])
+    # Latents stored with text embeddings or first frames have one key for everything.
+    combined = provenance.get("text") or provenance.get("first_frames")
+    return "" if combined else str(provenance.get("encoder", ""))
+
+
+def refuse_recipe(run: str) -> None:
+    """Raise UserError for the directory of a recipe; the message names its last video stage."""
+    tree = configs.read_text(loading.read_config_text(Path(run)))
+    if tree.get("experiment") != "recipe":
+        return
+    for name in reversed(list(tree.get("stages", {}))):
+        path = Path(run) / str(name) / "config.yaml"
+        if path.is_file() and configs.read_flat(path).get("experiment") == "video":
+            raise UserError(f"run={run}: is a recipe, not one of its stages; give run={path.parent}")
+    raise UserError(f"run={run}: is a recipe without a finished video stage; give the run of a video model")

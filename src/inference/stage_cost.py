@@ -1,0 +1,109 @@
+"""Parameters, tokens and FLOPs of a video stage, from its config alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from rich.table import Table
+
+from src.core.errors import UserError
+from src.inference.run_defaults import stream_buckets
+from src.models.text.byte_encoder import ByteEncoder
+from src.models.text.projection import ProjectedText
+from src.models.transformer.flops import parameters_by_part, training_flops
+from src.models.transformer.model import MediaTransformer
+from src.runs.config import VideoRunConfig
+from src.streaming.schema.bucket import Bucket
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """One training step on one bucket."""
+
+    stream: str
+    bucket: str
+    num_samples: int
+    tokens_per_sample: int
+    flops: int  # of the step
+
+    @property
+    def tokens(self) -> int:
+        return self.num_samples * self.tokens_per_sample
+
+
+def count_parameters(stage: VideoRunConfig) -> dict[str, int]:
+    """Return the number of trained parameters by part: the transformer's, and the text network's."""
+    with torch.device("meta"):
+        counts = parameters_by_part(MediaTransformer(stage.transformer))
+        text = (
+            ProjectedText(stage.encoders, stage.transformer.context_dim)
+            if stage.encoders
+            else ByteEncoder(stage.text)
+        )
+    return counts | {"text": sum(p.numel() for p in text.parameters())}
+
+
+def max_text_tokens(stage: VideoRunConfig) -> int:
+    """Return the maximum number of text tokens that cross-attention reads."""
+    if stage.encoders:
+        return 1 + sum(encoder.max_tokens for encoder in stage.encoders.values())  # 1: the null token
+    return stage.text.max_tokens
+
+
+def step_costs(stage: VideoRunConfig) -> Iterator[StepCost]:
+    """Yield the cost of a step for every bucket of every stream.
+
+    Raises:
+        UserError: a token budget below one sample, or a bucket beyond the position tables.
+    """
+    for name, stream in sorted(stage.data.streams.items()):
+        for bucket in stream_buckets(stream):
+            _check_positions(stage, bucket)
+            tokens = bucket.num_tokens(stage.data.token_size)
+            num_samples = stream.samples(bucket, stage.data.token_size)
+            flops = num_samples * training_flops(stage.transformer, tokens, max_text_tokens(stage))
+            yield StepCost(name, bucket.name, num_samples, tokens, flops)
+
+
+def _check_positions(stage: VideoRunConfig, bucket: Bucket) -> None:
+    sizes = (bucket.num_frames, bucket.height, bucket.width)
+    axes = zip("THW", sizes, stage.data.token_size, stage.transformer.max_positions, strict=True)
+    for axis, size, token_size, max_positions in axes:
+        needed = -(-size // token_size)
+        if needed > max_positions:
+            raise UserError(
+                f"transformer.max_positions: bucket {bucket.name} needs {needed} along {axis}, "
+                f"got {max_positions}"
+            )
+
+
+def parameter_table(stage: VideoRunConfig) -> Table:
+    """Return a table of parameters by part with their fraction of all."""
+    table = Table("part", "parameters", "fraction", title=f"{stage.name}: trained parameters")
+    counts = count_parameters(stage)
+    total = sum(counts.values())
+    for part, count in [*counts.items(), ("total", total)]:
+        table.add_row(part, f"{count:,}", f"{count / total:.1%}")
+    return table
+
+
+def step_table(stage: VideoRunConfig, costs: list[StepCost]) -> Table:
+    """Return a table of tokens and FLOPs per step for each bucket, and for the stage if buckets are equally likely."""
+    columns = ("stream", "bucket", "samples", "tokens each", "tokens/step", "FLOPs/step")
+    title = f"{stage.train.max_steps:,} steps, text of {max_text_tokens(stage)} tokens"
+    table = Table(*columns, title=title)
+    for cost in costs:
+        counts = (f"{cost.num_samples:,}", f"{cost.tokens_per_sample:,}", f"{cost.tokens:,}")
+        table.add_row(cost.stream, cost.bucket, *counts, f"{cost.flops:.2e}")
+    if not costs:
+        table.caption = "no buckets in the config and no data set found: give data.streams.NAME.buckets"
+        return table
+    weights = {name: stream.weight for name, stream in stage.data.streams.items()}
+    total_flops = total_tokens = 0.0
+    for name in {cost.stream for cost in costs}:
+        own = [cost for cost in costs if cost.stream == name]
+        steps_per_bucket = weights[name] / sum(weights.values()) * stage.train.max_steps / len(own)
+        total_flops += steps_per_bucket * sum(cost.flops for cost in own)
+        total_tokens += steps_per_bucket * sum(cost.tokens for cost in own)
+    table.add_row("stage", "total", "", "", f"{total_tokens:.2e}", f"{total_flops:.2e}")
+    return table
