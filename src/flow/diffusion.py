@@ -1,9 +1,9 @@
-"""v-prediction diffusion with zero terminal SNR: the paper's ablation (a) and Emu Video's objective.
+"""v-prediction diffusion with zero terminal SNR, the objective of Emu Video: an ablation of flow matching.
 
-Variance is preserved: x = cos(phi) x_1 + sin(phi) x_0 for data x_1, noise x_0 and an angle phi that the
-schedule gives for a time. What is predicted, v = dx/dphi = cos(phi) x_0 - sin(phi) x_1 (Salimans and Ho,
-2022), turns x by any angle exactly: that is the DDIM step. Time runs as in the rest of the package: 0 is
-noise, 1 is data.
+Variance is preserved: x = cos(phi) x_1 + sin(phi) x_0 for data x_1, noise x_0 and the angle phi of the noise
+schedule at a time. The prediction target v = dx/dphi = cos(phi) x_0 - sin(phi) x_1 (Salimans and Ho, 2022)
+rotates x by any angle exactly, which is the DDIM step. Time runs as in the rest of the package: 0 is noise,
+1 is data.
 
 Shapes: ... is any shape after the batch dimension B.
 """
@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 
 from src.flow.path import PathSample
-from src.flow.solvers import OnStep, Velocity, at_time
+from src.flow.solvers import OnStep, Velocity, expand_time
 
 NUM_BETAS = 1000
-BETAS = (0.00085, 0.012)  # first and last, their roots equally spaced (Latent Diffusion)
+BETAS = (0.00085, 0.012)  # first and last; their square roots are equally spaced (Latent Diffusion)
 
 
 @cache
 def _angles() -> Tensor:
-    """phi at NUM_BETAS equally spaced times from noise (exactly pi / 2) to data; float64.
+    """Return phi at NUM_BETAS equally spaced times from noise (exactly pi / 2) to data; float64.
 
-    The square roots of the cumulative alphas are shifted and scaled so that the noisiest holds no signal
-    and the cleanest keeps its own (Lin et al., 2024, algorithm 1).
+    The square roots of the cumulative alphas are shifted and scaled so that the noisiest has zero SNR and the
+    cleanest is unchanged (Lin et al., 2024, algorithm 1).
     """
     roots = torch.linspace(BETAS[0] ** 0.5, BETAS[1] ** 0.5, NUM_BETAS, dtype=torch.float64)
     signal = (1 - roots.square()).cumprod(0).sqrt()
@@ -35,19 +35,19 @@ def _angles() -> Tensor:
 
 
 def angle(t: Tensor) -> Tensor:
-    """The schedule's angle in (0, pi / 2] at times in [0, 1], linear between its 1000 places; float64."""
+    """Return the schedule's angle in (0, pi / 2] at times in [0, 1], interpolated linearly; float64."""
     angles = _angles().to(t.device)
-    place = t.double().clamp(0, 1) * (NUM_BETAS - 1)
-    low = place.floor().long().clamp(max=NUM_BETAS - 2)
-    return torch.lerp(angles[low], angles[low + 1], place - low)
+    position = t.double().clamp(0, 1) * (NUM_BETAS - 1)
+    low = position.floor().long().clamp(max=NUM_BETAS - 2)
+    return torch.lerp(angles[low], angles[low + 1], position - low)
 
 
-def diffusion_path(data: Tensor, noise: Tensor, t_B: Tensor) -> PathSample:
-    """x = cos(phi) data + sin(phi) noise and v = cos(phi) noise - sin(phi) data.
+def sample_diffusion_path(data: Tensor, noise: Tensor, t_B: Tensor) -> PathSample:
+    """Return x = cos(phi) data + sin(phi) noise and v = cos(phi) noise - sin(phi) data.
 
     Args:
         data, noise: [B, ...]
-        t_B: times in [0, 1]; at 0 the point is the noise alone.
+        t_B: times in [0, 1]; at 0 the point is pure noise.
     """
     phi = angle(t_B).reshape(-1, *[1] * (data.dim() - 1))
     cos, sin = phi.cos().to(data.dtype), phi.sin().to(data.dtype)
@@ -55,12 +55,12 @@ def diffusion_path(data: Tensor, noise: Tensor, t_B: Tensor) -> PathSample:
 
 
 def ddim(velocity: Velocity, x: Tensor, times: Tensor, on_step: OnStep | None = None) -> Tensor:
-    """First order, deterministic: each step turns x by its angle; the last arrives at the data itself."""
+    """Integrate with DDIM, deterministic and of first order: each step rotates x by its angle."""
     phi = angle(times).tolist()
-    phi[-1] = 0.0  # the schedule leaves a little noise at t = 1, which nobody wants to see
+    phi[-1] = 0.0  # the schedule leaves residual noise at t = 1: force exact data
     for i, t in enumerate(times.double().tolist()[:-1]):
-        turn = phi[i] - phi[i + 1]
-        x = math.cos(turn) * x - math.sin(turn) * velocity(x, at_time(t, x)).to(x.dtype)
+        rotation = phi[i] - phi[i + 1]
+        x = math.cos(rotation) * x - math.sin(rotation) * velocity(x, expand_time(t, x)).to(x.dtype)
         if on_step is not None:
             on_step(i, x)
     return x

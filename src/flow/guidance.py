@@ -8,14 +8,13 @@ from torch import Tensor
 from src.flow.solvers import Velocity
 
 
-def classifier_free(velocity: Velocity, scale: float | Callable[[float], float]) -> Velocity:
-    """v = v_null + scale (v_cond - v_null), both from one evaluation of a doubled batch (spec, 2.4).
+def classifier_free_guidance(velocity: Velocity, scale: float | Callable[[float], float]) -> Velocity:
+    """Return the velocity v_null + scale (v_cond - v_null) (Movie Gen, sec. 3.4).
 
     Args:
-        velocity: called with a batch of 2B, whose first half it must condition on the prompts and
-            whose second half on the null condition (or a negative prompt), row by row.
-        scale: 1 is no guidance, 7.5 the paper's choice; or a function of the time, which is the same
-            for the whole batch.
+        velocity: called with a batch of 2B: both terms come from one evaluation. It conditions the first half
+            on the prompts and the second half on the null condition (or a negative prompt), row by row.
+        scale: 1 is no guidance (the paper: 7.5); or a function of the time, which all rows share.
     """
 
     def guided(x: Tensor, t_B: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training objectives: plain mean squared error of what the model predicts (spec, sections 2.1 and 2.5)."""
+"""Training objectives: mean squared error of the predicted velocity (Movie Gen, sec. 3.1.2)."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,23 +6,23 @@ import torch
 from torch import Tensor
 
 from src.flow.config import Objective
-from src.flow.diffusion import diffusion_path
-from src.flow.path import PathSample, path
+from src.flow.diffusion import sample_diffusion_path
+from src.flow.path import PathSample, sample_path
 from src.flow.solvers import Velocity
 
 
 def velocity_loss(
     velocity: Velocity, data: Tensor, noise: Tensor, t_B: Tensor, objective: Objective = "flow_matching"
 ) -> Tensor:
-    """Squared error of the prediction, averaged over everything but the batch: float32 [B].
+    """Return the mean squared error of the prediction for each sample, float32 [B].
+
+    Not reduced over the batch, so that it can be reported by flow time or by bucket; the loss is its mean.
 
     Args:
         objective: "flow_matching" predicts the velocity of the straight path (the paper's), "v_prediction"
             that of the circular path of variance-preserving diffusion.
-
-    The mean of it is the loss; unreduced it can be reported by band of time or by bucket.
     """
-    point = _point(data, noise, t_B, objective)
+    point = _sample_path(data, noise, t_B, objective)
     return _error(velocity(point.x_t, t_B), point.velocity)
 
 
@@ -33,16 +33,16 @@ def packed_velocity_loss(
     t_B: Tensor,
     objective: Objective = "flow_matching",
 ) -> Tensor:
-    """`velocity_loss` of films of different sizes, [C, T, H, W] each; every film counts alike."""
-    films = zip(data, noise, t_B.split(1), strict=True)
-    points = [_point(x[None], n[None], t, objective) for x, n, t in films]
-    made = velocity([p.x_t[0] for p in points], t_B)
-    return torch.cat([_error(v[None], p.velocity) for v, p in zip(made, points, strict=True)])
+    """Return `velocity_loss` of videos of different sizes, [C, T, H, W] each; equal weight for each."""
+    videos = zip(data, noise, t_B.split(1), strict=True)
+    points = [_sample_path(x[None], n[None], t, objective) for x, n, t in videos]
+    predictions = velocity([p.x_t[0] for p in points], t_B)
+    return torch.cat([_error(v[None], p.velocity) for v, p in zip(predictions, points, strict=True)])
 
 
-def _point(data: Tensor, noise: Tensor, t_B: Tensor, objective: Objective) -> PathSample:
-    return (path if objective == "flow_matching" else diffusion_path)(data, noise, t_B)
+def _sample_path(data: Tensor, noise: Tensor, t_B: Tensor, objective: Objective) -> PathSample:
+    return (sample_path if objective == "flow_matching" else sample_diffusion_path)(data, noise, t_B)
 
 
-def _error(made: Tensor, wanted: Tensor) -> Tensor:
-    return (made.float() - wanted.float()).square().flatten(1).mean(1)
+def _error(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction.float() - target.float()).square().flatten(1).mean(1)

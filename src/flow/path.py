@@ -1,4 +1,4 @@
-"""The straight path from noise to data (paper, section 3.1.1; spec, section 2.1).
+"""The straight (optimal transport) path from noise to data (Movie Gen, sec. 3.1.2).
 
 Shapes: ... is any shape after the batch dimension B.
 """
@@ -12,19 +12,19 @@ SIGMA_MIN = 1e-5
 
 @dataclass(frozen=True)
 class PathSample:
-    """A point of the path and the velocity there."""
+    """A point of the path and its velocity."""
 
     x_t: Tensor
     velocity: Tensor
 
 
-def path(data: Tensor, noise: Tensor, t_B: Tensor, sigma_min: float = SIGMA_MIN) -> PathSample:
-    """x_t = t x_1 + (1 - (1 - sigma_min) t) x_0 and v = x_1 - (1 - sigma_min) x_0.
+def sample_path(data: Tensor, noise: Tensor, t_B: Tensor, sigma_min: float = SIGMA_MIN) -> PathSample:
+    """Return x_t = t x_1 + (1 - (1 - sigma_min) t) x_0 and v = x_1 - (1 - sigma_min) x_0.
 
     Args:
         data: x_1 [B, ...]
         noise: x_0 [B, ...], standard normal
-        t_B: flow times in [0, 1]; at 0 the point is the noise, at 1 the data plus sigma_min noise.
+        t_B: flow times in [0, 1]; at 0 the point is the noise, at 1 the data plus sigma_min times the noise.
     """
     t = t_B.reshape(-1, *[1] * (data.dim() - 1)).to(data.dtype)
     x_t = t * data + (1 - (1 - sigma_min) * t) * noise
@@ -32,6 +32,6 @@ def path(data: Tensor, noise: Tensor, t_B: Tensor, sigma_min: float = SIGMA_MIN)
 
 
 def predict_data(x_t: Tensor, velocity: Tensor, t_B: Tensor, sigma_min: float = SIGMA_MIN) -> Tensor:
-    """The end x_1 that a velocity at x_t points to: the two equations of the path solved for x_1."""
+    """Return the data x_1 that a velocity at x_t points to: the equations of the path solved for x_1."""
     t = t_B.reshape(-1, *[1] * (x_t.dim() - 1)).to(x_t.dtype)
     return (1 - sigma_min) * x_t + (1 - (1 - sigma_min) * t) * velocity

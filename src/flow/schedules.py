@@ -1,4 +1,4 @@
-"""Times at which a solver stops between noise (0) and data (1): float64 [steps + 1], increasing."""
+"""Timesteps of a solver from noise (0) to data (1): float64 [num_steps + 1], increasing."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,13 @@ from src.flow.config import SamplerConfig, ScheduleVariant
 
 
 def linear(num_steps: int) -> Tensor:
-    """Equal steps."""
+    """Return equally spaced timesteps."""
     _check(num_steps)
     return torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
 
 
 def cosine(num_steps: int) -> Tensor:
-    """t_i = 1 - cos(pi i / 2S): short steps near the noise, growing like a sine towards the data."""
+    """Return t_i = 1 - cos(pi i / 2S): short steps near the noise, growing like a sine towards the data."""
     times = 1 - torch.cos(torch.pi / 2 * linear(num_steps))
     times[-1] = 1.0
     return times
@@ -22,15 +22,15 @@ def cosine(num_steps: int) -> Tensor:
 def linear_quadratic(
     num_steps: int = 50, emulated_steps: int = 250, variant: ScheduleVariant = "continuous"
 ) -> Tensor:
-    """The first half of the steps as in a finer linear schedule, the rest growing quadratically.
+    """Return the first half of the steps as in a finer linear schedule, the rest growing quadratically.
 
-    Spec, section 2.3: 50 steps follow the first 25 of 250 linear ones, then 25 go the rest of the way.
+    Movie Gen, sec. 3.4: 50 steps take the first 25 of 250 linear ones, then 25 cover the rest.
 
     Args:
-        num_steps: steps to take (S); S // 2 of them linear.
-        emulated_steps: steps of the linear schedule (N) that the first half follows.
-        variant: "continuous" keeps the step size at the joint; "zero_slope" starts the quadratic half
-            anew from a step size of zero, as some implementations do.
+        num_steps: number of steps (S); S // 2 of them linear.
+        emulated_steps: number of steps of the linear schedule (N) that the first half follows.
+        variant: "continuous" keeps the step size at the joint; "zero_slope" restarts the quadratic half
+            from a step size of zero, as some implementations do.
     """
     _check(num_steps)
     num_linear = num_steps // 2
@@ -54,7 +54,7 @@ def linear_quadratic(
 
 
 def solver_times(config: SamplerConfig) -> Tensor:
-    """Return the timesteps of a sampler's config, float64 [steps + 1]."""
+    """Return the timesteps of a sampler config, float64 [num_steps + 1]."""
     if config.schedule == "linear":
         return linear(config.steps)
     if config.schedule == "cosine":

@@ -1,6 +1,6 @@
-"""Distance between the features of two films, frame by frame, as LPIPS measures it.
+"""Perceptual distance of two videos, frame by frame, as in LPIPS.
 
-Legend: N frames of all films, C channels, H height, W width; K feature channels.
+Legend: N frames of all videos, C channels, H height, W width; K feature channels.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ class PerceptualLoss(nn.Module):
 
     Args:
         features: any module from x_NCHW in [-1, 1] to a sequence of feature maps [N, K, H, W]; it brings
-            its own input normalisation. Its weights are frozen here.
-        channel_weights: one [K] tensor a depth, LPIPS' learned weights; without them all channels
-            count alike.
-        name: what the distance is called in metrics.
+            its own input normalization. Its weights are frozen here.
+        channel_weights: one [K] tensor per depth, the learned weights of LPIPS; None: all channels count
+            alike.
+        name: name of the distance in metrics.
     """
 
     def __init__(
@@ -34,18 +34,18 @@ class PerceptualLoss(nn.Module):
             self.register_buffer(f"weights_{depth}", weights_K, persistent=False)
 
     def train(self, mode: bool = True) -> "PerceptualLoss":
-        return super().train(False)  # a fixed yardstick: no dropout, no running statistics
+        return super().train(False)  # always eval: no dropout, no updates of running statistics
 
     def forward(self, x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
-        """Mean distance over all frames; a scalar.
+        """Return the mean distance over all frames; a scalar.
 
         Raises:
-            ValueError: the features have another number of depths than `channel_weights`.
+            ValueError: the number of feature maps differs from that of `channel_weights`.
         """
         both_NCHW = torch.cat([v.transpose(1, 2).flatten(0, 1) for v in (x_BCTHW, target_BCTHW)])
         maps = self.features(both_NCHW)
         if self.num_weights and len(maps) != self.num_weights:
-            raise ValueError(f"channel_weights: {self.num_weights} depths, but the features have {len(maps)}")
+            raise ValueError(f"channel_weights has {self.num_weights} depths, the features have {len(maps)}")
         total = both_NCHW.new_zeros(())
         for depth, map_NKHW in enumerate(maps):
             x_NKHW, target_NKHW = nn.functional.normalize(map_NKHW, dim=1, eps=1e-6).chunk(2)

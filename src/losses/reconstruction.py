@@ -1,4 +1,4 @@
-"""How far a reconstruction is from the film. Every term is a mean over all pixel values.
+"""Distances between a reconstruction and its video. Each loss is a mean over all pixel values.
 
 Legend: B batch, C channels, T frames, H height, W width.
 """
@@ -8,29 +8,31 @@ from torch import Tensor
 
 
 def l1_loss(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
-    """Mean absolute error, Latent Diffusion's reconstruction term; a scalar."""
+    """Return the mean absolute error, the reconstruction term of Latent Diffusion; a scalar."""
     return (x_BCTHW - target_BCTHW).abs().mean()
 
 
 def mse_loss(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
-    """Mean squared error; a scalar."""
+    """Return the mean squared error; a scalar."""
     return (x_BCTHW - target_BCTHW).square().mean()
 
 
 def gradient_loss(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
-    """Mean absolute error of the differences between neighbours along T, H and W; a scalar.
+    """Return the mean absolute error of finite differences along T, H and W; a scalar.
 
-    It weighs edges and motion, of which a film has few pixels. An axis of length 1 adds nothing.
+    It emphasizes edges and motion, which cover few pixels of a video. An axis of length 1 contributes 0.
     """
     error_BCTHW = x_BCTHW - target_BCTHW
     axes = [error_BCTHW.diff(dim=d).abs().mean() for d in (2, 3, 4) if error_BCTHW.shape[d] > 1]
     return torch.stack(axes).sum() / 3 if axes else error_BCTHW.new_zeros(())
 
 
-def psnr(x_BCTHW: Tensor, target_BCTHW: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each film in dB, for values in [-1, 1] (wider ones are clipped); [B].
+def psnr(x: Tensor, target: Tensor) -> Tensor:
+    """Return the peak signal-to-noise ratio in dB of each item of [N, ...], for values in [-1, 1]; [N].
 
-    The squared error is averaged over the whole film before the logarithm; equal films give 100 dB.
+    Values are clipped to that range; the squared error is averaged over an item before the logarithm. Equal
+    items have 100 dB.
     """
-    error_B = (x_BCTHW.clamp(-1, 1) - target_BCTHW.clamp(-1, 1)).div(2).square().flatten(1).mean(1)
-    return -10 * error_B.clamp_min(1e-10).log10()
+    x, target = ((each.clamp(-1, 1) + 1) / 2 for each in (x, target))
+    error_N = (x - target).square().flatten(1).mean(1).clamp(min=1e-10)
+    return -10 * torch.log10(error_N)

@@ -1,23 +1,31 @@
-"""How near a reconstructed film is to its original, film by film and frame by frame.
+"""Reconstruction metrics per video and per frame.
 
 Legend: B batch, C channels, T frames, H height, W width.
 """
 
-import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-
-def film_scores(made_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str, Tensor]:
-    """L1 of [-1, 1], PSNR in dB and SSIM of each film, the last two frame by frame and then averaged; [B]."""
-    frames = {name: values_BT.mean(1) for name, values_BT in frame_scores(made_BCTHW, video_BCTHW).items()}
-    return {"loss": (made_BCTHW - video_BCTHW).abs().flatten(1).mean(1), **frames}
+from src.losses.reconstruction import psnr
 
 
-def frame_scores(made_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str, Tensor]:
-    """PSNR in dB (equal frames: 100) and SSIM of every frame of films in [-1, 1]; [B, T]."""
-    B, _, T = made_BCTHW.shape[:3]
-    made, video = (((x + 1) / 2).transpose(1, 2).flatten(0, 1) for x in (made_BCTHW, video_BCTHW))
-    mse = (made - video).square().flatten(1).mean(1).clamp(min=1e-10)
-    ssim = structural_similarity_index_measure(made, video, data_range=1.0, reduction="none")
-    return {"psnr": (-10 * torch.log10(mse)).reshape(B, T), "ssim": ssim.reshape(B, T)}
+def score_videos(reconstruction_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str, Tensor]:
+    """Return L1 for values in [-1, 1], PSNR in dB and SSIM of each video; [B].
+
+    PSNR and SSIM are means over frames.
+    """
+    frames = {
+        name: values_BT.mean(1) for name, values_BT in score_frames(reconstruction_BCTHW, video_BCTHW).items()
+    }
+    return {"loss": (reconstruction_BCTHW - video_BCTHW).abs().flatten(1).mean(1), **frames}
+
+
+def score_frames(reconstruction_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str, Tensor]:
+    """Return PSNR in dB (equal frames: 100) and SSIM of every frame, for values in [-1, 1]; [B, T]."""
+    B, _, T = reconstruction_BCTHW.shape[:3]
+    ours, target = (x.transpose(1, 2).flatten(0, 1) for x in (reconstruction_BCTHW, video_BCTHW))
+    ssim = structural_similarity_index_measure(
+        (ours + 1) / 2, (target + 1) / 2, data_range=1.0, reduction="none"
+    )
+    assert isinstance(ssim, Tensor)
+    return {"psnr": psnr(ours, target).reshape(B, T), "ssim": ssim.reshape(B, T)}

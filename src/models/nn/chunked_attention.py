@@ -1,10 +1,10 @@
 """Attention on a CPU, in chunks of logits that fit the cache.
 
-torch's own CPU kernel multiplies bfloat16 at float32 speed; plain matrix products in bfloat16 do not. Only q, k
-and v are saved: the backward pass recomputes the weights of each chunk. With few keys, as in cross-attention
-to a text, the weights are smaller than q, k and v together and are saved. Logits are rounded to the dtype of
-q, which makes the error up to twice that of torch's kernel (docs/speed.md). Each softmax sees all keys, so
-nothing else is approximate.
+torch's own CPU kernel multiplies bfloat16 at float32 speed; plain matrix products in bfloat16 do not. Only q,
+k and v are saved: the backward pass recomputes the weights of each chunk. With few keys, as in
+cross-attention to a text, the weights are smaller than q, k and v together and are saved. Logits are rounded
+to the dtype of q, which makes the error up to twice that of torch's kernel (docs/speed.md). Each softmax is
+over all keys, so nothing else is approximate.
 
 Shapes: B batch, L queries, S keys, H heads, D head dimension. Within a chunk: n heads (of one or several
 samples) and l queries; n is dropped where it is 1, as one matrix product is faster than a batch of one.

@@ -52,7 +52,7 @@ def swiglu_linear(gate_up: Tensor, weight_DF: Tensor, bias_D: Tensor | None) -> 
 
 
 def split_gate_up(gate_up: Tensor) -> tuple[Tensor, Tensor]:
-    """Return gate and up as views [..., G, F / G] of the fused [..., 2 F], which alternates G groups of both."""
+    """Return gate and up as views [..., G, F / G] of the fused [..., 2 F], in which G groups alternate."""
     gate, up = gate_up.unflatten(-1, (GATE_GROUPS, 2, -1)).unbind(-2)
     return gate, up
 
@@ -135,7 +135,7 @@ class _RMSNorm(torch.autograd.Function):
 
 
 class _RMSNormLinear(torch.autograd.Function):
-    """linear(x / rms(x) * weight * (1 + scale) + shift); saves x and 1 / rms instead of the linear's input."""
+    """linear(x / rms(x) * weight * (1 + scale) + shift); saves x and 1 / rms instead of the input."""
 
     @staticmethod
     def forward(
@@ -194,7 +194,7 @@ class _SwiGLULinear(torch.autograd.Function):
         grad_gate_up = torch.empty_like(gate_up, memory_format=torch.contiguous_format)
         # silu(gate) * up of all tokens: the weight's gradient needs it as one matrix, [..., F].
         value = gate_up.new_empty(*gate_up.shape[:-1], gate_up.shape[-1] // 2)
-        # Row by row chunk, so that temporaries of the hidden dimension exist for a quarter of the tokens only.
+        # In chunks of rows: temporaries of the hidden dimension exist for a quarter of the tokens only.
         chunked = zip(*map(_row_chunks, (gate_up, grad, value, grad_gate_up)), strict=True)
         for rows, grad_rows, value_rows, grad_gate_up_rows in chunked:
             gate, up = split_gate_up(rows)

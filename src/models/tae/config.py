@@ -1,4 +1,4 @@
-"""Configs of the temporal autoencoder; imports no torch. The defaults are the paper's (Movie Gen, sec. 3.1.1)."""
+"""Configs of the temporal autoencoder; imports no torch. Defaults: Movie Gen, sec. 3.1.1."""
 
 from dataclasses import dataclass
 from math import prod

@@ -1,7 +1,7 @@
-"""Image autoencoders in diffusers' layout (`AutoencoderKL` as of Stable Diffusion 3) as frame-wise TAEs.
+"""Convert image autoencoders of diffusers (`AutoencoderKL` of Stable Diffusion 3) to frame-wise TAEs.
 
-Only names differ: the same weights in our frame-wise structure compute the same function, and `inflate` takes
-them on to films. Files without quantisation convolutions only (`use_quant_conv: false`, as in SD3.5).
+Only names differ: the same weights in our frame-wise structure compute the same function, and `inflate` makes
+a video model of them. Requires `use_quant_conv: false`, as in SD3.5.
 """
 
 import re
@@ -29,17 +29,17 @@ BLOCK = re.compile(r"(?:down|up)_blocks\.(\d+)\.(resnets|downsamplers|upsamplers
 
 
 def is_diffusers(weights: Mapping[str, Tensor]) -> bool:
-    """True for the names of a diffusers autoencoder."""
+    """Return whether the names are those of a diffusers autoencoder."""
     return any(MARK.match(name) for name in weights)
 
 
 def from_diffusers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of an `AutoencoderKL` under the names of a `TAE` with `structure=frame`.
+    """Return the weights of an `AutoencoderKL` under the names of a `TAE` with `structure=frame`.
 
     Raises:
-        ValueError: a tensor that no frame-wise TAE has; the message names it.
+        ValueError: a tensor that a frame-wise TAE does not have; the message names it.
     """
-    last = {"encoder": 0, "decoder": 0}  # the highest number of a residual block in a level
+    last = {"encoder": 0, "decoder": 0}  # highest index of a residual block in a level
     for name in weights:
         half, _, rest = name.partition(".")
         if (found := BLOCK.match(rest)) and found[2] == "resnets":
@@ -61,7 +61,7 @@ def from_diffusers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _layer(name: str, half: str, layer: str, last: Mapping[str, int]) -> str:
-    """Our name of one layer within its half."""
+    """Return our name of a layer within its half (encoder or decoder)."""
     if layer in PARTS:
         return PARTS[layer]
     path, _, leaf = layer.rpartition(".")
@@ -70,31 +70,33 @@ def _layer(name: str, half: str, layer: str, last: Mapping[str, int]) -> str:
     found = BLOCK.fullmatch(path)
     if half in last and found and (leaf in LAYERS or leaf == "conv"):
         level, number = int(found[1]), int(found[3])
-        if found[2] == "resnets":  # a level of ours begins with its downsampling, which ends one of theirs
+        if (
+            found[2] == "resnets"
+        ):  # our levels begin with the downsampling that ends the previous level of diffusers
             first = 1 if half == "encoder" and level else 0
             return f"levels.{level}.{first + number}.{LAYERS[leaf]}"
         if found[2] == "downsamplers":
             return f"levels.{level + 1}.0.conv"
         return f"levels.{level}.{last[half] + 1}.conv"
-    raise ValueError(f"{name} is in no autoencoder of Stable Diffusion 3's layout (without quant_conv)")
+    raise ValueError(f"{name}: not a layer of an AutoencoderKL as in Stable Diffusion 3 (without quant_conv)")
 
 
-def config_of(published: Mapping[str, Any]) -> TAEConfig:
-    """The frame-wise TAE that a diffusers `config.json` describes.
+def config_from_diffusers(published: Mapping[str, Any]) -> TAEConfig:
+    """Return the config of the frame-wise TAE that a diffusers `config.json` describes.
 
     Raises:
-        ValueError: another kind of model, or one that a TAE cannot be; names the key and its value.
+        ValueError: another class, or a setting that a TAE does not support; names the key and its value.
     """
     kind = published.get("_class_name", "AutoencoderKL")
     if kind != "AutoencoderKL":
-        raise ValueError(f"_class_name: {kind} is not an AutoencoderKL")
+        raise ValueError(f"_class_name must be AutoencoderKL, got {kind}")
     for key, needed, default in (
         ("use_quant_conv", False, True),
         ("use_post_quant_conv", False, True),
         ("act_fn", "silu", "silu"),
     ):
         if published.get(key, default) != needed:
-            raise ValueError(f"{key}: {published.get(key, default)} is not supported, only {needed} is")
+            raise ValueError(f"{key} must be {needed}, got {published.get(key, default)}")
     widths = tuple(published.get("block_out_channels", (64,)))
     steps = len(widths) - 1
     return TAEConfig(
@@ -110,11 +112,11 @@ def config_of(published: Mapping[str, Any]) -> TAEConfig:
     )
 
 
-def check_same_pictures(model: TAEConfig, image: TAEConfig) -> None:
-    """Refuse a model that would not treat pictures as the image model does, even where all shapes agree.
+def check_same_image_model(model: TAEConfig, image: TAEConfig) -> None:
+    """Check that a model processes images like the image model; equal shapes do not imply that.
 
     Raises:
-        ValueError: names the first key that differs and both values.
+        ValueError: names the first field that differs and both values.
     """
     temporal = {"structure", "temporal_down", "temporal_kernel", "temporal_every", "checkpoint"}
     derived = {
@@ -126,4 +128,4 @@ def check_same_pictures(model: TAEConfig, image: TAEConfig) -> None:
         if field.name not in temporal:
             ours, theirs = (getattr(c, derived.get(field.name, field.name)) for c in (model, image))
             if ours != theirs:
-                raise ValueError(f"{field.name}: {ours} here, the image autoencoder has {theirs}")
+                raise ValueError(f"{field.name} must be {theirs} as in the image autoencoder, got {ours}")

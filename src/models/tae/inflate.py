@@ -1,4 +1,4 @@
-"""An image autoencoder's weights for a video autoencoder (paper section 3.1.1; spec 1.2)."""
+"""Inflate the weights of an image autoencoder to a video autoencoder (Movie Gen, sec. 3.1.1)."""
 
 from collections.abc import Mapping
 
@@ -6,34 +6,35 @@ from torch import Tensor
 
 
 def inflate(image: Mapping[str, Tensor], video: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a video autoencoder that starts as an image autoencoder.
+    """Return the weights of a video autoencoder that starts as an image autoencoder.
 
-    Spatial layers take the image model's weights, full 3D kernels take them as their centre frame's taps,
-    and temporal layers keep what they start with: the identity. On single frames the video model then
-    equals the image model exactly, unless `shortcuts` fold time into channels, which an image model cannot.
+    Spatial layers take the weights of the image model, full 3D kernels take them as the taps of their center
+    frame, and temporal layers keep their initialization, the identity. On single frames the video model then
+    equals the image model exactly, unless `shortcuts` fold time into channels.
 
     Args:
-        image: by name, of a model with `structure=frame`.
-        video: by name, of a fresh model with the same widths and blocks. Not changed.
+        image: state dict of a model with `structure=frame`.
+        video: state dict of a newly initialized model with the same channels and blocks. Not modified.
 
     Returns:
-        As many of the video model's tensors as an image model determines or leaves as they are; what the
-        image model lacks altogether is left out, and what does not fit is handed on for the loader to name.
+        The tensors of the video model that the image model determines, and temporal ones as initialized.
+        Layers that the image model lacks are left out; mismatched shapes are included, for the loader to
+        report.
     """
     found: dict[str, Tensor] = {}
-    for name, fresh in video.items():
+    for name, initial in video.items():
         layer, _, kind = name.rpartition(".")
-        spatial, _, place = layer.rpartition(".")
-        twin = image.get(f"{spatial}.{kind}")  # of the spatial layer in Sequential(spatial, temporal)
+        spatial, _, index = layer.rpartition(".")
+        spatial_value = image.get(f"{spatial}.{kind}")  # of Sequential(spatial, temporal)
         if name in image:
             value = image[name]
-            if fresh.dim() == 5 and value.dim() == 4:
-                whole = fresh.detach().clone().zero_()
-                whole[:, :, fresh.shape[2] // 2] = value.to(whole)
-                value = whole
+            if initial.dim() == 5 and value.dim() == 4:
+                inflated = initial.detach().clone().zero_()
+                inflated[:, :, initial.shape[2] // 2] = value.to(inflated)
+                value = inflated
             found[name] = value
-        elif place == "0" and twin is not None:
-            found[name] = twin
-        elif (place == "1" and twin is not None) or ".over_time." in name:
-            found[name] = fresh.detach()
+        elif index == "0" and spatial_value is not None:
+            found[name] = spatial_value
+        elif (index == "1" and spatial_value is not None) or ".over_time." in name:
+            found[name] = initial.detach()
     return found

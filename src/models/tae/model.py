@@ -1,4 +1,4 @@
-"""The temporal autoencoder: films and pictures to latents and back (spec section 1).
+"""The temporal autoencoder (TAE): videos and images to latents and back (Movie Gen, sec. 3.1.1).
 
 Legend: B batch, C channels, T frames, H height, W width.
 """
@@ -17,7 +17,7 @@ from src.models.tae.posterior import Posterior
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What one pass gives: the film again, the latent it was decoded from, and its posterior."""
+    """Output of one pass: the reconstructed video, the latent it was decoded from, and the posterior."""
 
     video_BCTHW: Tensor
     latent_BCTHW: Tensor
@@ -25,7 +25,7 @@ class Reconstruction:
 
 
 class TAE(nn.Module):
-    """Temporal autoencoder. Keeps no state between calls; a picture is a film of one frame.
+    """Temporal autoencoder, stateless between calls; an image is a video of one frame.
 
     Shapes, with the paper's factors (8, 8, 8): video [B, 3, T', H', W'] in [-1, 1], any T' >= 1, H' and W'
     multiples of 8; latent [B, 16, ceil(T' / 8), H' / 8, W' / 8].
@@ -38,44 +38,45 @@ class TAE(nn.Module):
         self.decoder = Decoder(config)
 
     def encode(self, video_BCTHW: Tensor) -> Posterior:
-        """The posterior of a film's latent.
+        """Return the posterior of a video's latent.
 
         Raises:
-            ValueError: wrong number of dimensions or channels, no frames, or a size that does not divide.
+            ValueError: wrong number of dimensions or channels, an empty video, or a size that is not a
+                multiple of the spatial factor.
         """
         self._check_video(video_BCTHW)
         moments_BCTHW = to_batch_first(self.encoder(to_time_first(video_BCTHW)))
         return Posterior.from_moments(moments_BCTHW, self.config.initial_std)
 
     def decode(self, latent_BCTHW: Tensor, num_frames: int | None = None) -> Tensor:
-        """A film in about [-1, 1] of `num_frames` frames; surplus frames at the end are dropped.
+        """Decode a video of about [-1, 1]; of its last latent frame, frames beyond `num_frames` are dropped.
 
         Raises:
-            ValueError: `num_frames` is not a number of frames that this latent stands for.
+            ValueError: `num_frames` needs another number of latent frames, or the channels do not match.
         """
-        whole = latent_BCTHW.shape[2] * self.config.temporal_factor
-        num_frames = whole if num_frames is None else num_frames
+        most = latent_BCTHW.shape[2] * self.config.temporal_factor
+        num_frames = most if num_frames is None else num_frames
         if self.config.num_latent_frames(num_frames) != latent_BCTHW.shape[2] or num_frames < 1:
-            first = whole - self.config.temporal_factor + 1
+            least = most - self.config.temporal_factor + 1
             raise ValueError(
-                f"num_frames: {num_frames} does not fit a latent of {latent_BCTHW.shape[2]} frames, "
-                f"which stands for {first} to {whole}"
+                f"num_frames must be {least} to {most} for {latent_BCTHW.shape[2]} latent frames, "
+                f"got {num_frames}"
             )
         if latent_BCTHW.shape[1] != self.config.latent_channels:
             raise ValueError(
-                f"latent has {latent_BCTHW.shape[1]} channels, "
-                f"latent_channels is {self.config.latent_channels}"
+                f"latent must have {self.config.latent_channels} channels (latent_channels), "
+                f"got {latent_BCTHW.shape[1]}"
             )
         return to_batch_first(self.decoder(to_time_first(latent_BCTHW))[:num_frames])
 
     def forward(self, video_BCTHW: Tensor, noise_BCTHW: Tensor | None = None) -> Reconstruction:
-        """Encode, draw with the given noise (without it: take the mean), decode."""
+        """Encode, sample the posterior with the noise (without noise: its mean), decode."""
         posterior = self.encode(video_BCTHW)
         latent = posterior.mode() if noise_BCTHW is None else posterior.sample(noise_BCTHW)
         return Reconstruction(self.decode(latent, video_BCTHW.shape[2]), latent, posterior)
 
     def latent_shape(self, num_frames: int, height: int, width: int) -> tuple[int, int, int, int]:
-        """(C, T, H, W) of the latent of such a film."""
+        """Return (C, T, H, W) of the latent of a video."""
         factor = self.config.spatial_factor
         return (
             self.config.latent_channels,
@@ -85,7 +86,7 @@ class TAE(nn.Module):
         )
 
     def shard_groups(self) -> list[nn.Module]:
-        """Modules to shard one by one, inner ones first; the caller shards the model itself last."""
+        """Return the submodules to shard one by one, inner ones first; the root shards the rest."""
         groups: list[nn.Module] = []
         for half in (self.encoder, self.decoder):
             groups += [*half.levels, half.middle, half]
@@ -94,13 +95,13 @@ class TAE(nn.Module):
     def _check_video(self, video_BCTHW: Tensor) -> None:
         shape, channels, f = tuple(video_BCTHW.shape), self.config.in_channels, self.config.spatial_factor
         if len(shape) != 5 or shape[1] != channels:
-            raise ValueError(f"video: shape {shape} is not [batch, {channels}, frames, H, W]")
+            raise ValueError(f"video must be [batch, {channels}, frames, H, W], got shape {shape}")
         if 0 in shape:
-            raise ValueError(f"video: shape {shape} holds nothing")
+            raise ValueError(f"empty video: shape {shape}")
         if shape[3] % f or shape[4] % f:
             below, above = (
                 "x".join(str(max(round_(n / f), 1) * f) for n in shape[3:]) for round_ in (floor, ceil)
             )
             raise ValueError(
-                f"video: {shape[3]}x{shape[4]} is not divisible by {f}; {below} or {above} works"
+                f"video size must be a multiple of {f}, got {shape[3]}x{shape[4]}; {below} or {above} works"
             )

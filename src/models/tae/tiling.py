@@ -1,8 +1,8 @@
-"""Long films and large frames through the autoencoder, tile by tile (paper section 3.1.1; spec 1.4).
+"""Tiled encoding and decoding of long videos and large frames (Movie Gen, sec. 3.1.1).
 
-Along time everything is a generator: pieces of any length go in, tiles come out, and the film is never held.
-The encoder's tiles do not overlap; the decoder's do, and where they do the earlier one fades out linearly as
-the later one fades in. Large frames are cut into overlapping squares that are blended in the same way.
+Along time everything is a generator from chunks of any length to tiles, so that memory does not grow with
+the length of the video. Tiles of the encoder do not overlap; those of the decoder do and are cross-faded.
+Large frames are cut into overlapping squares that are blended in the same way.
 
 Legend: B batch, C channels, T frames, H height, W width.
 """
@@ -19,14 +19,14 @@ from src.models.tae.model import TAE
 from src.models.tae.posterior import Posterior
 
 
-def encode_stream(tae: TAE, pieces_BCTHW: Iterable[Tensor], tiling: TilingConfig) -> Iterator[Posterior]:
-    """The posterior of each tile of a film, as soon as the tile is there.
+def encode_stream(tae: TAE, chunks_BCTHW: Iterable[Tensor], tiling: TilingConfig) -> Iterator[Posterior]:
+    """Yield the posterior of each tile of a video.
 
     Args:
-        pieces_BCTHW: the film in [-1, 1], in order, in pieces of any length.
+        chunks_BCTHW: the video in [-1, 1], in order, in chunks of any length.
 
     Raises:
-        ValueError: no frames at all, pixels that are not finite, or what `TAE.encode` refuses.
+        ValueError: no frames, pixels that are not finite, or an error of `TAE.encode`.
     """
     tiling.check(tae.config)
     factor, first = tae.config.spatial_factor, 0
@@ -35,59 +35,60 @@ def encode_stream(tae: TAE, pieces_BCTHW: Iterable[Tensor], tiling: TilingConfig
         posterior = tae.encode(tile_BCTHW)
         return torch.cat([posterior.mean_BCTHW, posterior.logvar_BCTHW], 1)
 
-    for tile_BCTHW, _ in _rows(pieces_BCTHW, tiling.frames, 0):
+    for tile_BCTHW, _ in _rows(chunks_BCTHW, tiling.frames, 0):
         last = first + tile_BCTHW.shape[2] - 1
         if not bool(torch.isfinite(tile_BCTHW).all()):
-            raise ValueError(f"video: NaN or infinite pixels in frames {first} to {last}")
+            raise ValueError(f"video has NaN or infinite pixels in frames {first} to {last}")
         size = (tiling.size, tiling.size_overlap)
         yield Posterior(*_tiled_frames(moments, tile_BCTHW, size, 1, factor).chunk(2, 1))
         first = last + 1
     if first == 0:
-        raise ValueError("video: no frames")
+        raise ValueError("video has no frames")
 
 
 def decode_stream(tae: TAE, latents_BCTHW: Iterable[Tensor], tiling: TilingConfig) -> Iterator[Tensor]:
-    """The film of a latent, piece by piece: `temporal_factor` frames for one latent frame.
+    """Yield the video of a latent in chunks, `temporal_factor` frames per latent frame.
 
     Args:
-        latents_BCTHW: the latent in order, in pieces of any length.
+        latents_BCTHW: the latent in order, in chunks of any length.
     """
     tiling.check(tae.config)
     time, space = tae.config.temporal_factor, tae.config.spatial_factor
     size = (tiling.size // space, tiling.size_overlap // space)
-    kept_BCTHW: Tensor | None = None  # the end of the film so far, to be blended with the next tile
+    tail_BCTHW: Tensor | None = None  # end of the previous tile, to blend with the next one
     for tile_BCTHW, more in _rows(latents_BCTHW, tiling.frames // time, tiling.overlap // time):
-        film_BCTHW = _tiled_frames(tae.decode, tile_BCTHW, size, space, 1)
-        if kept_BCTHW is not None:
-            shared = kept_BCTHW.shape[2]
-            film_BCTHW[:, :, :shared] = fade(kept_BCTHW, film_BCTHW[:, :, :shared], 2)
-        done = film_BCTHW.shape[2] - (tiling.overlap if more else 0)
-        if done:
-            yield film_BCTHW[:, :, :done]
-        kept_BCTHW = film_BCTHW[:, :, done:].clone() if tiling.overlap else None
+        video_BCTHW = _tiled_frames(tae.decode, tile_BCTHW, size, space, 1)
+        if tail_BCTHW is not None:
+            shared = tail_BCTHW.shape[2]
+            video_BCTHW[:, :, :shared] = fade(tail_BCTHW, video_BCTHW[:, :, :shared], 2)
+        num_final = video_BCTHW.shape[2] - (tiling.overlap if more else 0)
+        if num_final:
+            yield video_BCTHW[:, :, :num_final]
+        # A clone, so that the rest of the tile is freed.
+        tail_BCTHW = video_BCTHW[:, :, num_final:].clone() if tiling.overlap else None
 
 
-def reconstruct_stream(tae: TAE, pieces_BCTHW: Iterable[Tensor], tiling: TilingConfig) -> Iterator[Tensor]:
-    """A film through the posterior's mean and back, as many frames as came in."""
-    arrived = 0
+def reconstruct_stream(tae: TAE, chunks_BCTHW: Iterable[Tensor], tiling: TilingConfig) -> Iterator[Tensor]:
+    """Yield the reconstruction from the posterior's mean, with as many frames as the input."""
+    num_read = 0
 
     def counted() -> Iterator[Tensor]:
-        nonlocal arrived
-        for piece_BCTHW in pieces_BCTHW:
-            arrived += piece_BCTHW.shape[2]
-            yield piece_BCTHW
+        nonlocal num_read
+        for chunk_BCTHW in chunks_BCTHW:
+            num_read += chunk_BCTHW.shape[2]
+            yield chunk_BCTHW
 
     latents = (posterior.mode() for posterior in encode_stream(tae, counted(), tiling))
-    given = 0
-    # Surplus frames belong to the last latent frame, which is decoded after the last piece has arrived.
-    for film_BCTHW in decode_stream(tae, latents, tiling):
-        film_BCTHW = film_BCTHW[:, :, : arrived - given]
-        given += film_BCTHW.shape[2]
-        yield film_BCTHW
+    num_written = 0
+    # Surplus frames belong to the last latent frame, which is decoded after the last chunk was read.
+    for video_BCTHW in decode_stream(tae, latents, tiling):
+        video_BCTHW = video_BCTHW[:, :, : num_read - num_written]
+        num_written += video_BCTHW.shape[2]
+        yield video_BCTHW
 
 
 def encode_tiled(tae: TAE, video_BCTHW: Tensor, tiling: TilingConfig) -> Posterior:
-    """As `TAE.encode`, tile by tile."""
+    """Encode like `TAE.encode`, tile by tile."""
     tiles = list(encode_stream(tae, [video_BCTHW], tiling))
     return Posterior(
         torch.cat([t.mean_BCTHW for t in tiles], 2), torch.cat([t.logvar_BCTHW for t in tiles], 2)
@@ -95,12 +96,12 @@ def encode_tiled(tae: TAE, video_BCTHW: Tensor, tiling: TilingConfig) -> Posteri
 
 
 def decode_tiled(tae: TAE, latent_BCTHW: Tensor, num_frames: int | None, tiling: TilingConfig) -> Tensor:
-    """As `TAE.decode`, tile by tile."""
+    """Decode like `TAE.decode`, tile by tile."""
     return torch.cat(list(decode_stream(tae, [latent_BCTHW], tiling)), 2)[:, :, :num_frames]
 
 
 def fade(old: Tensor, new: Tensor, dim: int) -> Tensor:
-    """`old` fades out and `new` fades in linearly along a dimension.
+    """Cross-fade linearly from `old` to `new` along a dimension.
 
     The j-th of N weights of `new` is (j + 1/2) / N; the paper prints j / N, which is not symmetric in time.
     """
@@ -110,30 +111,30 @@ def fade(old: Tensor, new: Tensor, dim: int) -> Tensor:
     return old + weight * (new - old)
 
 
-def _rows(pieces_BCTHW: Iterable[Tensor], length: int, overlap: int) -> Iterator[tuple[Tensor, bool]]:
-    """Tiles of `length` along time, the last one shorter, each with whether more follow."""
-    held: deque[Tensor] = deque()
+def _rows(chunks_BCTHW: Iterable[Tensor], length: int, overlap: int) -> Iterator[tuple[Tensor, bool]]:
+    """Yield tiles of `length` along time, the last one shorter, and whether more follow."""
+    pending: deque[Tensor] = deque()
     count = 0
-    for piece_BCTHW in pieces_BCTHW:
-        held.append(piece_BCTHW)
-        count += piece_BCTHW.shape[2]
+    for chunk_BCTHW in chunks_BCTHW:
+        pending.append(chunk_BCTHW)
+        count += chunk_BCTHW.shape[2]
         while count > length:
-            whole_BCTHW = torch.cat(list(held), 2) if len(held) > 1 else held[0]
-            yield whole_BCTHW[:, :, :length], True
-            held = deque([whole_BCTHW[:, :, length - overlap :]])
+            joined_BCTHW = torch.cat(list(pending), 2) if len(pending) > 1 else pending[0]
+            yield joined_BCTHW[:, :, :length], True
+            pending = deque([joined_BCTHW[:, :, length - overlap :]])
             count -= length - overlap
     if count:
-        yield torch.cat(list(held), 2), False
+        yield torch.cat(list(pending), 2), False
 
 
 def _tiled_frames(
     model: Callable[[Tensor], Tensor], x_BCTHW: Tensor, size: tuple[int, int], up: int, down: int
 ) -> Tensor:
-    """`model` applied to overlapping squares of the frames, blended linearly where they overlap.
+    """Apply `model` to overlapping squares of the frames and blend them linearly.
 
     Args:
-        size: side and overlap of a square in `x`'s own positions; side 0 takes frames whole.
-        up, down: positions that come out for `down` positions that go in.
+        size: side and overlap of a square, in positions of x; side 0 disables tiling.
+        up, down: `model` maps `down` positions to `up` positions.
     """
     side, overlap = size
     height, width = x_BCTHW.shape[3:]
@@ -149,14 +150,14 @@ def _tiled_frames(
             row = y if row is None else _join(row, y, shared, 4)
         assert row is not None
         rows.append(row)
-    whole = rows[0]
+    frames = rows[0]
     for (old, new), row in zip(pairwise(_spans(height, side, overlap)), rows[1:], strict=True):
-        whole = _join(whole, row, (old[1] - new[0]) * up // down, 3)
-    return whole
+        frames = _join(frames, row, (old[1] - new[0]) * up // down, 3)
+    return frames
 
 
 def _spans(length: int, side: int, overlap: int) -> list[tuple[int, int]]:
-    """Spans of `side` that cover `length`; the last one moves back to be whole."""
+    """Return spans of `side` that cover `length`; the last one is shifted back to be of full size."""
     if length <= side:
         return [(0, length)]
     starts = [*range(0, length - side, side - overlap), length - side]
@@ -164,7 +165,7 @@ def _spans(length: int, side: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def _join(a: Tensor, b: Tensor, shared: int, dim: int) -> Tensor:
-    """Two neighbours that share their last and first positions along `dim`."""
-    kept = a.shape[dim] - shared
-    middle = fade(a.narrow(dim, kept, shared), b.narrow(dim, 0, shared), dim)
-    return torch.cat([a.narrow(dim, 0, kept), middle, b.narrow(dim, shared, b.shape[dim] - shared)], dim)
+    """Join two adjacent tiles that share their last and first positions along `dim`."""
+    start = a.shape[dim] - shared
+    blended = fade(a.narrow(dim, start, shared), b.narrow(dim, 0, shared), dim)
+    return torch.cat([a.narrow(dim, 0, start), blended, b.narrow(dim, shared, b.shape[dim] - shared)], dim)

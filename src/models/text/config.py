@@ -30,7 +30,7 @@ class ByteEncoderConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenTextConfig(Config):
-    """One pretrained encoder. The paper has UL2 (t5), ByT5 on quoted text only, Long-prompt MetaCLIP (clip)."""
+    """A pretrained encoder. The paper: UL2 (t5), ByT5 on quoted text only, Long-prompt MetaCLIP (clip)."""
 
     kind: Literal["t5", "clip"] = opt("t5", "architecture: t5 (UL2, T5, ByT5) or clip (a CLIP text tower)")
     path: str = opt("", "directory of the checkpoint and its tokenizer, as save_pretrained writes them")

@@ -1,4 +1,4 @@
-"""Adaptive layer norm with shared parameters (adaLN-single, PixArt-alpha): one MLP for all blocks, a table in each.
+"""Adaptive layer norm with shared parameters, PixArt's adaLN-single: one MLP for all blocks, a table in each.
 
 Shapes: B batch, D hidden size, K modulation vectors.
 """

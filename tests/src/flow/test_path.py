@@ -1,4 +1,4 @@
-"""The path and the times against their formulas."""
+"""Path and flow times against their formulas."""
 
 import pytest
 import torch
@@ -6,8 +6,8 @@ from scipy import stats
 
 from src.flow.loss import velocity_loss
 from src.flow.noise import torch_generator
-from src.flow.path import SIGMA_MIN, path, predict_data
-from src.flow.timesteps import fixed_times, logit_normal, times_of
+from src.flow.path import SIGMA_MIN, predict_data, sample_path
+from src.flow.timesteps import fixed_times, logit_normal, times_from_normal
 
 
 def _pair(shape=(3, 4, 2, 4, 4)):
@@ -16,11 +16,11 @@ def _pair(shape=(3, 4, 2, 4, 4)):
     return data, noise
 
 
-def test_ends_of_the_path():
+def test_endpoints_of_the_path():
     data, noise = _pair()
-    assert torch.equal(path(data, noise, torch.zeros(3)).x_t, noise)
+    assert torch.equal(sample_path(data, noise, torch.zeros(3)).x_t, noise)
     torch.testing.assert_close(
-        path(data, noise, torch.ones(3)).x_t, data + SIGMA_MIN * noise, rtol=0, atol=1e-12
+        sample_path(data, noise, torch.ones(3)).x_t, data + SIGMA_MIN * noise, rtol=0, atol=1e-12
     )
     assert SIGMA_MIN == 1e-5
 
@@ -28,14 +28,14 @@ def test_ends_of_the_path():
 def test_velocity_is_the_derivative():
     data, noise = _pair()
     t, h = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), 1e-4
-    slope = (path(data, noise, t + h).x_t - path(data, noise, t - h).x_t) / (2 * h)
-    torch.testing.assert_close(path(data, noise, t).velocity, slope, rtol=0, atol=1e-9)
+    slope = (sample_path(data, noise, t + h).x_t - sample_path(data, noise, t - h).x_t) / (2 * h)
+    torch.testing.assert_close(sample_path(data, noise, t).velocity, slope, rtol=0, atol=1e-9)
 
 
-def test_data_is_recovered_from_any_point():
+def test_predict_data_inverts_the_path():
     data, noise = _pair()
     t = torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64)
-    point = path(data, noise, t)
+    point = sample_path(data, noise, t)
     torch.testing.assert_close(predict_data(point.x_t, point.velocity, t), data, rtol=0, atol=1e-10)
 
 
@@ -58,16 +58,16 @@ def test_logit_normal_times():
         logit_normal(torch.zeros(1), std=0)
 
 
-def test_uniform_times_are_made_from_the_same_draws():
+def test_uniform_times_use_the_same_draws():
     normal = torch.randn(20_000, generator=torch_generator(0, "test.times"))
-    t = times_of(normal, "uniform", mean=3.0, std=9.0)
+    t = times_from_normal(normal, "uniform", mean=3.0, std=9.0)
     assert t.dtype == torch.float32
     assert stats.kstest(t.double().numpy(), "uniform").pvalue > 0.01
-    assert (times_of(normal, "logit-normal")[t.argsort()].diff() > -1e-6).all()
-    assert torch.equal(times_of(normal, "logit-normal", 1.0, 2.0), logit_normal(normal, 1.0, 2.0))
+    assert (times_from_normal(normal, "logit-normal")[t.argsort()].diff() > -1e-6).all()
+    assert torch.equal(times_from_normal(normal, "logit-normal", 1.0, 2.0), logit_normal(normal, 1.0, 2.0))
 
 
-def test_fixed_times_are_the_middles():
+def test_fixed_times_are_midpoints():
     torch.testing.assert_close(fixed_times(4), torch.tensor([0.125, 0.375, 0.625, 0.875]))
     with pytest.raises(ValueError, match="at least 1"):
         fixed_times(0)

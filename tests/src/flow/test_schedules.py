@@ -1,4 +1,4 @@
-"""The schedules against the numbers and the closed form of the specification."""
+"""Schedules against published numbers and closed forms."""
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ def test_step_size_is_continuous_and_quadratic(num_steps, emulated):
     half = num_steps // 2
     torch.testing.assert_close(step[:half], torch.full((half,), 1 / emulated, dtype=torch.float64))
     assert (step > 0).all()
-    # Beyond the joint: what exceeds the straight line is a parabola.
+    # Beyond the joint, the excess over the straight line is a parabola.
     k = torch.arange(len(t) - half, dtype=torch.float64)
     excess = t[half:] - t[half] - k / emulated
     torch.testing.assert_close(excess, excess[-1] * (k / k[-1]) ** 2, rtol=0, atol=1e-12)
@@ -54,8 +54,8 @@ def test_step_size_is_continuous_and_quadratic(num_steps, emulated):
         (1000, {26: 0.02752, 30: 0.068, 40: 0.382, 49: 0.92452}),
     ],
 )
-def test_equals_the_threshold_form(emulated, expected):
-    """Values of the form in use elsewhere, with threshold_noise = 25 / N (specification, section 2.3)."""
+def test_equals_the_threshold_formula(emulated, expected):
+    """Values of the formula in other implementations, with threshold_noise = 25 / N."""
     t = linear_quadratic(50, emulated)
     for index, value in expected.items():
         assert t[index].item() == pytest.approx(value, abs=1e-12)
@@ -76,6 +76,6 @@ def test_zero_slope_variant():
         (lambda: linear_quadratic(50, 250, "cubic"), "variant.*cubic"),
     ],
 )
-def test_bad_values_are_named(call, message):
+def test_errors_name_the_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 
 from src.flow.config import SamplerConfig
-from src.flow.dopri5 import dormand_prince
-from src.flow.guidance import classifier_free
+from src.flow.dopri5 import dopri5
+from src.flow.guidance import classifier_free_guidance
 from src.flow.noise import randn_slots, torch_generator
 from src.flow.sampling import sample
 from src.flow.schedules import linear, linear_quadratic, solver_times
@@ -37,7 +37,7 @@ def test_order_of_convergence(name, order):
     assert ratio == pytest.approx(2**order, rel=0.05)
 
 
-def test_adaptive_keeps_its_tolerance_and_a_smaller_one_costs_more():
+def test_dopri5_error_and_cost_follow_the_tolerance():
     calls, errors, counts = [], [], []
 
     def velocity(x, t):
@@ -47,7 +47,7 @@ def test_adaptive_keeps_its_tolerance_and_a_smaller_one_costs_more():
     x = torch.ones(2, 1, dtype=torch.float64)
     for tolerance in (1e-3, 1e-6, 1e-9):
         calls.clear()
-        end = dormand_prince(velocity, x, linear(50), tolerance)
+        end = dopri5(velocity, x, linear(50), tolerance)
         errors.append((end - math.exp(math.sin(20))).abs().max().item())
         counts.append(len(calls))
         assert max(calls) == pytest.approx(1)
@@ -55,20 +55,20 @@ def test_adaptive_keeps_its_tolerance_and_a_smaller_one_costs_more():
     assert errors[0] > 100 * errors[2]
     assert counts[0] < counts[1] < counts[2] / 2
     with pytest.raises(ValueError, match="tolerance=1e-09"):
-        dormand_prince(lambda x, t: (1e9 * t[:, None]).sin() * 1e9, x, linear(50), 1e-9)
+        dopri5(lambda x, t: (1e9 * t[:, None]).sin() * 1e9, x, linear(50), 1e-9)
 
 
-def test_adaptive_is_of_fifth_order():
-    """One step with a tolerance that accepts anything: the error falls by 2^6 when it is halved."""
+def test_dopri5_is_of_fifth_order():
+    """One step with a tolerance that accepts anything: the error falls by 2^6 when the step is halved."""
     errors = []
     for step in (0.2, 0.1):
         ends = torch.tensor([0, step], dtype=torch.float64)
-        end = dormand_prince(lambda x, t: x, torch.ones(1, 1, dtype=torch.float64), ends, 1e3)
+        end = dopri5(lambda x, t: x, torch.ones(1, 1, dtype=torch.float64), ends, 1e3)
         errors.append(abs(end.item() - math.exp(step)))
     assert errors[0] / errors[1] == pytest.approx(64, rel=0.15)
 
 
-def test_adaptive_through_the_sampler():
+def test_sampler_with_dopri5():
     seen = []
     config = SamplerConfig(guidance=1.0, solver="adaptive", tolerance=1e-5)
     x = torch.ones(2, 3)
@@ -78,27 +78,27 @@ def test_adaptive_through_the_sampler():
     assert len(seen) > 1
 
 
-def test_scale_of_guidance_over_time():
+def test_guidance_scale_over_time():
     line = SamplerConfig(guidance=8.0, guidance_schedule="linear", guidance_end=2.0)
     assert [line.guidance_scale_at(t) for t in (0.0, 0.5, 1.0)] == [8.0, 5.0, 2.0]
     cosine = SamplerConfig(guidance=8.0, guidance_schedule="cosine", guidance_end=2.0)
     assert [cosine.guidance_scale_at(t) for t in (0.0, 0.5, 1.0)] == pytest.approx([8.0, 5.0, 2.0])
     assert cosine.guidance_scale_at(0.25) > line.guidance_scale_at(0.25)
     assert SamplerConfig(guidance=3.0, guidance_end=9.0).guidance_scale_at(1.0) == 3.0
-    used = []
+    states = []
 
     def velocity(x, t):
         half = len(x) // 2
         return torch.cat([torch.ones_like(x[:half]), torch.zeros_like(x[half:])])
 
-    def note(i, x):
-        used.append(x[0, 0].item())
+    def record(i, x):
+        states.append(x[0, 0].item())
 
     config = SamplerConfig(
         steps=2, schedule="linear", guidance=1.0, guidance_schedule="linear", guidance_end=3.0
     )
-    sample(velocity, torch.zeros(1, 1), config, on_step=note)
-    assert used == pytest.approx([0.5, 0.5 + 0.5 * 2])  # scale 1 at t = 0, 2 at t = 0.5
+    sample(velocity, torch.zeros(1, 1), config, on_step=record)
+    assert states == pytest.approx([0.5, 0.5 + 0.5 * 2])  # scale 1 at t = 0, 2 at t = 0.5
     assert not SamplerConfig(guidance=1.0).uses_guidance
 
 
@@ -118,12 +118,12 @@ def test_guidance_extrapolates_and_doubles_the_batch():
         return torch.cat([torch.full_like(x[:half], 3.0), torch.full_like(x[half:], 1.0)])
 
     x = torch.zeros(5, 2)
-    out = classifier_free(velocity, 7.5)(x, torch.zeros(5))
+    out = classifier_free_guidance(velocity, 7.5)(x, torch.zeros(5))
     torch.testing.assert_close(out, torch.full_like(x, 1 + 7.5 * 2))
     assert calls == [(10, 10)]
 
 
-def test_guidance_of_one_is_the_condition_and_costs_nothing():
+def test_guidance_scale_of_one_evaluates_the_condition_only():
     sizes = []
 
     def velocity(x, t):
@@ -136,7 +136,7 @@ def test_guidance_of_one_is_the_condition_and_costs_nothing():
 
 
 def test_sampling_maps_noise_to_a_known_gaussian():
-    """The exact velocity of N(mean, std^2) carries standard normal noise there."""
+    """With the exact velocity of N(mean, std^2)."""
     mean, std = 2.0, 0.5
 
     def velocity(x, t):
@@ -152,7 +152,7 @@ def test_sampling_maps_noise_to_a_known_gaussian():
     assert out.std().item() == pytest.approx(std, abs=0.05)
 
 
-def test_steps_are_reported_and_dtype_is_kept():
+def test_on_step_is_called_and_dtype_is_kept():
     seen = []
     half = lambda x, t: torch.ones_like(x, dtype=torch.bfloat16)  # noqa: E731
     out = euler(half, torch.zeros(2, 2), linear(3), on_step=lambda i, x: seen.append((i, x.mean().item())))
@@ -171,12 +171,12 @@ def test_paper_defaults():
     "bad",
     [{"steps": 0}, {"emulated_steps": 10}, {"guidance": -1.0}, {"guidance_end": -2.0}, {"tolerance": 0}],
 )
-def test_bad_sampler_config(bad):
+def test_errors_for_invalid_sampler_configs(bad):
     with pytest.raises(ValueError, match=f"{next(iter(bad))}.*{re.escape(str(next(iter(bad.values()))))}"):
         SamplerConfig(**bad)
 
 
-def test_sampling_starts_from_the_standard_normal_noise_it_is_given():
+def test_sampling_starts_from_the_given_standard_normal_noise():
     noise = randn_slots((16, 2, 4, 4), 7, "sample", 0, list(range(64)))
     seen = []
 

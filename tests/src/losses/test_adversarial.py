@@ -9,13 +9,13 @@ from src.losses.adversarial import (
 )
 
 
-def test_hinges_closed_forms():
+def test_hinge_losses_match_closed_forms():
     real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-3.0, 0.5])
     assert discriminator_hinge(real, fake).item() == pytest.approx(0.5 * (0.5 + 0.75))
     assert generator_hinge(fake).item() == pytest.approx(1.25)
 
 
-def test_adaptive_weight_makes_the_gradients_equal():
+def test_adaptive_weight_equalizes_gradient_norms():
     y = torch.randn(4, 3, requires_grad=True)
     reconstruction, adversarial = (y**2).mean(), -(5 * y[:, 0]).mean()
     weight = adaptive_weight(*squared_gradient_norms([reconstruction, adversarial], y))
@@ -27,12 +27,12 @@ def test_adaptive_weight_makes_the_gradients_equal():
     assert adaptive_weight(torch.tensor(1.0), torch.tensor(0.0)) == 1e4
 
 
-def test_adaptive_weight_of_two_halves_is_the_weight_of_the_whole():
+def test_adaptive_weight_of_summed_halves_equals_the_full_batch():
     y = torch.randn(4, 3)
 
     def norms(part):
         part = part.clone().requires_grad_()
         return squared_gradient_norms([(part**2).mean(), -(part**3).mean()], part)
 
-    whole, halves = norms(y), norms(y[:2]) + norms(y[2:])
-    torch.testing.assert_close(adaptive_weight(*whole), adaptive_weight(*halves))
+    full, halves = norms(y), norms(y[:2]) + norms(y[2:])
+    torch.testing.assert_close(adaptive_weight(*full), adaptive_weight(*halves))

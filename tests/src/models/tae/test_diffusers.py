@@ -1,4 +1,4 @@
-"""Weights in diffusers' layout: the same pictures out of our frame-wise model and of the inflated one."""
+"""Weights of diffusers: our frame-wise model and the inflated one reconstruct images identically."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from src.core.errors import UserError
 from src.experiments.tae import check_image_autoencoder
 from src.models.tae.config import TAEConfig
-from src.models.tae.diffusers import config_of, from_diffusers
+from src.models.tae.diffusers import config_from_diffusers, from_diffusers
 from src.models.tae.model import TAE
 from src.training.init_weights import load_weights
 from tests.fixtures.toy_modules import tae_module, train_config
@@ -80,27 +80,27 @@ def small(**changes: object) -> TAEConfig:
 
 
 def test_every_tensor_has_its_place() -> None:
-    config = config_of(json.loads(json.dumps(SHAPE)))
+    config = config_from_diffusers(json.loads(json.dumps(SHAPE)))
     model = TAE(config)
     model.load_state_dict(from_diffusers(weights()))  # strict: no tensor missing, none left over
     assert config.structure == "frame"
 
 
-def test_the_same_pictures_as_from_diffusers() -> None:
+def test_reconstructions_equal_those_of_diffusers() -> None:
     diffusers = pytest.importorskip("diffusers")
     theirs = diffusers.AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, **SHAPE
     ).eval()
     theirs.load_state_dict(weights())
-    ours = TAE(config_of(theirs.config)).eval()
+    ours = TAE(config_from_diffusers(theirs.config)).eval()
     ours.load_state_dict(from_diffusers(theirs.state_dict()))
-    picture = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    x_NCHW = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
-        posterior, expected = ours.encode(picture[:, :, None]), theirs.encode(picture).latent_dist
+        posterior, expected = ours.encode(x_NCHW[:, :, None]), theirs.encode(x_NCHW).latent_dist
         torch.testing.assert_close(posterior.mean_BCTHW[:, :, 0], expected.mean, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(posterior.logvar_BCTHW[:, :, 0], expected.logvar, rtol=1e-4, atol=1e-4)
-        made = ours.decode(posterior.mode())[:, :, 0]
-        torch.testing.assert_close(made, theirs.decode(expected.mean).sample, rtol=1e-4, atol=1e-4)
+        output = ours.decode(posterior.mode())[:, :, 0]
+        torch.testing.assert_close(output, theirs.decode(expected.mean).sample, rtol=1e-4, atol=1e-4)
 
 
 def test_a_video_run_starts_as_the_image_model(tmp_path: Path) -> None:
@@ -110,21 +110,27 @@ def test_a_video_run_starts_as_the_image_model(tmp_path: Path) -> None:
     assert not report.dropped
     image = TAE(small(structure="frame", temporal_down=(1, 1, 1))).eval()
     image.load_state_dict(from_diffusers(weights()))
-    picture = torch.rand(1, 3, 1, 16, 16) * 2 - 1
+    x_NCHW = torch.rand(1, 3, 1, 16, 16) * 2 - 1
     with torch.no_grad():
-        ours, theirs = module.tae.eval()(picture), image(picture)
+        ours, theirs = module.tae.eval()(x_NCHW), image(x_NCHW)
     torch.testing.assert_close(
         ours.posterior.logvar_BCTHW, theirs.posterior.logvar_BCTHW, rtol=1e-4, atol=1e-4
     )
     torch.testing.assert_close(ours.video_BCTHW, theirs.video_BCTHW, rtol=1e-4, atol=1e-4)
 
 
-def test_other_layouts_are_named(tmp_path: Path) -> None:
+def test_errors_for_other_layouts(tmp_path: Path) -> None:
     module = tae_module(train_config(), tae=small())
     for change, message in (
-        ({"quant_conv.weight": torch.zeros(8, 8, 1, 1)}, "quant_conv.weight is in no autoencoder"),
-        ({"decoder.up_blocks.1.resnets.0.time_emb.weight": torch.zeros(1)}, "time_emb.weight is in no"),
-        ({"encoder.conv_in.weight": torch.zeros(9, 3, 3, 3)}, r"encoder.conv_in.0.weight is \[9, 3, 3, 3\]"),
+        (
+            {"quant_conv.weight": torch.zeros(8, 8, 1, 1)},
+            "quant_conv.weight: not a layer of an AutoencoderKL",
+        ),
+        ({"decoder.up_blocks.1.resnets.0.time_emb.weight": torch.zeros(1)}, "time_emb.weight: not a layer"),
+        (
+            {"encoder.conv_in.weight": torch.zeros(9, 3, 3, 3)},
+            r"encoder.conv_in.0.weight has shape \[9, 3, 3, 3\]",
+        ),
     ):
         save_file(weights() | change, tmp_path / "image.safetensors")
         with pytest.raises(UserError, match=message):
@@ -141,15 +147,19 @@ def test_other_layouts_are_named(tmp_path: Path) -> None:
     ("published", "model", "message"),
     [
         ({}, {}, None),
-        ({"norm_num_groups": 2}, {}, "norm_groups: 4 here, the image autoencoder has 2"),
-        ({"block_out_channels": (8, 8, 24, 24)}, {}, r"widths: \(8, 16, 24, 24\) here"),
-        ({}, {"norm": "rms"}, "norm: rms here, the image autoencoder has group"),
-        ({}, {"decoder_blocks": 2}, "decoder_blocks: 2 here, the image autoencoder has 3"),
-        ({"use_quant_conv": True}, {}, "use_quant_conv: True is not supported"),
-        ({"_class_name": "AutoencoderDC"}, {}, "_class_name: AutoencoderDC is not an AutoencoderKL"),
+        ({"norm_num_groups": 2}, {}, "norm_groups must be 2 as in the image autoencoder, got 4"),
+        (
+            {"block_out_channels": (8, 8, 24, 24)},
+            {},
+            r"widths must be \(8, 8, 24, 24\) as in .* got \(8, 16, 24, 24\)",
+        ),
+        ({}, {"norm": "rms"}, "norm must be group as in the image autoencoder, got rms"),
+        ({}, {"decoder_blocks": 2}, "decoder_blocks must be 3 as in the image autoencoder, got 2"),
+        ({"use_quant_conv": True}, {}, "use_quant_conv must be False, got True"),
+        ({"_class_name": "AutoencoderDC"}, {}, "_class_name must be AutoencoderKL, got AutoencoderDC"),
     ],
 )
-def test_config_json_is_compared(
+def test_config_json_must_match(
     tmp_path: Path, published: dict[str, object], model: dict[str, object], message: str | None
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps({**SHAPE, **published}))

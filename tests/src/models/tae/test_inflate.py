@@ -1,4 +1,4 @@
-"""A video autoencoder that starts as an image autoencoder."""
+"""Inflation of an image autoencoder to a video autoencoder."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def build(structure: str, **kwargs: object) -> TAE:
 
 @pytest.mark.parametrize("structure", ["2.5d", "3d"])
 @pytest.mark.parametrize("every", ["conv", "block"])
-def test_at_step_0_single_frames_come_out_as_from_the_image_model(structure: str, every: str) -> None:
+def test_inflated_model_equals_the_image_model_on_single_frames(structure: str, every: str) -> None:
     torch.manual_seed(0)
     image, video = build("frame"), build(structure, temporal_every=every)
     with torch.no_grad():
@@ -35,7 +35,7 @@ def test_at_step_0_single_frames_come_out_as_from_the_image_model(structure: str
     torch.testing.assert_close(ours.video_BCTHW, theirs.video_BCTHW, rtol=1e-4, atol=1e-5)
 
 
-def test_what_an_image_model_of_other_depth_lacks_is_left_out() -> None:
+def test_layers_missing_in_the_image_model_are_left_out() -> None:
     image, video = build("frame"), build("2.5d", blocks=2)
     found = inflate(image.state_dict(), video.state_dict())
     missing = [n for n in video.state_dict() if n not in found]

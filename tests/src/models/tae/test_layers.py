@@ -18,7 +18,7 @@ def randomised(module):
     return module
 
 
-def test_layouts_are_each_others_inverse_and_folding_is_free():
+def test_layouts_are_inverses_and_folding_is_a_view():
     x_BCTHW = torch.randn(2, 4, 5, 3, 6)
     x = to_time_first(x_BCTHW)
     torch.testing.assert_close(to_batch_first(x), x_BCTHW, rtol=0, atol=0)
@@ -32,7 +32,7 @@ def test_layouts_are_each_others_inverse_and_folding_is_free():
 @pytest.mark.parametrize("gradients", [True, False])  # without them the edges are put right in place
 @pytest.mark.parametrize("frames", [1, 2, 5, 8])
 @pytest.mark.parametrize(("stride", "up"), [(1, False), (2, False), (1, True)])
-def test_temporal_convolution_is_the_plain_one(frames, stride, up, gradients):
+def test_temporal_convolution_equals_conv3d(frames, stride, up, gradients):
     layer = randomised(TemporalConv(4, stride=stride, up=up))
     x = inner(frames)
     x_BCTHW = to_batch_first(x)
@@ -48,37 +48,37 @@ def test_temporal_convolution_is_the_plain_one(frames, stride, up, gradients):
 @pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("frames", [2, 3, 7])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_five_taps(gradients, frames, stride):
+def test_kernel_of_five(gradients, frames, stride):
     layer = randomised(TemporalConv(4, 5, stride=stride))
     x = inner(frames)
     padded = F.pad(to_batch_first(x), (0, 0, 0, 0, 2, 2), mode="replicate")
     plain = F.conv3d(padded, layer.weight[..., None, None], layer.bias, (stride, 1, 1))
     with torch.set_grad_enabled(gradients):
         torch.testing.assert_close(to_batch_first(layer(x)), plain, rtol=1e-4, atol=1e-4)
-    with pytest.raises(ValueError, match="temporal_kernel: 5"):
+    with pytest.raises(ValueError, match="temporal_kernel must be 3 .* got 5"):
         TemporalConv(4, 5, up=True)
 
 
-def test_spatial_doubling_is_nearest_then_convolution():
+def test_spatial_upsampling_is_nearest_then_convolution():
     layer = randomised(UpConv2d(4, 6))
     x = inner(2)
-    doubled = F.interpolate(fold_time(x), scale_factor=2.0, mode="nearest")
-    plain = F.conv2d(doubled, layer.weight, layer.bias, padding=1)
+    upsampled = F.interpolate(fold_time(x), scale_factor=2.0, mode="nearest")
+    plain = F.conv2d(upsampled, layer.weight, layer.bias, padding=1)
     torch.testing.assert_close(fold_time(layer(x)), plain, rtol=1e-4, atol=1e-4)
 
 
-def test_full_3d_convolution_doubles_and_halves():
+def test_3d_convolution_upsamples_and_downsamples():
     x = inner(4, H=4, W=4)
     assert randomised(Conv3d(4, 6, stride=(2, 2)))(x).shape == (2, 2, 6, 2, 2)
     up = randomised(Conv3d(4, 6, up=(2, 2)))
-    doubled = F.interpolate(to_batch_first(x), scale_factor=2.0, mode="nearest")
-    padded = F.pad(F.pad(doubled, (0, 0, 0, 0, 1, 1), mode="replicate"), (1, 1, 1, 1))
+    upsampled = F.interpolate(to_batch_first(x), scale_factor=2.0, mode="nearest")
+    padded = F.pad(F.pad(upsampled, (0, 0, 0, 0, 1, 1), mode="replicate"), (1, 1, 1, 1))
     plain = F.conv3d(padded, up.weight, up.bias)
     torch.testing.assert_close(to_batch_first(up(x)), plain, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["group", "rms", "layer"])
-def test_norms_see_one_frame_at_a_time(kind):
+def test_norms_are_per_frame(kind):
     norm = build_norm(6, kind, groups=4)
     x = inner(C=6)
     torch.testing.assert_close(norm(x)[2:3], norm(x[2:3]))
@@ -88,7 +88,7 @@ def test_norms_see_one_frame_at_a_time(kind):
         assert norm(x).mean(2).abs().max() < 1e-5
 
 
-def test_channel_folding_averages_and_mirrors():
+def test_channel_folding_averages_and_unfolding_mirrors_it():
     x = inner(T=4, C=4, H=4, W=4)
     down = fold_channels(x, 2, 2, 8)
     assert down.shape == (2, 2, 8, 2, 2)

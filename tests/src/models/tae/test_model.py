@@ -26,12 +26,12 @@ def build(seed=0, **kwargs):
     return TAE(TAEConfig(**{**SMALL, **kwargs})).eval()
 
 
-def film(frames, size=16, batch=1, seed=1):
+def make_video(frames, size=16, batch=1, seed=1):
     return torch.rand(batch, 3, frames, size, size, generator=torch_generator(seed, "film")) * 2 - 1
 
 
-def shaken(model, seed=2):
-    """Every parameter moved off its initial value, so that nothing is hidden by zeros and identities."""
+def perturbed(model, seed=2):
+    """Perturb every parameter, so that zeros and identities at initialization hide nothing."""
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.add_(0.05 * torch.randn(p.shape, generator=torch_generator(seed, name)))
@@ -40,35 +40,35 @@ def shaken(model, seed=2):
 
 @pytest.mark.parametrize("structure", ["2.5d", "3d"])
 @pytest.mark.parametrize("frames", [1, 2, 7, 8, 9, 16, 17])
-def test_length_rule_and_surplus_frames(structure, frames):
+def test_number_of_latent_frames_and_decoded_frames(structure, frames):
     model = build(structure=structure)
     with torch.no_grad():
-        out = model(film(frames))
+        out = model(make_video(frames))
     assert out.latent_BCTHW.shape == (1, 4, -(-frames // 8), 2, 2)
     assert out.latent_BCTHW.shape[1:] == model.latent_shape(frames, 16, 16)
     assert out.video_BCTHW.shape == (1, 3, frames, 16, 16)
 
 
-def test_surplus_frames_are_the_last_ones():
-    model = shaken(build())
+def test_surplus_frames_are_dropped_at_the_end():
+    model = perturbed(build())
     latent = torch.randn(1, 4, 2, 2, 2, generator=torch_generator(3, "latent"))
     with torch.no_grad():
-        whole, part = model.decode(latent), model.decode(latent, 11)
-    torch.testing.assert_close(part, whole[:, :, :11], rtol=0, atol=0)
+        full, part = model.decode(latent), model.decode(latent, 11)
+    torch.testing.assert_close(part, full[:, :, :11], rtol=0, atol=0)
     for wrong in (0, 8, 17):
-        with pytest.raises(ValueError, match=rf"num_frames: {wrong} .* 9 to 16"):
+        with pytest.raises(ValueError, match=rf"num_frames must be 9 to 16 for .* got {wrong}"):
             model.decode(latent, wrong)
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"attention": False}, {"structure": "3d"}])
-def test_starts_as_the_frame_wise_autoencoder(kwargs):
-    """At step 0 every latent frame is the frame-wise latent of frame 8k, and 8 equal frames come back."""
+def test_initialization_equals_the_frame_wise_autoencoder(kwargs):
+    """Each latent frame is the frame-wise latent of frame 8k, and decodes to 8 equal frames."""
     video, ours = build(**kwargs), build(**{**kwargs, "structure": "frame", "temporal_down": (1, 1, 1)})
     weights = video.state_dict()
     for name, value in ours.state_dict().items():
         source = next(n for n in (name, with_spatial(name)) if n in weights)
         value.copy_(weights[source][:, :, 1] if weights[source].dim() == 5 else weights[source])
-    x = film(17, batch=2)
+    x = make_video(17, batch=2)
     with torch.no_grad():
         latent, frame_latent = video.encode(x), ours.encode(x[:, :, ::8])
         torch.testing.assert_close(latent.mean_BCTHW, frame_latent.mean_BCTHW, rtol=1e-4, atol=1e-5)
@@ -82,26 +82,26 @@ def with_spatial(name):
     return f"{parent}.0.{leaf}"
 
 
-def test_a_picture_is_a_still_film_to_a_trained_model():
-    """Replicate padding: with any weights, a still film gives the picture's latent, again and again."""
-    model = shaken(build())
-    picture = film(1)
+def test_image_equals_a_static_video_for_any_weights():
+    """Replicate padding: a static video has the latent of the image in every latent frame."""
+    model = perturbed(build())
+    image = make_video(1)
     with torch.no_grad():
-        one = model.encode(picture).mean_BCTHW
-        many = model.encode(picture.expand(-1, -1, 24, -1, -1)).mean_BCTHW
+        one = model.encode(image).mean_BCTHW
+        many = model.encode(image.expand(-1, -1, 24, -1, -1)).mean_BCTHW
     torch.testing.assert_close(many, one.expand(-1, -1, 3, -1, -1), rtol=1e-3, atol=1e-4)
 
 
-def test_time_matters_once_the_taps_have_moved():
-    model = shaken(build(attention=False))
-    x = film(16)
+def test_perturbed_temporal_layers_mix_frames():
+    model = perturbed(build(attention=False))
+    x = make_video(16)
     swapped = x.clone()
     swapped[:, :, 3] = x[:, :, 4]
     with torch.no_grad():
         assert (model.encode(x).mean_BCTHW - model.encode(swapped).mean_BCTHW).abs().max() > 1e-3
 
 
-def test_block_counts_are_the_configs():
+def test_block_counts_follow_the_config():
     model = build(finest_blocks=0, blocks=2, decoder_blocks=1, middle_rounds=3)
     count = [sum(type(m).__name__ == "ResBlock" for m in level.modules()) for level in model.encoder.levels]
     assert count == [0, 2, 2, 2]
@@ -112,8 +112,8 @@ def test_block_counts_are_the_configs():
     assert all(list(group.parameters()) for group in model.shard_groups())
 
 
-def test_initial_std_is_where_the_posterior_starts():
-    x = film(8)
+def test_initial_std_of_the_posterior():
+    x = make_video(8)
     with torch.no_grad():
         one, small = build().encode(x), build(initial_std=0.1).encode(x)
     torch.testing.assert_close(small.std_BCTHW, 0.1 * one.std_BCTHW)
@@ -121,7 +121,7 @@ def test_initial_std_is_where_the_posterior_starts():
 
 
 @pytest.mark.parametrize("kwargs", [{}, TINY, {"structure": "3d"}])
-def test_meta_build_then_reset_is_the_eager_start(kwargs):
+def test_meta_build_then_reset_equals_eager_initialization(kwargs):
     eager = build(seed=5, **kwargs)
     with torch.device("meta"):
         model = TAE(TAEConfig(**{**SMALL, **kwargs}))
@@ -138,26 +138,26 @@ def test_meta_build_then_reset_is_the_eager_start(kwargs):
 
 
 @pytest.mark.parametrize("kwargs", [{}, TINY, {"checkpoint": True}])
-def test_every_parameter_learns(kwargs):
-    model = shaken(build(**kwargs)).train()
-    out = model(film(9, batch=2), torch.zeros(2, SMALL["latent_channels"], 2, 2, 2))
+def test_every_parameter_gets_a_gradient(kwargs):
+    model = perturbed(build(**kwargs)).train()
+    out = model(make_video(9, batch=2), torch.zeros(2, SMALL["latent_channels"], 2, 2, 2))
     loss = (out.video_BCTHW**2).mean() + out.posterior.kl().mean()
     loss.backward()
     assert not [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
 
 
-def test_recomputing_changes_nothing():
-    x, gradients = film(9), []
+def test_checkpointing_gives_the_same_gradients():
+    x, gradients = make_video(9), []
     for flag in (False, True):
-        model = shaken(build(checkpoint=flag)).train()
+        model = perturbed(build(checkpoint=flag)).train()
         model(x).video_BCTHW.square().mean().backward()
         gradients.append([p.grad for p in model.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b)
 
 
-def test_shortcuts_carry_an_average_film_through_at_step_0():
-    """With zero residuals and convolutions silenced, only the shortcuts are left: a mean, spread back."""
+def test_shortcuts_carry_a_mean_video_through_at_step_0():
+    """With residuals and convolutions at zero, only the shortcuts remain: an average, repeated."""
     model = build(**TINY)
     with torch.no_grad():
         for half in (model.encoder, model.decoder):
@@ -173,11 +173,11 @@ def test_shortcuts_carry_an_average_film_through_at_step_0():
 
 
 def test_stateless():
-    model = shaken(build())
-    x = film(9)
+    model = perturbed(build())
+    x = make_video(9)
     with torch.no_grad():
         first = model(x).video_BCTHW
-        model(film(24, size=24, batch=2))
+        model(make_video(24, size=24, batch=2))
         torch.testing.assert_close(model(x).video_BCTHW, first, rtol=0, atol=0)
 
 
@@ -185,10 +185,10 @@ def test_stateless():
     "kwargs", [{}, TINY, {"structure": "3d"}, {"norm": "layer"}, {"zero_residual": True}]
 )
 @pytest.mark.parametrize("autocast", [False, True])
-def test_without_gradients_everything_is_the_same(kwargs, autocast):
-    """The shortcuts taken in place: the film, its latent and a block's input come through unharmed."""
-    model, x = shaken(build(**kwargs)).eval(), film(9, batch=2)
-    kept = x.clone()
+def test_inference_equals_training_forward(kwargs, autocast):
+    """In-place operations must not modify the video, its latent or a block's input."""
+    model, x = perturbed(build(**kwargs)).eval(), make_video(9, batch=2)
+    original = x.clone()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         slow = model(x)
         with torch.no_grad():
@@ -198,14 +198,14 @@ def test_without_gradients_everything_is_the_same(kwargs, autocast):
     close = {"rtol": 1e-3, "atol": 1e-4} if not autocast else {"rtol": 0.05, "atol": 0.05}
     torch.testing.assert_close(fast.video_BCTHW, slow.video_BCTHW.detach(), **close)
     torch.testing.assert_close(fast.posterior.mean_BCTHW, slow.posterior.mean_BCTHW.detach(), **close)
-    torch.testing.assert_close(x, kept, rtol=0, atol=0)
+    torch.testing.assert_close(x, original, rtol=0, atol=0)
     torch.testing.assert_close(z, slow.latent_BCTHW.detach(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"checkpoint": True}])
 def test_it_compiles(kwargs):
-    """One graph with its backward, and one without gradients; nothing that a tracer cannot follow."""
-    model, x = shaken(build(**kwargs)).train(), film(9)
+    """One graph with backward, and one without gradients."""
+    model, x = perturbed(build(**kwargs)).train(), make_video(9)
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     model(x).video_BCTHW.square().mean().backward()
     plain = [p.grad.clone() for p in model.parameters()]
@@ -217,9 +217,9 @@ def test_it_compiles(kwargs):
         torch.testing.assert_close(compiled(x).video_BCTHW, model(x).video_BCTHW, rtol=1e-3, atol=1e-4)
 
 
-def test_posterior_noise_is_given_from_outside():
-    model = shaken(build())
-    x, noise = film(8), torch.randn(1, 4, 1, 2, 2)
+def test_posterior_noise_is_an_argument():
+    model = perturbed(build())
+    x, noise = make_video(8), torch.randn(1, 4, 1, 2, 2)
     with torch.no_grad():
         out = model(x, noise)
         p = out.posterior
@@ -232,20 +232,20 @@ def test_posterior_noise_is_given_from_outside():
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 3, 0, 16, 16), "holds nothing"),
+        ((1, 3, 0, 16, 16), "empty video"),
         ((1, 4, 8, 16, 16), r"\[batch, 3, frames, H, W\]"),
         ((3, 8, 16, 16), r"\[batch, 3, frames, H, W\]"),
-        ((1, 3, 8, 17, 16), "17x16 is not divisible by 8; 16x16 or 24x16 works"),
-        ((1, 3, 8, 4, 8), "4x8 is not divisible by 8; 8x8 or 8x8 works"),
+        ((1, 3, 8, 17, 16), "must be a multiple of 8, got 17x16; 16x16 or 24x16 works"),
+        ((1, 3, 8, 4, 8), "must be a multiple of 8, got 4x8; 8x8 or 8x8 works"),
     ],
 )
-def test_wrong_films_are_refused(shape, message):
+def test_errors_for_invalid_videos(shape, message):
     with pytest.raises(ValueError, match=message):
         build().encode(torch.zeros(shape))
 
 
-def test_wrong_latent_is_refused():
-    with pytest.raises(ValueError, match="latent has 5 channels, latent_channels is 4"):
+def test_error_for_wrong_latent_channels():
+    with pytest.raises(ValueError, match="latent must have 4 channels .* got 5"):
         build().decode(torch.zeros(1, 5, 1, 2, 2))
 
 
@@ -261,20 +261,20 @@ def test_wrong_latent_is_refused():
         ({"latent_channels": 0}, "latent_channels must be at least 1, got 0"),
         ({"finest_blocks": -1}, "finest_blocks must be at least 0, got -1"),
         ({"initial_std": 0.0}, "initial_std must be more than 0, got 0.0"),
-        ({"attention_heads": 5}, "attention_heads must divide .* 16, got 5"),
+        ({"attention_heads": 5}, "attention_heads must divide .* 24, got 5"),
         (
             {"shortcuts": True, "widths": (8, 16, 16, 23)},
             "shortcuts need channels that divide each other: 23",
         ),
     ],
 )
-def test_impossible_configs_are_refused(kwargs, message):
+def test_errors_for_invalid_configs(kwargs, message):
     with pytest.raises(ValueError, match=message):
         TAEConfig(**{**SMALL, **kwargs})
 
 
-def test_paper_widths():
-    """The production structure, on the meta device: SD3.5-like encoder and decoder plus temporal layers."""
+def test_paper_size():
+    """The default config on the meta device: encoder and decoder of SD3.5 plus temporal layers."""
     shipped = config.load(
         TAERunConfig, Path(__file__).resolve().parents[4] / "configs" / "paper" / "tae.yaml"
     )

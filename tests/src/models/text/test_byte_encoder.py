@@ -1,4 +1,4 @@
-"""The byte encoder: what it tells apart, what padding may not change."""
+"""The byte encoder: tokens, word order, padding."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def test_words_become_tokens(encoder):
 
 
 def read_back(row, mask):
-    """The text that ids stand for: a space before each token, unless it is glued."""
+    """Decode ids: a space before each token, unless it is glued."""
     out = b""
     for symbols in row[mask][1:].tolist():
         glued = symbols[-1] == 258
@@ -62,7 +62,7 @@ def test_pure_bytes():
     assert ids[0, :, 0].tolist() == [257, 97, 32, 98]
 
 
-def test_long_text_is_cut():
+def test_long_text_is_truncated():
     encoder = ByteEncoder(ByteEncoderConfig(width=8, layers=1, heads=1, ffn=8, max_tokens=5))
     assert encoder.encode(["word " * 100]).tokens_BLD.shape == (1, 5, 8)
 
@@ -74,12 +74,12 @@ def test_padding_changes_nothing(encoder):
         torch.testing.assert_close(together.tokens_BLD[i, : alone.shape[1]], alone[0])
 
 
-def test_order_of_words_counts(encoder):
+def test_word_order_matters(encoder):
     a, b = encoder.encode(["red blue", "blue red"]).tokens_BLD
     assert not torch.allclose(a[1], b[2], atol=1e-3)
 
 
-def test_every_parameter_learns(encoder):
+def test_every_parameter_gets_a_gradient(encoder):
     encoder.encode(TEXTS).tokens_BLD.square().sum(-1).var().backward()
     encoder.encode(TEXTS).tokens_BLD[..., 0].sum().backward()
     for name, parameter in encoder.named_parameters():
@@ -87,13 +87,13 @@ def test_every_parameter_learns(encoder):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_spread_of_positions_is_a_setting():
+def test_std_of_position_embeddings():
     torch.manual_seed(0)
     encoder = ByteEncoder(ByteEncoderConfig(width=32, layers=0, heads=1, ffn=8, position_std=0.3))
     assert encoder.positions.std().item() == pytest.approx(0.3, rel=0.1)
 
 
-def test_captions_are_dropped_by_given_numbers():
+def test_captions_are_dropped_by_the_given_numbers():
     assert drop_captions(["a", "b", "c"], torch.tensor([0.05, 0.5, 0.0999]), 0.1) == ["", "b", ""]
     assert drop_captions(["a"], torch.tensor([0.0]), 0.0) == ["a"]
 
@@ -107,6 +107,6 @@ def test_join_batches(encoder):
 
 
 @pytest.mark.parametrize("bad", [{"width": 0}, {"layers": -1}, {"heads": 5}, {"ffn": 12}, {"max_tokens": 0}])
-def test_bad_config(bad):
+def test_errors_for_invalid_configs(bad):
     with pytest.raises(ValueError, match=f"{next(iter(bad))}"):
         ByteEncoderConfig(**bad)

@@ -1,4 +1,4 @@
-"""Frozen encoders: real loading code on tiny random checkpoints, and what is trained behind them."""
+"""Frozen encoders, loaded from tiny random checkpoints, and the trained projections."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ DIMS = {"byt5": 12, "metaclip": 16, "ul2": 20}
 
 
 def write_checkpoints(root: Path) -> dict[str, FrozenTextConfig]:
-    """Random T5, ByT5 and CLIP text towers of a few kilobytes, saved as real ones are."""
+    """Random T5, ByT5 and CLIP text towers of a few kilobytes, saved by save_pretrained."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     torch.manual_seed(0)
@@ -65,13 +65,13 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FrozenTextCon
     return write_checkpoints(tmp_path_factory.mktemp("encoders"))
 
 
-def test_only_what_is_quoted() -> None:
+def test_quoted_text() -> None:
     assert quoted_text('a sign says "hello" and “good bye”, it\'s late') == "hello good bye"
     assert quoted_text("nothing") == ""
 
 
 @pytest.mark.parametrize("name", ["ul2", "byt5", "metaclip"])
-def test_texts_are_encoded_alone_as_in_a_batch(configs: dict[str, FrozenTextConfig], name: str) -> None:
+def test_encoding_is_independent_of_the_batch(configs: dict[str, FrozenTextConfig], name: str) -> None:
     encoder = FrozenEncoder(name, configs[name])
     texts = ['a red star says "hello"', 'a sign says "a"', "a star moves"]
     tokens, mask = encoder.encode(texts)
@@ -84,7 +84,7 @@ def test_texts_are_encoded_alone_as_in_a_batch(configs: dict[str, FrozenTextConf
         torch.testing.assert_close(tokens[i, :n], one[0, :n], rtol=1e-4, atol=1e-5)
         assert not tokens[i, n:].any()
     if name == "byt5":
-        assert mask.sum(1).tolist() == [6, 2, 0]  # bytes and the end; nothing in quotes, nothing read
+        assert mask.sum(1).tolist() == [6, 2, 0]  # bytes and the end token; no tokens without quotes
     else:
         assert mask.sum(1).min() >= 3
     _, nothing = encoder.encode(["", ""])
@@ -93,7 +93,7 @@ def test_texts_are_encoded_alone_as_in_a_batch(configs: dict[str, FrozenTextConf
     assert long.shape[1] == 12
 
 
-def test_the_fingerprint_is_of_the_files_and_the_reading(configs: dict, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_files_and_config(configs: dict, tmp_path: Path) -> None:
     first = FrozenEncoder("ul2", configs["ul2"]).fingerprint()
     assert FrozenEncoder("other", configs["ul2"]).fingerprint() == first
     shorter = dataclasses.replace(configs["ul2"], max_tokens=5)
@@ -111,17 +111,17 @@ def test_the_fingerprint_is_of_the_files_and_the_reading(configs: dict, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"path": "nowhere"}, r"encoders\.ul2\.path=nowhere: holds no checkpoint"),
+        ({"path": "nowhere"}, r"encoders\.ul2\.path=nowhere: not a checkpoint"),
         ({"dim": 19}, r"encoders\.ul2\.dim must be 20"),
         ({"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
     ],
 )
-def test_mistakes_name_the_key(configs: dict, change: dict, message: str) -> None:
+def test_errors_name_the_key(configs: dict, change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FrozenEncoder("ul2", dataclasses.replace(configs["ul2"], **change))
 
 
-def test_more_positions_than_a_clip_tower_has_and_a_broken_file(configs: dict, tmp_path: Path) -> None:
+def test_errors_for_too_many_tokens_and_a_broken_file(configs: dict, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"encoders\.m\.max_tokens must be at most 12, got 13"):
         FrozenEncoder("m", dataclasses.replace(configs["metaclip"], max_tokens=13))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
@@ -129,7 +129,7 @@ def test_more_positions_than_a_clip_tower_has_and_a_broken_file(configs: dict, t
         FrozenEncoder("m", FrozenTextConfig(path=str(tmp_path)))
 
 
-def test_without_the_package_the_extra_is_named(configs: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_names_the_extra(configs: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ValueError, match="extra `text`"):
         FrozenEncoder("ul2", configs["ul2"])
@@ -144,7 +144,7 @@ def make_embeddings(batch: int = 3) -> dict[str, tuple[torch.Tensor, torch.Tenso
     }
 
 
-def test_encoders_are_projected_normalised_and_joined(configs: dict) -> None:
+def test_encoders_are_projected_normalized_and_concatenated(configs: dict) -> None:
     net, found = ProjectedText(configs, 24), make_embeddings()
     context = net.encode(found)
     assert context.tokens_BLD.shape == (3, 1 + 2 + 4 + 5, 24)  # null, then by name
@@ -157,7 +157,7 @@ def test_encoders_are_projected_normalised_and_joined(configs: dict) -> None:
         net.encode({"byt5": found["byt5"], "metaclip": found["metaclip"]})
 
 
-def test_dropping_per_encoder_and_all_together(configs: dict) -> None:
+def test_drop_encoders(configs: dict) -> None:
     found = make_embeddings(3)
     uniforms = {
         "": torch.tensor([0.05, 0.5, 0.5]),

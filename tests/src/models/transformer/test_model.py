@@ -19,7 +19,7 @@ PAPER_30B = TransformerConfig(width=6144, layers=48, heads=48, ffn=16384, contex
 
 
 def build(config=TINY, *, seed=0, zero_init=False):
-    """A small model; parameters at zero get random values, unless `zero_init`, so every path carries signal."""
+    """A small model; unless `zero_init`, parameters at zero get random values, to test every path."""
     torch.manual_seed(seed)
     model = MediaTransformer(config)
     if not zero_init:
@@ -241,7 +241,7 @@ def test_errors_for_invalid_configs(bad):
 
 
 def test_inputs_of_fused_layers_are_not_saved_for_the_backward_pass():
-    """Floats saved per token by a block with ffn = 2 hidden sizes: 15 hidden sizes; 27 with plain autograd."""
+    """Floats saved per token by a block with ffn = 2 hidden_size: 15 hidden_size; 27 with plain autograd."""
     saved_floats = []
     for layers in (2, 4):
         saved = {}
