@@ -53,7 +53,7 @@ def rows(schema: type, defaults: dict[str, Any], prefix: str = "") -> Iterator[t
             yield from rows(keyed, {}, f"{key}.NAME.")
         else:
             notes = filter(None, (type_name(hint), limits_text(each)))
-            yield key, _shown(own[key]), f"{text} [{'; '.join(notes)}]"
+            yield key, _format(own[key]), f"{text} [{'; '.join(notes)}]"
 
 
 def _own_defaults(each: "dataclasses.Field[Any]", key: str) -> dict[str, Any]:
@@ -76,12 +76,12 @@ def _own_value(value: Any, key: str) -> dict[str, Any]:
     return {key: value}
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     """Return a value as one writes it on the command line."""
     if isinstance(value, str):
         return "(must be given)" if value == "???" else value
     if isinstance(value, tuple | list):
-        return "[" + ",".join(_shown(each) for each in value) + "]"
+        return "[" + ",".join(_format(each) for each in value) + "]"
     if isinstance(value, bool) or value is None:
         return "null" if value is None else str(value).lower()
     return str(value)

@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend: entry points show the text in one line and end with exit code 2."""
+"""Mistakes that a user can fix: entry points print the message in one line and exit with code 2."""
 
 
 class UserError(ValueError):

@@ -63,7 +63,7 @@ class Config:
 
 def limits_text(each: "Field[Any]") -> str:
     """Return a field's limits in words: "at least 1, at most 8"; empty without any."""
-    return ", ".join(f"{LIMITS[name][0]} {_shown(limit)}" for name, limit in _limits(each))
+    return ", ".join(f"{LIMITS[name][0]} {_format(limit)}" for name, limit in _limits(each))
 
 
 def _limits(each: "Field[Any]") -> Iterator[tuple[str, Any]]:
@@ -78,10 +78,10 @@ def _check(each: "Field[Any]", value: Any) -> None:
         for name, limit in _limits(each):
             words, holds = LIMITS[name]
             if not holds(element, limit):
-                raise ValueError(f"{each.name} must be {words} {_shown(limit)}, got {_shown(value)}")
+                raise ValueError(f"{each.name} must be {words} {_format(limit)}, got {_format(value)}")
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, tuple | list):
-        return ", ".join(_shown(each) for each in value)
+        return ", ".join(_format(each) for each in value)
     return str(value) if isinstance(value, str | Path) else repr(value)

@@ -1,6 +1,6 @@
-"""Frames from files through PyAV and Pillow, one at a time, upright and with square pixels in mind.
+"""Frames from files through PyAV and Pillow, one at a time, upright, with the pixel aspect ratio.
 
-Legend: H, W as stored and turned upright; C = 3 (RGB, uint8).
+Legend: H, W after rotation; C = 3 (RGB, uint8).
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ IMAGE_TYPES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 class MediaError(ValueError):
-    """A file that cannot be used: `reason` is short and countable, `detail` says the rest."""
+    """A file that cannot be used: `reason` is short and countable, `detail` adds specifics."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -41,7 +41,7 @@ class MediaError(ValueError):
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture and when it is shown, in seconds from the file's beginning."""
+    """One image and its presentation time, in seconds from the first frame."""
 
     rgb_HWC: np.ndarray
     time_s: float
@@ -49,7 +49,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class OpenVideo:
-    """An open file: what its header says, and its frames."""
+    """An open file: metadata of its header, and its frames."""
 
     fps: float
     pixel_aspect: float  # width of a stored pixel over its height, after turning upright
@@ -58,10 +58,10 @@ class OpenVideo:
     _stream: Any
 
     def frames(self, start_s: float = 0.0, end_s: float | None = None) -> Iterator[Frame]:
-        """Frames shown in [start_s, end_s), decoded in order from the key frame before.
+        """Yield frames shown in [start_s, end_s), decoded in order from the key frame before.
 
         Raises:
-            MediaError: "damaged" when decoding breaks off; frames before it have been given.
+            MediaError: "damaged" when decoding fails midway; earlier frames have been yielded.
         """
         count = 0
         try:
@@ -77,10 +77,10 @@ class OpenVideo:
             raise MediaError(reason, f"decoding stopped after {count} frames: {_line(error)}") from None
 
     def _from_key_frame(self, start_s: float) -> Iterator[Any]:
-        """Decoded frames from the key frame before `start_s`, or from the beginning where seeking fails.
+        """Yield decoded frames from the key frame before `start_s`, or from the beginning where seeking fails.
 
-        Formats without an index (MPEG-TS) seek into the middle of a group, whose frames come out
-        wrong without any error.
+        Formats without an index (MPEG-TS) seek into the middle of a group of frames, whose frames decode
+        wrongly without any error.
         """
         if start_s > 0:
             self._seek(start_s)
@@ -98,7 +98,7 @@ class OpenVideo:
         self._container.seek(to, stream=self._stream, backward=True)
 
     def _time(self, frame: Any, number: int) -> float:
-        """Seconds since the first frame (whose own time is not 0 in broadcast formats)."""
+        """Return seconds since the first frame (whose own time is not 0 in broadcast formats)."""
         return frame.time - self._first_s if frame.time is not None else number / self.fps
 
     @property
@@ -111,7 +111,7 @@ def open_video(path: Path | str) -> Iterator[OpenVideo]:
     """Open a video file.
 
     Raises:
-        MediaError: "missing file", "unreadable", or "audio only" (sound but no picture track).
+        MediaError: "missing file", "unreadable", or "audio only" (no video stream).
     """
     if not Path(path).is_file():
         raise MediaError("missing file", str(path))
@@ -120,12 +120,12 @@ def open_video(path: Path | str) -> Iterator[OpenVideo]:
     except (av.FFmpegError, ValueError, OSError) as error:
         raise MediaError("unreadable", _line(error)) from None
     with container:
-        pictures = [s for s in container.streams.video if not _is_cover(s)]
-        if not pictures:
+        streams = [s for s in container.streams.video if not _is_cover(s)]
+        if not streams:
             if container.streams.audio:
-                raise MediaError("audio only", "no picture track")
-            raise MediaError("unreadable", "no picture track")
-        stream = pictures[0]
+                raise MediaError("audio only", "no video stream")
+            raise MediaError("unreadable", "no video stream")
+        stream = streams[0]
         stream.thread_type = "NONE"  # processes are the parallelism, and results repeat exactly
         rate = stream.average_rate or stream.guessed_rate or Fraction(0)
         if rate <= 0:
@@ -135,7 +135,7 @@ def open_video(path: Path | str) -> Iterator[OpenVideo]:
 
 
 def read_image(path: Path | str) -> np.ndarray:
-    """A picture as uint8 [H, W, 3], turned as its EXIF says, transparency on white.
+    """Read an image as uint8 [H, W, 3], rotated as its EXIF says, transparency on white.
 
     Raises:
         MediaError: "missing file" or "unreadable".
@@ -154,28 +154,28 @@ def read_image(path: Path | str) -> np.ndarray:
         raise MediaError("unreadable", _line(error).replace(str(path), Path(path).name)) from None
 
 
-def at_rate(frames: Iterator[Frame], fps: float, start_s: float) -> Iterator[Frame]:
-    """Frames resampled to a fixed rate: at each tick the frame on screen. Works for variable rates too."""
-    shown: Frame | None = None
+def resample_frames(frames: Iterator[Frame], fps: float, start_s: float) -> Iterator[Frame]:
+    """Resample frames to a fixed rate: at each tick the frame on screen; variable rates work too."""
+    current: Frame | None = None
     tick = 0
     for frame in frames:
-        while shown is not None and start_s + tick / fps < frame.time_s - 1e-6:
-            yield Frame(shown.rgb_HWC, start_s + tick / fps)
+        while current is not None and start_s + tick / fps < frame.time_s - 1e-6:
+            yield Frame(current.rgb_HWC, start_s + tick / fps)
             tick += 1
-        shown = frame
-    if shown is not None:
-        yield Frame(shown.rgb_HWC, start_s + tick / fps)
+        current = frame
+    if current is not None:
+        yield Frame(current.rgb_HWC, start_s + tick / fps)
 
 
 def _upright(frame: Any) -> np.ndarray:
-    """RGB pixels turned by the rotation that phones store beside the picture."""
+    """Return RGB pixels, rotated as the metadata that phones store says."""
     rgb = frame.to_ndarray(format="rgb24")
-    turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+    quarter_turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 
 
 def _is_cover(stream: Any) -> bool:
-    """Album art inside a music file is a picture track of one frame."""
+    """True for album art inside a music file, a video stream of one frame."""
     return bool(int(stream.disposition) & int(av.stream.Disposition.attached_pic))
 
 

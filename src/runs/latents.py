@@ -60,6 +60,6 @@ def expected_latent_keys(config: VideoRunConfig) -> dict[str, str]:
 
 def read_statistics(latents: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Read mean and standard deviation per channel over the training split; float32 [C] each."""
-    statistics = read_info(latents / "train").statistics
+    statistics = read_info(latents / "train", "latents").statistics
     assert statistics is not None, f"{latents} holds no latents"
     return torch.tensor(statistics["mean"]), torch.tensor(statistics["std"])

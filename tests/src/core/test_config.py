@@ -61,7 +61,7 @@ def test_mistakes_are_one_line_with_key_and_value(override: str, message: str) -
     assert "\n" not in str(caught.value)
 
 
-def test_a_required_key_is_asked_for() -> None:
+def test_a_required_key_is_named() -> None:
     with pytest.raises(config.ConfigError, match="name must be given"):
         config.load(Run, None)
 
@@ -137,7 +137,7 @@ def test_text_fields_take_the_command_line_verbatim(override: str, expected: Tex
     assert config.load(Texts, None, [override]) == expected
 
 
-def test_limits_are_checked_and_shown() -> None:
+def test_limits_are_checked_and_in_the_help() -> None:
     with pytest.raises(config.ConfigError, match="sizes must be at least 1, got 3, 0"):
         config.load(Limited, None, ["sizes=[3,0]"])
     assert "[tuple[int, ...]; at least 1]" in config.help_text(Limited)

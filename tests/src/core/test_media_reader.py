@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.core.media_reader import Frame, MediaError, at_rate, open_video, read_image
-from tests.fixtures.video_files import picture, write_image, write_video, write_zero_frames
+from src.core.media_reader import Frame, MediaError, open_video, read_image, resample_frames
+from tests.fixtures.video_files import image, write_image, write_video, write_zero_frames
 
 
 def reason(path: Path) -> str:
@@ -18,13 +18,13 @@ def reason(path: Path) -> str:
 
 
 def test_frames_in_order_with_times(tmp_path: Path) -> None:
-    with open_video(write_video(tmp_path / "a.mp4", 20, sound=True)) as video:
+    with open_video(write_video(tmp_path / "a.mp4", 20, audio=True)) as video:
         frames = list(video.frames())
     assert video.fps == 10
     assert video.has_audio
     assert [round(f.time_s, 3) for f in frames] == [round(i / 10, 3) for i in range(20)]
     for i in (0, 7, 19):
-        assert np.abs(frames[i].rgb_HWC.astype(int) - picture(i, 48, 64)).mean() < 6
+        assert np.abs(frames[i].rgb_HWC.astype(int) - image(i, 48, 64)).mean() < 6
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi"])
@@ -44,7 +44,7 @@ def test_reasons(tmp_path: Path) -> None:
     assert reason(tmp_path / "none.mp4") == "missing file"
     assert reason(tmp_path / "bytes.mp4") == "unreadable"
     assert reason(tmp_path / "empty.mp4") == "unreadable"
-    assert reason(write_video(tmp_path / "sound.mp4", sound=True, pictures=False)) == "audio only"
+    assert reason(write_video(tmp_path / "sound.mp4", audio=True, images=False)) == "audio only"
     with open_video(write_zero_frames(tmp_path / "zero.avi")) as video:
         assert list(video.frames()) == []
 
@@ -70,18 +70,18 @@ def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path, monkeypatch: p
 
 def test_resampling_shows_the_frame_on_screen() -> None:
     frames = [Frame(np.full((1, 1, 3), i), t) for i, t in enumerate((0.0, 0.1, 0.2, 0.3, 0.65, 0.7))]
-    out = [(int(f.rgb_HWC[0, 0, 0]), round(f.time_s, 2)) for f in at_rate(iter(frames), 5.0, 0.0)]
+    out = [(int(f.rgb_HWC[0, 0, 0]), round(f.time_s, 2)) for f in resample_frames(iter(frames), 5.0, 0.0)]
     assert out == [(0, 0.0), (2, 0.2), (3, 0.4), (3, 0.6), (5, 0.8)]
 
 
-def test_pictures(tmp_path: Path) -> None:
-    assert np.array_equal(read_image(write_image(tmp_path / "a.png")), picture(0, 48, 64))
-    turned = Image.fromarray(picture(0, 48, 64))
+def test_images(tmp_path: Path) -> None:
+    assert np.array_equal(read_image(write_image(tmp_path / "a.png")), image(0, 48, 64))
+    turned = Image.fromarray(image(0, 48, 64))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by a quarter
     turned.save(tmp_path / "turned.png", exif=exif)
-    assert np.array_equal(read_image(tmp_path / "turned.png"), np.rot90(picture(0, 48, 64), -1))
-    clear = Image.fromarray(np.dstack([picture(0, 48, 64), np.zeros((48, 64), np.uint8)]))
+    assert np.array_equal(read_image(tmp_path / "turned.png"), np.rot90(image(0, 48, 64), -1))
+    clear = Image.fromarray(np.dstack([image(0, 48, 64), np.zeros((48, 64), np.uint8)]))
     clear.save(tmp_path / "clear.png")
     assert (read_image(tmp_path / "clear.png") == 255).all()
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 40)

@@ -1,4 +1,4 @@
-"""The whole chain at toy size, in one process: films, TAE, latents, stages, average, generation."""
+"""The whole chain at toy size, in one process: videos, TAE, latents, stages, average, generation, scores."""
 
 import errno
 import hashlib
@@ -74,7 +74,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Path(f"{name}.yaml").write_text(text)
         prepare.main(["data.yaml"])
         train.main(["tae.yaml", "run_dir=tae"])
-        Path("latents.yaml").write_text("{experiment: latents, tae: tae, data: data, run_dir: latents}")
+        Path("latents.yaml").write_text(
+            "{experiment: encode_latents, tae: tae, data: data, run_dir: latents}"
+        )
         train.main(["latents.yaml"])
         train.main(["video.yaml", "run_dir=a"])
         for seed, run in ((1, "b"), (2, "c")):
@@ -128,14 +130,14 @@ def test_generation_repeats_byte_for_byte_and_seeds_differ(
     assert digests(chain / "one") != digests(chain / "three")
 
 
-def test_one_frame_makes_pictures(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_frame_makes_images(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(chain)
     (entry,) = make(chain, "pictures", "prompt=A red star.", "frames=1")
     assert entry["image"].endswith(".png")
     assert (chain / "pictures" / entry["image"]).stat().st_size > 100
 
 
-def test_films_are_decoded_in_tiles(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_videos_are_decoded_in_tiles(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles of time and of frames are what the decoder sees, blended as everywhere; several seeds each."""
     monkeypatch.chdir(chain)
     seen: list[torch.Size] = []
@@ -148,15 +150,15 @@ def test_films_are_decoded_in_tiles(chain: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(TAE, "decode", spy)
     words = ["prompt=A red star.", "seeds_per_prompt=2", "height=16"]
     make(chain, "untiled", *words)
-    (whole,) = seen
+    (full,) = seen
     seen.clear()
     tiles = ["tiling.frames=8", "tiling.overlap=0", "tiling.size=16", "tiling.size_overlap=8"]
     entries = make(chain, "tiled", *words, *tiles)
     assert len(entries) == 2
     assert len({e["seed"] for e in entries}) == 2
     assert {s[0] for s in seen} == {2}
-    assert sum(s[2] for s in seen) == 3 * whole[2]  # three squares cover each frame
-    assert max(s[2:].numel() for s in seen) < whole[2:].numel()
+    assert sum(s[2] for s in seen) == 3 * full[2]  # three squares cover each frame
+    assert max(s[2:].numel() for s in seen) < full[2:].numel()
     for entry in entries:
         assert read_video(chain / "tiled" / entry["video"]).frames_THWC.shape == (16, 16, 32, 3)
     assert digests(chain / "tiled") != digests(chain / "untiled")
@@ -165,7 +167,7 @@ def test_films_are_decoded_in_tiles(chain: Path, monkeypatch: pytest.MonkeyPatch
 def test_stale_latents_are_noticed(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(chain)
     newest = chain / "tae" / "checkpoints" / "step-00000004.ckpt"
-    whole = newest.read_bytes()
+    full = newest.read_bytes()
     state = torch.load(newest)
     state["state_dict"]["ema.tae.encoder.conv_in.0.bias"] += 1
     torch.save(state, newest)
@@ -173,10 +175,10 @@ def test_stale_latents_are_noticed(chain: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(UserError, match="stale cache"):
             train.main(["video.yaml", "run_dir=stale"])
     finally:
-        newest.write_bytes(whole)
+        newest.write_bytes(full)
 
 
-def test_rewritten_prompts_are_shown_read_and_kept(
+def test_rewritten_prompts_are_printed_read_and_recorded(
     chain: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(chain)
@@ -194,10 +196,10 @@ def test_rewritten_prompts_are_shown_read_and_kept(
     assert [e["prompt"] for e in entries] == ["red star"] * 2 + ["no shape"] * 2
     assert [e["rewritten"] for e in entries] == [star] * 2 + ["no shape"] * 2
     assert read == [f"FPS-16 {e['rewritten']}" for e in entries]
-    shown = capsys.readouterr().out
-    assert shown.count(f"prompt:    red star\nrewritten: {star}\n") == 1
-    (as_asked,) = make(chain, "as_asked", "prompt=red star")
-    assert "rewritten" not in as_asked
+    printed = capsys.readouterr().out
+    assert printed.count(f"prompt:    red star\nrewritten: {star}\n") == 1
+    (original,) = make(chain, "as_asked", "prompt=red star")
+    assert "rewritten" not in original
     assert "rewritten:" not in capsys.readouterr().out
     assert read[4:] == ["FPS-16 red star"]
     assert read_manifest(chain / "rewritten/manifest.jsonl")[0].rewritten == star

@@ -24,12 +24,14 @@ STAGES = {  # in the order of the tiny recipe: what each needs from the stages b
     "video/tiny_joint": ["latents=tae/tiny_latents", "start_from=video/tiny_t2i", "train.lr=2.0e-3"],
     "video/tiny_sft": ["latents=tae/tiny_latents", "start_from=video/tiny_joint"],
 }
-FILMS = [f"world.{kind}.{films}" for kind in ("videos", "images") for films in ("films=128", "val_films=128")]
+VIDEOS = [
+    f"world.{kind}.{videos}" for kind in ("videos", "images") for videos in ("films=128", "val_films=128")
+]
 
 
 def losses() -> dict[str, list[float]]:
     """Loss of each step by config, from nothing, in the current directory."""
-    prepare.main([str(ROOT / "configs/data/bounce_tiny.yaml"), "out=data", "workers=0", *FILMS])
+    prepare.main([str(ROOT / "configs/data/bounce_tiny.yaml"), "out=data", "workers=0", *VIDEOS])
     found = {}
     for name, settings in STAGES.items():
         words = [str(ROOT / f"configs/{name}.yaml"), f"run_dir={name}", *settings]

@@ -67,7 +67,7 @@ def test_other_settings_in_the_same_place_are_refused(tmp_path: Path) -> None:
     assert config.load(Config, tmp_path / "config.yaml") == CONFIG
 
 
-def test_a_run_that_failed_before_its_first_result_may_be_mended(tmp_path: Path) -> None:
+def test_a_run_that_failed_before_its_first_result_may_be_corrected(tmp_path: Path) -> None:
     with run_directory.locked_run_dir(tmp_path, CONFIG):
         pass
     changed = config.load(Config, None, ["name=x", "inputs=[a,c]"])
