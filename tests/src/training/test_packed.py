@@ -67,7 +67,7 @@ def test_losses_equal_those_of_separate_batches(module: VideoModule, objective: 
 
 def test_no_padding_is_computed(module: VideoModule) -> None:
     seen: list[torch.Size] = []
-    module.transformer.blocks[1].ffn.register_forward_pre_hook(lambda m, args: seen.append(args[0].x.shape))
+    module.transformer.blocks[1].ffn.register_forward_pre_hook(lambda m, args: seen.append(args[0].shape))
     module.training_loss(batch())
     assert seen == [(1, TOKENS, 32)]
     assert (module.batch_size(batch()).samples, module.batch_size(batch()).tokens) == (5, TOKENS)
@@ -162,9 +162,9 @@ def _tokens(ids: tuple[str, ...]) -> int:
         (
             {"parallel": two_processes(compile_blocks=True)},
             {},
-            r"not go with train.parallel.compile_blo",
+            r"cannot be combined with train.parallel.compile_blo",
         ),
-        ({}, {"first_frame": 0.5}, r"data.streams.v.pack=true does not go with flow.first_frame=0.5"),
+        ({}, {"first_frame": 0.5}, r"data.streams.v.pack=true cannot be combined with flow.first_frame=0.5"),
     ],
 )
 def test_settings_that_exclude_packing(train: dict, flow: dict, words: str) -> None:

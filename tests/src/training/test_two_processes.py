@@ -204,7 +204,7 @@ def poisoned(run_dir: Path) -> None:
 
 def test_nan_on_any_rank_stops_all(tmp_path: Path, ranks: Ranks) -> None:
     with pytest.raises(
-        RankError, match=r"NonFiniteError: step 6: loss is nan .* batch: video-6-0, video-6-1, video-6-2"
+        RankError, match=r"NonFiniteError: step 6: loss is nan, .* batch: video-6-0, video-6-1, video-6-2"
     ):
         ranks.run(poisoned, tmp_path)
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoints/step-00000004.ckpt"

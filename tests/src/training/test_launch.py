@@ -1,0 +1,83 @@
+"""Training through the command line where the launcher or the accelerator is unusual."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.core.provenance import ROOT
+from src.training.checkpoint_paths import last_checkpoint
+from src.training.metrics_file import METRICS_FILE, read_metrics
+from tests.fixtures.ranks import free_port
+from tests.fixtures.toy_data import write_pixels
+
+CONFIG = """
+experiment: tae
+name: toy
+model: {widths: [8, 8, 8, 8], latent_channels: 4, blocks: 1, norm: rms, attention: false}
+data: {streams: {videos: {path: data, batch_size: 4}}}
+train: {max_steps: 2, val_every: 0, log_every: 1, progress: false}
+"""
+
+
+def start(run_dir: Path, *overrides: str, **variables: str) -> subprocess.Popen[str]:
+    """Start `python -m src.train` on a toy config, with additional environment variables."""
+    env = {k: v for k, v in os.environ.items() if "RANK" not in k and not k.startswith("SLURM")}
+    env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables}
+    words = ["toy.yaml", f"run_dir={run_dir.name}", *overrides]
+    return subprocess.Popen(
+        [sys.executable, "-m", "src.train", *words],
+        cwd=run_dir.parent,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_pixels(tmp_path / "data", {(8, 16, 16): 8})
+    (tmp_path / "toy.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_two_slurm_tasks_train_together(folder: Path) -> None:
+    job = {
+        "SLURM_JOB_ID": "1",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NODEID": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
+    parallel = ["train.parallel.accelerator=cpu", "train.parallel.devices=2"]
+    tasks = [
+        start(folder / "run", *parallel, **job, SLURM_PROCID=str(task), SLURM_LOCALID=str(task))
+        for task in (0, 1)
+    ]
+    try:
+        outputs = [task.communicate(timeout=120) for task in tasks]
+    finally:
+        for task in tasks:
+            task.kill()
+    assert [task.returncode for task in tasks] == [0, 0], outputs
+    assert "videos" in outputs[0][0]  # the report of the data
+    assert outputs[1][0] == ""
+    path = last_checkpoint(folder / "run")
+    assert path is not None
+    assert path.name == "step-00000002.ckpt"
+    assert [record["step"] for record in read_metrics(folder / "run" / METRICS_FILE)] == [1, 2]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_cuda_without_a_gpu_is_a_one_line_error(folder: Path) -> None:
+    process = start(folder / "run", "train.parallel.accelerator=cuda")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.startswith("error: train.parallel.accelerator=cuda: no usable GPU")
+    assert errors.count("\n") == 1
