@@ -1,4 +1,4 @@
-"""Build the data sets that a config describes: cut the inputs into work units, process them, gather the results."""
+"""Build the data sets that a config describes: inputs, work units, records, gathered data sets."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ from src.streaming.schema.writer import PixelWriter
 
 
 def make_source(settings: PrepareConfig) -> RecordSource:
-    """The source that a config names."""
+    """Return the source that a config names."""
     if settings.source == "files":
         return FilesSource(settings.files)
     if settings.source == "samples":
@@ -30,20 +30,21 @@ def make_source(settings: PrepareConfig) -> RecordSource:
 
 
 def prepare(settings: PrepareConfig, console: Console | None = None) -> dict[str, DatasetInfo]:
-    """Prepare every split that has inputs; returns what was made, by split.
+    """Prepare every split that has inputs; return the data sets by split.
 
     Raises:
-        DataError: nothing to read, another data set in the same place, a directory in use, disk full.
+        DataError: no input, none that can be used, another data set in the same place, a directory in use,
+            disk full.
     """
     console = console or Console()
     source = make_source(settings)
     splits = {name: items for name, items in source.splits().items() if items}
     if not splits:
         raise DataError(f"nothing to prepare: source={settings.source} has no inputs")
-    made = {}
+    infos = {}
     for split, items in splits.items():
-        made[split] = _prepare_split(settings, source, split, items, console)
-    return made
+        infos[split] = _prepare_split(settings, source, split, items, console)
+    return infos
 
 
 def _prepare_split(
@@ -52,18 +53,18 @@ def _prepare_split(
     root = Path(settings.out) / split
     slices = split_inputs(source, items, settings.part_size)
     version = source.version()
-    made_from = {"source": settings.source, "version": version, "parts": len(slices)}
-    made_from["chunk_megabytes"] = settings.chunk_megabytes
-    key = stable_hash(made_from | {"inputs": stable_hash(items)})
+    key_parts = {"source": settings.source, "version": version, "parts": len(slices)}
+    key_parts["chunk_megabytes"] = settings.chunk_megabytes
+    key = stable_hash(key_parts | {"inputs": stable_hash(items)})
     with PixelWriter(root, key, chunk_bytes=settings.chunk_megabytes << 20, renew=settings.renew) as writer:
         finished = writer.complete
         if not finished:
             missing = writer.missing(len(slices))
             before = len(items) - sum(len(slices[n]) for n in missing)
-            parts = [WorkUnit(root, n, slices[n], writer.chunk_bytes) for n in missing]
+            units = [WorkUnit(root, n, slices[n], writer.chunk_bytes) for n in missing]
             with progress(f"{root}", len(items), before, console) as done:
-                process_units(source, parts, settings.workers, done)
-        info = writer.finish(len(slices), made_from | {"inputs": len(items)})
+                process_units(source, units, settings.workers, done)
+        info = writer.finish(len(slices), key_parts | {"inputs": len(items)})
     if finished:
         console.print(f"{root}: already prepared", soft_wrap=True)
     else:
@@ -78,7 +79,7 @@ def _prepare_split(
 
 
 def summary(root: Path, info: DatasetInfo) -> Table:
-    """The closing table: records and size of each bucket, and how many inputs were refused, by reason."""
+    """Return a table of the records and size of each bucket, and of rejected inputs by reason."""
     table = Table("bucket", "records", "MB")
     for name, bucket in info.buckets.items():
         table.add_row(name, str(bucket.records), f"{sum(c.bytes for c in bucket.chunks) / 1e6:.1f}")

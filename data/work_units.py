@@ -1,7 +1,7 @@
-"""Doing the parts of a preparation in processes: with progress, and surviving a decoder that crashes.
+"""Process the work units of a preparation in parallel, and survive a decoder that crashes.
 
-A part is a slice of a source's inputs. Its result depends on nothing but these, so the data set is
-the same for any number of processes and after any interruption.
+A work unit is a slice of a source's inputs. Its result depends on these alone, so the data set is the
+same for any number of processes and after any interruption.
 """
 
 import multiprocessing
@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from src.core.process_guard import ExitWithParent, ParentWatchdog
+from src.streaming.schema.dataset_index import PARTS
 from src.streaming.schema.part_writer import Rejection, write_part
 from src.streaming.schema.records import PixelRecord
 
@@ -25,28 +26,28 @@ class RecordSource(Protocol):
     """Where records come from. Must be picklable; `records` runs in worker processes."""
 
     def splits(self) -> dict[str, list[Input]]:
-        """The inputs of each split ("train", "val"), as plain JSON values in a fixed order."""
+        """Return the inputs of each split ("train", "val"), as plain JSON values in a fixed order."""
         ...
 
     def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
-        """What one input gives: records, and a rejection for whatever cannot be used."""
+        """Yield the records of one input, and a rejection for whatever cannot be used."""
         ...
 
     def version(self) -> dict[str, Any]:
-        """Everything besides the inputs that the records depend on, as plain JSON values."""
+        """Return everything besides the inputs that the records depend on, as plain JSON values."""
         ...
 
     def name(self, item: Input) -> str:
-        """How an input is called in rejected.jsonl."""
+        """Return the name of an input in rejected.jsonl."""
         ...
 
     def unit_size(self, item: Input) -> int:
-        """How many inputs like this one make a good unit of work: seconds of work, a chunk of records."""
+        """Return how many inputs like this one make a work unit: seconds of work, a chunk of records."""
         ...
 
 
 def split_inputs(source: RecordSource, items: list[Input], size: int = 0) -> list[tuple[Input, ...]]:
-    """Slice the inputs into units of work: `size` inputs each, or as the source says where it is 0."""
+    """Slice the inputs into work units of `size` inputs each; 0 asks the source."""
     parts: list[list[Input]] = [[]]
     filled = 0.0
     for item in items:
@@ -60,7 +61,7 @@ def split_inputs(source: RecordSource, items: list[Input], size: int = 0) -> lis
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """One unit of work. Inputs numbered in `crashed` killed a worker before and are only reported."""
+    """A slice of the inputs. Those numbered in `failed_inputs` killed a worker before and are only reported."""
 
     root: Path
     number: int
@@ -70,40 +71,39 @@ class WorkUnit:
 
     @property
     def marker(self) -> Path:
-        """Names the input that is being worked on: the guilty one if the process dies."""
-        return self.root / ".parts" / f"working-{self.number:06d}"
+        """File that holds the number of the current input: the one to blame if the process dies."""
+        return self.root / PARTS / f"working-{self.number:06d}"
 
 
-def process_unit(source: RecordSource, part: WorkUnit) -> int:
-    """Write one part; returns how many inputs it had."""
-    with write_part(part.root, part.number, part.chunk_bytes) as writer:
-        for i, item in enumerate(part.items):
-            if i in part.failed_inputs:
+def process_unit(source: RecordSource, unit: WorkUnit) -> int:
+    """Write the records of one work unit; return its number of inputs."""
+    with write_part(unit.root, unit.number, unit.chunk_bytes) as writer:
+        for i, item in enumerate(unit.items):
+            if i in unit.failed_inputs:
                 writer.reject(
                     Rejection(source.name(item), "decoder crashed", "the process died while decoding")
                 )
                 continue
-            part.marker.write_text(str(i))
+            unit.marker.write_text(str(i))
             for result in source.records(item):
                 if isinstance(result, Rejection):
                     writer.reject(result)
                 else:
                     writer.add(result)
-    part.marker.unlink(missing_ok=True)
-    return len(part.items)
+    unit.marker.unlink(missing_ok=True)
+    return len(unit.items)
 
 
 def process_units(
-    source: RecordSource, parts: list[WorkUnit], workers: int, done: Callable[[int], None]
+    source: RecordSource, units: list[WorkUnit], workers: int, done: Callable[[int], None]
 ) -> None:
-    """Do all parts with `workers` processes (0: here); `done(n)` is called for each part of n inputs."""
+    """Process all units with `workers` processes (0: in this one); call `done(n)` after each, of n inputs."""
     if workers == 0:
-        for part in parts:
-            done(process_unit(source, part))
+        for unit in units:
+            done(process_unit(source, unit))
         return
-    suspects = _run_pool(source, parts, workers, done)
-    for part in suspects:
-        done(_run_alone(source, part))
+    for unit in _run_pool(source, units, workers, done):
+        done(_run_alone(source, unit))
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin_worker(exit_with_parent: ExitWithParent) -> None:
-    """One torch thread for each worker; Ctrl-C is the parent's business; an orphan ends itself."""
+    """Use one torch thread; leave Ctrl-C to the parent; exit if the parent dies."""
     import torch
 
     torch.set_num_threads(1)
@@ -128,40 +128,38 @@ def _begin_worker(exit_with_parent: ExitWithParent) -> None:
 
 
 def _run_pool(
-    source: RecordSource, parts: list[WorkUnit], workers: int, done: Callable[[int], None]
+    source: RecordSource, units: list[WorkUnit], workers: int, done: Callable[[int], None]
 ) -> list[WorkUnit]:
-    """Do parts in parallel. If a worker dies, return those that were not finished."""
-    waiting = list(reversed(parts))
+    """Process units in parallel. If a worker dies, return those that were not finished."""
+    waiting = list(reversed(units))
     running: dict[Future[int], WorkUnit] = {}
     with _pool(workers) as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * workers:
-                    part = waiting.pop()
-                    running[pool.submit(process_unit, source, part)] = part
+                    unit = waiting.pop()
+                    running[pool.submit(process_unit, source, unit)] = unit
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     done(future.result())
                     del running[future]
         except BrokenProcessPool:
-            return sorted([*running.values(), *waiting], key=lambda p: p.number)
+            return sorted([*running.values(), *waiting], key=lambda unit: unit.number)
         except BaseException:
-            for process in list(pool._processes.values()):  # parts are whole or not there: nothing breaks
+            for process in list(pool._processes.values()):  # units are written atomically
                 process.terminate()
             raise
     return []
 
 
-def _run_alone(source: RecordSource, part: WorkUnit) -> int:
-    """Do one part in a process of its own; an input that kills it is reported and left out."""
+def _run_alone(source: RecordSource, unit: WorkUnit) -> int:
+    """Process one unit in a process of its own; an input that kills it is rejected."""
     while True:
-        part.marker.unlink(missing_ok=True)
+        unit.marker.unlink(missing_ok=True)
         with _pool(1) as pool:
             try:
-                return pool.submit(process_unit, source, part).result()
+                return pool.submit(process_unit, source, unit).result()
             except BrokenProcessPool:
-                if not part.marker.exists():
+                if not unit.marker.exists():
                     raise
-                guilty = frozenset([int(part.marker.read_text())])
-                part = WorkUnit(
-                    part.root, part.number, part.items, part.chunk_bytes, part.failed_inputs | guilty
-                )
+                failed = frozenset([int(unit.marker.read_text())])
+                unit = replace(unit, failed_inputs=unit.failed_inputs | failed)

@@ -1,4 +1,4 @@
-"""Anybody's videos and pictures: a folder with captions beside the files, or a CSV."""
+"""Records from video and image files: a folder with captions beside the files, or a CSV."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ FILES_VERSION = 1  # raise when the same file would give other records
 
 @dataclass(frozen=True)
 class FilesSource:
-    """A folder or a CSV. An input is one file, or one stretch of it."""
+    """A folder or a CSV. An input is one file, or one interval of it."""
 
     config: FilesConfig
 
@@ -43,9 +43,9 @@ class FilesSource:
             raise DataError(f"files.path={self.config.path!r}: no such folder or CSV file")
         items = list_folder(path) if path.is_dir() else list_csv(path)
         out: dict[str, list[Input]] = {"train": [], "val": []}
+        val_paths = _val_paths({i["path"] for i in items if "reason" not in i}, self.config.val_fraction)
         for item in items:
-            kept_out = key(0, "data/val:" + item["path"]) / 2.0**63 < self.config.val_fraction
-            out["val" if kept_out else "train"].append(item)
+            out["val" if item["path"] in val_paths else "train"].append(item)
         return out
 
     def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
@@ -66,7 +66,7 @@ class FilesSource:
         del (
             settings["path"],
             settings["val_fraction"],
-        )  # where the files lie changes nothing; splits are inputs
+        )  # paths change nothing, and splits are in the inputs
         return {"files": FILES_VERSION, "config": settings}
 
     def name(self, item: Input) -> str:
@@ -76,13 +76,28 @@ class FilesSource:
         return 256 if Path(item["path"]).suffix.lower() in IMAGE_TYPES else 4
 
 
+def _val_paths(paths: set[str], fraction: float) -> set[str]:
+    """Return the files kept for validation: those whose hash is below the fraction.
+
+    With few files that may be none or all; then the file nearest to the threshold changes sides.
+    """
+    place = {path: key(0, "data/val:" + path) / 2.0**63 for path in sorted(paths)}
+    chosen = {path for path in place if place[path] < fraction}
+    if fraction and len(place) > 1:
+        if not chosen:
+            chosen = {min(place, key=lambda path: place[path])}
+        elif len(chosen) == len(place):
+            chosen.remove(max(place, key=lambda path: place[path]))
+    return chosen
+
+
 def media_records(
     path: Path, item: Input, captions: tuple[str, ...], config: ClipConfig, name: str
 ) -> Iterator[PixelRecord | Rejection]:
-    """The records of one file or stretch, and a rejection if it breaks off after some of them.
+    """Yield the records of one file or interval, and a rejection if it breaks off after some of them.
 
     Raises:
-        MediaError: nothing usable, and why.
+        MediaError: nothing can be used, with the reason.
     """
     if path.suffix.lower() in IMAGE_TYPES:
         yield _image_record(path, item, captions, config, name)
@@ -100,9 +115,9 @@ def media_records(
         except MediaError as error:
             if not made:
                 raise
-            yield Rejection(name, error.reason, f"{error.detail}; {made} clips before it were kept")
+            yield Rejection(name, error.reason, f"{error.detail}; {made} clips before it were used")
     if counts.frames == 0:
-        raise MediaError("zero frames", f"no picture between {item.get('start', 0):g} s and the end")
+        raise MediaError("zero frames", f"no frame between {item.get('start', 0):g} s and the end")
     if not made:
         raise MediaError(
             "too short",
@@ -127,7 +142,7 @@ def _clips(
 def _fit(
     frames: Iterator[Frame], pixel_aspect: float, config: ClipConfig, framing: list[Framing]
 ) -> Iterator[SmallFrame]:
-    """Bring each frame to the bucket's size at once, so that large frames never pile up."""
+    """Resize each frame at once, so that large frames never pile up."""
     shape: tuple[int, ...] = ()
     for frame in frames:
         if not framing:

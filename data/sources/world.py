@@ -1,4 +1,4 @@
-"""Films and pictures of the Bounce world: nothing to read, every film a pure function of its seed."""
+"""Videos and images of the Bounce world, each a pure function of its seed."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from src.streaming.schema.records import PixelRecord, content_sha256
 
 @dataclass(frozen=True)
 class WorldSource:
-    """Sets of films by name, such as "videos" and "images"."""
+    """Sets of videos by name, such as "videos" and "images"."""
 
     sets: dict[str, WorldSetConfig]
 
@@ -36,8 +36,8 @@ class WorldSource:
             made = film(
                 seed, one.world, num_frames=one.num_frames, height=one.height, width=one.width, fps=one.fps
             )
-        except ValueError as error:  # the world found no legible film for this seed
-            yield Rejection(self.name(item), "no film", str(error))
+        except ValueError as error:  # no legible video for this seed
+            yield Rejection(self.name(item), "no video", str(error))
             return
         video = torch.from_numpy(made.video_THWC).permute(0, 3, 1, 2).contiguous()
         yield PixelRecord(

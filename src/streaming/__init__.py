@@ -1,9 +1,7 @@
-"""Data sets on disk to batches on a rank: schema, order, reading, Lightning data module.
+"""From data sets on disk to batches on a rank.
 
-    data sets     src.streaming.schema   records, keys, writer          src.streaming.reader   Dataset
-    order         src.streaming.batch_sampler     BatchSampler, ValidationSampler
-    batches       src.streaming.batch  ClipBatch, LatentBatch         src.streaming.collate
-    Lightning     src.streaming.datamodule  MediaDataModule, DataConfig, StreamConfig
-
-Import from the modules: nothing is imported here, so that preparation needs no Lightning.
+on disk       schema (records, keys, writer), reader (Dataset)
+order         batch_sampler (BatchSampler), buckets, planning (plan_streams)
+batches       loader (StepLoader), collate, batch (ClipBatch, LatentBatch), pixels, micro_batches
+Lightning     config (DataConfig, StreamConfig), datamodule (MediaDataModule)
 """

@@ -1,7 +1,8 @@
-"""Reading records by bucket and number: LitData's reader beneath, our own checks above.
+"""Read records by bucket and number through LitData's reader, with checks of our own.
 
 Only LitData's random access is used. Its iteration order depends on the file system (NFS, or even a
-path with "vast" in its name, switches the shuffle), its resume on the number of workers; see plan.py.
+path with "vast" in its name, switches the shuffle), its resume on the number of workers; see
+batch_sampler.py.
 """
 
 import warnings
@@ -20,12 +21,13 @@ from src.streaming.schema.bucket import Bucket, DataError
 from src.streaming.schema.dataset_index import BucketInfo, DatasetInfo, read_info, read_json
 from src.streaming.schema.records import LatentRecord, PixelRecord, record_of
 
-# Chunks are mapped read-only and batches are copies. torch says so once a process: here, and hushed.
+# Chunks are mapped read-only and batches are copies: trigger torch's warning about read-only buffers,
+# which comes once a process, here and suppressed.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch.frombuffer(b"\0", dtype=torch.uint8)
 
-OPEN_CHUNKS = 32  # memory maps kept for a bucket; above the plan's shuffle_chunks
+OPEN_CHUNKS = 32  # memory maps kept for a bucket; above shuffle_chunks
 
 
 class BucketReader:
@@ -38,7 +40,7 @@ class BucketReader:
         self._verified: set[int] = set()
 
     def check_files(self) -> None:
-        """Every chunk is there and of its size, and LitData's index can be read. DataError names the file."""
+        """Raise DataError, with the path, unless every chunk has its size and LitData's index can be read."""
         index = read_json(self.root / "index.json")
         names = [c["filename"] for c in index.get("chunks", [])] if isinstance(index, dict) else []
         if names != [c.filename for c in self.info.chunks]:
@@ -46,20 +48,20 @@ class BucketReader:
         for chunk in self.info.chunks:
             path = self.root / chunk.filename
             if not path.is_file():
-                raise DataError(f"{path}: chunk is missing; copy it again or prepare the data set anew")
+                raise DataError(f"{path}: chunk is missing; copy it again or re-run data.prepare")
             if path.stat().st_size != chunk.bytes:
                 raise DataError(
                     f"{path}: corrupt chunk: {path.stat().st_size} bytes instead of {chunk.bytes}; "
-                    "copy it again or prepare the data set anew"
+                    "copy it again or re-run data.prepare"
                 )
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     def __getitem__(self, index: int) -> PixelRecord | LatentRecord:
-        """Record number `index`. Its tensors are views of the chunk: copy before keeping or changing them."""
+        """Return record `index`. Its tensors are views of the chunk: copy before keeping or changing them."""
         if not 0 <= index < len(self):
-            raise IndexError(f"{self.root.name} has {len(self)} records, asked for number {index}")
+            raise IndexError(f"{self.root.name} has {len(self)} records, got index {index}")
         chunk = bisect_right(self._starts, index) - 1
         if self._reader is None:
             self._reader = self._open()
@@ -67,7 +69,7 @@ class BucketReader:
             self._check_content(chunk)
         try:
             return record_of(self._reader.read(ChunkedIndex(index=index, chunk_index=chunk)))
-        except Exception as error:  # LitData checks nothing: garbage raises whatever it runs into
+        except Exception as error:  # LitData does not validate: damaged data can raise anything
             path = self.root / self.info.chunks[chunk].filename
             raise DataError(f"{path}: cannot read record {index}: {' '.join(str(error).split())}") from error
 
@@ -75,17 +77,17 @@ class BucketReader:
         self.check_files()
         reader = BinaryReader(str(self.root), item_loader=PyTreeLoader(batch_decode=0))
         reader._try_load_config()
-        # maps of several chunks at once, read in place: a batch mixes records of neighbouring chunks
+        # maps of several chunks at once, read in place: a batch mixes records of neighboring chunks
         reader.enable_posix_fast(list(range(len(self.info.chunks))), keep=OPEN_CHUNKS, prefetch=False)
         return reader
 
     def _check_content(self, chunk: int) -> None:
-        """Compare a chunk with its checksum: once in each process, before its first record is used."""
+        """Compare a chunk with its checksum, once in each process, before its first record is used."""
         info = self.info.chunks[chunk]
         if file_sha256(self.root / info.filename) != info.sha256:
             raise DataError(
                 f"{self.root / info.filename}: corrupt chunk (checksum differs); "
-                "copy it again or prepare the data set anew"
+                "copy it again or re-run data.prepare"
             )
         self._verified.add(chunk)
 
@@ -94,14 +96,14 @@ class BucketReader:
 
 
 class Dataset:
-    """A whole data set on disk.
+    """A complete data set on disk.
 
     Args:
         root: directory that holds dataset.json.
         verify: compare each chunk with its checksum before its first use.
 
     Raises:
-        DataError: not a whole data set, empty, a missing or truncated chunk.
+        DataError: missing, incomplete or empty data set, a missing or truncated chunk.
     """
 
     def __init__(self, root: Path | str, *, verify: bool = True) -> None:
@@ -135,7 +137,7 @@ class Dataset:
         return cast(LatentRecord, self.readers[bucket][index])
 
     def parts(self, records: int) -> list[tuple[str, int, int]]:
-        """Cut the data set into (bucket, start, stop) of at most `records` each: units of encoding work."""
+        """Return slices (bucket, start, stop) of at most `records` each: units of encoding work."""
         return [
             (name, start, min(start + records, len(reader)))
             for name, reader in self.readers.items()

@@ -9,6 +9,7 @@ from data.build import prepare
 from data.config import ClipConfig, FilesConfig, PrepareConfig
 from data.sources.files import FilesSource
 from data.sources.scan import list_csv
+from src.core import config
 from src.core.media_reader import MediaError
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import DataError
@@ -98,7 +99,7 @@ def test_a_broken_end_keeps_the_clips_before_it(tmp_path: Path, monkeypatch: pyt
     first, second = source.records(source.splits()["train"][0])
     assert first.id == "a.mp4#0"
     assert second == Rejection(
-        "a.mp4", "damaged", "decoding stopped after 20 frames; 1 clips before it were kept"
+        "a.mp4", "damaged", "decoding stopped after 20 frames; 1 clips before it were used"
     )
 
 
@@ -152,6 +153,28 @@ def test_validation_files_are_chosen_by_name_and_stay_chosen(tmp_path: Path) -> 
     assert all(before[s] <= after[s] for s in before)
 
 
+@pytest.mark.parametrize("names", [("a", "b"), ("c", "d", "e"), ("x", "y", "z")])
+@pytest.mark.parametrize("fraction", [0.001, 0.999])
+def test_few_files_still_give_both_splits(tmp_path: Path, names: tuple[str, ...], fraction: float) -> None:
+    for name in names:
+        write_image(tmp_path / f"{name}.png")
+    (tmp_path / "song.mp3").write_bytes(b"")  # must not be the only file for validation
+    splits = FilesSource(FilesConfig(path=str(tmp_path), val_fraction=fraction, clip=CLIP)).splits()
+    assert {s: len([i for i in items if "reason" not in i]) for s, items in splits.items()} in (
+        {"train": len(names) - 1, "val": 1},
+        {"train": 1, "val": len(names) - 1},
+    )
+
+
+def test_an_empty_data_set_does_not_block_other_settings(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    write_video(tmp_path / "media" / "a.mp4", 20)
+    files = FilesConfig(path=str(tmp_path / "media"), clip=ClipConfig(size=32, multiple=8, lengths=(128,)))
+    with pytest.raises(DataError, match="not one of 1 inputs was usable"):
+        run(tmp_path / "out", files)
+    assert len(run(tmp_path / "out", FilesConfig(path=str(tmp_path / "media"), clip=CLIP))["train"]) == 1
+
+
 def test_settings_that_limit(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", 60, fps=30, cuts=(40,))
 
@@ -177,6 +200,13 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="nothing to prepare: source=files has no inputs"):
         run(tmp_path / "out", FilesConfig(path=str(tmp_path / "empty")))
+
+
+def test_ratios_that_yaml_reads_as_numbers(tmp_path: Path) -> None:
+    """YAML 1.1 reads an unquoted 1:1 as 61, in base 60."""
+    (tmp_path / "a.yaml").write_text("aspect_ratios: [1:1, 16:9, '4:3']\n")
+    assert config.load(ClipConfig, tmp_path / "a.yaml").aspect_ratios == ("1:1", "16:9", "4:3")
+    assert config.load(ClipConfig, None, ["aspect_ratios=[1:1]"]).aspect_ratios == ("1:1",)
 
 
 @pytest.mark.parametrize(

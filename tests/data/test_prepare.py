@@ -184,7 +184,7 @@ def test_disk_full_is_one_line_and_nothing_is_lost(tmp_path: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(writer_module.BinaryWriter, "add_item", full)
         with pytest.raises(
-            DataError, match=r"disk full while writing .*train; make room and run the same command"
+            DataError, match=r"disk full while writing .*train; make room and re-run the same command"
         ):
             prepare(world(tmp_path / "out"))
     assert len(list((tmp_path / "out" / "train" / ".parts").glob("0*"))) == 2

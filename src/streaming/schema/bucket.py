@@ -13,12 +13,12 @@ Kind = Literal["pixels", "latents"]
 
 
 class DataError(UserError):
-    """Something is wrong with a data set or a record; the message is one line and names what and where."""
+    """A data set or a record cannot be used; the message names what and where in one line."""
 
 
 @dataclass(frozen=True, order=True)
 class Bucket:
-    """All records of one bucket have the same number of frames and the same size in pixels."""
+    """Number of frames and size in pixels that all records of one bucket have."""
 
     num_frames: int
     height: int
@@ -33,7 +33,7 @@ class Bucket:
         return self.num_frames == 1
 
     def num_tokens(self, size: tuple[int, int, int]) -> int:
-        """Tokens of one record where `size` pixels (frames, rows, columns) make one; ends count whole."""
+        """Return the tokens of one record if one covers `size` pixels (frames, rows, columns), rounded up."""
         return prod(-(-n // s) for n, s in zip((self.num_frames, self.height, self.width), size, strict=True))
 
     @staticmethod

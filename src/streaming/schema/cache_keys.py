@@ -1,4 +1,4 @@
-"""Keys that say what a cache was made from, so that a stale one is noticed and never trained on."""
+"""Keys of what a cache was computed from, so that a stale one is never trained on."""
 
 import hashlib
 import json
@@ -9,24 +9,22 @@ from src.streaming.schema.bucket import SCHEMA_VERSION, DataError
 
 
 def stable_hash(value: Any) -> str:
-    """Sixteen hex digits of the sha256 of a plain value (dict, list, str, number), whatever its key order."""
+    """Return 16 hex digits of the sha256 of a plain value (dict, list, str, number), in any key order."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def encoder_key(weights_sha256: str, preprocessing: dict[str, Any]) -> str:
-    """Key of an encoder: its weights, what is done to the input before it, and the record schema."""
+    """Return the key of an encoder: its weights, its preprocessing, and the record schema."""
     return stable_hash({"weights": weights_sha256, "preprocessing": preprocessing, "schema": SCHEMA_VERSION})
 
 
 def latent_key(content: str, encoder: str) -> str:
-    """Key of a latent cache: the pixel data set's content hash and the encoder's key."""
+    """Return the key of a latent cache: the pixel data set's content hash and the encoder's key."""
     return f"{content[:16]}-{encoder}"
 
 
 def check_key(where: Path | str, found: str, wanted: str, renew: str) -> None:
     """Raise DataError, naming both keys and the command that renews, unless they are equal."""
     if found != wanted:
-        raise DataError(
-            f"{where}: stale cache: it was made for {found}, wanted is {wanted}; renew it with: {renew}"
-        )
+        raise DataError(f"{where}: stale cache: key {found}, expected {wanted}; rebuild with: {renew}")

@@ -1,4 +1,4 @@
-"""dataset.json: the one file that makes a directory a data set."""
+"""dataset.json: the index that makes a directory a data set."""
 
 import hashlib
 import json
@@ -11,6 +11,11 @@ from src.streaming.schema.bucket import SCHEMA_VERSION, Bucket, DataError, Kind
 
 FILENAME = "dataset.json"
 PARTS = ".parts"
+HINTS: dict[Kind | None, str] = {
+    "pixels": "make it with: python -m data.prepare CONFIG",
+    "latents": "encode it with: python -m src.train configs/tae/tiny_latents.yaml tae=RUN data=DATASET",
+    None: "make it with: python -m data.prepare CONFIG, or latents with: python -m src.train CONFIG",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class ChunkInfo:
 
 @dataclass(frozen=True)
 class BucketInfo:
-    """One bucket's chunks, in the order that record numbers follow."""
+    """One bucket's chunks, in the order of record numbers."""
 
     chunks: tuple[ChunkInfo, ...]
 
@@ -36,7 +41,7 @@ class BucketInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What dataset.json says. `key` is what the data set was made for; `content` what it holds."""
+    """Contents of dataset.json. `key` hashes the settings and inputs; `content` the records."""
 
     kind: Kind
     key: str
@@ -67,7 +72,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; DataError naming the file if it is missing, truncated or not UTF-8."""
+    """Read JSON; DataError with the path if it is missing, truncated or not UTF-8."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -76,29 +81,28 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: truncated or not JSON ({error})") from error
 
 
-def read_info(root: Path | str) -> DatasetInfo:
+def read_info(root: Path | str, kind: Kind | None = None) -> DatasetInfo:
     """Read DIR/dataset.json.
 
+    Args:
+        kind: what the caller expects there, for the hint of the message.
+
     Raises:
-        DataError: nothing there, an interrupted preparation, a broken file, or another schema version.
+        DataError: missing, interrupted preparation, a broken file, or another schema version.
     """
     root = Path(root)
     if not (root / FILENAME).is_file():
         if (root / PARTS).is_dir():
-            raise DataError(f"{root}: preparation was interrupted; run the same command again to finish it")
+            raise DataError(f"{root}: preparation was interrupted; re-run the same command to resume")
         inside = sorted(p.parent.name for p in root.glob(f"*/{FILENAME}"))
-        hint = (
-            f"; did you mean {root / inside[0]}?"
-            if inside
-            else "; make one with: python -m data.prepare CONFIG"
-        )
+        hint = f"; did you mean {root / inside[0]}?" if inside else f"; {HINTS[kind]}"
         raise DataError(f"{root}: no data set here ({FILENAME} is missing){hint}")
     raw = read_json(root / FILENAME)
     try:
         if raw["schema"] != SCHEMA_VERSION:
             raise DataError(
                 f"{root}: written with schema {raw['schema']}, this code reads {SCHEMA_VERSION}; "
-                "prepare it anew"
+                "re-run data.prepare"
             )
         buckets = {
             b: BucketInfo(tuple(ChunkInfo(**c) for c in v["chunks"])) for b, v in raw["buckets"].items()

@@ -1,4 +1,4 @@
-"""One part of a data set in the making: LitData chunks in a directory that is there once it is whole."""
+"""Write one part of a data set: LitData chunks in a directory that appears when it is complete."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from src.streaming.schema.statistics import ChannelStatistics
 
 @dataclass(frozen=True)
 class Rejection:
-    """An input that was refused: `reason` is short and countable, `detail` says the rest."""
+    """A rejected input: `reason` is short and countable, `detail` specific."""
 
     source: str
     reason: str
@@ -27,7 +27,7 @@ class Rejection:
 
 
 class PartWriter:
-    """Collects the records of one part; made by `DatasetWriter.part`."""
+    """The records of one part; opened by `DatasetWriter.part`."""
 
     def __init__(self, root: Path, chunk_bytes: int) -> None:
         self._root, self._chunk_bytes = root, chunk_bytes
@@ -37,7 +37,7 @@ class PartWriter:
         self._statistics: ChannelStatistics | None = None
 
     def add(self, record: Record) -> None:
-        """Append a record to its bucket. DataError if it would not come back as it is."""
+        """Append a record to its bucket. DataError if LitData would not read it back unchanged."""
         name = record.bucket.name
         if name not in self._writers:
             (self._root / name).mkdir()
@@ -54,7 +54,7 @@ class PartWriter:
         self.rejected.append(rejection)
 
     def close(self) -> dict[str, Any]:
-        """Flush the chunks and return what part.json says."""
+        """Flush the chunks and return the contents of part.json."""
         buckets = {}
         for name, writer in self._writers.items():
             with warnings.catch_warnings():
@@ -89,4 +89,4 @@ def write_part(root: Path, number: int, chunk_bytes: int) -> Iterator[PartWriter
     except OSError:
         if not final.is_dir():
             raise
-        shutil.rmtree(temporary)  # a worker that outlived a killed run was faster: the same part
+        shutil.rmtree(temporary)  # a worker that outlived a killed run wrote the same part first

@@ -1,6 +1,6 @@
-"""The two records that chunks hold, and how they become LitData items.
+"""Records of pixels and of latents, and their LitData items.
 
-Shape suffixes: T frames, C channels, H height, W width, N captions, L text tokens, D text width.
+Legend: T frames, C channels, H height, W width, N captions, L text tokens, D text features.
 
 LitData fixes an item's structure by its first sample, stores 1-D tensors without their dtype, cuts
 lists to the first sample's length and takes a string for a file when one of that name exists. So an
@@ -20,10 +20,10 @@ from src.streaming.schema.bucket import Bucket, DataError
 
 @dataclass(frozen=True, kw_only=True)
 class PixelRecord:
-    """A clip or a picture (one frame) as it will be trained on.
+    """A clip or an image (one frame) for training.
 
-    `source` says where it came from (path, start, whether an audio track exists); `facts` is the
-    world's ground truth or empty.
+    `source` is its origin (path, start, whether an audio track exists); `facts` the ground truth of a
+    rendered video, or empty.
     """
 
     id: str
@@ -40,7 +40,7 @@ class PixelRecord:
         return Bucket(frames, height, width)
 
     def validate(self) -> None:
-        """Raise DataError unless LitData would give this very record back."""
+        """Raise DataError unless LitData would read this record back unchanged."""
         _validate_common(self)
         video = self.video_TCHW
         if video.dtype != torch.uint8 or video.ndim != 4 or video.shape[1] != 3 or video.numel() == 0:
@@ -52,12 +52,12 @@ class PixelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentRecord:
-    """The TAE posterior's moments of one clip: the noise is drawn when training, not when encoding.
+    """The TAE posterior's moments of one clip: sampled in training, not when encoding.
 
     `moments_2CTHW` holds the mean in its first C channels and the standard deviation in the others,
     float16. `bucket` is the pixel bucket that it was encoded from. `text` maps an encoder's name to
     (embeddings float16 [N, L, D], mask uint8 [N, L]), one row for each caption. `first_C1HW` is the mean
-    of the first frame's posterior, encoded as a picture of its own, float16; None where it is not stored.
+    of the first frame's posterior, encoded as an image, float16; None where it is not stored.
     """
 
     id: str
@@ -76,7 +76,7 @@ class LatentRecord:
         return self.bucket.num_frames
 
     def validate(self) -> None:
-        """Raise DataError unless LitData would give this very record back."""
+        """Raise DataError unless LitData would read this record back unchanged."""
         _validate_common(self)
         m = self.moments_2CTHW
         if m.dtype != torch.float16 or m.ndim != 4 or m.shape[0] % 2 or m.numel() == 0:
@@ -111,14 +111,14 @@ Record = PixelRecord | LatentRecord
 
 
 def content_sha256(video_TCHW: Tensor) -> str:
-    """Hash of the pixels and their shape: the same clip under another name is the same content."""
+    """Return the hash of the pixels and their shape: a clip under another name is the same content."""
     digest = hashlib.sha256(str(tuple(video_TCHW.shape)).encode())
     digest.update(video_TCHW.contiguous().numpy().data)
     return digest.hexdigest()
 
 
 def item_of(record: Record) -> dict[str, Any]:
-    """A validated record as LitData stores it."""
+    """Validate a record and return it as LitData stores it."""
     record.validate()
     meta = {
         "id": record.id,
@@ -141,7 +141,7 @@ def item_of(record: Record) -> dict[str, Any]:
 
 
 def record_of(item: dict[str, Any]) -> Record:
-    """The record that an item of a chunk holds; tensors may be read-only views of the chunk."""
+    """Return the record of an item; tensors may be read-only views of the chunk."""
     meta = json.loads(item["meta"])
     meta["captions"] = tuple(meta["captions"])
     if "video" in item:

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of latents by channel, gathered while they are written."""
+"""Mean and standard deviation of latents per channel, accumulated while they are written."""
 
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """Sums over positions, by channel; `square` is of a draw from the posterior: mean^2 + std^2."""
+    """Sums over positions per channel; `square` of posterior samples: mean^2 + std^2."""
 
     count: int
     total: list[float]
@@ -30,7 +30,7 @@ class ChannelStatistics:
 
     @staticmethod
     def total_of(parts: list[dict[str, Any] | None]) -> Optional["ChannelStatistics"]:
-        """The sum over parts, in their order; None where nothing was counted."""
+        """Return the sum over parts, in their order; None without any."""
         out = None
         for part in parts:
             if part is not None:
@@ -38,7 +38,7 @@ class ChannelStatistics:
         return out
 
     def summary(self) -> dict[str, list[float]]:
-        """{"mean": [C], "std": [C]} of draws from the posterior."""
+        """Return {"mean": [C], "std": [C]} of posterior samples."""
         mean = [t / self.count for t in self.total]
         var = [s / self.count - m * m for s, m in zip(self.square, mean, strict=True)]
         return {"mean": mean, "std": [max(v, 0.0) ** 0.5 for v in var]}

@@ -1,8 +1,8 @@
-"""Writing LitData chunks in parts, so that work can be done by many processes and resumed after a kill.
+"""Write LitData chunks in parts, by any number of processes, resumable after a kill.
 
 A part is a fixed slice of the inputs. It is written into a temporary directory that is renamed when
-it is whole, so a part is there or not; parts do not depend on each other nor on how many processes
-work. `finish` gathers them in order, and dataset.json comes last.
+it is complete; parts depend neither on each other nor on the number of processes. `finish` gathers
+them in order, and dataset.json comes last.
 """
 
 import errno
@@ -30,16 +30,16 @@ from src.streaming.schema.statistics import ChannelStatistics
 
 
 class DatasetWriter:
-    """A data set in the making. Use as a context manager: it holds the directory's lock.
+    """A data set being written. Use as a context manager: it holds the directory's lock.
 
     Args:
         root: the data set's directory.
         kind: "pixels" or "latents".
-        key: what it is made for. Unfinished work under another key is thrown away; a finished data
-            set under another key is kept, and refused unless `renew`.
+        key: hash of settings and inputs. Unfinished work under another key is discarded; a finished
+            data set under another key is an error unless `renew` is set or it has no records.
         chunk_bytes: a chunk is closed when the next record would pass this.
-        leader: with several ranks, one leads: it locks, begins and finishes; the others only write
-            parts, after a barrier behind the leader's beginning.
+        leader: with several ranks, one locks, starts and finishes; the others only write parts, after
+            a barrier behind the leader's start.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class DatasetWriter:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        """Releases the directory; a full disk becomes one line (finished parts are kept)."""
+        """Release the lock; report a full disk in one line (finished parts are kept)."""
         self._lock.release(force=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
-                f"disk full while writing {self.root}; make room and run the same command again to go on"
+                f"disk full while writing {self.root}; make room and re-run the same command to resume"
             ) from error
 
     def _begin(self) -> None:
@@ -89,10 +89,10 @@ class DatasetWriter:
                 self.complete = True
                 shutil.rmtree(self._parts, ignore_errors=True)
                 return
-            if found:
+            if found and found.records:
                 raise DataError(
-                    f"{self.root}: holds another data set (key {found.key}, wanted {self.key}); "
-                    "give another directory, or renew=true to replace it"
+                    f"{self.root}: holds another data set (key {found.key}, expected {self.key}); "
+                    "use another directory, or renew=true to replace it"
                 )
             self._restart()
         elif self._plan.exists():
@@ -100,7 +100,7 @@ class DatasetWriter:
             if plan["key"] != self.key or plan["clearing"]:
                 self._restart()
         elif self.root.is_dir() and any(self.root.iterdir()):
-            raise DataError(f"{self.root}: not empty and not a data set; give another directory")
+            raise DataError(f"{self.root}: not empty and not a data set; use another directory")
         else:
             self._write_plan(clearing=False)
         for stale in self._parts.glob("tmp-*"):
@@ -115,9 +115,11 @@ class DatasetWriter:
         write_json(self._plan, {"key": self.key, "clearing": clearing})
 
     def _restart(self) -> None:
-        """Remove what a writer made, and nothing else. Killed in the middle, it is done again."""
+        """Remove what a writer wrote, and nothing else. If killed in the middle, it is repeated."""
         self._write_plan(clearing=True)
-        (self.root / FILENAME).unlink(missing_ok=True)  # first, so that no half is taken for a whole
+        (self.root / FILENAME).unlink(
+            missing_ok=True
+        )  # first, so that a partial data set is never taken for a complete one
         (self.root / "rejected.jsonl").unlink(missing_ok=True)
         for path in [*self.root.iterdir(), *self._parts.iterdir()]:
             if (
@@ -129,11 +131,11 @@ class DatasetWriter:
         self._write_plan(clearing=False)
 
     def missing(self, num_parts: int) -> list[int]:
-        """Parts that are not written yet."""
+        """Return the numbers of the parts that are not written yet."""
         return [] if self.complete else [n for n in range(num_parts) if not self._part_dir(n).is_dir()]
 
     def part(self, number: int) -> Any:
-        """Context manager giving a PartWriter; the part exists only if the block ends without an error."""
+        """Return a context manager of a PartWriter; the part exists only if the block ends without an error."""
         return write_part(self.root, number, self.chunk_bytes)
 
     def _part_dir(self, number: int) -> Path:
@@ -160,12 +162,12 @@ class DatasetWriter:
             statistics=None if statistics is None else statistics.summary(),
         )
         info.write(self.root)
-        shutil.rmtree(self._parts, ignore_errors=True)  # what stays is removed when next opened
+        shutil.rmtree(self._parts, ignore_errors=True)  # remains are removed when next opened
         self.complete = True
         return info
 
     def _gather(self, name: str, parts: list[dict[str, Any]]) -> BucketInfo:
-        """Move one bucket's chunks to their place and write LitData's index beside them."""
+        """Move one bucket's chunks into its directory and write LitData's index beside them."""
         target = self.root / name
         target.mkdir(exist_ok=True)
         entries, infos, config = [], [], None

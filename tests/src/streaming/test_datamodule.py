@@ -191,7 +191,7 @@ def test_stale_latents_name_both_keys_and_the_command(tmp_path: Path) -> None:
     keys = {str(root): "content-newencoder"}
     data = MediaDataModule(streams, 0, num_steps=1, keys=keys, renew="python -m src.train x.yaml")
     with pytest.raises(
-        DataError, match=r"stale.*oldencoder.*newencoder.*renew it with: python -m src.train x.yaml"
+        DataError, match=r"stale.*oldencoder.*newencoder.*rebuild with: python -m src.train x.yaml"
     ):
         data.train_dataloader()
     MediaDataModule(streams, 0, num_steps=1, keys={str(root): "content-oldencoder"}).train_dataloader()

@@ -64,7 +64,10 @@ def test_more_chunks_than_open_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_nothing_there(tmp_path: Path, toy: Path) -> None:
-    with pytest.raises(DataError, match=r"no data set here.*python -m data.prepare"):
+    with pytest.raises(
+        DataError,
+        match=r"no data set here.*python -m data.prepare CONFIG, or latents with: python -m src.train",
+    ):
         Dataset(tmp_path)
     with pytest.raises(DataError, match=f"did you mean {toy}"):
         Dataset(toy.parent)

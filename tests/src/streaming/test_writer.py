@@ -20,7 +20,7 @@ SIZES = {(4, 8, 8): 25, (1, 8, 8): 5}
 def test_unfinished_work_is_never_a_data_set(tmp_path: Path) -> None:
     with PixelWriter(tmp_path / "set", "k") as writer, writer.part(0) as part:
         part.add(clip("x"))
-    with pytest.raises(DataError, match="interrupted; run the same command again"):
+    with pytest.raises(DataError, match="interrupted; re-run the same command"):
         Dataset(tmp_path / "set")
 
 
@@ -59,7 +59,7 @@ def test_resumed_after_any_part_or_while_gathering_gives_the_same_bytes(
 def test_another_key_is_refused_until_renewed(tmp_path: Path) -> None:
     root = write_pixels(tmp_path / "set", SIZES)
     before = tree(root)
-    with pytest.raises(DataError, match=r"holds another data set \(key k, wanted other\).*renew=true"):
+    with pytest.raises(DataError, match=r"holds another data set \(key k, expected other\).*renew=true"):
         PixelWriter(root, "other").__enter__()
     assert tree(root) == before
     with PixelWriter(root, "other", renew=True) as writer:
