@@ -1,4 +1,4 @@
-"""Compare scored runs: `python -m eval.compare runs=DIR,DIR,... out=FOLDER [baseline=NAME]`.
+"""Compare scored runs: `python -m eval.compare 'runs=[DIR,DIR]' out=FOLDER [baseline=NAME]`.
 
 Each DIR is the `out` of an `eval.run`. Writes leaderboard.md, .tex and .csv (every system of every run)
 and, for each system against the baseline, the paired differences with a permutation test and Holm's
@@ -112,8 +112,13 @@ def _cells(each: Difference, scores: Scores) -> list[str]:
     """Return the cells of a difference, in the units of the leaderboard."""
     score = tables.score_of(scores.get(each.metric, {}), each.score)
     difference = tables.format_interval(each.interval, score, signed=True)
-    p_values = [f"{each.p:.4g}", f"{each.p_holm:.4g}"]
+    p_values = [format_p(each.p), format_p(each.p_holm)]
     return [each.metric, tables.heading(each.score, score), difference, str(each.interval.num), *p_values]
+
+
+def format_p(p: float) -> str:
+    """Format a p value with three decimals."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def is_better(each: Difference, scores: Scores) -> bool | None:
@@ -140,11 +145,16 @@ def differences_table(comparison: Comparison, scores: Scores) -> Table:
     """Return the table for the terminal; significant differences have a mark and a color."""
     caption = f"95 % intervals in brackets, ✓ better, ✗ worse with p (Holm) below {SIGNIFICANT_P}"
     table = Table(title=comparison.title, caption=caption, title_style="bold")
-    for head in _HEADS:
-        table.add_column(head, justify="left" if head in ("metric", "score") else "right", no_wrap=True)
+    for head in _HEADS[1:]:
+        table.add_column(head, justify="left" if head == "score" else "right", no_wrap=True)
+    metric = ""
     for each in comparison.differences:
-        cells, better = _cells(each, scores), is_better(each, scores)
-        cells[2] += {True: " ✓", False: " ✗", None: "  "}[better]
+        if each.metric != metric:
+            metric = each.metric
+            table.add_section()
+            table.add_row(metric, style="bold")
+        (_, *cells), better = _cells(each, scores), is_better(each, scores)
+        cells[1] += {True: " ✓", False: " ✗", None: "  "}[better]
         table.add_row(*cells, style={True: "green", False: "red", None: ""}[better])
     return table
 

@@ -17,7 +17,6 @@ from itertools import combinations_with_replacement, pairwise
 from typing import Any
 
 import numpy as np
-from scipy.signal import stft
 
 from data.bounce.audio import MODES, ambience, damped, strike
 from data.bounce.vocabulary import BACKGROUNDS, SIZES
@@ -137,6 +136,8 @@ def _classify_background(mono_S: np.ndarray) -> str:
 
 def noise_floor(mono_S: np.ndarray) -> np.ndarray:
     """Return log10 of the level that each band exceeds three quarters of the time, [B]."""
+    from scipy.signal import stft  # slow to import: not for --help
+
     size = min(4096, len(mono_S))
     hertz, _, spectrum = stft(mono_S, SAMPLE_RATE, nperseg=size, boundary=None, padded=False)
     power_FT = np.abs(spectrum) ** 2

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from data.bounce.config import WorldConfig
-from data.bounce.scene import draw_scene
-from data.bounce.world import WORLD_VERSION, VideoFacts, sound
+from data.bounce.scene import sample_scene
+from data.bounce.world import WORLD_VERSION, VideoFacts, render_audio
 from eval.bounce_checker.audio import SAMPLE_RATE, analyze_audio, evaluate_audio
 from eval.core.audio import Audio
 from eval.core.draws import generator
@@ -70,7 +70,7 @@ def format_row(name: str, scores: list[dict[str, float]]) -> list[str]:
 def validate(config: ValidateAudioConfig) -> list[list[str]]:
     """Return all rows: each degradation, and each audio track against the facts of the next video."""
     scenes = [draw_facts(config.first_seed + i) for i in range(config.num)]
-    tracks, facts = [sound(each)[0] for each in scenes], [each.to_dict() for each in scenes]
+    tracks, facts = [render_audio(each)[0] for each in scenes], [each.to_dict() for each in scenes]
     rows = []
     for name, degrade in DEGRADATIONS.items():
         readings = [
@@ -85,7 +85,7 @@ def validate(config: ValidateAudioConfig) -> list[list[str]]:
 
 def draw_facts(seed: int) -> VideoFacts:
     """Return the facts of a video of two seconds."""
-    return draw_scene(seed, WORLD_VERSION, WORLD, 32, 32, 32, 16.0).facts
+    return sample_scene(seed, WORLD_VERSION, WORLD, 32, 32, 32, 16.0).facts
 
 
 def main(argv: list[str]) -> None:

@@ -11,9 +11,9 @@ from time import perf_counter
 import numpy as np
 from rich.console import Console
 
-from data.bounce.captions import captions
+from data.bounce.captions import caption_variants
 from data.bounce.config import WorldConfig
-from data.bounce.world import Film, film
+from data.bounce.world import BounceVideo, make_video
 from eval.bounce_checker.checker import Verdict, analyze_video, evaluate_reading
 from eval.bounce_checker.validate_config import WORLDS, ValidateCheckerConfig, World
 from eval.core.degradations import DEGRADATIONS
@@ -34,12 +34,12 @@ class Trial:
     seconds: float
 
 
-def render(seed: int, world: World) -> Film | None:
+def render(seed: int, world: World) -> BounceVideo | None:
     """Return the video of a seed, held-out combinations included; None if the world has no such video."""
     config = WorldConfig(holdout="include", split="all", **world.settings)
     side = world.side
     try:
-        return film(seed, config, num_frames=world.num_frames, height=side, width=side, fps=world.fps)
+        return make_video(seed, config, num_frames=world.num_frames, height=side, width=side, fps=world.fps)
     except ValueError:
         return None
 
@@ -102,7 +102,7 @@ def save_failures(name: str, degradation: str, trials: list[Trial], folder: Path
         assert clip is not None
         video = DEGRADATIONS[degradation](clip.video_THWC, each.seed)
         badges = tuple((key, getattr(each.verdict, key)) for key in ASPECTS)
-        prompt = captions(clip.facts)[0]
+        prompt = caption_variants(clip.facts)[0]
         rows.append(
             SheetRow(id=str(each.seed), prompt=prompt, frames_THWC=video, badges=badges, why=each.verdict.why)
         )

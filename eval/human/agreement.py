@@ -1,4 +1,4 @@
-"""Agreement of metrics with human votes: `python -m eval.human.agreement votes=FILE runs=DIR,... out=FOLDER`.
+"""Agreement of metrics with human votes: `python -m eval.human.agreement votes=FILE runs=DIR out=FOLDER`.
 
 FILE contains votes (`eval/human/votes.py`); each DIR is the `out` of an `eval.run` whose systems and sample
 ids are the votes' systems and items. Every score of single samples with a better direction is compared with

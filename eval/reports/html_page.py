@@ -17,18 +17,18 @@ from eval.reports.tables import Scores, by_metric, format_interval, heading, sco
 
 MAX_BYTES = 8_000_000  # of a media file that is embedded
 MAX_PLOT_ROWS = 40
-MAX_VALUES = 6  # numbers below a video
-LABEL_WIDTH, PLOT_WIDTH, ROW_HEIGHT = 220, 440, 22
+MAX_VALUES = 4  # numbers below a video
+PLOT_WIDTH, ROW_HEIGHT, CHAR_WIDTH, MAX_LABEL = 300, 22, 6.5, 30
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;background:#f3f2ee;color:#22262b;margin:2rem auto;max-width:76rem;
 padding:0 1rem}h1{font-size:1.6rem;margin-bottom:.3rem}h2{font-size:1.1rem;margin-top:2rem}
 table{border-collapse:collapse;background:#fff}
 td,th{padding:.35rem .8rem;border-bottom:1px solid #dedcd5;text-align:right;white-space:nowrap}
-td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}.scroll{overflow-x:auto}
+td:first-child,th:first-child{text-align:left}.scroll{overflow-x:auto}
 .head{color:#666;font-size:.85rem;overflow-wrap:anywhere}.head code{color:#22262b}
 pre{background:#fff;padding:.8rem;overflow-x:auto;font-size:.8rem}
-.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,30rem),1fr));gap:.5rem 2rem;
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));gap:.5rem 2rem;
 margin-top:1rem}svg{display:block;width:100%;max-width:100%;height:auto}
 svg text{font-size:11px;fill:#22262b}svg .tick{fill:#7b828a}
 .media{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:1rem}
@@ -74,11 +74,14 @@ def write_page(
         parts += [f"<h2>{escape(metric)}</h2>", _table(own, scores.get(metric, {}))]
         notes = dict.fromkeys(note for row in own for note in row.notes)
         parts += [f"<p><small>{escape(note)}</small></p>" for note in notes]
-        parts.append(_plots(own, scores.get(metric, {})))
     if media:
-        parts.append(f"<h2>Samples</h2><p><small>{escape(selection)}</small></p><div class=media>")
+        legend = "below each: expected → recognized content where they differ"
+        parts.append(f"<h2>Samples</h2><p><small>{escape(selection)}; {legend}</small></p><div class=media>")
         parts += [_figure(sample, results, root) for sample, results in media]
         parts.append("</div>")
+    for metric, own in by_metric(rows):
+        if plots := _plots(own, scores.get(metric, {})):
+            parts.append(f"<h2>{escape(metric)}: means and 95 % intervals</h2>{plots}")
     if reasons:
         parts.append("<h2>Dropped</h2><ul>")
         parts += [
@@ -110,12 +113,13 @@ def _head_line(folder: Path) -> str:
 
 def _table(rows: list[Row], scores: Scores) -> str:
     names = score_names(rows)
-    heads = ["system", "slice", "n", *(heading(name, score_of(scores, name)) for name in names)]
-    titles = ["", "", "used / asked", *(score_of(scores, name).text for name in names)]
+    systems = ["system"] if any(row.system for row in rows) else []
+    heads = [*systems, "slice", "n", *(heading(name, score_of(scores, name)) for name in names)]
+    titles = [*systems, "", "used / asked", *(score_of(scores, name).text for name in names)]
     head = "".join(f'<th title="{escape(t)}">{escape(h)}</th>' for h, t in zip(heads, titles, strict=True))
     body = []
     for row in rows:
-        cells = [row.system or "–", row.slice, f"{row.used} / {row.asked}"]
+        cells = [*([row.system or "–"] if systems else []), row.slice, f"{row.used} / {row.asked}"]
         cells += [format_interval(row.intervals.get(name), score_of(scores, name)) for name in names]
         body.append("<tr>" + "".join(f"<td>{escape(each)}</td>" for each in cells) + "</tr>")
     return f"<div class=scroll><table><tr>{head}</tr>{''.join(body)}</table></div>"
@@ -143,12 +147,13 @@ def _plot(name: str, score: Score, entries: list[tuple[str, Interval]]) -> str:
     bounds = [factor * value for _, x in entries for value in (x.low, x.high)]
     ticks = axis_ticks(0, 100) if score.unit == FRACTION else axis_ticks(min(bounds), max(bounds))
     bottom = 26 + ROW_HEIGHT * len(entries)
+    left = 12 + CHAR_WIDTH * max(min(len(label), MAX_LABEL) for label, _ in entries)
 
     def x_of(value: float) -> float:
         low, high = ticks[0], ticks[-1]
-        return LABEL_WIDTH + PLOT_WIDTH * (min(max(value, low), high) - low) / (high - low)
+        return left + PLOT_WIDTH * (min(max(value, low), high) - low) / (high - low)
 
-    width = LABEL_WIDTH + PLOT_WIDTH + 24
+    width = round(left + PLOT_WIDTH + 20)
     lines = [
         f'<svg viewBox="0 0 {width} {bottom + 22}" role="img">'
         f'<text x="0" y="12" font-weight="bold">{escape(heading(name, score))}</text>'
@@ -161,7 +166,7 @@ def _plot(name: str, score: Score, entries: list[tuple[str, Interval]]) -> str:
         y = 32 + ROW_HEIGHT * index
         low, high, mean = (x_of(factor * v) for v in (interval.low, interval.high, interval.mean))
         title = escape(f"{label}: {format_interval(interval, score)}")
-        lines.append(f'<g><title>{title}</title><text x="0" y="{y + 4}">{escape(label[:34])}</text>')
+        lines.append(f'<g><title>{title}</title><text x="0" y="{y + 4}">{escape(label[:MAX_LABEL])}</text>')
         lines.append(f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="#7b828a"/>')
         lines.append(f'<circle cx="{mean:.1f}" cy="{y}" r="4" fill="#1d7a46"/></g>')
     return "".join([*lines, "</svg>"])

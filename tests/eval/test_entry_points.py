@@ -1,5 +1,7 @@
 """Every command of eval: --help, --print, unknown keys, typical mistakes, import time."""
 
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -70,3 +72,11 @@ def test_unwritable_output_is_reported_before_the_work(name, capsys, tmp_path):
     code, out, error = run_main(name, [f"out={tmp_path}/nowhere/table.md"], capsys)
     assert (code, out) == (2, "")
     assert error.startswith("error: out: no such folder")
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_help_imports_no_slow_library(name):
+    slow = "torch", "lightning", "scipy.ndimage", "scipy.signal", "scipy.stats", "matplotlib"
+    code = f"import sys, eval.{name}; print(*set({slow}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
