@@ -3,10 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test lint format bench-tae bench-video bench-eval lock clean
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+FAST := tests/src/core tests/src/flow tests/src/losses tests/src/models tests/eval/core tests/eval/human tests/test_repository.py tests/test_language.py
 
-help:  ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+.PHONY: help install demo test-fast test test-services test-long lint format bench-tae bench-video bench-eval lock clean
+
+help:  ## Show the targets; times are of two idle cores
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(INSTALLED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another with make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -16,13 +19,22 @@ $(INSTALLED): requirements.lock
 
 install: $(INSTALLED)  ## Make .venv with exactly the packages of requirements.lock
 
-demo: $(INSTALLED)  ## Train the tiny models from nothing, generate films, score them (13 to 20 minutes on 2 cores)
+demo: $(INSTALLED)  ## Train the tiny models, generate videos, score them (13 to 20 min)
 	$(BIN)/python -m src.train
 
-test: $(INSTALLED)  ## Run the whole test suite (at most 10 minutes on 2 cores, no network)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+test-fast: $(INSTALLED)  ## Test core, flow, losses, models, configs and language, without slow tests (60 s)
+	$(PYTEST) -m "not slow and not services and not long" $(FAST)
 
-lint: $(INSTALLED)  ## Style, layers between packages, and types of the core
+test: $(INSTALLED)  ## Run all tests but those of services and long ones (10 min, no network)
+	$(PYTEST)
+
+test-services: $(INSTALLED)  ## Run the tests of services: databases, browsers, object stores (6 min; none yet)
+	$(PYTEST) -m services || [ $$? -eq 5 ]
+
+test-long: $(INSTALLED)  ## Run the long tests, once per release: mutants, full meshes, simulations (60 min; none yet)
+	$(PYTEST) -m long || [ $$? -eq 5 ]
+
+lint: $(INSTALLED)  ## Check style, layers between packages, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -32,16 +44,16 @@ format: $(INSTALLED)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-tae: $(INSTALLED)  ## Time our autoencoder beside diffusers' (installs diffusers; about half an hour)
+bench-tae: $(INSTALLED)  ## Time the autoencoder beside diffusers' (installs diffusers; half an hour)
 	$(BIN)/python -m pip install --quiet 'diffusers>=0.37'
 	$(BIN)/python -m benchmarks.tae
 	$(BIN)/python -m benchmarks.tae_memory out=runs/bench
 
-bench-video: $(INSTALLED)  ## Time our transformer beside diffusers' (installs diffusers; hours, goes on where it stopped)
+bench-video: $(INSTALLED)  ## Time the transformer beside diffusers' (installs diffusers; hours, resumes)
 	$(BIN)/python -m pip install --quiet 'diffusers>=0.37'
 	$(BIN)/python -m benchmarks.video
 
-bench-eval: $(INSTALLED)  ## Time our set metrics beside clean-fid, torch-fidelity and torchmetrics (installs them; minutes)
+bench-eval: $(INSTALLED)  ## Time the set metrics beside clean-fid, torch-fidelity, torchmetrics (installs them; minutes)
 	$(BIN)/python -m pip install --quiet clean-fid torch-fidelity
 	$(BIN)/python -m benchmarks.evaluation
 
@@ -49,5 +61,5 @@ lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra dev --extra samples --group stand-ins pyproject.toml --output-file requirements.lock
 
-clean:  ## Remove what runs left behind (keeps .venv)
-	rm -rf runs datasets
+clean:  ## Remove what `make demo` made: runs/tiny and datasets/bounce_tiny*; nothing else
+	rm -rf runs/tiny datasets/bounce_tiny datasets/bounce_tiny_sft

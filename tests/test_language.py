@@ -67,7 +67,7 @@ def tracked_files() -> list[Path]:
     names = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    keep = [Path(n) for n in names if n.startswith(FOLDERS) or n in ("README.md",)]
+    keep = [Path(n) for n in names if n.startswith(FOLDERS) or n in ("README.md", "CONTRIBUTING.md")]
     skip = ("docs/log/", "tests/golden/", "tests/test_language.py")
     kinds = (".py", ".md", ".yaml")
     return [p for p in keep if p.suffix in kinds and not str(p).startswith(skip) and (ROOT / p).is_file()]
@@ -112,12 +112,9 @@ def prose_of(source: str, strings: bool) -> Iterator[tuple[int, str]]:
 
 def markdown_prose(text: str) -> Iterator[tuple[int, str]]:
     """Yield line and text of a Markdown page, without code and links."""
-    fenced = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.lstrip().startswith("```"):
-            fenced = not fenced
-        elif not fenced:
-            yield number, re.sub(r"`[^`]*`|\]\([^)]*\)|https?://\S+", " ", line)
+    code = r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+"
+    prose = re.sub(code, lambda match: " " + "\n" * match[0].count("\n"), text, flags=re.DOTALL)
+    yield from enumerate(prose.splitlines(), 1)
 
 
 def check_file(path: Path, rules: Rules) -> list[Finding]:
@@ -133,7 +130,7 @@ def check_file(path: Path, rules: Rules) -> list[Finding]:
                 ]
         prose = prose_of(text, strings=not str(path).startswith(("tests/", *CAPTIONS)))
     elif path.suffix == ".md":
-        prose = markdown_prose(text)
+        prose = markdown_prose(text.split("\n| instead of |")[0])
     elif path.suffix == ".yaml":
         for line, row in enumerate(text.splitlines(), 1):
             comment = row[row.index("#") :] if "#" in row else ""

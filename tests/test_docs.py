@@ -1,0 +1,137 @@
+"""Pages and config files say what is true: commands resolve, paths exist, configs/README.md is up to date.
+
+python -m tests.test_docs    # write configs/README.md anew from the heads of the config files
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from src.core import config
+from src.core.errors import UserError
+from tests.documented_commands import Command, check, head_commands, make_targets, page_commands, read_head
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+INDEX = ROOT / "configs" / "README.md"
+FOLDERS = ("src", "data", "eval", "tests", "benchmarks", "configs", "docs")
+
+
+def page_id(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_of_a_page_resolve(page: Path) -> None:
+    for command in page_commands(page):
+        try:
+            check(command)
+        except UserError as error:
+            pytest.fail(f"{command}\n{error}")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=page_id)
+def test_commands_and_settings_of_a_head_resolve(path: Path) -> None:
+    commands = head_commands(path)
+    for command in commands:
+        try:
+            check(command)
+        except UserError as error:
+            pytest.fail(f"{command}\n{error}")
+    assert not commands or page_id(path) in commands[0].argv, "the first line is the command of this file"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("configs/paper/average.yaml greedy=true", "unknown key greedy"),
+        ("configs/video/tiny_joint.yaml train.max_step=1", "did you mean train.max_steps"),
+        ("configs/video/tiny_t2i.yaml train.max_steps=0", "max_steps must be at least 1"),
+    ],
+)
+def test_a_stale_command_is_found(line: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check(Command("here", "src.train", tuple(line.split())))
+
+
+def test_a_stale_setting_in_a_head_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "average.yaml"
+    path.write_text(
+        "# python -m src.train average.yaml\n# The mean; greedy=true keeps those that help.\ninputs: [a]\n"
+    )
+    monkeypatch.setattr("tests.documented_commands.ROOT", tmp_path)
+    assert head_commands(path)[1].argv == ("average.yaml", "greedy=true")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_paths_and_links_of_a_page_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:\w+/)+[\w./*-]*)`", text):
+        if name.split("/")[0] in FOLDERS:
+            assert list(ROOT.glob(name.rstrip("/"))), f"no file {name}"
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert "://" in link or (page.parent / link).exists(), f"broken link {link}"
+    for node in re.findall(r'\["(src/[\w/]+(?:\.py)?)', text):  # of a diagram
+        assert (ROOT / node).exists(), f"no file {node}"
+
+
+def test_make_targets_of_pages_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    known = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    for page in PAGES:
+        assert make_targets(page) <= known, page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_lines_are_wrapped(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for line in text.splitlines():
+        assert len(line) <= 120 or line.startswith(("|", "!")) or "`" in line, line
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=page_id)
+def test_a_name_is_the_file_s(path: Path) -> None:
+    """`name` is the path below configs/ without .yaml; a recipe, whose runs many files name, is called by its stem."""
+    name = str(config.read([path], []).get("name", ""))
+    if name:
+        assert name in (str(path.relative_to(ROOT / "configs").with_suffix("")), path.stem)
+
+
+def index() -> str:
+    """Return the table of all config files, made from their heads."""
+    lines = [
+        "# Configs",
+        "",
+        "Made from the heads of the files by `python -m tests.test_docs`; a test compares. Commands run from the checkout with",
+        "`.venv` active. An empty column was not measured; without time and expected number the file was not run as it is.",
+    ]
+    folder = None
+    for path in sorted(CONFIGS, key=lambda p: (str(p.parent), p.name)):
+        if path.parent != folder:
+            folder = path.parent
+            header = ["", f"## {folder.relative_to(ROOT)}", "", "| file | what | command | time | expected |"]
+            lines += [*header, "|---|---|---|---|---|"]
+        head = read_head(path)
+        about = head.about.split(". ")[0].rstrip(".:")
+        command = f"`{head.command}`" if head.command else "(part of others)"
+        time, expected = head.time, head.expected
+        if head.command and not time and not expected:
+            time = "not run"
+        cells = [f"`{path.name}`", about, command, time, expected]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_index_of_configs_is_up_to_date() -> None:
+    assert INDEX.read_text(encoding="utf-8") == index(), "run: python -m tests.test_docs"
+
+
+if __name__ == "__main__":
+    INDEX.write_text(index(), encoding="utf-8")
