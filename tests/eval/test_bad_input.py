@@ -1,4 +1,4 @@
-"""What users bring: every film is either measured or dropped with a reason, and no number is invented."""
+"""What users bring: every video is either measured or dropped with a reason, and no number is invented."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ METRICS = ("frames", "fidelity", "bounce", *(("vmaf",) if find_spec("imageio_ffm
 
 
 class Brittle(torch.nn.Module):
-    """Mean colours; not finite for dark films."""
+    """Mean colors; not finite for dark videos."""
 
     def forward(self, x):
         means = x.mean((2, 3))
@@ -39,19 +39,19 @@ def folder(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(Brittle()).save(str(root / "brittle.pt"))
-    films = {
+    videos = {
         "fine": (waves(0, 6), 16),
         "one frame": (waves(1, 1), 16),
         "1x1": (waves(2, 6, 1), 16),
         "one frame of 1x1": (waves(2, 1, 1), 16),
         "odd size": (waves(3, 6)[:, :17, :23], 16),
-        "film's rate": (waves(4, 6), 24000 / 1001),
+        "video's rate": (waves(4, 6), 24000 / 1001),
         "slow": (waves(5, 6), 0.5),
         "fast": (waves(6, 6), 1000),
         "dark": (waves(7, 6) // 8, 16),
     }
     samples = []
-    for name, (frames, fps) in films.items():
+    for name, (frames, fps) in videos.items():
         path = f"{name}.mp4"
         write_video(root / path, frames, fps)
         samples.append(Sample(id=name, prompt=name, video=path, reference=path))
@@ -86,9 +86,9 @@ def test_every_sample_and_metric_has_values_or_a_reason(found):
             assert len(record["dropped"].splitlines()) == 1
 
 
-def test_what_can_be_measured_of_odd_films_is(found):
+def test_what_can_be_measured_of_odd_videos_is(found):
     measured = {(r["id"], r["metric"]): r for r in found}
-    for name in ("fine", "one frame", "1x1", "one frame of 1x1", "odd size", "film's rate", "slow", "fast"):
+    for name in ("fine", "one frame", "1x1", "one frame of 1x1", "odd size", "video's rate", "slow", "fast"):
         assert measured[name, "fidelity"]["values"]["psnr"] == 100, name
         values = measured[name, "frames"]["values"]
         assert ("flicker" in values) == (not name.startswith("one frame")), name
@@ -154,8 +154,8 @@ def test_a_bad_manifest_stops_the_run_by_name(tmp_path, lines, message):
         main([f"manifest={tmp_path}/m.jsonl", f"out={tmp_path}/out", "metrics=[frames]"])
 
 
-def test_films_go_through_one_by_one(folder, tmp_path, monkeypatch):
-    """A large set never needs more memory for films than a small one."""
+def test_videos_go_through_one_by_one(folder, tmp_path, monkeypatch):
+    """A large set never needs more memory for videos than a small one."""
     alive, most = weakref.WeakSet(), 0
     read = results.read_video
 

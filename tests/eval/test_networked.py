@@ -22,11 +22,11 @@ from eval.quality.low_level import frame_difference_scores
 from tests.fixtures import network_checkpoints
 from tests.fixtures.videos import waves
 
-RED, BLUE, GREY = (220, 10, 10), (10, 10, 220), (128, 128, 128)
+RED, BLUE, GRAY = (220, 10, 10), (10, 10, 220), (128, 128, 128)
 
 
-def plain(colour, num=6, side=32):
-    return np.full((num, side, side, 3), colour, np.uint8)
+def plain(color, num=6, side=32):
+    return np.full((num, side, side, 3), color, np.uint8)
 
 
 def setup(tmp_path, num_frames=16, **paths):
@@ -37,7 +37,7 @@ def setup(tmp_path, num_frames=16, **paths):
 
 
 def item(tmp_path, *, fps=8, **media):
-    """A sample whose films are given as frames, whose sounds as samples at 1000 Hz."""
+    """A sample whose videos are given as frames, whose sounds as samples at 1000 Hz."""
     folder, texts = Path(tempfile.mkdtemp(dir=tmp_path)), {}
     for key, value in media.items():
         if isinstance(value, str):
@@ -51,8 +51,8 @@ def item(tmp_path, *, fps=8, **media):
     return Item(Sample(**{"id": "a", "prompt": "", **texts}), folder)
 
 
-def values(name, made, sample):
-    metric = NETWORK_METRICS[name](made, name)
+def values(name, factory, sample):
+    metric = NETWORK_METRICS[name](factory, name)
     assert "weights_sha256" in str(metric.describe())
     found = metric.measure(sample).values
     assert set(found) <= set(metric.scores)
@@ -70,39 +70,41 @@ def dino(tmp_path_factory):
 
 
 def test_clip_score_is_the_mean_over_frames_and_counts_cut_texts(tmp_path, clip):
-    made = setup(tmp_path, num_frames=3, clip=clip)
-    film = waves(0)
-    sample = item(tmp_path, video=film, prompt="a red circle")
-    network = made.clip("test")
+    factory = setup(tmp_path, num_frames=3, clip=clip)
+    video = waves(0)
+    sample = item(tmp_path, video=video, prompt="a red circle")
+    network = factory.clip("test")
     shown = sample.video.frames_THWC[[0, 2, 5]]
     cosines = network.embed_frames(shown) @ network.embed_text("a red circle")[0]
-    found = values("clip_score", made, sample)
+    found = values("clip_score", factory, sample)
     assert found["clip_score"] == pytest.approx(np.maximum(100 * cosines, 0).mean(), abs=1e-4)
     assert found["clip_score_cut"] == 0
-    assert values("clip_score", made, item(tmp_path, video=film, prompt="red " * 30))["clip_score_cut"] == 1
+    assert (
+        values("clip_score", factory, item(tmp_path, video=video, prompt="red " * 30))["clip_score_cut"] == 1
+    )
     with pytest.raises(ValueError, match="has no prompt"):
-        values("clip_score", made, item(tmp_path, video=film))
+        values("clip_score", factory, item(tmp_path, video=video))
 
 
-def test_viclip_and_imagebind_in_a_space_of_colours(tmp_path):
+def test_viclip_and_imagebind_in_a_space_of_colors(tmp_path):
     folder = network_checkpoints.save_joint_programs(tmp_path / "programs")
-    made = setup(tmp_path, viclip=folder, imagebind=folder)
-    right = values("viclip", made, item(tmp_path, video=plain(RED), prompt="the red circle"))
-    wrong = values("viclip", made, item(tmp_path, video=plain(RED), prompt="the blue circle"))
+    factory = setup(tmp_path, viclip=folder, imagebind=folder)
+    right = values("viclip", factory, item(tmp_path, video=plain(RED), prompt="the red circle"))
+    wrong = values("viclip", factory, item(tmp_path, video=plain(RED), prompt="the blue circle"))
     assert right["viclip"] > 0.99 > 0.1 > wrong["viclip"]
-    cut = values("viclip", made, item(tmp_path, video=plain(RED), prompt="red a a a a a a a a blue"))
+    cut = values("viclip", factory, item(tmp_path, video=plain(RED), prompt="red a a a a a a a a blue"))
     assert cut["viclip_cut"] == 1
     assert cut["viclip"] == pytest.approx(right["viclip"], abs=1e-5)
-    programs = ViCLIPScore(made.programs("test", "viclip", "video", "text")).programs
+    programs = ViCLIPScore(factory.programs("test", "viclip", "video", "text")).programs
     assert programs._tokenize("red a a a a a a")[0][0].tolist() == [1, 5, 3, 3, 3, 18]  # the end is kept
     loud, soft = np.full(800, 0.9), np.full(800, 0.01)
     near, far = (
-        values("imagebind", made, item(tmp_path, video=plain(RED), audio=sound))["imagebind"]
+        values("imagebind", factory, item(tmp_path, video=plain(RED), audio=sound))["imagebind"]
         for sound in (loud, soft)
     )
     assert near > 0.99 > 0.1 > far
-    with pytest.raises(ValueError, match="Colours: expected at least 4 frames, got 3"):
-        values("viclip", made, item(tmp_path, video=plain(RED, 3), prompt="red"))
+    with pytest.raises(ValueError, match="Colors: expected at least 4 frames, got 3"):
+        values("viclip", factory, item(tmp_path, video=plain(RED, 3), prompt="red"))
 
 
 def test_contracts_that_do_not_say_what_they_must(tmp_path):
@@ -126,103 +128,103 @@ def test_contracts_that_do_not_say_what_they_must(tmp_path):
 
 
 def test_desync_reads_the_offset_of_both_windows(tmp_path):
-    made = setup(tmp_path, synchformer=network_checkpoints.save_sync(tmp_path / "sync"))
+    factory = setup(tmp_path, synchformer=network_checkpoints.save_sync(tmp_path / "sync"))
     for late_s, wanted, near in (((0, 0), 0, 1), ((0.4, 0.4), 0.4, 0), ((-0.2, 0.4), 0.3, 0.5)):
-        film, sound = plain((0, 0, 0), 20, 16), np.zeros(2000)
+        video, sound = plain((0, 0, 0), 20, 16), np.zeros(2000)
         for flash, late in zip((5, 14), late_s, strict=True):
-            film[flash] = 255
+            video[flash] = 255
             sound[round(1000 * (flash / 10 + late))] = 0.9
-        found = values("desync", made, item(tmp_path, video=film, audio=sound, fps=10))
+        found = values("desync", factory, item(tmp_path, video=video, audio=sound, fps=10))
         assert found["desync"] == pytest.approx(wanted, abs=1e-6)
         assert found["desync_near"] == near
         assert found["desync_expected"] == pytest.approx(wanted, abs=0.01)
     with pytest.raises(ValueError, match=r"needs 1 s of video and audio, got 0\.60"):
-        values("desync", made, item(tmp_path, video=film[:6], audio=sound, fps=10))
+        values("desync", factory, item(tmp_path, video=video[:6], audio=sound, fps=10))
 
 
 def test_identity_finds_the_face_and_its_best_and_worst_frame(tmp_path):
-    def face(colour, at, num=1):
-        film = plain((0, 0, 0), num)
-        film[:, at : at + 12, at : at + 12] = colour
-        return film
+    def face(color, at, num=1):
+        video = plain((0, 0, 0), num)
+        video[:, at : at + 12, at : at + 12] = color
+        return video
 
     yellow, red, dark = (250, 250, 20), (250, 60, 20), (0, 0, 0)
-    film = np.concatenate([face(yellow, 4), face((250, 160, 20), 12), plain(dark, 1), face(yellow, 8)])
-    made = setup(tmp_path, face=network_checkpoints.save_face(tmp_path / "face"))
-    found = values("identity_face", made, item(tmp_path, video=film, reference=face(yellow, 16)))
+    video = np.concatenate([face(yellow, 4), face((250, 160, 20), 12), plain(dark, 1), face(yellow, 8)])
+    factory = setup(tmp_path, face=network_checkpoints.save_face(tmp_path / "face"))
+    found = values("identity_face", factory, item(tmp_path, video=video, reference=face(yellow, 16)))
     assert found["identity_face_found"] == 0.75
     assert found["identity_face_best"] > 0.999
     assert found["identity_face_worst"] < found["identity_face_mean"] < found["identity_face_best"]
     cosine = np.dot([250, 160, 20], yellow) / np.linalg.norm([250, 160, 20]) / np.linalg.norm(yellow)
     assert found["identity_face_worst"] == pytest.approx(cosine, abs=0.01)
     assert found["identity_face_steady"] == pytest.approx((cosine + (cosine + 1) / 2 + 0) / 2, abs=0.1)
-    stranger = values("identity_face", made, item(tmp_path, video=film, reference=face((250, 120, 250), 9)))
-    assert stranger["identity_face_mean"] < found["identity_face_mean"]
+    other = values("identity_face", factory, item(tmp_path, video=video, reference=face((250, 120, 250), 9)))
+    assert other["identity_face_mean"] < found["identity_face_mean"]
     with pytest.raises(ValueError, match="no face found in the reference"):
-        values("identity_face", made, item(tmp_path, video=film, reference=plain(dark, 1)))
-    nobody = values("identity_face", made, item(tmp_path, video=plain(dark), reference=face(red, 9)))
-    assert nobody == {"identity_face_found": 0.0}
+        values("identity_face", factory, item(tmp_path, video=video, reference=plain(dark, 1)))
+    absent = values("identity_face", factory, item(tmp_path, video=plain(dark), reference=face(red, 9)))
+    assert absent == {"identity_face_found": 0.0}
 
 
-def test_identity_of_whole_pictures_and_vbenchs_consistency(tmp_path, clip, dino):
-    made = setup(tmp_path, num_frames=2, clip=clip, dino=dino)
-    film = np.concatenate([waves(0, 1).repeat(2, 0), waves(3, 3)])
-    sample = item(tmp_path, video=film, reference=film[:1])
+def test_identity_of_full_images_and_vbenchs_consistency(tmp_path, clip, dino):
+    factory = setup(tmp_path, num_frames=2, clip=clip, dino=dino)
+    video = np.concatenate([waves(0, 1).repeat(2, 0), waves(3, 3)])
+    sample = item(tmp_path, video=video, reference=video[:1])
     for kind in ("clip", "dino"):
-        found = values(f"identity_{kind}", made, sample)
+        found = values(f"identity_{kind}", factory, sample)
         assert found[f"identity_{kind}_best"] == pytest.approx(1, abs=1e-5)
         assert found[f"identity_{kind}_worst"] < 1 - 1e-6
-    still = item(tmp_path, video=film[:1].repeat(4, 0))
+    still = item(tmp_path, video=video[:1].repeat(4, 0))
     for name in ("subject_consistency", "background_consistency"):
-        assert values(name, made, still)[name] == pytest.approx(1, abs=1e-5)
-        assert values(name, made, sample)[name] < 1 - 1e-6
-        assert NETWORK_METRICS[name](made, name).describe()["frames"] == "all"
+        assert values(name, factory, still)[name] == pytest.approx(1, abs=1e-5)
+        assert values(name, factory, sample)[name] < 1 - 1e-6
+        assert NETWORK_METRICS[name](factory, name).describe()["frames"] == "all"
 
 
 def test_edits_go_where_the_captions_go(tmp_path, clip, dino):
     programs = network_checkpoints.save_joint_programs(tmp_path / "programs")
-    made = setup(tmp_path, clip=clip, dino=dino, viclip=programs)
+    factory = setup(tmp_path, clip=clip, dino=dino, viclip=programs)
     captions = {"source_caption": "a red circle", "output_caption": "a blue circle"}
     right = item(tmp_path, source=plain(RED), video=plain(BLUE), **captions)
-    found = values("edit_viclip", made, right)
+    found = values("edit_viclip", factory, right)
     assert found["viclip_dir"] > 0.99
     assert found["viclip_out"] > 0.99
     wrong = item(tmp_path, source=plain(BLUE), video=plain(RED), **captions)
-    assert values("edit_viclip", made, wrong)["viclip_dir"] < -0.99
+    assert values("edit_viclip", factory, wrong)["viclip_dir"] < -0.99
     same = item(tmp_path, source=plain(RED), video=plain(RED), **captions)
-    assert values("edit_viclip", made, same)["viclip_dir"] == pytest.approx(0, abs=1e-6)
-    there, back = (values("edit_clip", made, each) for each in (right, wrong))
+    assert values("edit_viclip", factory, same)["viclip_dir"] == pytest.approx(0, abs=1e-6)
+    there, back = (values("edit_clip", factory, each) for each in (right, wrong))
     assert there["clip_dir"] == pytest.approx(-back["clip_dir"], abs=1e-5)
     assert there["clip_dir"] != 0
-    assert values("structure", made, same)["structure_dino_tokens"] == 0
+    assert values("structure", factory, same)["structure_dino_tokens"] == 0
     moved = item(tmp_path, source=waves(0), video=waves(4), **captions)
-    assert values("structure", made, moved)["structure_dino_tokens"] > 0
+    assert values("structure", factory, moved)["structure_dino_tokens"] > 0
     with pytest.raises(ValueError, match="sample has no `output_caption`"):
-        values("edit_clip", made, item(tmp_path, source=plain(RED), video=plain(RED), source_caption="a"))
+        values("edit_clip", factory, item(tmp_path, source=plain(RED), video=plain(RED), source_caption="a"))
     with pytest.raises(ValueError, match="differ in frames: 4, 6"):
-        values("structure", made, item(tmp_path, source=plain(RED, 4), video=plain(RED), **captions))
+        values("structure", factory, item(tmp_path, source=plain(RED, 4), video=plain(RED), **captions))
 
 
 def test_imaging_aesthetic_and_smoothness(tmp_path, clip):
     torch.manual_seed(0)
     head = {"weight": torch.randn(1, 16), "bias": torch.tensor([5.0])}
     torch.save(head, tmp_path / "head.pth")
-    made = setup(
+    factory = setup(
         tmp_path,
         clip_l14=clip,
         aesthetic=tmp_path / "head.pth",
         musiq=save_dynamic(network_checkpoints.Brightness(), tmp_path / "musiq.pt2", 1),
         interpolation=network_checkpoints.save_script(network_checkpoints.Middle(), tmp_path / "middle.pt"),
     )
-    film = waves(0)
-    sample = item(tmp_path, video=film)
+    video = waves(0)
+    sample = item(tmp_path, video=video)
     shown = sample.video.frames_THWC
-    assert values("imaging", made, sample)["imaging"] == pytest.approx(shown.mean() / 255, abs=1e-4)
-    smooth = values("motion_smoothness", made, sample)["motion_smoothness"]
+    assert values("imaging", factory, sample)["imaging"] == pytest.approx(shown.mean() / 255, abs=1e-4)
+    smooth = values("motion_smoothness", factory, sample)["motion_smoothness"]
     assert smooth == pytest.approx(frame_difference_scores(shown)["smoothness_blend"], abs=0.51 / 255)
-    rows = made.clip("test", "clip_l14").embed_frames(shown)
+    rows = factory.clip("test", "clip_l14").embed_frames(shown)
     wanted = (rows @ head["weight"][0].numpy() + 5).mean() / 10
-    assert values("aesthetic", made, sample)["aesthetic"] == pytest.approx(wanted, abs=1e-5)
+    assert values("aesthetic", factory, sample)["aesthetic"] == pytest.approx(wanted, abs=1e-5)
     torch.save({"weight": torch.randn(1, 768), "bias": torch.zeros(1)}, tmp_path / "head.pth")
     with pytest.raises(ValueError, match=r"768 of the aesthetic head vs 16"):
         values("aesthetic", setup(tmp_path, clip_l14=clip, aesthetic=tmp_path / "head.pth"), sample)
@@ -242,24 +244,24 @@ def test_dynamic_degree_by_raft_and_by_blocks(tmp_path):
 
     torch.manual_seed(0)
     torch.save(raft_small(weights=None).state_dict(), tmp_path / "raft.pth")
-    made = setup(tmp_path, raft=tmp_path / "raft.pth")
+    factory = setup(tmp_path, raft=tmp_path / "raft.pth")
     sample = item(tmp_path, video=waves(0, 3, 36), fps=8)
-    found = values("dynamic_degree", made, sample)
+    found = values("dynamic_degree", factory, sample)
     assert np.isfinite(found["flow"])
-    metric = NETWORK_METRICS["dynamic_degree"](made, "dynamic_degree")
+    metric = NETWORK_METRICS["dynamic_degree"](factory, "dynamic_degree")
     assert metric.flow(*np.zeros((2, 30, 50, 3), np.uint8)).shape == (30, 50, 2)
     torch.save({"a": torch.zeros(1)}, tmp_path / "raft.pth")
     with pytest.raises(ValueError, match="neither torchvision's raft_large nor raft_small"):
         values("dynamic_degree", setup(tmp_path, raft=tmp_path / "raft.pth"), sample)
     rng = np.random.default_rng(0)
     scene = np.kron(rng.integers(0, 256, (30, 40, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-    film = np.stack([scene[8:72, 4 * t : 4 * t + 96] for t in range(9)])
-    shifts = np.stack(list(block_motion_vectors(film)))
+    video = np.stack([scene[8:72, 4 * t : 4 * t + 96] for t in range(9)])
+    shifts = np.stack(list(block_motion_vectors(video)))
     assert shifts.shape == (8, 24, 2)
     assert np.median(shifts, (0, 1)).tolist() == [-4, 0]
     moving, still = (
         BlockMotion().measure(item(tmp_path, video=each, fps=8)).values
-        for each in (film, film[:1].repeat(9, 0))
+        for each in (video, video[:1].repeat(9, 0))
     )
     assert moving["dynamic_degree_blocks"] == 1
     assert moving["flow_blocks"] >= 4 / 64
@@ -282,27 +284,27 @@ def test_the_rule_of_the_dynamic_degree():
 
 def test_fvd_takes_the_clips_it_says(tmp_path):
     path = network_checkpoints.save_script(network_checkpoints.I3dLike(), tmp_path / "i3d.pt")
-    film = np.arange(0, 240, 8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 24, 32, 3), np.uint8)
-    write_video(tmp_path / "a.mp4", film, 8, crf=0)
+    video = np.arange(0, 240, 8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 24, 32, 3), np.uint8)
+    write_video(tmp_path / "a.mp4", video, 8, crf=0)
     shown = read_video(tmp_path / "a.mp4").frames_THWC[..., 0].mean((1, 2)) / 127.5 - 1
-    made = setup(tmp_path, i3d=path)
-    extractor = NETWORK_BACKBONES["i3d"](made, "i3d")
+    factory = setup(tmp_path, i3d=path)
+    extractor = NETWORK_BACKBONES["i3d"](factory, "i3d")
     row = extractor.extract(tmp_path / "a.mp4")["features"]
     assert row.shape == (1, 400)
     np.testing.assert_allclose(row[0, :16], shown[7:23], atol=0.01)
     assert extractor.distance == "fvd"
     assert extractor.describe()["preprocessing"]["num_frames"] == 16
-    clips = type(made.clips)(num_frames=10, fps=4, clips=2)
+    clips = type(factory.clips)(num_frames=10, fps=4, clips=2)
     two = NETWORK_BACKBONES["i3d"](
-        NetworkFactory(networks=made.networks, cache=made.cache, clips=clips), "i3d"
+        NetworkFactory(networks=factory.networks, cache=factory.cache, clips=clips), "i3d"
     ).extract(tmp_path / "a.mp4")["features"]
     assert two.shape == (2, 400)
     np.testing.assert_allclose(two[1, :10], shown[10:30:2], atol=0.01)
-    write_video(tmp_path / "b.mp4", film[:15], 8)
+    write_video(tmp_path / "b.mp4", video[:15], 8)
     with pytest.raises(ValueError, match="expected at least 16 frames, got 15"):
         extractor.extract(tmp_path / "b.mp4")
     with pytest.raises(ValueError, match="num_frames must be at least 10, got 6"):
-        type(made.clips)(num_frames=6)
+        type(factory.clips)(num_frames=6)
     other = network_checkpoints.save_script(network_checkpoints.I3dLike(dim=60), tmp_path / "other.pt")
     with pytest.raises(ValueError, match="returned 60 features, expected 400 of i3d"):
         NETWORK_BACKBONES["i3d"](setup(tmp_path, i3d=other), "i3d").extract(tmp_path / "a.mp4")
@@ -317,16 +319,16 @@ def test_inception_is_fed_as_clean_fid_feeds_it(tmp_path):
         network_checkpoints.InceptionLike(), tmp_path / "inception-2015-12-05.pt"
     )
     write_video(tmp_path / "a.mp4", waves(0, 2, 40), 8, crf=0)
-    made = setup(tmp_path, inception=path)
-    extractor = NETWORK_BACKBONES["inception"](made, "inception")
+    factory = setup(tmp_path, inception=path)
+    extractor = NETWORK_BACKBONES["inception"](factory, "inception")
     ours = extractor.extract(tmp_path / "a.mp4")["features"]
     resize = build_resizer("clean")
-    pictures = np.stack([resize(f) for f in read_video(tmp_path / "a.mp4").frames_THWC]).clip(0, 255)
+    images = np.stack([resize(f) for f in read_video(tmp_path / "a.mp4").frames_THWC]).clip(0, 255)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated
         reference = InceptionV3W(str(tmp_path), download=False)
     with torch.inference_mode():
-        theirs = reference(torch.tensor(pictures).permute(0, 3, 1, 2).float())
+        theirs = reference(torch.tensor(images).permute(0, 3, 1, 2).float())
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert extractor.distance == "fid"
     other = network_checkpoints.save_script(network_checkpoints.Middle(), tmp_path / "middle.pt")

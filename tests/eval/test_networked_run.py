@@ -26,14 +26,14 @@ METRICS = ("clip_score", "clap", "viclip", "subject_consistency", "imaging", "id
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("run")
-    for kind, seeds in (("made", range(5)), ("real", range(10, 15))):
+    for kind, seeds in (("generated", range(5)), ("real", range(10, 15))):
         samples = []
         for seed in seeds:
             name = f"{kind}{seed}"
             write_video(root / f"{name}.mp4", waves(seed, num=12), 8)
             rng = np.random.default_rng(seed)
             write_audio(root / f"{name}.wav", rng.normal(0, 0.1, (1, 9000)).astype(np.float32), 8000)
-            media = {"video": f"{name}.mp4", "audio": f"{name}.wav", "reference": "made0.mp4"}
+            media = {"video": f"{name}.mp4", "audio": f"{name}.wav", "reference": "generated0.mp4"}
             samples.append(Sample(id=name, prompt="a red circle moves left", **media))
         write_manifest(root / f"{kind}.jsonl", samples)
     network_checkpoints.save_clip(root / "clip")
@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 def config(folder, out, **settings):
     roles = ("clip", "clap", "dino", "viclip", "musiq.pt", "i3d.pt", "inception.pt")
     return EvalConfig(
-        manifest=str(folder / "made.jsonl"),
+        manifest=str(folder / "generated.jsonl"),
         reference=str(folder / "real.jsonl"),
         out=str(folder / out),
         metrics=METRICS,
@@ -66,7 +66,7 @@ def config(folder, out, **settings):
 @pytest.fixture(scope="module")
 def results(folder):
     def refuse(*_):
-        raise AssertionError("asked the network")
+        raise AssertionError("accessed the network")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", refuse)
@@ -103,7 +103,7 @@ def test_statistics_of_the_reference_stand_for_it(folder, results, tmp_path):
     np.savez(tmp_path / "real.npz", mu=real.mean(0), sigma=np.cov(real, rowvar=False))
     main(
         [
-            f"manifest={folder}/made.jsonl", f"out={tmp_path}/out", f"cache={results}/features",
+            f"manifest={folder}/generated.jsonl", f"out={tmp_path}/out", f"cache={results}/features",
             "sheet_rows=0", "html_films=0", "metrics=[]", "backbones=[inception]", "num_frames=4",
             f"weights.inception.path={folder}/inception.pt", f"statistics.inception.path={tmp_path}/real.npz",
         ]
@@ -124,8 +124,8 @@ def test_processes_change_nothing(folder, results):
         assert (folder / "two" / name).read_bytes() == (results / name).read_bytes()
 
 
-def test_what_is_not_given_is_told_in_one_line(folder, tmp_path):
-    common = [f"manifest={folder}/made.jsonl", f"out={tmp_path}", "sheet_rows=0", "html_films=0"]
+def test_what_is_not_given_is_reported_in_one_line(folder, tmp_path):
+    common = [f"manifest={folder}/generated.jsonl", f"out={tmp_path}", "sheet_rows=0", "html_films=0"]
     for argv, message in (
         (["metrics=[clip_score]"], r"^clip_score: needs weights.clip.path=\.\.\., a folder of"),
         (["backbones=[i3d]"], r"^i3d: needs weights.i3d.path=\.\.\., a TorchScript I3D"),

@@ -6,9 +6,9 @@ import sys
 import pytest
 from PIL import Image
 
-from data.bounce.captions import captions
+from data.bounce.captions import caption_variants
 from data.bounce.config import WorldConfig
-from data.bounce.world import film
+from data.bounce.world import make_video
 from eval.bounce_checker.metric import BounceMetric
 from eval.config import EvalConfig
 from eval.core.degradations import frozen
@@ -28,11 +28,11 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("films")
     samples = []
     for seed in range(8):
-        clip = film(seed, WORLD, num_frames=16, height=32, width=32, fps=16)
+        clip = make_video(seed, WORLD, num_frames=16, height=32, width=32, fps=16)
         video = clip.video_THWC if seed < 6 else frozen(clip.video_THWC, 0)
         write_video(root / f"films/{seed}.mp4", video, 16)
         tags = ("held-out",) if seed % 2 else ("seen",)
-        prompt = captions(clip.facts)[0]
+        prompt = caption_variants(clip.facts)[0]
         facts = clip.facts.to_dict()
         samples.append(Sample(id=str(seed), prompt=prompt, video=f"films/{seed}.mp4", facts=facts, tags=tags))
     (root / "films/text.mp4").write_text("no film")
@@ -108,8 +108,8 @@ def test_slices_and_strictness(folder):
         score(EvalConfig(manifest=manifest, out=str(folder / "strict"), strict=True))
 
 
-def test_pictures_are_judged_by_subject_only(tmp_path):
-    clip = film(1, WORLD, num_frames=1, height=32, width=32, fps=16)
+def test_images_are_generated_by_subject_only(tmp_path):
+    clip = make_video(1, WORLD, num_frames=1, height=32, width=32, fps=16)
     Image.fromarray(clip.video_THWC[0]).save(tmp_path / "a.png")
     sample = Sample(id="a", prompt="", video="a.png", facts=clip.facts.to_dict())
     (record,) = measure_sample(sample, root=tmp_path, metrics=[BounceMetric()])

@@ -1,4 +1,4 @@
-"""Suites, backbones and references through the whole of eval.run."""
+"""Suites, backbones and references through a complete eval.run."""
 
 import json
 
@@ -18,7 +18,7 @@ from tests.fixtures.videos import waves
 
 
 class Toy(torch.nn.Module):
-    """Mean colours of a film's quarters."""
+    """Mean colors of a video's quarters."""
 
     def forward(self, x):
         return torch.nn.functional.adaptive_avg_pool2d(x, 2).flatten(1) / 255
@@ -32,16 +32,16 @@ def folder(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(Toy()).save(str(root / "toy.pt"))
-    samples = {"real": [], "made": []}
+    samples = {"real": [], "generated": []}
     for seed in range(12):
         for kind, change in (("real", 0), ("good", 0), ("soft", 3)):
-            film = waves(seed + 100 * (kind != "real"), num=5, side=32)
-            film = blur(change)(film, 0) if change else film
-            write_video(root / f"{kind}/{seed}.mp4", film, 16)
+            video = waves(seed + 100 * (kind != "real"), num=5, side=32)
+            video = blur(change)(video, 0) if change else video
+            write_video(root / f"{kind}/{seed}.mp4", video, 16)
             system = "" if kind == "real" else kind
             sample = Sample(id=str(seed), prompt=f"p{seed // 2}", system=system, video=f"{kind}/{seed}.mp4")
-            samples["real" if kind == "real" else "made"].append(sample)
-    samples["made"].append(Sample(id="lost", prompt="p", system="soft", video="soft/none.mp4"))
+            samples["real" if kind == "real" else "generated"].append(sample)
+    samples["generated"].append(Sample(id="lost", prompt="p", system="soft", video="soft/none.mp4"))
     for name, found in samples.items():
         write_manifest(root / f"{name}.jsonl", found)
     return root
@@ -49,9 +49,9 @@ def folder(tmp_path_factory):
 
 def config(folder, out, **changes):
     local = {"toy": UserProgramConfig(path=str(folder / "toy.pt"), size=16, num_frames=3)}
-    made, real = str(folder / "made.jsonl"), str(folder / "real.jsonl")
+    generated, real = str(folder / "generated.jsonl"), str(folder / "real.jsonl")
     settings = {"metrics": ("video",), "local": local, "sheet_rows": 0, "html_films": 3, **changes}
-    return EvalConfig(manifest=made, reference=real, out=str(folder / out), **settings)
+    return EvalConfig(manifest=generated, reference=real, out=str(folder / out), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +73,14 @@ def test_every_number_says_what_it_is(folder, results):
     assert found["measured"]["preprocessing"]["size"] == 16
     assert found["seed"] == 0
     assert found["num_groups"] == 6  # prompts
-    assert found["num"] == 36  # rows: 12 films of three frames
+    assert found["num"] == 36  # rows: 12 videos of three frames
     assert {"numpy", "scipy"} <= set(found["versions"])
     assert found["low"] < found["mean"] < found["high"]
     assert found["better"] == -1
     assert pick(results, "good", "fd_toy")["dropped"] == []
 
 
-def test_worse_films_are_worse(results):
+def test_worse_videos_are_worse(results):
     assert pick(results, "soft", "blur")["mean"] > pick(results, "good", "blur")["mean"]
     assert pick(results, "soft", "consistency_toy")["asked"] == 13
     assert pick(results, "soft", "flicker")["mean"] > pick(results, "good", "flicker")["mean"]
@@ -105,7 +105,7 @@ def test_processes_change_no_bit(folder, results, workers):
         assert (folder / out / name).read_bytes() == (folder / "out" / name).read_bytes()
 
 
-def test_a_shared_cache_gives_the_same_and_reads_no_film_twice(folder, results):
+def test_a_shared_cache_gives_the_same_and_reads_no_video_twice(folder, results):
     places = sorted((folder / "out" / "features").rglob("*.npz"))
     assert len(places) == 36
     before = [place.stat().st_mtime_ns for place in places]
@@ -114,9 +114,9 @@ def test_a_shared_cache_gives_the_same_and_reads_no_film_twice(folder, results):
     assert (folder / "again" / "table.csv").read_bytes() == (folder / "out" / "table.csv").read_bytes()
 
 
-def test_the_page_holds_its_films(folder, results):
+def test_the_page_holds_its_videos(folder, results):
     page = (folder / "out" / "report.html").read_text()
-    assert page.count("data:video/mp4;base64,") == 3
+    assert page.count("data:video/mp4;base64,") == 2  # the sample without a file comes first
     assert "<svg" in page
     assert "http:" not in page
     assert "https:" not in page

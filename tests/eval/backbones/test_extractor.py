@@ -18,9 +18,9 @@ from src.core.hashing import file_sha256
 
 
 class Counting:
-    """Mean colour, and a count of calls."""
+    """Mean color, and a count of calls."""
 
-    name, media = "colour", "video"
+    name, media = "color", "video"
 
     def __init__(self, version=1, value=1.0):
         self.version, self.value, self.calls = version, value, 0
@@ -33,7 +33,7 @@ class Counting:
         return {"features": np.full((2, 3), self.value)}
 
 
-def film(num=8, height=24, width=32, seed=0):
+def random_frames(num=8, height=24, width=32, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (num, height, width, 3), dtype=np.uint8)
 
 
@@ -55,7 +55,7 @@ def test_the_cache_goes_by_bytes_and_by_description(tmp_path):
     assert not list((tmp_path / "cache").rglob("*.partial"))
 
 
-def test_a_torn_cache_file_is_made_again_and_bad_features_are_not_kept(tmp_path):
+def test_a_torn_cache_file_is_made_again_and_bad_features_are_not_stored(tmp_path):
     file, extractor, cache = tmp_path / "a.mp4", Counting(), FeatureCache(tmp_path / "cache")
     file.write_bytes(b"one")
     cache.rows(extractor, file)
@@ -65,20 +65,20 @@ def test_a_torn_cache_file_is_made_again_and_bad_features_are_not_kept(tmp_path)
         assert cache.rows(extractor, file)["features"].shape == (2, 3)
     assert extractor.calls == 3
     for _ in range(2):
-        with pytest.raises(ValueError, match="colour: features are not finite"):
+        with pytest.raises(ValueError, match="color: features are not finite"):
             cache.rows(Counting(version=3, value=np.nan), file)
 
 
 def test_resizing_is_clean_fids():
     from cleanfid.resize import build_resizer
 
-    frames = film(2, 40, 70)
+    frames = random_frames(2, 40, 70)
     theirs = build_resizer("clean")(frames[1])
     np.testing.assert_allclose(resize_frames(frames, 299)[1], np.clip(theirs, 0, 255), atol=1e-4)
     assert np.array_equal(resize_frames(frames[:, :40, :40], 40), frames[:, :40, :40])
 
 
-def test_frames_are_spread_over_the_film():
+def test_frames_are_spread_over_the_video():
     assert uniform_indices(100, 4).tolist() == [0, 33, 66, 99]
     assert uniform_indices(3, 16).tolist() == [0, 1, 2]
     assert uniform_indices(1, 16).tolist() == [0]
@@ -99,7 +99,7 @@ def toy(tmp_path_factory):
     return path
 
 
-def test_local_weights_are_checked_and_fed_as_asked(tmp_path, toy):
+def test_local_weights_are_checked_and_fed_as_configured(tmp_path, toy):
     frames = np.full((6, 16, 16, 3), (200, 100, 50), np.uint8)
     write_video(tmp_path / "a.mp4", frames, 8, crf=0)
     config = UserProgramConfig(
@@ -151,7 +151,7 @@ def test_efflite0_knows_what_it_sees():
 def test_efflite0_does_not_depend_on_other_frames():
     pytest.importorskip("efficientnet_lite_pytorch")
     extractor, clip = EfficientNetLite0(), EfficientNetLite0Clip()
-    frames = film(3)
+    frames = random_frames(3)
     rows = extractor.rows(frames)["features"]
     np.testing.assert_allclose(extractor.rows(frames[:1])["features"], rows[:1], atol=2e-5)
     row = clip.rows(frames)["features"]
@@ -199,8 +199,8 @@ def test_aisfx_tells_kinds_of_sound_apart():
     assert f[2] @ f[3] > f[0] @ f[2] + 0.05
 
 
-def test_sound_of_a_film_and_what_has_none(tmp_path):
-    write_video(tmp_path / "a.mp4", film(), 8)
+def test_sound_of_a_video_and_what_has_none(tmp_path):
+    write_video(tmp_path / "a.mp4", random_frames(), 8)
     with pytest.raises(MediaError, match=r"a\.mp4: has no audio stream"):
         read_audio(tmp_path / "a.mp4")
     (tmp_path / "b.wav").write_text("no sound")

@@ -30,7 +30,7 @@ def network(role, path):
     return Network(role, WeightsConfig(path=str(path)))
 
 
-def test_every_networked_metric_is_refused_in_one_line_without_its_path():
+def test_every_network_metric_is_refused_in_one_line_without_its_path():
     for name, make in NETWORK_METRICS.items():
         with pytest.raises(ValueError, match=rf"^{name}: needs weights\.\w+\.path=.*nothing is downloaded$"):
             make(NetworkFactory(networks=Networks({}), cache=None), name)
@@ -58,11 +58,11 @@ def test_missing_paths_and_wrong_checksums(tmp_path, clip):
 
 
 def test_inception_is_downloaded_where_its_path_says_so_and_once(tmp_path, monkeypatch):
-    asked = []
+    urls = []
 
     def download(url, path):
-        asked.append(url)
-        if len(asked) == 1:
+        urls.append(url)
+        if len(urls) == 1:
             raise URLError("no route")
         Path(path).write_bytes(b"weights")
 
@@ -74,14 +74,14 @@ def test_inception_is_downloaded_where_its_path_says_so_and_once(tmp_path, monke
     with pytest.raises(ValueError, match=message):
         network("inception", "download")
     found = [network("inception", "download") for _ in range(2)]
-    assert len(asked) == 2
+    assert len(urls) == 2
     assert found[0].path == found[1].path == tmp_path / "checkpoints/inception-2015-12-05.pt"
     assert found[0].sha256 == sha256(b"weights").hexdigest()
     with pytest.raises(ValueError, match=r"^weights.clip: only inception can be downloaded; pass a folder"):
         network("clip", "download")
 
 
-def test_a_folder_of_something_else_is_told(tmp_path, clip):
+def test_a_folder_of_something_else_is_reported(tmp_path, clip):
     save_dino(tmp_path)
     with pytest.raises(ValueError, match="has model type vit, expected clip"):
         Clip(network("clip", tmp_path))
@@ -120,7 +120,7 @@ def test_clip_agrees_with_transformers_and_keeps_the_end_of_long_texts(clip):
     np.testing.assert_allclose(ours.embed_frames(many)[17], ours.embed_frames(many[17:])[0], atol=1e-5)
 
 
-def test_clap_hears_the_whole_of_long_sounds_the_same_each_time(tmp_path):
+def test_clap_hears_the_full_of_long_sounds_the_same_each_time(tmp_path):
     clap = Clap(network("clap", save_clap(tmp_path)))
     samples = np.random.default_rng(0).normal(0, 0.1, (2, 3 * 8000)).astype(np.float32)
     samples[:, :12000] *= np.sin(np.arange(12000) / 300)

