@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 
 from data.bounce.config import WorldConfig
-from data.bounce.scene import draw_scene
-from data.bounce.world import WORLD_VERSION, Film, VideoFacts, film, sound
+from data.bounce.scene import sample_scene
+from data.bounce.world import WORLD_VERSION, BounceVideo, VideoFacts, make_video, render_audio
 from eval.bounce_checker.audio import AudioReading, analyze_audio, evaluate_audio
 from eval.bounce_checker.checker import Reading, analyze_video, evaluate_reading
 from eval.bounce_checker.identity import match_objects
@@ -26,9 +26,9 @@ AUDIO_WORLD = WorldConfig(max_objects=1, bounce_prob=1.0, still_prob=0.0, holdou
 
 
 @cache
-def render_video(seed: int) -> Film:
+def render_video(seed: int) -> BounceVideo:
     """Return a video of WORLD."""
-    return film(seed, WORLD, num_frames=NUM_FRAMES, height=SIDE, width=SIDE, fps=FPS)
+    return make_video(seed, WORLD, num_frames=NUM_FRAMES, height=SIDE, width=SIDE, fps=FPS)
 
 
 @cache
@@ -46,7 +46,7 @@ def read_first_frame(seed: int) -> Reading:
 @cache
 def draw_audio_facts(seed: int) -> VideoFacts:
     """Return the facts of a video of two seconds with impacts."""
-    return draw_scene(seed, WORLD_VERSION, AUDIO_WORLD, 32, SIDE, SIDE, FPS).facts
+    return sample_scene(seed, WORLD_VERSION, AUDIO_WORLD, 32, SIDE, SIDE, FPS).facts
 
 
 def score_content(
@@ -111,7 +111,7 @@ def score_audio(
 @cache
 def read_degraded_audio(seed: int, degrade: AudioDegradation) -> AudioReading:
     """Return the checker's reading of degraded audio."""
-    samples_S = degrade(sound(draw_audio_facts(seed))[0])
+    samples_S = degrade(render_audio(draw_audio_facts(seed))[0])
     return analyze_audio(Audio(samples_S[None].astype(np.float32), SAMPLE_RATE))
 
 

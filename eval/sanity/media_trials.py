@@ -14,7 +14,7 @@ from eval.quality.fidelity import compare_videos
 from eval.quality.loudness import measure_audio
 from eval.quality.low_level import filter_scores, frame_difference_scores, freeze_scores
 from eval.quality.pitch import RATE as PITCH_RATE
-from eval.quality.pitch import Pitch, compare_pitch
+from eval.quality.pitch import Pitch, pitch_scores
 from eval.quality.spectral import compare_audio
 
 SAMPLE_RATE, FPS = 48_000, 16.0
@@ -130,13 +130,13 @@ def detuned(seed: int, cents: float) -> Values:
     """Compare the pitch of a note with overtones and of the same note higher by `cents`. Needs torchcrepe."""
     hertz = generator(seed, "selftest/note").uniform(200, 500)
     degraded, real = (_note(hertz * 2 ** (shift / 1200)) for shift in (cents, 0))
-    return compare_pitch(*_pitch().track(degraded), *_pitch().track(real))[0]
+    return pitch_scores(*_pitch().track_pitch(degraded), *_pitch().track_pitch(real))[0]
 
 
 def muted(seed: int, fraction: float) -> Values:
     """Compare the pitch of a note and of the same note with silence at its start. Needs torchcrepe."""
     real = _note(generator(seed, "selftest/note").uniform(200, 500))
-    return compare_pitch(*_pitch().track(silence(real, fraction)), *_pitch().track(real))[0]
+    return pitch_scores(*_pitch().track_pitch(silence(real, fraction)), *_pitch().track_pitch(real))[0]
 
 
 def _note(hertz: float) -> np.ndarray:
