@@ -192,5 +192,5 @@ def _print_tables(
         )
     if len(aggregator.dropped) > 10:
         console.print(f"and {len(aggregator.dropped) - 10} more, in {out / 'summary.json'}", style="red")
-    shown = ", contact_sheet.png" * bool(config.sheet_rows) + ", report.html" * bool(config.html_films)
-    console.print(f"written to {out}: results.jsonl, scores.jsonl, table.*, summary.json{shown}")
+    written = ", contact_sheet.png" * bool(config.sheet_rows) + ", report.html" * bool(config.html_films)
+    console.print(f"written to {out}: results.jsonl, scores.jsonl, table.*, summary.json{written}")

@@ -37,7 +37,7 @@ def check_features(features: NDArray[np.floating], *, minimum: int, name: str = 
 
 
 def check_pair(x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, minimum: int) -> None:
-    """Check two sets that are to be compared.
+    """Check two sets before they are compared.
 
     Raises:
         ValueError: as `check_features`, or their dimensions differ.

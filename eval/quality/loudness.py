@@ -41,19 +41,19 @@ class Loudness:
         return Measurement(measure_audio(item.audio))
 
 
-def measure_audio(sound: Audio) -> dict[str, float]:
+def measure_audio(audio: Audio) -> dict[str, float]:
     """Return all values of an audio signal."""
-    samples_CS = sound.samples_CS.astype(np.float64)
+    samples_CS = audio.samples_CS.astype(np.float64)
     peak = np.abs(samples_CS).max()
     values = {
         "clipped": float((np.abs(samples_CS) >= CLIP_LEVEL).mean()),
-        "silent": silent_fraction(samples_CS, sound.rate),
+        "silent": silent_fraction(samples_CS, audio.rate),
         "offset": float(np.abs(samples_CS.mean(1)).max()),
     }
     if peak > 0:
         values["peak_db"] = float(20 * np.log10(peak))
-        values["bandwidth_hz"] = bandwidth(samples_CS.mean(0), sound.rate)
-        lufs = integrated_loudness(sound)
+        values["bandwidth_hz"] = bandwidth(samples_CS.mean(0), audio.rate)
+        lufs = integrated_loudness(audio)
         if lufs > GATE_LUFS:
             values["lufs"] = lufs
     return values
@@ -77,7 +77,7 @@ def bandwidth(mono_S: np.ndarray, rate: int) -> float:
     return float(hertz[loud[-1]]) if len(loud) else 0.0
 
 
-def integrated_loudness(sound: Audio) -> float:
+def integrated_loudness(audio: Audio) -> float:
     """Return LUFS of mono or stereo audio (others are mixed to mono), -70 or less for silence.
 
     Audio shorter than one gating block of 0.4 s is repeated to fill it.
@@ -85,15 +85,15 @@ def integrated_loudness(sound: Audio) -> float:
     import av
     from av.filter import Graph
 
-    samples_CS = sound.samples_CS if len(sound.samples_CS) < 3 else sound.mono[None]
-    repeats = -(-round(0.5 * sound.rate) // samples_CS.shape[1])
+    samples_CS = audio.samples_CS if len(audio.samples_CS) < 3 else audio.mono[None]
+    repeats = -(-round(0.5 * audio.rate) // samples_CS.shape[1])
     samples_CS = np.ascontiguousarray(np.tile(samples_CS, (1, repeats)), np.float32)
     layout = "mono" if len(samples_CS) == 1 else "stereo"
     graph = Graph()
-    source = graph.add_abuffer(sample_rate=sound.rate, format="fltp", layout=layout)
+    source = graph.add_abuffer(sample_rate=audio.rate, format="fltp", layout=layout)
     graph.link_nodes(source, graph.add("ebur128", "metadata=1"), graph.add("abuffersink")).configure()
     frame = av.AudioFrame.from_ndarray(samples_CS, format="fltp", layout=layout)
-    frame.sample_rate = sound.rate
+    frame.sample_rate = audio.rate
     graph.push(frame)
     graph.push(None)
     last = GATE_LUFS

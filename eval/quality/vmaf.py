@@ -44,11 +44,12 @@ class Vmaf:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        shown = subprocess.run([self.program, "-version"], capture_output=True, text=True, check=True).stdout
+        command = [self.program, "-version"]
+        version_text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return {
             "backbone": ", ".join(MODELS.values()),
             "weights_sha256": verified_sha256(self.program),  # the models are compiled into it
-            "program": " ".join(shown.split()[:3]),
+            "program": " ".join(version_text.split()[:3]),
             "preprocessing": "as decoded by ffmpeg, yuv420p, no resizing; frames paired by index",
             "reference": "the sample's own",
         }

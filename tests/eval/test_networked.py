@@ -74,8 +74,8 @@ def test_clip_score_is_the_mean_over_frames_and_counts_cut_texts(tmp_path, clip)
     video = waves(0)
     sample = item(tmp_path, video=video, prompt="a red circle")
     network = factory.clip("test")
-    shown = sample.video.frames_THWC[[0, 2, 5]]
-    cosines = network.embed_frames(shown) @ network.embed_text("a red circle")[0]
+    decoded = sample.video.frames_THWC[[0, 2, 5]]
+    cosines = network.embed_frames(decoded) @ network.embed_text("a red circle")[0]
     found = values("clip_score", factory, sample)
     assert found["clip_score"] == pytest.approx(np.maximum(100 * cosines, 0).mean(), abs=1e-4)
     assert found["clip_score_cut"] == 0
@@ -99,8 +99,8 @@ def test_viclip_and_imagebind_in_a_space_of_colors(tmp_path):
     assert programs._tokenize("red a a a a a a")[0][0].tolist() == [1, 5, 3, 3, 3, 18]  # the end is kept
     loud, soft = np.full(800, 0.9), np.full(800, 0.01)
     near, far = (
-        values("imagebind", factory, item(tmp_path, video=plain(RED), audio=sound))["imagebind"]
-        for sound in (loud, soft)
+        values("imagebind", factory, item(tmp_path, video=plain(RED), audio=audio))["imagebind"]
+        for audio in (loud, soft)
     )
     assert near > 0.99 > 0.1 > far
     with pytest.raises(ValueError, match="Colors: expected at least 4 frames, got 3"):
@@ -130,16 +130,16 @@ def test_contracts_that_do_not_say_what_they_must(tmp_path):
 def test_desync_reads_the_offset_of_both_windows(tmp_path):
     factory = setup(tmp_path, synchformer=network_checkpoints.save_sync(tmp_path / "sync"))
     for late_s, wanted, near in (((0, 0), 0, 1), ((0.4, 0.4), 0.4, 0), ((-0.2, 0.4), 0.3, 0.5)):
-        video, sound = plain((0, 0, 0), 20, 16), np.zeros(2000)
+        video, audio = plain((0, 0, 0), 20, 16), np.zeros(2000)
         for flash, late in zip((5, 14), late_s, strict=True):
             video[flash] = 255
-            sound[round(1000 * (flash / 10 + late))] = 0.9
-        found = values("desync", factory, item(tmp_path, video=video, audio=sound, fps=10))
+            audio[round(1000 * (flash / 10 + late))] = 0.9
+        found = values("desync", factory, item(tmp_path, video=video, audio=audio, fps=10))
         assert found["desync"] == pytest.approx(wanted, abs=1e-6)
         assert found["desync_near"] == near
         assert found["desync_expected"] == pytest.approx(wanted, abs=0.01)
     with pytest.raises(ValueError, match=r"needs 1 s of video and audio, got 0\.60"):
-        values("desync", factory, item(tmp_path, video=video[:6], audio=sound, fps=10))
+        values("desync", factory, item(tmp_path, video=video[:6], audio=audio, fps=10))
 
 
 def test_identity_finds_the_face_and_its_best_and_worst_frame(tmp_path):
@@ -218,11 +218,11 @@ def test_imaging_aesthetic_and_smoothness(tmp_path, clip):
     )
     video = waves(0)
     sample = item(tmp_path, video=video)
-    shown = sample.video.frames_THWC
-    assert values("imaging", factory, sample)["imaging"] == pytest.approx(shown.mean() / 255, abs=1e-4)
+    decoded = sample.video.frames_THWC
+    assert values("imaging", factory, sample)["imaging"] == pytest.approx(decoded.mean() / 255, abs=1e-4)
     smooth = values("motion_smoothness", factory, sample)["motion_smoothness"]
-    assert smooth == pytest.approx(frame_difference_scores(shown)["smoothness_blend"], abs=0.51 / 255)
-    rows = factory.clip("test", "clip_l14").embed_frames(shown)
+    assert smooth == pytest.approx(frame_difference_scores(decoded)["smoothness_blend"], abs=0.51 / 255)
+    rows = factory.clip("test", "clip_l14").embed_frames(decoded)
     wanted = (rows @ head["weight"][0].numpy() + 5).mean() / 10
     assert values("aesthetic", factory, sample)["aesthetic"] == pytest.approx(wanted, abs=1e-5)
     torch.save({"weight": torch.randn(1, 768), "bias": torch.zeros(1)}, tmp_path / "head.pth")
@@ -286,12 +286,12 @@ def test_fvd_takes_the_clips_it_says(tmp_path):
     path = network_checkpoints.save_script(network_checkpoints.I3dLike(), tmp_path / "i3d.pt")
     video = np.arange(0, 240, 8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 24, 32, 3), np.uint8)
     write_video(tmp_path / "a.mp4", video, 8, crf=0)
-    shown = read_video(tmp_path / "a.mp4").frames_THWC[..., 0].mean((1, 2)) / 127.5 - 1
+    decoded = read_video(tmp_path / "a.mp4").frames_THWC[..., 0].mean((1, 2)) / 127.5 - 1
     factory = setup(tmp_path, i3d=path)
     extractor = NETWORK_BACKBONES["i3d"](factory, "i3d")
     row = extractor.extract(tmp_path / "a.mp4")["features"]
     assert row.shape == (1, 400)
-    np.testing.assert_allclose(row[0, :16], shown[7:23], atol=0.01)
+    np.testing.assert_allclose(row[0, :16], decoded[7:23], atol=0.01)
     assert extractor.distance == "fvd"
     assert extractor.describe()["preprocessing"]["num_frames"] == 16
     clips = type(factory.clips)(num_frames=10, fps=4, clips=2)
@@ -299,7 +299,7 @@ def test_fvd_takes_the_clips_it_says(tmp_path):
         NetworkFactory(networks=factory.networks, cache=factory.cache, clips=clips), "i3d"
     ).extract(tmp_path / "a.mp4")["features"]
     assert two.shape == (2, 400)
-    np.testing.assert_allclose(two[1, :10], shown[10:30:2], atol=0.01)
+    np.testing.assert_allclose(two[1, :10], decoded[10:30:2], atol=0.01)
     write_video(tmp_path / "b.mp4", video[:15], 8)
     with pytest.raises(ValueError, match="expected at least 16 frames, got 15"):
         extractor.extract(tmp_path / "b.mp4")

@@ -24,7 +24,7 @@ WORLD = WorldConfig(max_objects=1, still_prob=0.0, cameras=("static shot",), hol
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Six right films, two frozen ones, and every kind of sample that must be dropped."""
+    """Six correct videos, two frozen ones, and every kind of sample that must be dropped."""
     root = tmp_path_factory.mktemp("films")
     samples = []
     for seed in range(8):
@@ -134,3 +134,24 @@ def test_one_line_and_exit_code_two():
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
+
+
+def test_videos_without_facts_need_another_metric(folder, tmp_path):
+    samples = [Sample(id=str(seed), prompt="p", video=f"films/{seed}.mp4") for seed in range(2)]
+    write_manifest(folder / "factless.jsonl", samples)
+    argv = [f"manifest={folder}/factless.jsonl", f"out={tmp_path}", "sheet_rows=0", "html_films=0"]
+    with pytest.raises(
+        UserError, match="no sample has `facts`, which metrics=bounce needs; .* metrics=frames"
+    ):
+        main(argv)
+    assert not (tmp_path / "results.jsonl").exists()
+    main([*argv, "metrics=frames"])
+    assert float(next(r for r in table(tmp_path) if r["score"] == "flicker")["used"]) == 2
+
+
+def test_a_run_that_measures_nothing_is_an_error(folder, tmp_path):
+    write_manifest(folder / "lost.jsonl", [Sample(id="a", prompt="p", video="films/none.mp4")])
+    argv = [f"manifest={folder}/lost.jsonl", f"out={tmp_path}", "metrics=frames", "sheet_rows=0"]
+    with pytest.raises(UserError, match=r"nothing was measured: .* a \(frames\): video: no such file"):
+        main([*argv, "html_films=0"])
+    assert list(records(tmp_path)) == ["a"]

@@ -127,7 +127,7 @@ def test_local_weights_are_checked_and_fed_as_configured(tmp_path, toy):
         UserProgram("../x", config)
 
 
-def test_local_sound(tmp_path, toy):
+def test_program_fed_with_audio(tmp_path, toy):
     write_audio(tmp_path / "a.wav", np.stack([np.full(800, 0.5), np.zeros(800)]).astype(np.float32), 8000)
     config = UserProgramConfig(path=str(toy), input="sound", rate=8000)
     assert read_audio(tmp_path / "a.wav").mono[0] == 0.25
@@ -180,7 +180,7 @@ def test_aisfx_spectrogram():
     assert [len(blocks(np.zeros((n, 96)))) for n in (1, 100, 149, 150, 260)] == [1, 1, 1, 2, 4]
 
 
-def test_aisfx_tells_kinds_of_sound_apart():
+def test_aisfx_separates_noise_from_tones():
     if find_spec("aisfx") is None:
         pytest.skip("needs aisfx")
     time = np.arange(2 * 44100) / 44100
@@ -199,7 +199,7 @@ def test_aisfx_tells_kinds_of_sound_apart():
     assert f[2] @ f[3] > f[0] @ f[2] + 0.05
 
 
-def test_sound_of_a_video_and_what_has_none(tmp_path):
+def test_audio_of_files_and_files_without_audio(tmp_path):
     write_video(tmp_path / "a.mp4", random_frames(), 8)
     with pytest.raises(MediaError, match=r"a\.mp4: has no audio stream"):
         read_audio(tmp_path / "a.mp4")
@@ -213,8 +213,8 @@ def test_sound_of_a_video_and_what_has_none(tmp_path):
         read_audio(tmp_path / "d.wav")
     tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)[None].astype(np.float32)
     write_audio(tmp_path / "e.wav", tone, 48000)
-    sound = read_audio(tmp_path / "e.wav")
-    assert np.array_equal(sound.samples_CS, tone)
-    slow = sound.resample(16000)
+    audio = read_audio(tmp_path / "e.wav")
+    assert np.array_equal(audio.samples_CS, tone)
+    slow = audio.resample(16000)
     assert slow.samples_CS.shape == (1, 16000)
     np.testing.assert_allclose(slow.mono[200:-200], tone[0, ::3][200:-200], atol=2e-3)

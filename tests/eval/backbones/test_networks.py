@@ -120,7 +120,7 @@ def test_clip_agrees_with_transformers_and_keeps_the_end_of_long_texts(clip):
     np.testing.assert_allclose(ours.embed_frames(many)[17], ours.embed_frames(many[17:])[0], atol=1e-5)
 
 
-def test_clap_hears_the_full_of_long_sounds_the_same_each_time(tmp_path):
+def test_clap_averages_windows_of_long_audio_repeatably(tmp_path):
     clap = Clap(network("clap", save_clap(tmp_path)))
     samples = np.random.default_rng(0).normal(0, 0.1, (2, 3 * 8000)).astype(np.float32)
     samples[:, :12000] *= np.sin(np.arange(12000) / 300)

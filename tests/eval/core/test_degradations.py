@@ -19,26 +19,26 @@ def video(num=6, side=16):
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_all_keep_shape_and_type_and_repeat(name):
-    film = video()
-    before = film.copy()
-    first, second = DEGRADATIONS[name](film, 3), DEGRADATIONS[name](film, 3)
-    assert first.shape == film.shape
+    frames = video()
+    before = frames.copy()
+    first, second = DEGRADATIONS[name](frames, 3), DEGRADATIONS[name](frames, 3)
+    assert first.shape == frames.shape
     assert first.dtype == np.uint8
     differs = np.abs(first.astype(int) - second).mean()
     assert differs == 0 or (
         name.startswith("H.264") and differs < 2
     )  # x264 on noise this small; docs/log/2026-11.md
-    assert np.array_equal(film, before)
+    assert np.array_equal(frames, before)
 
 
 def test_what_they_do():
-    film = video()
-    assert np.array_equal(frozen(film, 0), film[[0] * 6])
-    assert np.array_equal(reversed_time(film, 0)[0], film[-1])
-    assert sorted(f.tobytes() for f in shuffled(film, 0)) == sorted(f.tobytes() for f in film)
+    frames = video()
+    assert np.array_equal(frozen(frames, 0), frames[[0] * 6])
+    assert np.array_equal(reversed_time(frames, 0)[0], frames[-1])
+    assert sorted(f.tobytes() for f in shuffled(frames, 0)) == sorted(f.tobytes() for f in frames)
     assert rotate_colors(np.array([[[[228, 38, 44]]]], np.uint8), 0).tolist() == [[[[38, 44, 228]]]]
-    assert blur(4)(film, 0).std() < blur(1.5)(film, 0).std() < film.std()
-    grey = np.full((4, 32, 32, 3), 128, np.uint8)
-    assert noise(10)(grey, 0).std() == pytest.approx(10, rel=0.05)
-    assert not np.array_equal(noise(10)(grey, 0), noise(10)(grey, 1))
-    assert np.ptp(color_shift(0.1)(grey, 0), axis=(0, 1, 2)).max() == 0
+    assert blur(4)(frames, 0).std() < blur(1.5)(frames, 0).std() < frames.std()
+    gray = np.full((4, 32, 32, 3), 128, np.uint8)
+    assert noise(10)(gray, 0).std() == pytest.approx(10, rel=0.05)
+    assert not np.array_equal(noise(10)(gray, 0), noise(10)(gray, 1))
+    assert np.ptp(color_shift(0.1)(gray, 0), axis=(0, 1, 2)).max() == 0

@@ -55,7 +55,7 @@ def test_what_cannot_be_read_is_reported_in_one_line(tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_sound_only_and_bad_arguments(tmp_path):
+def test_audio_only_and_bad_arguments(tmp_path):
     import soundfile
 
     soundfile.write(tmp_path / "a.wav", np.zeros(4800, np.float32), 48000)

@@ -28,7 +28,7 @@ def test_loudness_of_the_standards_tones():
     assert integrated_loudness(sine(10 ** (-23 / 20), 1000, 0.2, 2)) == pytest.approx(-23.0, abs=0.3)
 
 
-def test_values_of_known_sounds():
+def test_values_of_known_signals():
     found = measure_audio(sine())
     assert found["peak_db"] == pytest.approx(-6.02, abs=0.01)
     assert found["clipped"] == 0
