@@ -16,10 +16,11 @@ from src import generate, train
 from src.core import cli
 from src.core.errors import UserError
 from src.experiments import encode_latents
+from src.inference import pipeline
 from src.models.tae.model import TAE
 from src.streaming.schema import part_writer
 from src.streaming.schema.dataset_index import read_info
-from src.training.modules.video import VideoModule
+from src.training.modules.video_model import VideoModel
 
 TAE_YAML = """
 experiment: tae
@@ -183,13 +184,13 @@ def test_rewritten_prompts_are_printed_read_and_recorded(
 ) -> None:
     monkeypatch.chdir(chain)
     read: list[str] = []
-    sample = VideoModule.generate
+    sample = pipeline.sample_latents
 
-    def spy(self: VideoModule, prompts: list[str], *given: object, **named: object) -> torch.Tensor:
+    def spy(model: VideoModel, prompts: list[str], *given: object, **named: object) -> torch.Tensor:
         read.extend(prompts)
-        return sample(self, prompts, *given, **named)  # type: ignore[arg-type]
+        return sample(model, prompts, *given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(VideoModule, "generate", spy)
+    monkeypatch.setattr(pipeline, "sample_latents", spy)
     words = ["prompt=red star", "prompt=no shape", "seeds_per_prompt=2"]
     entries = make(chain, "rewritten", *words, "rewrite.by=bounce")
     star = "Static shot. A red star stays still."
@@ -208,14 +209,17 @@ def test_rewritten_prompts_are_printed_read_and_recorded(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["run=mean", "prompt=x", "rewrite.by=model"], "rewrite: path='' goes with by=model"),
-        (["run=mean", "prompt=x", "rewrite.by=model", "rewrite.path=gone"], "rewrite.path=gone: holds no"),
-        (["run=nowhere", "prompt=x"], "nowhere: holds no run"),
+        (["run=mean", "prompt=x", "rewrite.by=model"], "rewrite: path='' needs by=model"),
+        (
+            ["run=mean", "prompt=x", "rewrite.by=model", "rewrite.path=gone"],
+            "rewrite.path=gone: not a checkpoint",
+        ),
+        (["run=nowhere", "prompt=x"], "nowhere: not a run directory"),
         (["run=mean"], "no prompts"),
         (["run=mean", "prompts=missing.txt"], "missing.txt: no such file"),
-        (["run=mean", "prompt=x", "height=20"], "height=20: this model makes multiples of 8 up to 32"),
-        (["run=mean", "prompt=x", "width=64"], "width=64: this model makes multiples of 8 up to 32"),
-        (["run=mean", "prompt=x", "frames=17"], "frames=17: this model makes at most 16"),
+        (["run=mean", "prompt=x", "height=20"], "height=20: must be a multiple of 8 up to 32"),
+        (["run=mean", "prompt=x", "width=64"], "width=64: must be a multiple of 8 up to 32"),
+        (["run=mean", "prompt=x", "frames=17"], "frames=17: must be at most 16"),
         (["run=mean", "prompt=x", "tiling.size=12", "tiling.size_overlap=4"], "tiling.size=12 must be a mul"),
         (["prompt=x"], "run must be given"),
     ],
@@ -245,7 +249,7 @@ def test_training_mistakes_are_one_line_and_exit_code_two(
         (["video.yaml", "experiment=vide"], "did you mean video?"),
         (["video.yaml", "run_dir=a", "train.lr=0.5"], "holds a run with other settings: train.lr was"),
         (["video.yaml", "run_dir=d", "start_from=nowhere"], "nowhere"),
-        (["video.yaml", "run_dir=d", "start_from=tae"], "another architecture"),
+        (["video.yaml", "run_dir=d", "start_from=tae"], "architecture mismatch"),
     ):
         assert cli.run(train.main, words) == 2, words
         error = capsys.readouterr().err

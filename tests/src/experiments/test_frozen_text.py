@@ -15,7 +15,7 @@ from src.runs.config import VideoRunConfig
 from src.runs.modules import new_video_module
 from src.streaming.reader import Dataset
 from src.streaming.schema.dataset_index import read_info
-from tests.src.experiments.test_chain import DATA, TAE, VIDEO
+from tests.src.experiments.test_chain import DATA, TAE_YAML, VIDEO
 from tests.src.models.text.test_frozen_encoder import write_checkpoints
 
 pytest.importorskip("transformers")
@@ -30,7 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         configs = write_checkpoints(Path("encoders"))
         encoders = {n: vars(c) for n, c in configs.items()}
         Path("data.yaml").write_text(DATA)
-        Path("tae.yaml").write_text(TAE)
+        Path("tae.yaml").write_text(TAE_YAML)
         Path("video.yaml").write_text(VIDEO)
         Path("encoders.yaml").write_text(yaml.safe_dump({"encoders": encoders}))
         prepare.main(["data.yaml"])
@@ -63,9 +63,9 @@ def test_it_trains_and_generates(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     module.configure_model()
     assert not torch.equal(state["text.null"], module.text.null)
     assert not torch.equal(state["text.projections.ul2.weight"], module.text.projections["ul2"].weight)
-    words = ["run=run", "sampler.steps=2", "sampler.guidance=3", "precision=fp32"]
-    manifest = generate.generate(load(generate.GenerateConfig, None, words), ['A sign says "red".'])
-    assert manifest.is_file()
+    args = ["run=run", "out=out", "sampler.steps=2", "precision=fp32", 'prompt=A sign says "red".']
+    generate.main(args)
+    assert Path("out/manifest.jsonl").is_file()
 
 
 def test_the_cache_is_keyed_by_the_encoders(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,5 +85,5 @@ def test_the_cache_is_keyed_by_the_encoders(root: Path, monkeypatch: pytest.Monk
 
 def test_latents_without_an_encoder_say_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    with pytest.raises(UserError, match="stream videos: its latents hold no embeddings of encoder other"):
+    with pytest.raises(UserError, match="stream videos: the latents have no embeddings of encoder other"):
         train.main(["video.yaml", "run_dir=other", "encoders.other.dim=5"])

@@ -15,10 +15,10 @@ from src.runs import latents, loading
 from src.runs.config import VideoRunConfig
 from src.runs.modules import new_video_module
 from src.streaming.reader import Dataset
-from tests.src.experiments.test_chain import DATA, TAE, VIDEO
+from tests.src.experiments.test_chain import DATA, TAE_YAML, VIDEO
 
 I2V = ["transformer.known_channels=5", "flow.first_frame=0.9", "latents=first"]
-WORDS = ["run=i2v", "sampler.steps=2", "precision=fp32", "use=raw", "crf=0"]
+ARGS = ["run=i2v", "sampler.steps=2", "precision=fp32", "use=raw", "crf=0"]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("i2v")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        for name, text in (("tae", TAE), ("video", VIDEO), ("data", DATA)):
+        for name, text in (("tae", TAE_YAML), ("video", VIDEO), ("data", DATA)):
             Path(f"{name}.yaml").write_text(text)
         prepare.main(["data.yaml"])
         train.main(["tae.yaml", "run_dir=tae", "train.max_steps=1", "train.val_every=0"])
@@ -82,32 +82,30 @@ def test_only_some_videos_get_their_first_frame(root: Path, monkeypatch: pytest.
 
 def test_an_image_starts_the_video(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    videos = {}
-    for words in ([], ["image=dark.png"], ["image=bright.png"]):
-        settings = load(generate.GenerateConfig, None, [*WORDS, *words, f"out=out{len(videos)}"])
-        videos[len(videos)] = (
-            generate.generate(settings, ["a star"]).parent / "videos/0000.mp4"
-        ).read_bytes()
-    assert len(set(videos.values())) == 3
+    videos = []
+    for number, args in enumerate(([], ["image=dark.png"], ["image=bright.png"])):
+        generate.main([*ARGS, *args, f"out=out{number}", "prompt=a star"])
+        videos.append(Path(f"out{number}/videos/0000_seed0.mp4").read_bytes())
+    assert len(set(videos)) == 3
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
-        (["image=gone.png"], "image=gone.png: cannot be read as a picture"),
-        (["image=dark.png", "frames=1"], "frames=1 makes pictures"),
-        (["image=dark.png", "run=t2v"], "run=t2v is no image-to-video model"),
+        (["image=gone.png"], "image=gone.png: cannot be read as an image"),
+        (["image=dark.png", "frames=1"], "needs videos, but frames is 1"),
+        (["image=dark.png", "run=t2v"], "run=t2v is not an image-to-video model"),
     ],
 )
-def test_mistakes(root: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str) -> None:
+def test_mistakes(root: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], message: str) -> None:
     monkeypatch.chdir(root)
     with pytest.raises(UserError, match=message):
-        generate.generate(load(generate.GenerateConfig, None, [*WORDS, *words]), ["a star"])
+        generate.main([*ARGS, *args, "out=bad", "prompt=a star"])
 
 
 def test_training_needs_first_frames_and_channels(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    with pytest.raises(UserError, match="stream videos: its latents hold no first frames"):
+    with pytest.raises(UserError, match="stream videos: the latents have no first frames"):
         train.main(["video.yaml", "run_dir=x", *I2V[:2]])
     with pytest.raises(ValueError, match="known_channels=5, got 0"):
         new_video_module(load(VideoRunConfig, "video.yaml", ["flow.first_frame=0.5"]))
