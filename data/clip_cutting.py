@@ -1,4 +1,4 @@
-"""From a stream of frames to clips of the bucket lengths that never cross a cut.
+"""Cut a stream of frames into clips of the bucket lengths that never cross a scene change.
 
 Legend: T frames, C = 3 (RGB, uint8), H, W.
 """
@@ -29,17 +29,17 @@ class Clip:
 
 @dataclass
 class Counts:
-    """What a pass over a file saw; filled while iterating."""
+    """Counts of a pass over a file; updated while iterating."""
 
     frames: int = 0
     shots: int = 0
     longest_shot: int = 0
 
 
-def change(a_CHW: Tensor, b_CHW: Tensor) -> float:
-    """How different two frames are, 0 to 1: mean absolute difference of their 16x16 block means.
+def frame_difference(a_CHW: Tensor, b_CHW: Tensor) -> float:
+    """Return the difference of two frames, 0 to 1: mean absolute difference of their 16x16 block means.
 
-    Camera and object motion stay below 0.07 on the sample films, cuts lie above 0.16.
+    Camera and object motion stay below 0.07 on the sample videos, cuts lie above 0.16.
     """
     return float((_blocks(a_CHW) - _blocks(b_CHW)).abs().mean()) / 255.0
 
@@ -47,18 +47,18 @@ def change(a_CHW: Tensor, b_CHW: Tensor) -> float:
 def cut_clips(
     frames: Iterable[SmallFrame], lengths: tuple[int, ...], cut_threshold: float, counts: Counts
 ) -> Iterator[Clip]:
-    """Cut each shot into clips, longest length first; what remains of a shot is trimmed away.
+    """Cut each shot into clips, longest length first; the remainder of a shot is discarded.
 
     Args:
         lengths: clip lengths in frames; never more than the longest is held in memory.
-        cut_threshold: a `change` above this begins a new shot; 0 takes the file for one shot.
+        cut_threshold: a `frame_difference` above this begins a new shot; 0 treats the file as one shot.
     """
     held: list[SmallFrame] = []
     last: SmallFrame | None = None
     run = 0
     for frame in frames:
         counts.frames += 1
-        if last is None or (cut_threshold and change(last.rgb_CHW, frame.rgb_CHW) > cut_threshold):
+        if last is None or (cut_threshold and frame_difference(last.rgb_CHW, frame.rgb_CHW) > cut_threshold):
             yield from _trim(held, lengths, counts.shots)
             held, run = [], 0
             counts.shots += 1
@@ -73,7 +73,7 @@ def cut_clips(
 
 
 def _trim(held: list[SmallFrame], lengths: tuple[int, ...], shot: int) -> Iterator[Clip]:
-    """Clips from the end of a shot, where less than the longest length is left."""
+    """Yield clips from the end of a shot, where less than the longest length is left."""
     for length in sorted(lengths, reverse=True):
         while len(held) >= length:
             yield _clip(held[:length], shot)

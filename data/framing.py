@@ -1,7 +1,7 @@
-"""Size and shape: which aspect-ratio bucket a frame belongs to, and how it is made to fit.
+"""Fit frames into aspect-ratio buckets: choose the bucket, resize, crop or pad.
 
 Frames are resized as uint8 with antialiasing before anything becomes float (18 times faster, and
-what a viewer would see), then cropped to the bucket around the centre, or padded with black.
+what a viewer would see), then cropped to the bucket around the center, or padded with black.
 """
 
 import math
@@ -17,7 +17,7 @@ from src.core.media_reader import MediaError
 
 @dataclass(frozen=True)
 class Framing:
-    """How every frame of a clip is brought to its bucket; `facts` goes into the record's source."""
+    """Resize and crop (or pad) of every frame of a clip; `facts` goes into the record's source."""
 
     height: int
     width: int
@@ -27,7 +27,7 @@ class Framing:
 
     @property
     def facts(self) -> dict[str, int | str]:
-        """What was cut off or added, in pixels of the resized frame (top and left; the rest is opposite)."""
+        """Pixels cut off or added at the top and left of the resized frame; the rest is opposite."""
         top, left = (self.resized_height - self.height) // 2, (self.resized_width - self.width) // 2
         return {
             "fit": self.fit,
@@ -39,7 +39,7 @@ class Framing:
         }
 
     def apply(self, frames_THWC: np.ndarray) -> Tensor:
-        """uint8 [T, H, W, 3] to uint8 [T, 3, height, width]."""
+        """Convert uint8 [T, H, W, 3] to uint8 [T, 3, height, width]."""
         x = torch.from_numpy(frames_THWC).permute(0, 3, 1, 2)
         if x.shape[-2:] != (self.resized_height, self.resized_width):
             size = (self.resized_height, self.resized_width)
@@ -60,7 +60,7 @@ def choose_framing(
     fit: Literal["crop", "pad"],
     upscale: bool,
 ) -> Framing:
-    """The bucket with the nearest aspect ratio, and the resize that fills (crop) or fits into (pad) it.
+    """Return the bucket with the nearest aspect ratio, and the resize that fills (crop) or fits (pad) it.
 
     Raises:
         MediaError: "too small" if frames would have to be enlarged and `upscale` is off.

@@ -61,7 +61,7 @@ def split_inputs(source: RecordSource, items: list[Input], size: int = 0) -> lis
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """A slice of the inputs. Those numbered in `failed_inputs` killed a worker before and are only reported."""
+    """A slice of the inputs; those numbered in `failed_inputs` killed a worker and are only reported."""
 
     root: Path
     number: int

@@ -1,10 +1,10 @@
-"""What a film sounds like: every impact rings at its sample, over the ambience of its background.
+"""Synthesize a video's audio: every impact rings at its sample, over the ambience of its background.
 
-Impacts are modal synthesis: a hit excites a handful of damped sinusoids whose ratios and decays belong
-to the material, whose pitch falls with the object's size, and whose loudness and brightness grow with
-the impact's speed. Two objects that hit each other both ring.
+Impacts are modal synthesis: a hit excites a handful of damped sinusoids whose ratios and decays depend
+on the material; pitch falls with the object's size, loudness and brightness grow with the impact's
+speed. Two objects that hit each other both ring.
 
-As the pictures, the sound is made of exactly rounded operations only (sinusoids by the angle-sum rule,
+Like the pixels, the samples come from exactly rounded operations only (sinusoids by the angle-sum rule,
 noise by interpolating random numbers), so every machine makes the same samples.
 """
 
@@ -26,14 +26,14 @@ SAMPLE_RATE = 48_000
 
 @dataclass(frozen=True)
 class Modes:
-    """How a material rings."""
+    """Modes of a ringing material."""
 
     pitch_hz: float  # first mode of a medium-sized object
-    ratios: tuple[float, ...]  # of the modes to the first
+    ratios: tuple[float, ...]  # of the modes' frequencies to the first
     levels: tuple[float, ...]
     decay_s: float  # time to fall by 60 dB, first mode; higher ones fall faster
     damping: float  # how much faster: decay / ratio ** damping
-    click: float  # share of the noise burst at contact
+    click: float  # level of the noise burst at contact
 
 
 MODES: dict[str, Modes] = {
@@ -46,20 +46,20 @@ MODES: dict[str, Modes] = {
 
 
 def pitch_hz(material: str, size: str) -> float:
-    """First mode of an object: small things sound high."""
+    """Return the frequency of an object's first mode: small objects sound high."""
     return MODES[material].pitch_hz * SIZES["medium"] / SIZES[size]
 
 
 def loudness(speed: float) -> float:
-    """Peak level of an impact, between 0 and 0.7, from its closing speed in room units per second."""
+    """Return the peak level of an impact, 0 to 0.7, from its closing speed in room units per second."""
     return 0.7 * speed / (speed + 0.6)
 
 
-def sound(facts: VideoFacts, sample_rate: int = SAMPLE_RATE) -> Array:
-    """The whole film's sound.
+def render_audio(facts: VideoFacts, sample_rate: int = SAMPLE_RATE) -> Array:
+    """Return the audio of a video.
 
     Args:
-        facts: of a film (`film(...).facts`), not of an image.
+        facts: of a video (`make_video(...).facts`), not of an image.
         sample_rate: Hz.
 
     Returns:
@@ -67,7 +67,7 @@ def sound(facts: VideoFacts, sample_rate: int = SAMPLE_RATE) -> Array:
         impact's time is the first that it changes.
     """
     if facts.is_image:
-        raise ValueError(f"the image of seed {facts.seed} has no sound; only films do")
+        raise ValueError(f"seed {facts.seed} is an image: only videos have audio")
     count = round(facts.duration_s * sample_rate)
     out = ambience(facts.background, count, sample_rate, facts.seed, facts.version)
     for index, impact in enumerate(facts.impacts):
@@ -96,26 +96,26 @@ def _impact(facts: VideoFacts, impact: Impact, index: int, count: int, rate: int
 
 
 def strike(material: str, size: str, level: float, count: int, rate: int, lag: float = 0.0) -> Array:
-    """The ringing of one struck object, float64 [count]; `lag` is how late the first sample is, seconds."""
+    """Return the ringing of one struck object, float64 [count]; the first sample is `lag` seconds late."""
     modes, ring = MODES[material], np.zeros(count)
     total = sum(modes.levels)
-    for ratio, share in zip(modes.ratios, modes.levels, strict=True):
+    for ratio, amplitude in zip(modes.ratios, modes.levels, strict=True):
         hertz = pitch_hz(material, size) * ratio
         if hertz > 0.45 * rate:
             continue
         bright = level ** (0.25 * (ratio - 1) / ratio)  # soft hits are dull
         cos, sin = damped(hertz, modes.decay_s / ratio**modes.damping, count, rate, lag)
-        ring += level * bright * share / total * (0.8 * sin + 0.6 * cos)
+        ring += level * bright * amplitude / total * (0.8 * sin + 0.6 * cos)
     return ring
 
 
 def damped(hertz: float, decay_s: float, count: int, rate: int, lag: float = 0.0) -> tuple[Array, Array]:
-    """exp(-kt) cos(wt) and exp(-kt) sin(wt) at t = lag + n / rate; 60 dB down after decay_s."""
+    """Return exp(-kt) cos(wt) and exp(-kt) sin(wt) at t = lag + n / rate; 60 dB down after decay_s."""
     cos, sin = np.empty(count), np.empty(count)
     fall, omega = math.log(1000) / decay_s, math.tau * hertz
     first = math.exp(-fall * lag)
     cos[:1], sin[:1], done = first * math.cos(omega * lag), first * math.sin(omega * lag), 1
-    while done < count:  # the known part, turned and damped as a whole, gives the next
+    while done < count:  # angle sums: the known samples, rotated and damped, give as many more
         time, more = done / rate, min(done, count - done)
         c, s = (
             math.exp(-fall * time) * math.cos(omega * time),
@@ -128,18 +128,20 @@ def damped(hertz: float, decay_s: float, count: int, rate: int, lag: float = 0.0
 
 
 def ambience(background: str, count: int, rate: int, seed: int, version: str = "") -> Array:
-    """The sound of a place without objects, float64 [count], quiet (about -40 dB)."""
-    return _Layers(count, rate, numpy_generator(seed, version + "/ambience").random).made(background)
+    """Return the sound of a background without objects, float64 [count], quiet (about -40 dB)."""
+    return AmbienceLayers(count, rate, numpy_generator(seed, version + "/ambience").random).ambience(
+        background
+    )
 
 
-class _Layers:
-    """Noise and tones that places are made of."""
+class AmbienceLayers:
+    """Noise and tones from which the ambience of a background is mixed."""
 
     def __init__(self, count: int, rate: int, random: Callable[..., Any]) -> None:
         self.count, self.rate, self.random = count, rate, random
 
     def noise(self, hertz: float) -> Array:
-        """Noise that hardly goes above `hertz`: random numbers, smoothly joined; in [-1, 1]."""
+        """Return noise mostly below `hertz`: smoothly interpolated random numbers in [-1, 1]."""
         step = hertz * 2 / self.rate
         at = np.arange(self.count) * min(step, 1.0)
         knots = self.random(int(self.count * min(step, 1.0)) + 2) * 2 - 1
@@ -152,11 +154,11 @@ class _Layers:
         return damped(hertz, 1e9, self.count, self.rate)[1]
 
     def swell(self, hertz: float, least: float = 0.2) -> Array:
-        """A slowly changing loudness between `least` and 1."""
+        """Return a slowly changing gain between `least` and 1."""
         return least + (1 - least) * (0.5 + 0.5 * self.noise(hertz / 2))
 
     def crackle(self, per_second: float) -> Array:
-        """Sparse short clicks."""
+        """Return sparse short clicks."""
         out = np.zeros(self.count)
         for _ in range(round(per_second * self.count / self.rate)):
             at, level = int(self.random() * self.count), 0.3 + 0.7 * self.random()
@@ -167,7 +169,7 @@ class _Layers:
         return out
 
     def chirps(self, per_second: float) -> Array:
-        """Birds: short gliding whistles."""
+        """Return bird song: short gliding whistles."""
         out = np.zeros(self.count)
         for _ in range(max(1, round(per_second * self.count / self.rate))):
             at, length = int(self.random() * self.count), int((0.05 + 0.08 * self.random()) * self.rate)
@@ -181,7 +183,7 @@ class _Layers:
             )
         return out
 
-    def made(self, background: str) -> Array:
+    def ambience(self, background: str) -> Array:
         if background == "plain":
             return 0.004 * self.noise(6000)
         if background == "tiles":  # a hall with its lamps
@@ -199,6 +201,6 @@ class _Layers:
 
 
 def _limit(out: Array) -> Array:
-    """Leave what is below 0.8 alone and bend the rest so that it stays below 1."""
+    """Leave levels below 0.8 alone and compress the rest to stay below 1."""
     over = np.maximum(np.abs(out) - 0.8, 0.0) / 0.2
     return np.where(over > 0, np.sign(out) * (0.8 + 0.2 * over / (1 + over)), out)

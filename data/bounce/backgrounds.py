@@ -1,6 +1,6 @@
-"""Floors to play on: muted, so that no object is lost on them, and textured, so that a camera's move shows.
+"""Floor textures: muted, so that every object stands out, and structured, so that camera moves are visible.
 
-A texture is a function of the place in the room. It is made of exactly rounded operations only, as all
+A texture is a function of the position in the room. It is made of exactly rounded operations only, as all
 rendering is, so that every machine makes the same bytes.
 """
 
@@ -16,15 +16,15 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Floor:
-    """A film's floor: its name, colour, and the offset of its pattern."""
+    """A video's floor: its name, color, and the offset of its pattern."""
 
     name: str
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
     shift: tuple[float, float]
     flip: bool
 
 
-_COLOURS: dict[str, tuple[int, int, int]] = {
+_COLORS: dict[str, tuple[int, int, int]] = {
     "plain": (98, 98, 104),
     "tiles": (104, 106, 112),
     "wood": (104, 88, 74),
@@ -46,25 +46,25 @@ _WALL, _SKIRTING = (38.0, 36.0, 40.0), (196.0, 192.0, 184.0)
 SKIRTING_WIDTH = 0.03
 
 
-def draw_floor(name: str, dice: PortableRandom) -> Floor:
-    light = dice.uniform(0.9, 1.1)
-    colour = tuple(c * light for c in _COLOURS[name])
-    return Floor(name, colour, (dice.uniform(), dice.uniform()), dice.chance(0.5))
+def sample_floor(name: str, random: PortableRandom) -> Floor:
+    light = random.uniform(0.9, 1.1)
+    color = tuple(c * light for c in _COLORS[name])
+    return Floor(name, color, (random.uniform(), random.uniform()), random.chance(0.5))
 
 
 def _wave(u: Array) -> Array:
-    """A triangle wave of period 1 between -1 (at whole numbers) and 1."""
+    """Return a triangle wave of period 1 between -1 (at integers) and 1."""
     return 1 - np.abs(u - np.floor(u) - 0.5) * 4
 
 
 def _round_wave(u: Array) -> Array:
-    """A sine-like wave made of parabolas."""
+    """Return a sine-like wave of parabolas."""
     w = _wave(u)
     return w * (2 - np.abs(w))
 
 
 def _steep(wave: Array, period: float, px: Array) -> Array:
-    """A square wave with edges one pixel wide."""
+    """Return a square wave with edges one pixel wide."""
     return np.clip(wave * (period / 4) / np.maximum(px, 1e-6), -1.0, 1.0)
 
 
@@ -79,7 +79,7 @@ def _lookup(index: Array) -> Array:
 
 
 def _noise(x: Array, y: Array) -> Array:
-    """Smooth value noise of cell size 1 in [-1, 1]."""
+    """Return smooth value noise of cell size 1 in [-1, 1]."""
     fx, fy = np.floor(x), np.floor(y)
     u, v = x - fx, y - fy
     u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
@@ -141,23 +141,23 @@ _PATTERNS: dict[str, Callable[[Array, Array, Array], Array]] = {
 
 
 def paint(floor: Floor, x: Array, y: Array, px: Array, room: tuple[float, float]) -> Array:
-    """The empty room as seen at some places.
+    """Return the empty room at some positions.
 
     Args:
         x: [T, 1, W] and y: [T, H, 1], room units, float32.
         px: [T, 1, 1], room units per pixel.
-        room: width and height; what is outside is wall, with a light skirting board at its foot.
+        room: width and height; outside is wall, with a light skirting board along it.
 
     Returns:
         float32 [T, H, W, 3] in 0..255.
     """
     sign = -1 if floor.flip else 1
     pattern = _PATTERNS[floor.name](x * sign + floor.shift[0], y + floor.shift[1], px)
-    image = np.asarray(floor.colour, np.float32) + np.float32(_CONTRAST[floor.name]) * pattern[..., None]
+    image = np.asarray(floor.color, np.float32) + np.float32(_CONTRAST[floor.name]) * pattern[..., None]
     outside = np.maximum(np.maximum(-x, x - room[0]), np.maximum(-y, y - room[1])) / px
     if outside.max() <= 0:
         return image
-    for colour, start in ((_SKIRTING, 0.0), (_WALL, SKIRTING_WIDTH)):
-        share = np.clip(outside - start / px + 0.5, 0.0, 1.0)[..., None]
-        image += share * (np.asarray(colour, np.float32) - image)
+    for color, start in ((_SKIRTING, 0.0), (_WALL, SKIRTING_WIDTH)):
+        alpha = np.clip(outside - start / px + 0.5, 0.0, 1.0)[..., None]
+        image += alpha * (np.asarray(color, np.float32) - image)
     return image

@@ -1,7 +1,7 @@
-"""Camera moves: where the view's centre is and how much of the room it shows, frame by frame.
+"""Camera moves: center and scale of the view in every frame.
 
 With a static camera the view is exactly the room, so the walls are the edges of the frame. A moving
-camera stands a little farther back, so that the whole room stays in view and the walls show.
+camera is a little farther away, so that the full room stays in view and the walls are visible.
 """
 
 import math
@@ -17,12 +17,12 @@ _SHAKE_HZ = ((1.3, 3.1), (1.7, 3.7))
 
 
 def camera_path(
-    camera: str, num_frames: int, fps: float, room: tuple[float, float], dice: PortableRandom
+    camera: str, num_frames: int, fps: float, room: tuple[float, float], random: PortableRandom
 ) -> np.ndarray:
-    """Views of one film.
+    """Return the views of one video.
 
     Returns:
-        float64 [T, 3]: x, y of the centre in room units and the view's scale, the length in room units
+        float64 [T, 3]: x, y of the center in room units and the view's scale, the length in room units
         that the frame's shorter side shows.
     """
     path = np.empty((num_frames, 3))
@@ -36,10 +36,10 @@ def camera_path(
         path[:, 2] = 1 + (_ZOOM - 1) * (1 - along if camera == "zoom in" else along)
     elif camera == "handheld shot":
         for axis in (0, 1):
-            for hertz, share in zip(_SHAKE_HZ[axis], (0.6, 0.4), strict=True):
-                phase, speed = dice.uniform(0, math.tau), hertz * dice.uniform(0.85, 1.15) * math.tau
+            for hertz, weight in zip(_SHAKE_HZ[axis], (0.6, 0.4), strict=True):
+                phase, speed = random.uniform(0, math.tau), hertz * random.uniform(0.85, 1.15) * math.tau
                 path[:, axis] += [
-                    _SHAKE * share * math.sin(phase + speed * t / fps) for t in range(num_frames)
+                    _SHAKE * weight * math.sin(phase + speed * t / fps) for t in range(num_frames)
                 ]
         path[:, 2] = 1 + 2 * _SHAKE
     else:

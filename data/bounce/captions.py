@@ -1,8 +1,8 @@
-"""Captions of Bounce films in the paper's style: camera label first, then what happens.
+"""Captions of Bounce videos in the paper's style: camera label first, then the motion.
 
-Every caption, short or long, tells the camera's move and each object's colour, shape and motion (course
-or stillness, and whether it bounces): what the checker asks for is always said. Size, speed, spin,
-background and material come with length. The wording is drawn from the film's own seed.
+Every caption, short or long, names the camera's move and each object's color, shape and motion
+(direction or rest, and whether it bounces): everything that the checker scores. Size, speed, spin,
+background and material come with length. The wording is sampled from the video's own seed.
 """
 
 from collections.abc import Iterable
@@ -47,25 +47,29 @@ _MOVE = {
 _NUMBER = {1: "one", 2: "two", 3: "three"}
 
 
-def captions(facts: VideoFacts) -> list[str]:
-    """Six captions from short to long; the first is in fixed plain wording, the others vary.
+def caption_variants(facts: VideoFacts) -> list[str]:
+    """Return captions from short to long; the first is in fixed plain wording, the others vary.
 
-    A caption starts with the camera label of a film ("Pan right. ..."); one of an image
-    (num_frames == 1) starts with neither label nor motion ("A picture of ...").
+    Captions of videos (six) start with the camera label ("Pan right. ..."); those of images (five) have
+    neither label nor motion ("A picture of ...").
     """
-    dice = PortableRandom(facts.seed, facts.version + "/captions")
+    random = PortableRandom(facts.seed, facts.version + "/captions")
     if facts.is_image:
-        return [_picture(facts, dice, detail) for detail in (0, 1, 1, 2, 2)]
+        return [_image_caption(facts, random, detail) for detail in (0, 1, 1, 2, 2)]
     label = facts.camera.capitalize() + ". "
-    return [label + _Telling(facts, dice, detail).text() for detail in (0, 1, 1, 2, 2, 3)]
+    return [label + CaptionBuilder(facts, random, detail).text() for detail in (0, 1, 1, 2, 2, 3)]
 
 
-_PLACES = {"plain": slice(0, 1), "short": slice(1, 3), "long": slice(3, None)}  # in `captions`, by wording
+_PLACES = {
+    "plain": slice(0, 1),
+    "short": slice(1, 3),
+    "long": slice(3, None),
+}  # in `caption_variants`, by wording
 
 
-def worded(facts: VideoFacts, wordings: Iterable[str]) -> list[str]:
-    """The captions in the chosen wordings (keys of `WORDINGS`), from short to long."""
-    every = captions(facts)
+def captions_by_wording(facts: VideoFacts, wordings: Iterable[str]) -> list[str]:
+    """Return the captions in the chosen wordings (of `WORDINGS`), from short to long."""
+    every = caption_variants(facts)
     return [caption for name in WORDINGS if name in wordings for caption in every[_PLACES[name]]]
 
 
@@ -86,34 +90,36 @@ def _short_name(o: ObjectFacts) -> str:
     return f"{o.colour} {o.shape}"
 
 
-def _name(o: ObjectFacts, dice: PortableRandom, detail: int) -> str:
+def _name(o: ObjectFacts, random: PortableRandom, detail: int) -> str:
     size = {"small": ("small", "little"), "medium": ("medium-sized",), "large": ("large", "big")}[o.size]
-    words = [dice.pick(size)] if detail and (o.size != "medium" or detail > 1) else []
+    words = [random.pick(size)] if detail and (o.size != "medium" or detail > 1) else []
     words.append(o.colour)
-    if detail > 2 or (detail == 2 and dice.chance(0.4)):
+    if detail > 2 or (detail == 2 and random.chance(0.4)):
         words.append(o.material)
     return " ".join([*words, o.shape])
 
 
-def _picture(facts: VideoFacts, dice: PortableRandom, detail: int) -> str:
-    names = _join(_article(_name(o, dice, detail)) for o in facts.objects)
-    place = f" {dice.pick(_PLACE[facts.background])}" if detail else ""
-    opening = "A picture of" if not detail else dice.pick(("A picture of", "A still image of", "A photo of"))
+def _image_caption(facts: VideoFacts, random: PortableRandom, detail: int) -> str:
+    names = _join(_article(_name(o, random, detail)) for o in facts.objects)
+    place = f" {random.pick(_PLACE[facts.background])}" if detail else ""
+    opening = (
+        "A picture of" if not detail else random.pick(("A picture of", "A still image of", "A photo of"))
+    )
     return f"{opening} {names}{place}."
 
 
-class _Telling:
+class CaptionBuilder:
     """One caption: `detail` 0 is fixed wording, 1 short, 2 medium, 3 long."""
 
-    def __init__(self, facts: VideoFacts, dice: PortableRandom, detail: int) -> None:
-        self.facts, self.dice, self.detail = facts, dice, detail
+    def __init__(self, facts: VideoFacts, random: PortableRandom, detail: int) -> None:
+        self.facts, self.random, self.detail = facts, random, detail
         self.mentioned: set[int] = set()
 
     def text(self) -> str:
         sentences = [self._object(i) for i in range(len(self.facts.objects))]
         if self.detail:
-            place = self.dice.pick(_PLACE[self.facts.background])
-            if self.detail > 1 or self.dice.chance(0.5):
+            place = self.random.pick(_PLACE[self.facts.background])
+            if self.detail > 1 or self.random.chance(0.5):
                 sentences[0] = f"{place}, {sentences[0]}"
         if self.detail == 3:
             count = len(self.facts.objects)
@@ -125,20 +131,22 @@ class _Telling:
         return " ".join(_upper(s) + "." for s in sentences)
 
     def _object(self, index: int) -> str:
-        o, dice = self.facts.objects[index], self.dice
-        name = self._mention(index, _name(o, dice, self.detail))
+        o, random = self.facts.objects[index], self.random
+        name = self._mention(index, _name(o, random, self.detail))
         manner = (
-            f" {dice.pick(_SPEED[o.speed])}" if o.speed != STILL and self.detail and dice.chance(0.6) else ""
+            f" {random.pick(_SPEED[o.speed])}"
+            if o.speed != STILL and self.detail and random.chance(0.6)
+            else ""
         )
         if o.direction == STILL:
-            motion = dice.pick(_REST) if self.detail else _REST[0]
+            motion = random.pick(_REST) if self.detail else _REST[0]
         else:
-            course = dice.pick(_COURSE[o.direction]) if self.detail else _COURSE[o.direction][0]
-            motion = f"{dice.pick(_VERBS) if self.detail else _VERBS[0]}{manner} {course}"
+            course = random.pick(_COURSE[o.direction]) if self.detail else _COURSE[o.direction][0]
+            motion = f"{random.pick(_VERBS) if self.detail else _VERBS[0]}{manner} {course}"
         motion = f"{motion}{self._bounce(index)}"
         if o.spin and self.detail:
             motion += (
-                dice.pick((" while spinning", ", spinning as it goes"))
+                random.pick((" while spinning", ", spinning as it goes"))
                 if o.direction != STILL
                 else " but spins"
             )
@@ -147,33 +155,35 @@ class _Telling:
             parts.insert(0, "appears")
         if o.vanishes:
             parts.append(
-                "vanishes" if not self.detail else dice.pick(("vanishes", "disappears", "shrinks away"))
+                "vanishes" if not self.detail else random.pick(("vanishes", "disappears", "shrinks away"))
             )
         return f"{name} {_join(parts)}"
 
     def _mention(self, index: int, name: str) -> str:
-        """'a red star' the first time, 'the red star' from then on."""
+        """Return 'a red star' the first time, 'the red star' afterwards."""
         known = index in self.mentioned
         self.mentioned.add(index)
         return f"the {name}" if known else _article(name)
 
     def _bounce(self, index: int) -> str:
-        """What its first impact does to the object."""
-        o, dice = self.facts.objects[index], self.dice
+        """Return the clause about the object's first impact."""
+        o, random = self.facts.objects[index], self.random
         if not o.bounces:
             return ""
         hit = next(impact for impact in self.facts.impacts if index in impact.objects)
         if hit.kind == "wall":
             wall = (
-                dice.pick(("the wall", f"the {self._wall(hit.position)} wall")) if self.detail else "the wall"
+                random.pick(("the wall", f"the {self._wall(hit.position)} wall"))
+                if self.detail
+                else "the wall"
             )
-            return f" and {dice.pick(('bounces', 'rebounds')) if self.detail else 'bounces'} off {wall}"
+            return f" and {random.pick(('bounces', 'rebounds')) if self.detail else 'bounces'} off {wall}"
         met = hit.objects[0] if hit.objects[1] == index else hit.objects[1]
         other = self._mention(met, _short_name(self.facts.objects[met]))
         if o.direction == STILL:
-            verb = dice.pick(("hit", "struck")) if self.detail else "hit"
+            verb = random.pick(("hit", "struck")) if self.detail else "hit"
             return f" until it is {verb} by {other}"
-        verb = dice.pick(("bounces off", "collides with")) if self.detail else "bounces off"
+        verb = random.pick(("bounces off", "collides with")) if self.detail else "bounces off"
         return f" and {verb} {other}"
 
     def _wall(self, position: tuple[float, float]) -> str:

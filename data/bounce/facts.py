@@ -1,4 +1,4 @@
-"""What is true of a film: the ground truth that captions are written from and checkers judge against."""
+"""Ground truth of a video: captions are written from it, and checkers score against it."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
@@ -14,17 +14,17 @@ class ObjectFacts:
     colour: str
     size: str
     material: str
-    direction: str  # course before its first impact: "still" or one of DIRECTIONS (relative to the room)
+    direction: str  # before its first impact: "still" or one of DIRECTIONS (relative to the room)
     speed: str  # one of SPEEDS, or "still"
-    bounces: bool  # its course changes at an impact: off a wall, off an object, or struck while still
+    bounces: bool  # its direction changes at an impact: off a wall, off an object, or struck while still
     spin: bool
-    appears: bool  # pops up during the film
-    vanishes: bool  # shrinks away during the film
+    appears: bool  # during the video
+    vanishes: bool  # during the video
 
 
 @dataclass(frozen=True)
 class Impact:
-    """A hit, at its exact time."""
+    """An impact, at its exact time."""
 
     time_s: float
     kind: str  # "wall" or "object"
@@ -35,7 +35,7 @@ class Impact:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """A whole film; plain JSON through `to_dict` and `from_dict`."""
+    """Facts of one video; plain JSON through `to_dict` and `from_dict`."""
 
     version: str
     seed: int
@@ -57,7 +57,7 @@ class VideoFacts:
         return self.num_frames == 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, ready for `json.dumps`."""
+        """Return plain types, ready for `json.dumps`."""
         out = asdict(self)
         out["objects"] = list(out["objects"])
         out["impacts"] = [
@@ -68,7 +68,7 @@ class VideoFacts:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`; TypeError on missing or unknown keys."""
+        """Invert `to_dict`; TypeError on missing or unknown keys."""
         objects = tuple(ObjectFacts(**each) for each in values["objects"])
         impacts = tuple(
             Impact(**{**hit, "objects": tuple(hit["objects"]), "position": tuple(hit["position"])})
@@ -77,7 +77,7 @@ class VideoFacts:
         return cls(**{**values, "objects": objects, "impacts": impacts})
 
     def as_image(self) -> Self:
-        """The same facts with everything that takes time removed."""
+        """Return the same facts without everything that takes time."""
         objects = tuple(
             replace(o, direction=STILL, speed=STILL, bounces=False, spin=False, appears=False, vanishes=False)
             for o in self.objects
@@ -85,9 +85,9 @@ class VideoFacts:
         return replace(self, objects=objects, impacts=(), num_frames=1)
 
     def combination(self) -> tuple:
-        """What a caption always tells: the camera's move and each object's colour, shape and motion.
+        """Return what every caption tells: the camera's move and each object's shape, color and motion.
 
-        The split into films for training and prompts for testing is made on this.
+        The split into training videos and test prompts hashes its `repr`, so its form must not change.
         """
         objects = sorted((o.shape, o.colour, o.direction, o.bounces) for o in self.objects)
         return (self.camera, *objects)

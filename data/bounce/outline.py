@@ -1,4 +1,4 @@
-"""What a film is meant to show, drawn before anything is placed."""
+"""The planned content of a video, sampled before anything is placed."""
 
 from dataclasses import dataclass, replace
 
@@ -17,67 +17,67 @@ _OPPOSITE = {
 
 @dataclass(frozen=True)
 class Outline:
-    """What stays fixed for a seed while its objects are drawn anew until a film works out."""
+    """What stays fixed for a seed while its objects are resampled until a scene is accepted."""
 
     camera: str
     background: str
     num_objects: int
-    collides: bool  # objects 0 and 1 run into each other
+    collides: bool  # objects 0 and 1 collide
 
 
-def draw_outline(dice: PortableRandom, config: WorldConfig, is_image: bool) -> Outline:
+def sample_outline(random: PortableRandom, config: WorldConfig, is_image: bool) -> Outline:
     still = [c for c in config.cameras if c == "static shot"]
     moving = [c for c in config.cameras if c != "static shot"]
-    moves = moving and (not still or dice.chance(config.moving_camera_prob))
-    camera = dice.pick(moving if moves else still)
-    background = dice.pick(config.backgrounds)
-    count = dice.integer(config.min_objects, config.max_objects)
-    collides = dice.chance(config.collide_prob) and count > 1 and not is_image
+    moves = moving and (not still or random.chance(config.moving_camera_prob))
+    camera = random.pick(moving if moves else still)
+    background = random.pick(config.backgrounds)
+    count = random.integer(config.min_objects, config.max_objects)
+    collides = random.chance(config.collide_prob) and count > 1 and not is_image
     return Outline("static shot" if is_image else camera, background, count, collides)
 
 
-def draw_objects(dice: PortableRandom, config: WorldConfig, outline: Outline) -> list[ObjectFacts]:
-    """Objects that a viewer can tell apart, with what each is meant to do."""
+def sample_objects(random: PortableRandom, config: WorldConfig, outline: Outline) -> list[ObjectFacts]:
+    """Return distinguishable objects with their planned motions."""
     objects: list[ObjectFacts] = []
     distinct = len(config.shapes) * len(config.colours) >= outline.num_objects
     while len(objects) < outline.num_objects:
-        drawn = _draw_object(dice, config)
-        if not distinct or all((o.shape, o.colour) != (drawn.shape, drawn.colour) for o in objects):
-            objects.append(drawn)
+        candidate = _sample_object(random, config)
+        if not distinct or all((o.shape, o.colour) != (candidate.shape, candidate.colour) for o in objects):
+            objects.append(candidate)
     if outline.collides:
-        objects[:2] = _collision(dice, config, objects[0], objects[1])
+        objects[:2] = _collision(random, config, objects[0], objects[1])
     return objects
 
 
-def _draw_object(dice: PortableRandom, config: WorldConfig) -> ObjectFacts:
-    shape = dice.pick(config.shapes)
-    moves = not dice.chance(config.still_prob)
-    appears, vanishes = dice.chance(config.appear_prob), dice.chance(config.vanish_prob)
+def _sample_object(random: PortableRandom, config: WorldConfig) -> ObjectFacts:
+    shape = random.pick(config.shapes)
+    moves = not random.chance(config.still_prob)
+    appears, vanishes = random.chance(config.appear_prob), random.chance(config.vanish_prob)
     return ObjectFacts(
         shape=shape,
-        colour=dice.pick(config.colours),
-        size=dice.pick(config.sizes),
-        material=dice.pick(config.materials),
-        direction=dice.pick(config.directions) if moves else STILL,
-        speed=dice.pick(config.speeds) if moves else STILL,
-        bounces=dice.chance(config.bounce_prob) and moves and not appears and not vanishes,
-        spin=dice.chance(config.spin_prob) and shape not in ("circle", "ring"),
+        colour=random.pick(config.colours),
+        size=random.pick(config.sizes),
+        material=random.pick(config.materials),
+        direction=random.pick(config.directions) if moves else STILL,
+        speed=random.pick(config.speeds) if moves else STILL,
+        bounces=random.chance(config.bounce_prob) and moves and not appears and not vanishes,
+        spin=random.chance(config.spin_prob) and shape not in ("circle", "ring"),
         appears=appears,
         vanishes=vanishes and not appears,
     )
 
 
 def _collision(
-    dice: PortableRandom, config: WorldConfig, a: ObjectFacts, b: ObjectFacts
+    random: PortableRandom, config: WorldConfig, a: ObjectFacts, b: ObjectFacts
 ) -> list[ObjectFacts]:
-    """`a` runs into `b`, which waits or comes from the opposite side."""
-    direction = dice.pick(config.directions)
-    waits = dice.chance(0.5) or _OPPOSITE[direction] not in config.directions
-    ours, theirs = dice.pick(config.speeds), dice.pick(config.speeds)
+    """Let `a` run into `b`, which is at rest or comes from the opposite side."""
+    direction = random.pick(config.directions)
+    at_rest = random.chance(0.5) or _OPPOSITE[direction] not in config.directions
+    ours, theirs = random.pick(config.speeds), random.pick(config.speeds)
     hit = {"bounces": True, "appears": False, "vanishes": False, "spin": False}
     return [
         replace(a, direction=direction, speed=ours, **hit),
         replace(
-            b, direction=STILL if waits else _OPPOSITE[direction], speed=STILL if waits else theirs, **hit
+            b, direction=STILL if at_rest else _OPPOSITE[direction], speed=STILL if at_rest else theirs, **hit
         ),
     ]

@@ -1,9 +1,9 @@
 """Frictionless motion in a room: straight lines between impacts, each impact at its exact time.
 
 Event driven: the next contact of any object with a wall or with another object is solved for in
-closed form, so impact times do not depend on the frame rate and the sound can be sample accurate.
+closed form, so impact times do not depend on the frame rate and the audio can be sample accurate.
 Upright shapes touch walls with their outline; two objects touch when their outlines' extents along
-the line between their centres meet. Walls and hits keep all energy; an object's mass is its area.
+the line between their centers meet. Impacts are elastic; an object's mass is its area.
 """
 
 import math
@@ -30,7 +30,7 @@ class Body:
     path: list[tuple[float, float, float, float, float]] = field(default_factory=list)  # (t, x, y, vx, vy)
 
     def reach(self, nx: float, ny: float) -> float:
-        """How far the outline reaches from the centre along a unit vector (spinning: at any angle)."""
+        """Return the extent from the center along a unit vector (spinning: at any angle)."""
         return self.radius * (circumradius(self.shape) if self.spin else extent(self.shape, nx, ny))
 
     @property
@@ -38,7 +38,7 @@ class Body:
         return self.radius * self.radius
 
     def position(self, time: float) -> tuple[float, float]:
-        """Centre at a time, from the recorded path."""
+        """Return the center at a time, from the recorded path."""
         t, x, y, vx, vy = next((leg for leg in reversed(self.path) if leg[0] <= time), self.path[0])
         return x + vx * (time - t), y + vy * (time - t)
 
@@ -66,7 +66,7 @@ def _wall_hit(index: int, body: Body, now: float, width: float, height: float) -
 
 
 def _meet(a: Body, b: Body, contact: float) -> float | None:
-    """Time until the centres are `contact` apart, None if they never get there or move apart."""
+    """Return the time until the centers are `contact` apart, None if they never are or move apart."""
     dx, dy, vx, vy = b.x - a.x, b.y - a.y, b.vx - a.vx, b.vy - a.vy
     closing, speed2 = dx * vx + dy * vy, vx * vx + vy * vy
     if closing >= -_EPS:
@@ -90,7 +90,7 @@ def _pair_hit(i: int, a: Body, j: int, b: Body, now: float) -> _Hit | None:
 
 
 def _resolve(bodies: list[Body], hit: _Hit) -> Impact:
-    """Change the velocities at a contact and describe it."""
+    """Change the velocities at a contact and return the impact."""
     a, (nx, ny) = bodies[hit.first], hit.normal
     x, y = a.x + nx * a.reach(nx, ny), a.y + ny * a.reach(nx, ny)
     if hit.second is None:
@@ -106,7 +106,7 @@ def _resolve(bodies: list[Body], hit: _Hit) -> Impact:
 
 
 def simulate(bodies: list[Body], width: float, height: float, duration: float) -> list[Impact]:
-    """Move `bodies` for `duration` seconds in a room; fills their paths.
+    """Move `bodies` for `duration` seconds in a room and record their paths.
 
     Returns:
         All impacts in order of time.

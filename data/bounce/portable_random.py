@@ -1,7 +1,7 @@
-"""Seeded choices made of nothing but uniform doubles.
+"""Random choices from uniform doubles alone, the same with every NumPy release.
 
-NumPy keeps the bit stream of Philox stable between releases, but not what `Generator.choice` or
-`Generator.normal` make of it; a world must give the same films for years.
+NumPy keeps the bit stream of Philox stable between releases, but not the algorithms of
+`Generator.choice` or `Generator.normal`; a world must give the same videos for years.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class PortableRandom:
-    """Draws for one keyed stream."""
+    """Random choices of one keyed stream."""
 
     def __init__(self, seed: int, stream: str, *counters: int) -> None:
         self._uniform = numpy_generator(seed, stream, *counters).random
@@ -25,7 +25,7 @@ class PortableRandom:
         return float(self._uniform()) < probability
 
     def integer(self, low: int, high: int) -> int:
-        """An integer in [low, high], both ends included."""
+        """Return an integer in [low, high], both ends included."""
         return low + int(float(self._uniform()) * (high - low + 1))
 
     def pick(self, items: Sequence[T]) -> T:

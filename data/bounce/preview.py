@@ -1,10 +1,10 @@
-"""See and hear the Bounce world.
+"""Preview the Bounce world as a contact sheet or a video with sound.
 
-    python -m data.bounce.preview bounce.png             # a contact sheet: one row of frames for each film
-    python -m data.bounce.preview bounce.mp4 size=192    # the films one after another, with sound
+    python -m data.bounce.preview bounce.png             # a contact sheet: one row of frames per video
+    python -m data.bounce.preview bounce.mp4 size=192    # the videos one after another, with sound
     python -m data.bounce.preview bounce.png seed=100 films=12 world.min_objects=2
 
-Under each film stands its caption.
+Each video has its caption below.
 """
 
 import sys
@@ -15,30 +15,30 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data.bounce.audio import SAMPLE_RATE, sound
-from data.bounce.captions import captions
+from data.bounce.audio import SAMPLE_RATE, render_audio
+from data.bounce.captions import caption_variants
 from data.bounce.config import PreviewConfig
-from data.bounce.world import Film, film
+from data.bounce.world import BounceVideo, make_video
 from src.core import cli, config
 from src.core.errors import UserError
 
 _INK, _PAPER = (30, 30, 34), (250, 249, 246)
 
 
-def make_films(settings: PreviewConfig) -> list[Film]:
-    """The films to show."""
+def make_videos(settings: PreviewConfig) -> list[BounceVideo]:
+    """Render the videos to show."""
     seconds = settings.seconds or (1.0 if settings.out.endswith(".png") else 3.0)
     frames, width = max(2, round(seconds * settings.fps)), settings.width or settings.size
     return [
-        film(s, settings.world, num_frames=frames, height=settings.size, width=width, fps=settings.fps)
+        make_video(s, settings.world, num_frames=frames, height=settings.size, width=width, fps=settings.fps)
         for s in range(settings.seed, settings.seed + settings.films)
     ]
 
 
-def sheet(films: list[Film], columns: int = 8) -> np.ndarray:
-    """A contact sheet, uint8 [H, W, 3]: one row for each film, its caption below."""
+def contact_sheet(videos: list[BounceVideo], columns: int = 8) -> np.ndarray:
+    """Return a contact sheet, uint8 [H, W, 3]: one row per video, with its caption below."""
     rows = []
-    for one in films:
+    for one in videos:
         frames = one.video_THWC
         zoom = max(1, -(-96 // frames.shape[1]))
         picked = frames[np.linspace(0, len(frames) - 1, columns).round().astype(int)]
@@ -47,28 +47,28 @@ def sheet(films: list[Film], columns: int = 8) -> np.ndarray:
         for k, frame in enumerate(picked):
             left = 4 + k * (frame.shape[1] + 4)
             row[:, left : left + frame.shape[1]] = frame
-        rows.append(np.concatenate([row, _caption(captions(one.facts)[0], row.shape[1], lines=2)]))
+        rows.append(np.concatenate([row, _caption(caption_variants(one.facts)[0], row.shape[1], lines=2)]))
     return np.concatenate([np.full((4, rows[0].shape[1], 3), _PAPER, np.uint8), *rows])
 
 
-def write_film(path: Path, films: list[Film]) -> None:
-    """All films one after another as mp4 (H.264 and AAC), each with its caption and its sound."""
-    height, width = films[0].video_THWC.shape[1:3]
+def write_preview(path: Path, videos: list[BounceVideo]) -> None:
+    """Write all videos one after another as mp4 (H.264 and AAC), each with its caption and its sound."""
+    height, width = videos[0].video_THWC.shape[1:3]
     zoom = max(1, -(-384 // min(height, width)))
-    strip = {id(one): _caption(captions(one.facts)[1], width * zoom, lines=3) for one in films}
+    strip = {id(one): _caption(caption_variants(one.facts)[1], width * zoom, lines=3) for one in videos}
     tall = height * zoom + next(iter(strip.values())).shape[0]
-    rate = Fraction(films[0].facts.fps).limit_denominator(1001)
+    rate = Fraction(videos[0].facts.fps).limit_denominator(1001)
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=rate, options={"crf": "16"})
         video.width, video.height, video.pix_fmt = width * zoom // 2 * 2, tall // 2 * 2, "yuv420p"
         audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
-        for one in films:
+        for one in videos:
             for frame in one.video_THWC:
-                picture = np.concatenate([frame.repeat(zoom, 0).repeat(zoom, 1), strip[id(one)]])
-                picture = np.ascontiguousarray(picture[: video.height, : video.width])
-                container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                image = np.concatenate([frame.repeat(zoom, 0).repeat(zoom, 1), strip[id(one)]])
+                image = np.ascontiguousarray(image[: video.height, : video.width])
+                container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(video.encode())
-        samples = np.concatenate([sound(one.facts) for one in films], axis=1)
+        samples = np.concatenate([render_audio(one.facts) for one in videos], axis=1)
         for start in range(0, samples.shape[1], 1024):
             block = av.AudioFrame.from_ndarray(samples[:, start : start + 1024].copy(), "fltp", "mono")
             block.sample_rate, block.pts = SAMPLE_RATE, start
@@ -77,7 +77,7 @@ def write_film(path: Path, films: list[Film]) -> None:
 
 
 def _caption(text: str, width: int, lines: int) -> np.ndarray:
-    """Text on paper, uint8 [H, width, 3]; wrapped, and cut after `lines` lines."""
+    """Return wrapped text as an image, uint8 [H, width, 3], cut after `lines` lines."""
     font, rows, row = ImageFont.load_default(15), [], ""
     for word in text.split():
         if row and font.getlength(f"{row} {word}") > width - 12:
@@ -90,7 +90,7 @@ def _caption(text: str, width: int, lines: int) -> np.ndarray:
 
 
 def main(argv: list[str]) -> None:
-    """Parse and write."""
+    """Parse the command line and write the file."""
     argv = [f"out={word}" if word.endswith((".png", ".mp4")) and "=" not in word else word for word in argv]
     arguments = config.parse_arguments(argv)
     if arguments.help:
@@ -98,16 +98,16 @@ def main(argv: list[str]) -> None:
         return
     try:
         settings = config.build(PreviewConfig, config.read(arguments.configs, arguments.overrides))
-        films = make_films(settings)
+        videos = make_videos(settings)
     except ValueError as error:
         raise UserError(str(error)) from error
     path = Path(settings.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".mp4":
-        write_film(path, films)
+        write_preview(path, videos)
     else:
-        Image.fromarray(sheet(films, settings.columns)).save(path)
-    print(f"{path}: {len(films)} films of seeds {settings.seed} to {settings.seed + settings.films - 1}")
+        Image.fromarray(contact_sheet(videos, settings.columns)).save(path)
+    print(f"{path}: {len(videos)} videos of seeds {settings.seed} to {settings.seed + settings.films - 1}")
 
 
 if __name__ == "__main__":

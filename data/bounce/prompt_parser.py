@@ -1,8 +1,8 @@
-"""What a sentence about the Bounce world says: camera, objects, and what each of them does.
+"""Parse a sentence about the Bounce world: camera, objects, and their motions.
 
-A small grammar over words, made for terse prompts and for the world's own captions. An object is a shape's
-name with the colour and adjectives before it; the words up to the next object are about it. An object
-after "off", "with", "by" is what the one before it meets.
+A small grammar over words, for terse prompts and for the world's own captions. An object is a shape's
+name with the color and adjectives before it; the words up to the next object describe it. An object
+after "off", "with", "by" is the one that the object before it meets.
 """
 
 import re
@@ -14,7 +14,7 @@ _SHAPES = {s: s for s in SHAPES}
 _SHAPES |= dict.fromkeys(("ball", "disc", "disk", "dot"), "circle") | {"box": "square", "cube": "square"}
 _SHAPES |= dict.fromkeys(("donut", "doughnut", "hoop"), "ring") | {"plus": "cross"}
 _PLURALS = {f"{word}es" if word[-1] in "sx" else f"{word}s": shape for word, shape in _SHAPES.items()}
-_COLOURS = {c: c for c in COLORS} | {"violet": "purple", "turquoise": "cyan"}
+_COLORS = {c: c for c in COLORS} | {"violet": "purple", "turquoise": "cyan"}
 _SIZES = dict.fromkeys(("small", "little", "tiny"), "small") | {"medium": "medium"}
 _SIZES |= dict.fromkeys(("large", "big"), "large")
 _COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "2": 2, "3": 3, "4": 4, "5": 5}
@@ -51,27 +51,27 @@ _WALL = re.compile(r"\b(?:the )?(?:left|right|upper|lower)? ?walls?\b")
 
 @dataclass
 class Mention:
-    """One object as a prompt names it; None and False: nothing is said."""
+    """One object of a prompt; None and False where the prompt is silent."""
 
     shape: str
-    colour: str | None = None
+    color: str | None = None
     size: str | None = None
     material: str | None = None
     partner: int | None = None  # index of the object that it bounces off; None: a wall
-    words: list[str] = field(default_factory=list)  # what is said about it
+    words: list[str] = field(default_factory=list)  # that describe it
 
     def says(self, meaning: str) -> bool:
-        """Whether a word about it has a meaning (a pattern of whole words)."""
+        """Return whether a describing word matches a pattern."""
         return any(re.fullmatch(meaning, word) for word in self.words)
 
     def which(self, meanings: dict[str, str]) -> str | None:
-        """The meaning of the first word about it that has one."""
+        """Return the name of the pattern that the first matching word matches."""
         found = (name for word in self.words for name, m in meanings.items() if re.fullmatch(m, word))
         return next(found, None)
 
     @property
     def direction(self) -> str | None:
-        """Its course, "still", or None where nothing tells."""
+        """One of DIRECTIONS, "still", or None where the prompt is silent."""
         course = "-".join(filter(None, (self.which(_HEIGHTS), self.which(_SIDES))))
         return course or (STILL if self.says(_STILL) else None)
 
@@ -102,15 +102,15 @@ class Mention:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What was read. `camera` and `background`: words of the vocabulary, None where nothing is said."""
+    """A parsed prompt; `camera` and `background` are None where it is silent."""
 
     camera: str | None
     background: str | None
     mentions: list[Mention]
 
 
-def read(prompt: str) -> Prompt:
-    """Read one prompt; words that mean nothing here are passed over."""
+def parse_prompt(prompt: str) -> Prompt:
+    """Parse one prompt; unknown words are skipped."""
     text = prompt.lower()
     camera, text = _camera(text)
     background = next((name for name, words in _BACKGROUNDS.items() if re.search(words, text)), None)
@@ -120,7 +120,7 @@ def read(prompt: str) -> Prompt:
 
 
 def _camera(text: str) -> tuple[str | None, str]:
-    """The camera's label, and the text without what is said about the camera."""
+    """Return the camera's label, and the text without the words about the camera."""
     found = _CAMERA.search(text)
     label = f"{found['move']} {found['way']}" if found else None
     if label not in CAMERAS:
@@ -133,11 +133,11 @@ def _camera(text: str) -> tuple[str | None, str]:
 def _mentions(words: list[str]) -> list[Mention]:
     mentions: list[Mention] = []
     subject: Mention | None = None
-    start = 0  # of what is said about the subject
+    start = 0  # of the words that describe the subject
     for at, word in enumerate(words):
         first = _first_adjective(words, at, start)
         before = words[first:at]
-        plural = word in _PLURALS and bool(_COUNTS.keys() & set(before) or _COLOURS.keys() & set(before))
+        plural = word in _PLURALS and bool(_COUNTS.keys() & set(before) or _COLORS.keys() & set(before))
         if word not in _SHAPES and not plural:
             continue
         lead = words[start:first]
@@ -156,24 +156,24 @@ def _mentions(words: list[str]) -> list[Mention]:
 
 
 def _first_adjective(words: list[str], at: int, start: int) -> int:
-    """Where the words begin that describe the shape at a place."""
-    known = _COLOURS.keys() | _SIZES.keys() | _COUNTS.keys() | set(MATERIALS) | {"sized"}
+    """Return the index of the first adjective of the shape at index `at`."""
+    known = _COLORS.keys() | _SIZES.keys() | _COUNTS.keys() | set(MATERIALS) | {"sized"}
     while at > start and words[at - 1] in known:
         at -= 1
     return at
 
 
 def _add(mentions: list[Mention], word: str, before: list[str], article: str) -> int:
-    """The index of the object meant: a known one, or one more (or as many as are counted)."""
+    """Return the index of the object: a known one, or a new one (or as many as are counted)."""
     shape = _SHAPES.get(word) or _PLURALS[word]
-    colour = next((_COLOURS[w] for w in before if w in _COLOURS), None)
+    color = next((_COLORS[w] for w in before if w in _COLORS), None)
     count = next((_COUNTS[w] for w in before if w in _COUNTS), 1)
     if article not in ("a", "an") and count == 1:
         for index, known in enumerate(mentions):
-            if known.shape == shape and colour in (known.colour, None):
+            if known.shape == shape and color in (known.color, None):
                 return index
     size = next((_SIZES[w] for w in before if w in _SIZES), None)
     material = next((w for w in before if w in MATERIALS), None)
     shared: list[str] = []
-    mentions += [Mention(shape, colour, size, material, words=shared) for _ in range(count)]
+    mentions += [Mention(shape, color, size, material, words=shared) for _ in range(count)]
     return len(mentions) - count

@@ -1,12 +1,12 @@
-"""Prompts that no model was trained on, with the facts that its films are judged by.
+"""Prompts that no model was trained on, with the facts that generated videos are scored against.
 
     python -m data.bounce.prompts out=prompts.jsonl n=64 seed=1 [world.max_objects=1 ...]
 
 `world` is the world that the model was trained on. Prompts come from that world's *test* split: the
-combination that each one asks for (camera; every object's shape, colour and motion) is in no training
-film, though every word of it is. With world.holdout=only each prompt asks for a pair of words that
-never came together in training at all. Both hold by construction (`data.bounce.splits`) and are checked.
-One JSON object a line: id, prompt, facts, tags.
+combination that each one describes (camera; every object's shape, color and motion) occurs in no training
+video, though every word does. With world.holdout=only each prompt has a pair of words that never occur
+together in training at all. Both hold by construction (`data.bounce.splits`) and are checked.
+One JSON object per line: id, prompt, facts, tags.
 """
 
 import json
@@ -16,11 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.bounce.captions import worded
+from data.bounce.captions import captions_by_wording
 from data.bounce.config import WORDINGS, PromptsConfig, WorldConfig
 from data.bounce.facts import VideoFacts
-from data.bounce.scene import draw_scene
-from data.bounce.splits import belongs
+from data.bounce.scene import sample_scene
+from data.bounce.splits import is_in_world
 from data.bounce.vocabulary import HELD_OUT, STILL
 from data.bounce.world import WORLD_VERSION
 from src.core import cli, config
@@ -28,16 +28,16 @@ from src.core.errors import UserError
 from src.core.rng import key
 
 FIRST_SEED = 1 << 40
-"""Prompts' seeds lie beyond, training's below."""
+"""Seeds of prompts start here, above those of training."""
 
-_VAIN = 200  # films in a row without a new prompt until a world counts as exhausted
+_MAX_REPEATS = 200  # videos in a row without a new prompt until a world counts as exhausted
 
 
-def prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[dict[str, Any]]:
-    """`n` different prompts: a pure function of the arguments.
+def make_prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[dict[str, Any]]:
+    """Return `n` different prompts, a pure function of the arguments.
 
     Args:
-        world: the world trained on (`holdout="only"`: ask for what is held out of it).
+        world: the world trained on (`holdout="only"`: prompts for what is held out of it).
         options: further fields of PromptsConfig: wording, num_frames, height, width, fps.
 
     Raises:
@@ -45,46 +45,46 @@ def prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[dict[
     """
     settings = PromptsConfig(n=n, seed=seed, world=world, **options)
     out: dict[str, dict[str, Any]] = {}
-    name, vain = "held-out" if world.holdout == "only" else "test", 0
-    for facts in _films(settings):
-        prompt = _wording(facts, settings)
+    name, repeats = "held-out" if world.holdout == "only" else "test", 0
+    for facts in _candidate_facts(settings):
+        prompt = _choose_caption(facts, settings)
         assert not in_training(facts, world), facts
-        vain = vain + 1 if prompt in out else 0
-        if vain > _VAIN:
+        repeats = repeats + 1 if prompt in out else 0
+        if repeats > _MAX_REPEATS:
             break
-        if not vain:
-            said = {"id": f"{name}-{len(out):04d}", "prompt": prompt}
-            out[prompt] = {**said, "facts": facts.to_dict(), "tags": tags(facts)}
+        if not repeats:
+            entry = {"id": f"{name}-{len(out):04d}", "prompt": prompt}
+            out[prompt] = {**entry, "facts": facts.to_dict(), "tags": tags_of(facts)}
         if len(out) == n:
             return list(out.values())
     raise UserError(
-        f"n={n}: this world has only about {len(out)} different prompts; ask for fewer or widen it"
+        f"n={n}: this world has only about {len(out)} different prompts; use a smaller n or a wider world"
     )
 
 
 def in_training(facts: VideoFacts, world: WorldConfig) -> bool:
-    """Whether a film with this combination can be in the training split of a world."""
+    """Return whether a video with this combination can be in the training split of a world."""
     holdout = "include" if world.holdout == "include" else "exclude"
-    return belongs(facts, replace(world, split="train", holdout=holdout))
+    return is_in_world(facts, replace(world, split="train", holdout=holdout))
 
 
-def _films(settings: PromptsConfig) -> Iterator[VideoFacts]:
+def _candidate_facts(settings: PromptsConfig) -> Iterator[VideoFacts]:
     world = replace(settings.world, split="test")
     size = (settings.num_frames, settings.height, settings.width, settings.fps)
     number = 0
     while True:
         seed = FIRST_SEED + key(settings.seed, "bounce/prompts", number) % (1 << 51)
-        yield draw_scene(seed, WORLD_VERSION, world, *size).facts
+        yield sample_scene(seed, WORLD_VERSION, world, *size).facts
         number += 1
 
 
-def _wording(facts: VideoFacts, settings: PromptsConfig) -> str:
-    choices = worded(facts, WORDINGS if settings.wording == "any" else [settings.wording])
+def _choose_caption(facts: VideoFacts, settings: PromptsConfig) -> str:
+    choices = captions_by_wording(facts, WORDINGS if settings.wording == "any" else [settings.wording])
     return choices[key(facts.seed, "bounce/wording") % len(choices)]
 
 
-def tags(facts: VideoFacts) -> list[str]:
-    """Slices for the tables: number of objects, kinds of motion, camera, what is held out."""
+def tags_of(facts: VideoFacts) -> list[str]:
+    """Return slices for the tables: number of objects, kinds of motion, camera, held-out pairs."""
     out = [f"objects:{len(facts.objects)}", f"camera:{facts.camera}"]
     motions = ("bounce" if o.bounces else "still" if o.direction == STILL else "move" for o in facts.objects)
     out += sorted({f"motion:{m}" for m in motions})
@@ -96,7 +96,7 @@ def tags(facts: VideoFacts) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
-    """Parse and write."""
+    """Parse the command line and write the prompts."""
     argv = [f"out={word}" if word.endswith(".jsonl") and "=" not in word else word for word in argv]
     settings = config.from_command_line(PromptsConfig, argv, __doc__)
     if settings is None:
@@ -104,7 +104,9 @@ def main(argv: list[str]) -> None:
     if not settings.out:
         raise UserError("out is empty: name the file to write, such as out=prompts.jsonl")
     options = {name: getattr(settings, name) for name in ("wording", "num_frames", "height", "width", "fps")}
-    lines = [json.dumps(entry) for entry in prompts(settings.n, settings.seed, settings.world, **options)]
+    lines = [
+        json.dumps(entry) for entry in make_prompts(settings.n, settings.seed, settings.world, **options)
+    ]
     path = Path(settings.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,13 +1,13 @@
-"""From a seed to a scene: facts first, then a start from which physics makes them true and legible.
+"""Sample a scene from a seed: facts first, then initial positions from which physics makes them true.
 
-The plan says who moves where and who bounces; starting places are constructed so that this should come
-true; physics runs. A film is kept if what happened is what was planned and a viewer can tell: a mover
-covers a quarter of the room before anything happens to it, its impact is neither at the very beginning
-nor at the very end and visibly changes its course, and whatever is not meant to touch keeps clear.
-Otherwise the next try is drawn from the same seed.
+The outline fixes which objects move where and which bounce; initial positions are constructed so that
+this should happen; then physics runs. A scene is accepted if the events are the planned ones and
+legible: a moving object covers a quarter of the room before its first impact, the impact is neither at
+the very beginning nor at the very end and visibly changes the direction, and objects that must not touch
+stay apart. Otherwise the next attempt is sampled from the same seed.
 
-Short films show a few events. In long ones every mover has to bounce somewhere, and objects meet by
-chance; there, what happened counts, and the facts are corrected after it.
+Short videos show a few events. In long ones every moving object bounces somewhere, and objects meet by
+chance; there the facts are corrected after the simulation.
 """
 
 import math
@@ -15,76 +15,76 @@ from dataclasses import dataclass, replace
 
 from data.bounce.config import WorldConfig
 from data.bounce.facts import Impact, ObjectFacts, VideoFacts
-from data.bounce.outline import draw_objects, draw_outline
+from data.bounce.outline import sample_objects, sample_outline
 from data.bounce.physics import Body, simulate
 from data.bounce.placement import RUN_OUT, apart, hit_window, pace, place
 from data.bounce.portable_random import PortableRandom
-from data.bounce.splits import belongs
+from data.bounce.splits import is_in_world
 from data.bounce.vocabulary import SPEEDS
 from src.core.errors import UserError
 
 LONG_S = 2.0
-"""In films longer than this (seconds) what happens may differ from the plan."""
+"""In videos longer than this (seconds) events may differ from the plan."""
 _OUTLINES, _TRIES, _TRIES_STRICT_LONG, _TRIES_PER_PLAN = 8, 480, 40, 8
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Facts and the motion behind them; knows no pixels beyond the frame's shape."""
+    """Facts and the motion behind them; of pixels only the frame's shape."""
 
     facts: VideoFacts
     bodies: tuple[Body, ...]
-    visible: tuple[tuple[float, float], ...]  # seconds from and until which each object is there
+    visible: tuple[tuple[float, float], ...]  # seconds from and until which each object is visible
     room: tuple[float, float]  # width and height in room units
 
 
-def draw_scene(
+def sample_scene(
     seed: int, version: str, config: WorldConfig, num_frames: int, height: int, width: int, fps: float
 ) -> Scene:
-    """The scene of one seed.
+    """Return the scene of one seed.
 
     Raises:
-        UserError: the config asks for films that cannot be made: too crowded, or every combination
-            that it allows is kept from this holdout and split.
+        UserError: the config allows no scene: too crowded, or every combination that it allows is
+            excluded by its holdout and split.
     """
-    dice, is_image = PortableRandom(seed, version), num_frames == 1
+    random, is_image = PortableRandom(seed, version), num_frames == 1
     unit, duration = min(height, width), num_frames / fps
     room = (width / unit, height / unit)
     tries_strict = _TRIES if duration <= LONG_S else _TRIES_STRICT_LONG
     for _ in range(_OUTLINES):
-        outline = draw_outline(dice, config, is_image)
+        outline = sample_outline(random, config, is_image)
         look = (outline.camera, outline.background)
         blank = VideoFacts(version, seed, *look, num_frames, height, width, fps, objects=(), impacts=())
         for attempt in range(_TRIES):
             strict = attempt < tries_strict
             if attempt % _TRIES_PER_PLAN == 0:
-                planned = replace(blank, objects=tuple(draw_objects(dice, config, outline)))
+                planned = replace(blank, objects=tuple(sample_objects(random, config, outline)))
                 planned = planned.as_image() if is_image else planned
-            if strict and not belongs(planned, config):
+            if strict and not is_in_world(planned, config):
                 continue
-            scene = _try(dice, planned, room, duration, outline.collides, strict)
-            if scene is not None and belongs(scene.facts, config):
+            scene = _try(random, planned, room, duration, outline.collides, strict)
+            if scene is not None and is_in_world(scene.facts, config):
                 return scene
     raise UserError(
-        f"no film for seed {seed} in {_OUTLINES * _TRIES} tries: the world config is too crowded, or it "
+        f"no video for seed {seed} in {_OUTLINES * _TRIES} tries: the world config is too crowded, or it "
         f"allows only combinations that are not in holdout={config.holdout!r}, split={config.split!r}"
     )
 
 
 def _try(
-    dice: PortableRandom,
+    random: PortableRandom,
     planned: VideoFacts,
     room: tuple[float, float],
     duration: float,
     collides: bool,
     strict: bool,
 ) -> Scene | None:
-    """One start, played through; None unless it is legible and, if strict, as planned."""
+    """Place and simulate once; return None unless it is legible and, if strict, as planned."""
     objects = list(planned.objects)
-    bodies = place(dice, objects, room, duration, collides)
+    bodies = place(random, objects, room, duration, collides)
     if bodies is None:
         return None
-    visible = tuple(_visibility(dice, o, duration) for o in objects)
+    visible = tuple(_visibility(random, o, duration) for o in objects)
     impacts = simulate(bodies, *room, 0.0 if planned.is_image else duration)
     for i, o in enumerate(objects):
         hit = any(i in impact.objects for impact in impacts)
@@ -101,14 +101,14 @@ def _try(
     )
 
 
-def _visibility(dice: PortableRandom, fact: ObjectFacts, duration: float) -> tuple[float, float]:
-    start = duration * dice.uniform(0.22, 0.38) if fact.appears else -1.0
-    end = duration * dice.uniform(0.68, 0.8) if fact.vanishes else duration + 1.0
+def _visibility(random: PortableRandom, fact: ObjectFacts, duration: float) -> tuple[float, float]:
+    start = duration * random.uniform(0.22, 0.38) if fact.appears else -1.0
+    end = duration * random.uniform(0.68, 0.8) if fact.vanishes else duration + 1.0
     return start, end
 
 
 def _legible(index: int, body: Body, impacts: list[Impact], duration: float) -> bool:
-    """Whether a viewer can tell the object's course and, if it is hit, that its course changes."""
+    """Return whether the object's direction, and its change at an impact, can be seen."""
     mine = [impact.time_s for impact in impacts if index in impact.objects]
     if not mine:
         return True
@@ -125,7 +125,7 @@ def _legible(index: int, body: Body, impacts: list[Impact], duration: float) -> 
 
 
 def _clear(bodies: list[Body], time: float, touching: set[tuple[int, ...]]) -> bool:
-    """Whether objects that never touch are visibly apart at a time."""
+    """Return whether objects that never touch are visibly apart at a time."""
     places = [body.position(time) for body in bodies]
     pairs = ((i, j) for j in range(len(bodies)) for i in range(j))
     return all((i, j) in touching or apart(bodies[i], bodies[j], places[i], places[j]) for i, j in pairs)

@@ -1,6 +1,6 @@
-"""The words of the Bounce world and what each of them means to the eye.
+"""The words of the Bounce world and their appearance.
 
-Everything that a reader of films needs to know, and nothing about how films are made: names, colours,
+Everything that a checker of videos needs, and nothing about how videos are rendered: names, colors,
 signed distances of the shapes, directions, and the combinations that training never sees. NumPy only.
 
 Units: lengths are in *room units*, 1 = the shorter side of the frame. Vectors are in image
@@ -31,7 +31,7 @@ SIZES: dict[str, float] = {"small": 0.14, "medium": 0.18, "large": 0.23}
 """Radius in room units. Every shape has about the visible size of a disc with this radius."""
 
 CROWD: dict[int, float] = {1: 1.0, 2: 0.86, 3: 0.74}
-"""In company everybody is a little smaller: factor on SIZES by the number of objects in a film."""
+"""Factor on SIZES by the number of objects in a video: objects shrink as their count grows."""
 
 _D = math.sqrt(0.5)
 DIRECTIONS: dict[str, tuple[float, float]] = {
@@ -47,7 +47,7 @@ DIRECTIONS: dict[str, tuple[float, float]] = {
 STILL = "still"
 
 SPEEDS: dict[str, float] = {"slow": 0.38, "medium": 0.5, "fast": 0.66}
-"""Room units per second (films shorter than a second run faster, see `scene.pace`)."""
+"""Room units per second (videos shorter than a second run faster, see `placement.pace`)."""
 
 CAMERAS: tuple[str, ...] = (
     "static shot",
@@ -64,7 +64,7 @@ CAMERAS: tuple[str, ...] = (
 BACKGROUNDS: tuple[str, ...] = ("plain", "tiles", "wood", "grass", "sand", "bricks", "carpet")
 
 MATERIALS: tuple[str, ...] = ("wooden", "metal", "glass", "rubber", "stone")
-"""What an object sounds like when it hits something; it does not change its looks."""
+"""What an object sounds like at an impact; it does not change its appearance."""
 
 HELD_OUT: dict[str, frozenset[tuple[str, str]]] = {
     "shape-colour": frozenset(
@@ -88,22 +88,22 @@ HELD_OUT: dict[str, frozenset[tuple[str, str]]] = {
         }
     ),
 }
-"""Pairs that no training film ever contains, for good: how a model renders them measures composition.
+"""Pairs that no training video ever contains: how a model renders them measures composition.
 
-Every shape loses one colour and one direction, and keeps the others, so each word is well known.
+Every shape loses one color and one direction, and keeps the others, so each word is well known.
 """
 
 
-def held_out(shape: str, colour: str, direction: str = STILL) -> bool:
-    """Whether an object with these words belongs to the combinations kept from training."""
-    return (shape, colour) in HELD_OUT["shape-colour"] or (shape, direction) in HELD_OUT["shape-direction"]
+def is_held_out(shape: str, color: str, direction: str = STILL) -> bool:
+    """Return whether an object with these words belongs to the combinations held out of training."""
+    return (shape, color) in HELD_OUT["shape-colour"] or (shape, direction) in HELD_OUT["shape-direction"]
 
 
 # --- Shapes. Distances use only operations that IEEE 754 rounds exactly (+ - * / sqrt min max abs), so
-# --- a film has the same bytes on every machine.
+# --- a video has the same bytes on every machine.
 
 _SQUARE = 0.88  # half side
-_TRIANGLE = 1.22  # centre to corner
+_TRIANGLE = 1.22  # center to corner
 _STAR_TIP, _STAR_NOTCH = 1.26, 0.52
 _RING_OUTER, _RING_INNER = 1.04, 0.52
 _CROSS_LONG, _CROSS_WIDE = 1.12, 0.36
@@ -155,7 +155,7 @@ _DISTANCES: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def signed_distance(shape: str, x: Array, y: Array) -> Array:
-    """Distance to the outline of an upright shape of radius 1 at the origin; negative inside.
+    """Return the distance to the outline of an upright shape of radius 1 at the origin; negative inside.
 
     Args:
         shape: one of SHAPES.
@@ -168,10 +168,10 @@ def signed_distance(shape: str, x: Array, y: Array) -> Array:
 
 
 def coverage(shape: str, x: Array, y: Array, radius: float | Array, angle: float | Array = 0.0) -> Array:
-    """Share of each pixel that the shape covers, in [0, 1].
+    """Return the fraction of each pixel that the shape covers, in [0, 1].
 
     Args:
-        x, y: pixel centres relative to the shape's centre, in pixels, y down.
+        x, y: pixel centers relative to the shape's center, in pixels, y down.
         radius: pixels; angle: radians, clockwise on the screen. Scalars or arrays that broadcast.
     """
     radius = np.maximum(radius, 1e-3)
@@ -181,7 +181,7 @@ def coverage(shape: str, x: Array, y: Array, radius: float | Array, angle: float
 
 
 def _each(function: Callable[[float], float], values: float | Array) -> float | Array:
-    """math.sin and its kin on arrays: NumPy's own differ in the last bit between processors."""
+    """Apply math.sin or math.cos to an array: NumPy's own differ in the last bit between processors."""
     if isinstance(values, np.ndarray):
         return np.array([function(v) for v in values.ravel().tolist()], values.dtype).reshape(values.shape)
     return function(values)
@@ -204,12 +204,12 @@ _ROUND = {"circle": 1.0, "ring": _RING_OUTER}
 
 
 def extent(shape: str, nx: float, ny: float) -> float:
-    """How far an upright shape of radius 1 reaches in the direction of the unit vector (nx, ny)."""
+    """Return the extent of an upright shape of radius 1 along the unit vector (nx, ny)."""
     if shape in _ROUND:
         return _ROUND[shape]
     return max(x * nx + y * ny for x, y in _CORNERS[shape])
 
 
 def circumradius(shape: str) -> float:
-    """Distance from the centre to the farthest point, in radii."""
+    """Return the distance from the center to the farthest point, in radii."""
     return _ROUND.get(shape) or max(math.hypot(x, y) for x, y in _CORNERS[shape])

@@ -13,7 +13,7 @@ SIDE_FILES = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".srt", ".vtt"}
 
 
 def list_folder(root: Path) -> list[Input]:
-    """Return every file below a folder by name, with size and modification time, so that changes are noticed."""
+    """Return every file below a folder by name; size and modification time make changes noticed."""
     items = []
     for path in sorted(root.rglob("*")):
         kind = path.suffix.lower()

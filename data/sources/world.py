@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from data.bounce.captions import worded
-from data.bounce.world import WORLD_VERSION, film
+from data.bounce.captions import captions_by_wording
+from data.bounce.world import WORLD_VERSION, make_video
 from data.config import VAL_SEEDS, WorldSetConfig
 from data.work_units import Input
 from src.streaming.schema.part_writer import Rejection
@@ -33,7 +33,7 @@ class WorldSource:
     def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
         one, seed = self.sets[item["set"]], item["seed"]
         try:
-            made = film(
+            made = make_video(
                 seed, one.world, num_frames=one.num_frames, height=one.height, width=one.width, fps=one.fps
             )
         except ValueError as error:  # no legible video for this seed
@@ -44,7 +44,7 @@ class WorldSource:
             id=self.name(item),
             video_TCHW=video,
             fps=one.fps,
-            captions=tuple(worded(made.facts, one.wordings)),
+            captions=tuple(captions_by_wording(made.facts, one.wordings)),
             facts=made.facts.to_dict(),
             source={"world": WORLD_VERSION, "seed": seed, "audio": one.num_frames > 1},
             content_sha256=content_sha256(video),

@@ -2,7 +2,7 @@
 
 import torch
 
-from data.clip_cutting import Counts, SmallFrame, change, cut_clips
+from data.clip_cutting import Counts, SmallFrame, cut_clips, frame_difference
 from tests.fixtures.video_files import picture
 
 
@@ -38,7 +38,7 @@ def test_cuts_can_be_ignored() -> None:
 
 def test_motion_is_no_cut() -> None:
     a, b, c = frames(2, cuts=())[0], frames(2)[1], frames(2, cuts=(1,))[1]
-    assert change(a.rgb_CHW, b.rgb_CHW) < 0.03 < 0.12 < change(a.rgb_CHW, c.rgb_CHW)
+    assert frame_difference(a.rgb_CHW, b.rgb_CHW) < 0.03 < 0.12 < frame_difference(a.rgb_CHW, c.rgb_CHW)
 
 
 def test_memory_holds_one_clip_at_most() -> None:

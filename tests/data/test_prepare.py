@@ -4,7 +4,6 @@ import errno
 import importlib.util
 import io
 import os
-import re
 import signal
 import subprocess
 import sys

@@ -7,14 +7,14 @@ import pytest
 
 from data.bounce.audio import MODES, ambience, damped, loudness, pitch_hz, strike
 from data.bounce.vocabulary import BACKGROUNDS, MATERIALS, SIZES
-from data.bounce.world import VideoFacts, WorldConfig, film, sound
+from data.bounce.world import VideoFacts, WorldConfig, make_video, render_audio
 
 RATE = 48_000
 
 
 def facts_of(seed: int, **settings) -> VideoFacts:
     config = WorldConfig(bounce_prob=1.0, still_prob=0.0, appear_prob=0.0, vanish_prob=0.0, **settings)
-    return film(seed, config, num_frames=16, height=32, width=32, fps=16).facts
+    return make_video(seed, config, num_frames=16, height=32, width=32, fps=16).facts
 
 
 def test_damped_equals_its_closed_form():
@@ -31,7 +31,7 @@ def test_impacts_start_at_their_sample():
         facts = facts_of(seed)
         if not facts.impacts:
             continue
-        rung = sound(facts)[0] - sound(replace(facts, impacts=()))[0]
+        rung = render_audio(facts)[0] - render_audio(replace(facts, impacts=()))[0]
         start = math.ceil(facts.impacts[0].time_s * RATE)
         assert (rung[:start] == 0).all()
         assert np.abs(rung[start : start + 24]).max() > 0.01  # within half a millisecond
@@ -42,9 +42,9 @@ def test_impacts_start_at_their_sample():
 def test_every_impact_is_heard():
     facts = facts_of(2, min_objects=3)
     assert len(facts.impacts) >= 2
-    whole = sound(facts)
+    whole = render_audio(facts)
     for k in range(len(facts.impacts)):
-        fewer = sound(replace(facts, impacts=facts.impacts[:k] + facts.impacts[k + 1 :]))
+        fewer = render_audio(replace(facts, impacts=facts.impacts[:k] + facts.impacts[k + 1 :]))
         assert np.abs(whole - fewer).max() > 0.05
 
 
@@ -73,7 +73,7 @@ def test_faster_is_louder():
     assert loudness(0.2) < loudness(0.5) < loudness(1.2) < 0.7
     facts = next(f for f in map(facts_of, range(9)) if f.impacts)
     hit = facts.impacts[0]
-    quiet, loud = (sound(replace(facts, impacts=(replace(hit, speed=s),))) for s in (0.2, 1.2))
+    quiet, loud = (render_audio(replace(facts, impacts=(replace(hit, speed=s),))) for s in (0.2, 1.2))
     assert np.abs(loud).max() > 1.5 * np.abs(quiet).max()
 
 
@@ -89,7 +89,7 @@ def test_length_range_and_other_rates():
     for seed in range(6):
         facts = facts_of(seed, collide_prob=1.0, min_objects=2)
         for rate in (16_000, 48_000):
-            heard = sound(facts, rate)
+            heard = render_audio(facts, rate)
             assert heard.shape == (1, rate)
             assert heard.dtype == np.float32
             assert np.abs(heard).max() < 1
@@ -97,11 +97,11 @@ def test_length_range_and_other_rates():
 
 def test_golden_sound():
     """If it changes, raise WORLD_VERSION."""
-    heard = sound(facts_of(2, min_objects=3))
+    heard = render_audio(facts_of(2, min_objects=3))
     assert hashlib.sha256(heard.tobytes()).hexdigest()[:16] == "00c49fa15912d2e6"
 
 
 def test_pictures_are_silent():
-    picture = film(0, WorldConfig(), num_frames=1, height=32, width=32, fps=16).facts
+    picture = make_video(0, WorldConfig(), num_frames=1, height=32, width=32, fps=16).facts
     with pytest.raises(ValueError, match="image of seed 0"):
-        sound(picture)
+        render_audio(picture)

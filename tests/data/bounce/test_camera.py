@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from data.bounce.vocabulary import BACKGROUNDS, CAMERAS
-from data.bounce.world import Film, WorldConfig, film
+from data.bounce.world import BounceVideo, WorldConfig, make_video
 
 
-def shot(camera: str, seed: int = 3, **settings) -> Film:
+def shot(camera: str, seed: int = 3, **settings) -> BounceVideo:
     config = WorldConfig(
         cameras=(camera,), max_objects=1, still_prob=1.0, appear_prob=0.0, vanish_prob=0.0, **settings
     )
-    return film(seed, config, num_frames=16, height=64, width=64, fps=16)
+    return make_video(seed, config, num_frames=16, height=64, width=64, fps=16)
 
 
 def shift(first: np.ndarray, last: np.ndarray) -> tuple[float, float]:
@@ -64,7 +64,7 @@ def test_moving_cameras_show_the_walls(camera):
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
 def test_backgrounds_are_muted_but_textured(background):
-    still = film(
+    still = make_video(
         1, WorldConfig(backgrounds=(background,), max_objects=1), num_frames=1, height=64, width=64, fps=16
     )
     x, y, radius, _ = still.tracks_NTXYRA[0, 0]

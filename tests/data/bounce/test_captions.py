@@ -4,7 +4,7 @@ import re
 import pytest
 
 from data.bounce.vocabulary import COLORS, STILL
-from data.bounce.world import VideoFacts, WorldConfig, captions, film
+from data.bounce.world import VideoFacts, WorldConfig, caption_variants, make_video
 
 SIZE = {"num_frames": 16, "height": 16, "width": 16, "fps": 16.0}
 REST = ("stays still", "rests in place", "does not move", "remains motionless")
@@ -12,8 +12,8 @@ REST = ("stays still", "rests in place", "does not move", "remains motionless")
 
 @pytest.fixture(scope="module")
 def told() -> list[tuple[VideoFacts, list[str]]]:
-    made = [film(s, WorldConfig(), **SIZE).facts for s in range(110)]
-    return [(facts, captions(facts)) for facts in made]
+    made = [make_video(s, WorldConfig(), **SIZE).facts for s in range(110)]
+    return [(facts, caption_variants(facts)) for facts in made]
 
 
 def test_every_caption_tells_camera_subjects_and_motion(told):
@@ -52,9 +52,9 @@ def _goes(sentence: str, word: str) -> bool:
 
 
 def test_first_caption_is_plain():
-    facts = film(0, WorldConfig(max_objects=1), **SIZE).facts
+    facts = make_video(0, WorldConfig(max_objects=1), **SIZE).facts
     o = facts.objects[0]
-    assert captions(facts)[0].startswith(f"{facts.camera.capitalize()}. A {o.colour} {o.shape} ")
+    assert caption_variants(facts)[0].startswith(f"{facts.camera.capitalize()}. A {o.colour} {o.shape} ")
 
 
 def test_wording_varies_in_words_and_length(told):
@@ -70,7 +70,7 @@ def test_wording_varies_in_words_and_length(told):
 
 def test_captions_are_a_function_of_the_facts(told):
     for facts, texts in told[:20]:
-        assert captions(VideoFacts.from_dict(facts.to_dict())) == texts
+        assert caption_variants(VideoFacts.from_dict(facts.to_dict())) == texts
 
 
 def test_things_met_before_are_the_thing(told):
@@ -86,8 +86,8 @@ def test_things_met_before_are_the_thing(told):
 
 def test_pictures_have_no_motion_and_no_camera():
     for seed in range(20):
-        facts = film(seed, WorldConfig(), num_frames=1, height=16, width=16, fps=16).facts
-        for text in captions(facts):
+        facts = make_video(seed, WorldConfig(), num_frames=1, height=16, width=16, fps=16).facts
+        for text in caption_variants(facts):
             assert text.startswith(("A picture of a", "A still image of a", "A photo of a"))
             assert not re.search("moves|still |shot|bounces|camera", text.removeprefix("A still image"))
             assert all(o.colour in text and o.shape in text for o in facts.objects)
@@ -95,5 +95,7 @@ def test_pictures_have_no_motion_and_no_camera():
 
 def test_golden_captions():
     """If they change, raise WORLD_VERSION: cached text goes by it."""
-    said = "\n".join(t for s in range(6) for t in captions(film(s, WorldConfig(), **SIZE).facts))
+    said = "\n".join(
+        t for s in range(6) for t in caption_variants(make_video(s, WorldConfig(), **SIZE).facts)
+    )
     assert hashlib.sha256(said.encode()).hexdigest()[:16] == "cf12df789696d83e"

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from data.bounce import prompt_rewriter
-from data.bounce.captions import captions
+from data.bounce.captions import caption_variants
 from data.bounce.config import WorldConfig
 from data.bounce.prompt_rewriter import RewritingConfig, rewrite
-from data.bounce.scene import draw_scene
+from data.bounce.scene import sample_scene
 from data.bounce.vocabulary import BACKGROUNDS
 from data.bounce.world import WORLD_VERSION
 
@@ -19,7 +19,7 @@ WORLD = WorldConfig(holdout="include", split="all", appear_prob=0.2, vanish_prob
 
 @pytest.mark.parametrize("seed", range(24))
 def test_a_caption_of_any_wording_becomes_the_plain_one(seed: int) -> None:
-    every = captions(draw_scene(seed, WORLD_VERSION, WORLD, 16, 48, 48, 16.0).facts)
+    every = caption_variants(sample_scene(seed, WORLD_VERSION, WORLD, 16, 48, 48, 16.0).facts)
     assert [rewrite(caption, PLAIN) for caption in every] == [every[0]] * len(every)
 
 

@@ -3,40 +3,42 @@ import json
 import pytest
 
 from data.bounce.facts import VideoFacts
-from data.bounce.prompts import FIRST_SEED, in_training, main, prompts
+from data.bounce.prompts import FIRST_SEED, in_training, main, make_prompts
 from data.bounce.splits import has_held_out
-from data.bounce.world import WorldConfig, captions, film
+from data.bounce.world import WorldConfig, caption_variants, make_video
 from src.core import cli
 
 WORLD = WorldConfig(max_objects=1, cameras=("static shot",))
 
 
 def test_prompts_are_different_and_reproducible():
-    made = prompts(40, 1, WORLD)
+    made = make_prompts(40, 1, WORLD)
     assert len({p["prompt"] for p in made}) == len({p["id"] for p in made}) == 40
-    assert made == prompts(40, 1, WORLD)
-    assert made[:20] == prompts(20, 1, WORLD)
-    assert {p["prompt"] for p in made} != {p["prompt"] for p in prompts(40, 2, WORLD)}
+    assert made == make_prompts(40, 1, WORLD)
+    assert made[:20] == make_prompts(20, 1, WORLD)
+    assert {p["prompt"] for p in made} != {p["prompt"] for p in make_prompts(40, 2, WORLD)}
     assert json.loads(json.dumps(made)) == made
 
 
 def test_no_prompt_is_a_training_caption():
     said = set()
     for seed in range(400):
-        said.update(captions(film(seed, WORLD, num_frames=16, height=16, width=16, fps=16).facts))
+        said.update(
+            caption_variants(make_video(seed, WORLD, num_frames=16, height=16, width=16, fps=16).facts)
+        )
     for wording in ("plain", "short", "long", "any"):
-        made = prompts(30, 0, WORLD, wording=wording)
+        made = make_prompts(30, 0, WORLD, wording=wording)
         assert not said & {p["prompt"] for p in made}
     for p in made:
         facts = VideoFacts.from_dict(p["facts"])
-        assert p["prompt"] in captions(facts)
+        assert p["prompt"] in caption_variants(facts)
         assert facts.seed >= FIRST_SEED
         assert not in_training(facts, WORLD)
         assert not has_held_out(facts)
 
 
 def test_held_out_prompts_for_composition():
-    made = prompts(20, 0, WorldConfig(holdout="only"))
+    made = make_prompts(20, 0, WorldConfig(holdout="only"))
     for p in made:
         assert has_held_out(VideoFacts.from_dict(p["facts"]))
         assert p["id"].startswith("held-out-")
@@ -44,7 +46,7 @@ def test_held_out_prompts_for_composition():
 
 
 def test_tags_cut_by_what_is_shown():
-    for p in prompts(20, 3, WorldConfig()):
+    for p in make_prompts(20, 3, WorldConfig()):
         objects = p["facts"]["objects"]
         assert f"objects:{len(objects)}" in p["tags"]
         assert f"camera:{p['facts']['camera']}" in p["tags"]
@@ -53,7 +55,7 @@ def test_tags_cut_by_what_is_shown():
 
 def test_a_small_world_runs_out():
     with pytest.raises(ValueError, match="n=500: this world has only about"):
-        prompts(
+        make_prompts(
             500,
             0,
             WorldConfig(max_objects=1, shapes=("star",), colours=("red", "white"), cameras=("pan left",)),

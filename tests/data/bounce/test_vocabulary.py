@@ -12,7 +12,7 @@ from data.bounce.vocabulary import (
     circumradius,
     coverage,
     extent,
-    held_out,
+    is_held_out,
     signed_distance,
 )
 
@@ -92,6 +92,6 @@ def test_every_word_is_held_out_with_some_and_kept_with_most():
         assert {word for _, word in pairs} <= set(words)
         for word in words:
             assert sum(w == word for _, w in pairs) <= 1
-    assert held_out("star", "blue", "left")
-    assert held_out("star", "red", "down-right")
-    assert not held_out("star", "red", "left")
+    assert is_held_out("star", "blue", "left")
+    assert is_held_out("star", "red", "down-right")
+    assert not is_held_out("star", "red", "left")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from data.bounce.facts import VideoFacts
-from data.bounce.splits import belongs, has_held_out, is_test
+from data.bounce.splits import has_held_out, is_in_world, is_test
 from data.bounce.vocabulary import COLORS, DIRECTIONS, SIZES, STILL
-from data.bounce.world import WORLD_VERSION, Film, WorldConfig, film
+from data.bounce.world import WORLD_VERSION, BounceVideo, WorldConfig, make_video
 
 TINY = {"num_frames": 16, "height": 32, "width": 32, "fps": 16.0}
 SMALL = {"num_frames": 16, "height": 64, "width": 64, "fps": 16.0}
@@ -20,11 +20,11 @@ ONE_STATIC = WorldConfig(max_objects=1, cameras=("static shot",))
 
 
 @pytest.fixture(scope="module")
-def films() -> list[Film]:
-    return [film(seed, WorldConfig(), **SMALL) for seed in range(120)]
+def films() -> list[BounceVideo]:
+    return [make_video(seed, WorldConfig(), **SMALL) for seed in range(120)]
 
 
-def digest(one: Film) -> str:
+def digest(one: BounceVideo) -> str:
     facts = json.dumps(one.facts.to_dict(), sort_keys=True)
     return hashlib.sha256(one.video_THWC.tobytes() + facts.encode()).hexdigest()[:16]
 
@@ -40,9 +40,9 @@ GOLDEN = {
 
 
 def test_golden_films():
-    made = {str(seed): digest(film(seed, WorldConfig(), **SMALL)) for seed in (0, 4, 9)}
-    made["picture 2"] = digest(film(2, WorldConfig(), **{**SMALL, "num_frames": 1}))
-    made["wide 7"] = digest(film(7, WorldConfig(), num_frames=40, height=48, width=80, fps=24.0))
+    made = {str(seed): digest(make_video(seed, WorldConfig(), **SMALL)) for seed in (0, 4, 9)}
+    made["picture 2"] = digest(make_video(2, WorldConfig(), **{**SMALL, "num_frames": 1}))
+    made["wide 7"] = digest(make_video(7, WorldConfig(), num_frames=40, height=48, width=80, fps=24.0))
     assert WORLD_VERSION == "bounce-1"
     assert made == GOLDEN
 
@@ -50,13 +50,13 @@ def test_golden_films():
 def test_another_process_makes_the_same_bytes():
     code = (
         "from tests.data.bounce.test_world import *;"
-        "print([digest(film(s, WorldConfig(), **SMALL)) for s in (1, 2, 3)])"
+        "print([digest(make_video(s, WorldConfig(), **SMALL)) for s in (1, 2, 3)])"
     )
     env = {**os.environ, "PYTHONHASHSEED": "1234", "OMP_NUM_THREADS": "1"}
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
     ).stdout
-    assert out.strip() == str([digest(film(s, WorldConfig(), **SMALL)) for s in (1, 2, 3)])
+    assert out.strip() == str([digest(make_video(s, WorldConfig(), **SMALL)) for s in (1, 2, 3)])
 
 
 def test_seeds_make_different_films(films):
@@ -64,7 +64,7 @@ def test_seeds_make_different_films(films):
 
 
 def test_shapes_and_types():
-    one = film(3, WorldConfig(), num_frames=5, height=40, width=72, fps=10)
+    one = make_video(3, WorldConfig(), num_frames=5, height=40, width=72, fps=10)
     assert one.video_THWC.shape == (5, 40, 72, 3)
     assert one.video_THWC.dtype == np.uint8
     assert one.tracks_NTXYRA.shape == (len(one.facts.objects), 5, 4)
@@ -79,7 +79,7 @@ def test_facts_survive_json(films):
 
 def test_resolution_does_not_change_the_scene(films):
     for seed in range(20):
-        low, high = film(seed, WorldConfig(), **TINY), films[seed]
+        low, high = make_video(seed, WorldConfig(), **TINY), films[seed]
         assert low.facts.objects == high.facts.objects
         assert low.facts.impacts == high.facts.impacts
         np.testing.assert_allclose(low.tracks_NTXYRA[..., :3] * 2, high.tracks_NTXYRA[..., :3], atol=1e-3)
@@ -105,7 +105,7 @@ def test_pixels_show_the_tracks(films):
     assert seen > 150
 
 
-def room_tracks(one: Film) -> np.ndarray:
+def room_tracks(one: BounceVideo) -> np.ndarray:
     """Object centres in room units, [N, T, 2]."""
     px_T = one.view_T3[:, 2] / min(one.facts.height, one.facts.width)
     centre = np.array([one.facts.width, one.facts.height]) / 2
@@ -174,7 +174,7 @@ def test_everything_happens(films):
 def test_appearing_and_vanishing_show():
     config = WorldConfig(max_objects=1, appear_prob=0.5, vanish_prob=0.5, cameras=("static shot",))
     for seed in range(30):
-        one = film(seed, config, **TINY)
+        one = make_video(seed, config, **TINY)
         radius_T, fact = one.tracks_NTXYRA[0, :, 2], one.facts.objects[0]
         assert (radius_T[0] == 0) == fact.appears
         assert (radius_T[-1] == 0) == fact.vanishes
@@ -188,13 +188,13 @@ def test_spin_turns_the_picture():
     config = WorldConfig(
         max_objects=1, shapes=("square",), still_prob=1.0, spin_prob=1.0, cameras=("static shot",)
     )
-    spun = film(0, config, **TINY)
+    spun = make_video(0, config, **TINY)
     assert spun.facts.objects[0].spin
     assert np.abs(spun.video_THWC[0].astype(int) - spun.video_THWC[8]).max() > 60
 
 
 def test_pictures_have_still_facts():
-    one = film(5, WorldConfig(), **{**TINY, "num_frames": 1})
+    one = make_video(5, WorldConfig(), **{**TINY, "num_frames": 1})
     assert one.facts.is_image
     assert one.facts.camera == "static shot"
     assert not one.facts.impacts
@@ -207,7 +207,7 @@ def test_pictures_have_still_facts():
 def test_any_size_length_and_rate(size):
     frames, height, width, fps = size
     for seed in range(8):
-        one = film(seed, WorldConfig(), num_frames=frames, height=height, width=width, fps=fps)
+        one = make_video(seed, WorldConfig(), num_frames=frames, height=height, width=width, fps=fps)
         assert one.video_THWC.shape == (frames, height, width, 3)
         assert all(
             o.bounces == any(n in i.objects for i in one.facts.impacts)
@@ -216,21 +216,21 @@ def test_any_size_length_and_rate(size):
 
 
 def test_training_never_sees_what_is_kept_from_it():
-    facts = [film(seed, ONE_STATIC, **TINY).facts for seed in range(300)]
+    facts = [make_video(seed, ONE_STATIC, **TINY).facts for seed in range(300)]
     assert not any(has_held_out(f) or is_test(f) for f in facts)
-    pictures = [film(seed, ONE_STATIC, **{**TINY, "num_frames": 1}).facts for seed in range(200)]
+    pictures = [make_video(seed, ONE_STATIC, **{**TINY, "num_frames": 1}).facts for seed in range(200)]
     assert not any(has_held_out(f) for f in pictures)
 
 
 def test_holdout_and_split_choose_the_rest():
     only = WorldConfig(holdout="only")
-    assert all(has_held_out(film(s, only, **TINY).facts) for s in range(20))
+    assert all(has_held_out(make_video(s, only, **TINY).facts) for s in range(20))
     test = WorldConfig(split="test", max_objects=1)
-    kept = [film(s, test, **TINY).facts for s in range(20)]
+    kept = [make_video(s, test, **TINY).facts for s in range(20)]
     assert all(is_test(f) and not has_held_out(f) for f in kept)
-    assert not any(belongs(f, WorldConfig()) for f in kept)
+    assert not any(is_in_world(f, WorldConfig()) for f in kept)
     both = WorldConfig(holdout="include", split="all", max_objects=1)
-    assert any(has_held_out(film(s, both, **TINY).facts) for s in range(60))
+    assert any(has_held_out(make_video(s, both, **TINY).facts) for s in range(60))
 
 
 @pytest.mark.parametrize(
@@ -253,19 +253,19 @@ def test_bad_configs_are_named(settings, message):
 def test_bad_sizes_are_named():
     for bad in ({"num_frames": 0}, {"height": 4}, {"fps": 0.0}):
         with pytest.raises(ValueError, match=next(iter(bad))):
-            film(0, WorldConfig(), **{**TINY, **bad})
+            make_video(0, WorldConfig(), **{**TINY, **bad})
 
 
 def test_a_world_without_films_says_so():
     nothing = WorldConfig(shapes=("star",), colours=("blue",), max_objects=1)
-    with pytest.raises(ValueError, match="no film for seed 0"):
-        film(0, nothing, **TINY)
+    with pytest.raises(ValueError, match="no video for seed 0"):
+        make_video(0, nothing, **TINY)
 
 
 def test_a_film_takes_milliseconds():
     best = math.inf
     for seed in range(40):
         started = time.perf_counter()
-        film(seed, ONE_STATIC, **TINY)
+        make_video(seed, ONE_STATIC, **TINY)
         best = min(best, time.perf_counter() - started)
     assert best < 0.003

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from data.bounce.audio import sound as render
+from data.bounce.audio import render_audio as render
 from data.bounce.config import WorldConfig
-from data.bounce.world import film
+from data.bounce.world import make_video
 from eval.alignment.onsets import (
     BounceOnsets,
     ReferenceOnsets,
@@ -54,11 +54,11 @@ def test_the_shift_is_found_beyond_the_tolerance():
     assert estimate_offset(np.array([]), wanted) is None
 
 
-def test_bounce_films_and_their_own_sound(tmp_path):
+def test_bounce_videos_and_their_own_audio(tmp_path):
     world = WorldConfig(max_objects=1, holdout="include", split="all")
     scores, late, silent = [], [], []
     for seed in range(40):
-        clip = film(seed, world, num_frames=32, height=16, width=16, fps=16)
+        clip = make_video(seed, world, num_frames=32, height=16, width=16, fps=16)
         if not clip.facts.impacts:
             continue
         samples = render(clip.facts)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from data.bounce.audio import sound as render
+from data.bounce.audio import render_audio as render
 from data.bounce.config import WorldConfig
-from data.bounce.scene import draw_scene
+from data.bounce.scene import sample_scene
 from data.bounce.world import WORLD_VERSION
 from eval.bounce_checker.audio import (
     SAMPLE_RATE,
@@ -21,8 +21,8 @@ WORLD = WorldConfig(max_objects=2, holdout="include", split="all")
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Facts and sounds of 40 films of two seconds."""
-    facts = [draw_scene(seed, WORLD_VERSION, WORLD, 32, 32, 32, 16.0).facts for seed in range(1000, 1040)]
+    """Facts and audio of 40 videos of two seconds."""
+    facts = [sample_scene(seed, WORLD_VERSION, WORLD, 32, 32, 32, 16.0).facts for seed in range(1000, 1040)]
     return [(each.to_dict(), render(each)) for each in facts]
 
 
@@ -37,14 +37,14 @@ def mean(scenes, change=lambda samples: samples, next_facts=False):
     return {key: np.mean([each[key] for each in found if key in each]) for key in keys}
 
 
-def test_the_worlds_own_sounds_are_heard_right(scenes):
+def test_ground_truth(scenes):
     found = mean(scenes)
     assert found["sound_material"] > 0.88
     assert found["sound_count"] > 0.85
     assert found["sound_place"] > 0.95
 
 
-def test_volume_does_not_matter_and_wrong_captions_do(scenes):
+def test_volume_and_wrong_captions(scenes):
     quiet = mean(scenes, lambda samples: (0.4 * samples).astype(np.float32))
     assert quiet["sound_material"] > 0.88
     assert quiet["sound_place"] > 0.95
@@ -59,19 +59,19 @@ def test_volume_does_not_matter_and_wrong_captions_do(scenes):
 def test_every_material_by_itself():
     for material in ("wooden", "metal", "glass", "rubber", "stone"):
         world = WorldConfig(max_objects=1, bounce_prob=1.0, still_prob=0.0, materials=(material,))
-        facts = draw_scene(3, WORLD_VERSION, world, 32, 32, 32, 16.0).facts
+        facts = sample_scene(3, WORLD_VERSION, world, 32, 32, 32, 16.0).facts
         heard = analyze_audio(Audio(render(facts), SAMPLE_RATE)).hits
         assert heard
         assert all(material in hit.materials for hit in heard)
 
 
-def test_impacts_that_fall_together_are_one():
+def test_close_impacts_are_merged():
     hits = [{"time_s": t, "objects": who} for t, who in ((0.9, [0]), (0.2, [1, 0]), (0.22, [1]))]
     facts = {"impacts": hits, "objects": [{"material": "stone"}, {"material": "glass"}], "background": "sand"}
     assert expected_materials(facts) == [("glass", "stone"), ("stone",)]
 
 
-def test_the_metric_reads_any_rate(tmp_path, scenes):
+def test_any_sample_rate(tmp_path, scenes):
     facts, samples = scenes[0]
     write_audio(tmp_path / "a.wav", Audio(samples, SAMPLE_RATE).resample(44_100).samples_CS, 44_100)
     found = BounceAudioMetric().measure(Item(Sample(id="", prompt="", audio="a.wav", facts=facts), tmp_path))

@@ -5,7 +5,7 @@ import pytest
 
 from data.bounce.config import WorldConfig
 from data.bounce.vocabulary import COLORS, SHAPES, coverage
-from data.bounce.world import film
+from data.bounce.world import make_video
 from eval.bounce_checker.checker import ObjectReading, Reading, analyze_video, evaluate_reading
 from eval.bounce_checker.validate_config import WORLDS
 from eval.bounce_checker.validation import run_trial
@@ -71,7 +71,7 @@ def test_blur_lowers_the_subject_step_by_step():
 
 
 def test_reading_is_repeatable():
-    clip = film(3, WorldConfig(**ONE), num_frames=16, height=32, width=32, fps=16)
+    clip = make_video(3, WorldConfig(**ONE), num_frames=16, height=32, width=32, fps=16)
     assert analyze_video(clip.video_THWC, 16) == analyze_video(clip.video_THWC.copy(), 16)
     degraded = analyze_video(rotate_colors(clip.video_THWC, 0), 16)
     assert [o.direction for o in degraded.objects] == [
@@ -83,7 +83,7 @@ def test_reading_is_repeatable():
 def test_other_aspect_ratios(size):
     right = 0
     for seed in range(6):
-        clip = film(seed, WorldConfig(**ONE), num_frames=20, height=size[0], width=size[1], fps=16)
+        clip = make_video(seed, WorldConfig(**ONE), num_frames=20, height=size[0], width=size[1], fps=16)
         verdict = evaluate_reading(analyze_video(clip.video_THWC, 16), clip.facts.to_dict())
         right += verdict.subject and verdict.motion
     assert right == 6

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from data.bounce.config import WorldConfig
-from data.bounce.world import film
+from data.bounce.world import make_video
 from eval.bounce_checker.checker import Reading, analyze_video
 from eval.bounce_checker.identity import BounceIdentity, match_objects
 from eval.core.degradations import rotate_colors
@@ -17,7 +17,7 @@ WORLD = {"max_objects": 1, "cameras": ("static shot",), "holdout": "include", "s
 
 
 def clip(seed, num_frames, **world):
-    return film(
+    return make_video(
         seed, WorldConfig(**WORLD | world), num_frames=num_frames, height=48, width=48, fps=16
     ).video_THWC
 
@@ -31,7 +31,7 @@ def measured(folder, video):
     )
 
 
-def test_the_same_object_in_other_films(tmp_path):
+def test_same_object_in_other_videos(tmp_path):
     red_star = {"shapes": ("star",), "colours": ("red",)}
     Image.fromarray(clip(1, 1, **red_star)[0]).save(tmp_path / "who.png")
     for seed in (2, 3, 4):
@@ -44,7 +44,7 @@ def test_the_same_object_in_other_films(tmp_path):
     assert measured(tmp_path, rotate_colors(clip(2, 10, **red_star), 0))["identity"] == 0
 
 
-def test_company_and_absence(tmp_path):
+def test_other_and_missing_objects(tmp_path):
     one = analyze_video(clip(1, 10, shapes=("star",), colours=("red",)), 16)
     two = analyze_video(clip(2, 10, shapes=("ring",), colours=("blue",)), 16)
     both = replace(one, objects=(*two.objects, *one.objects))

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.bounce.captions import captions
+from data.bounce.captions import caption_variants
 from data.bounce.config import WorldConfig
 from data.bounce.facts import VideoFacts
-from data.bounce.scene import draw_scene
+from data.bounce.scene import sample_scene
 from data.bounce.vocabulary import COLORS, DIRECTIONS, SHAPES
 from data.bounce.world import WORLD_VERSION
 from src import train
@@ -18,7 +18,6 @@ from src.core import config
 from src.core.config import ConfigError
 from src.core.errors import UserError
 from src.parallel import checkpoint_io
-from src.runs import loading
 from src.runs.config import VideoRunConfig
 from src.runs.modules import new_video_module
 from src.streaming.schema.bucket import Bucket
@@ -43,7 +42,7 @@ def test_shipped_words_change_one_fact_of_a_caption() -> None:
     changed = dict.fromkeys(words, 0)
     for seed in range(60):
         facts = one_object(seed)
-        o, caption = facts.objects[0], captions(facts)[0]
+        o, caption = facts.objects[0], caption_variants(facts)[0]
         wrong = {
             "colour": {"colour": half_way(COLORS, o.colour)},
             "shape": {"shape": half_way(SHAPES, o.shape)},
@@ -58,13 +57,13 @@ def test_shipped_words_change_one_fact_of_a_caption() -> None:
             if fact is None:
                 assert made is None, caption
             else:
-                assert made == captions(replace(facts, objects=(replace(o, **fact),)))[0]
+                assert made == caption_variants(replace(facts, objects=(replace(o, **fact),)))[0]
     assert min(changed.values()) > 10
 
 
 def one_object(seed: int) -> VideoFacts:
     world = WorldConfig(max_objects=1, cameras=("static shot",), appear_prob=0.0, vanish_prob=0.0)
-    return draw_scene(seed, WORLD_VERSION, world, 16, 48, 48, 16.0).facts
+    return sample_scene(seed, WORLD_VERSION, world, 16, 48, 48, 16.0).facts
 
 
 def half_way(words: object, word: str) -> str:
