@@ -20,6 +20,7 @@ from src.parallel.checkpoint_io import CheckpointError
 
 SUFFIX = ".safetensors"
 EMA_PREFIX = "ema."
+COUNTERS = ("batch_counter",)  # buffers that are stored beside the weights and are no weights
 KEY = "moviegen"  # of the header's entry, JSON of `Header`
 
 

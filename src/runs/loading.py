@@ -15,7 +15,6 @@ from src.runs.config import TAERunConfig, VideoRunConfig
 from src.streaming.schema.cache_keys import encoder_key
 from src.training.checkpoint_paths import find_checkpoint
 from src.training.config import Use
-from src.training.init_weights import COUNTERS
 from src.training.modules.video_model import VideoModel, build_video_model
 from src.training.precision import resolve
 
@@ -108,7 +107,9 @@ def video_model_with(config: VideoRunConfig, tensors: dict[str, Tensor], run: Pa
         config.flow,
         resolve(config.train.precision, "cpu"),
     )
-    load_state(model, {name: tensor for name, tensor in tensors.items() if name not in COUNTERS}, run)
+    load_state(
+        model, {name: tensor for name, tensor in tensors.items() if name not in safetensors_io.COUNTERS}, run
+    )
     return model.eval().requires_grad_(False)
 
 

@@ -12,7 +12,7 @@ from src.core.errors import UserError
 from src.models.transformer.pos_embed import expand_table
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.fsdp import copy_full_
-from src.parallel.safetensors_io import EMA_PREFIX, read_weights
+from src.parallel.safetensors_io import COUNTERS, EMA_PREFIX, read_weights
 from src.parallel.state_dict import check_architecture, shapes_of
 from src.training.checkpoint_paths import find_checkpoint
 from src.training.config import Use
@@ -27,7 +27,6 @@ RESIZABLE: dict[str, Literal["interpolate", "pad"]] = {
     "positions.width": "interpolate",
     "positions.time": "pad",
 }
-COUNTERS = ("batch_counter",)
 
 
 @dataclass
