@@ -62,7 +62,7 @@ def draw_sheet(rows: list[SheetRow], title: str, subtitle: str = "") -> Image.Im
     return sheet
 
 
-_Line = tuple[str, ImageFont.FreeTypeFont, str]  # text, font, colour
+_Line = tuple[str, ImageFont.FreeTypeFont, str]  # text, font, color
 
 
 class _Card:

@@ -97,9 +97,9 @@ def test_bench_mini_is_stratified_seeded_and_in_order(tmp_path):
     assert mini == stratified_subset(samples)
     assert mini != stratified_subset(samples, seed=1)
     assert not any("duplicate" in s.tags for s in mini)
-    whole, part = Counter(s.tags for s in samples), Counter(s.tags for s in mini)
+    full, part = Counter(s.tags for s in samples), Counter(s.tags for s in mini)
     for tags, count in part.items():
-        assert abs(count - 381 * whole[tags] / 1002) < 1.1
+        assert abs(count - 381 * full[tags] / 1002) < 1.1
     with pytest.raises(ValueError, match="2000 exceeds the 1002 different prompts"):
         stratified_subset(samples, num=2000)
 

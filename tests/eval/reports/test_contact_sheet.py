@@ -13,19 +13,19 @@ def row(**changes):
     return SheetRow(**{"id": "a", "prompt": "A red star.", "frames_THWC": frames, **changes})
 
 
-def test_frames_are_shown_unblended():
+def test_frames_are_not_blended():
     sheet = draw_sheet([row()], "Title")
-    shown = (np.asarray(sheet) == (10, 200, 30)).all(-1).sum()
-    assert shown == NUM_FRAMES * 112 * 112
+    count = (np.asarray(sheet) == (10, 200, 30)).all(-1).sum()
+    assert count == NUM_FRAMES * 112 * 112
 
 
-def test_verdicts_have_their_colours():
+def test_colors_of_verdicts():
     good = tuple(int(GOOD[1][i : i + 2], 16) for i in (1, 3, 5))
     assert good in colors_of(draw_sheet([row(badges=(("subject", True),))], "t"))
     assert good not in colors_of(draw_sheet([row(badges=(("subject", False), ("motion", None)))], "t"))
 
 
-def test_long_texts_and_missing_films_fit():
+def test_long_texts_and_missing_videos():
     long = draw_sheet([row(prompt="word " * 400, checks=((False, "x" * 300, "y"),))], "t")
     short = draw_sheet([row()], "t")
     assert long.width == short.width
