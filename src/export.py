@@ -1,6 +1,6 @@
-"""Export a run's weights to one safetensors file: `python -m src.export run=RUN [out=FILE.safetensors] [use=raw]`.
+"""Export weights to one safetensors file: `python -m src.export run=RUN [out=FILE.safetensors] [use=raw]`.
 
-Takes TAE and video runs, averages included, from single-file and sharded checkpoints. The file contains full
+Takes TAE and video runs, averages included, from single-file and sharded checkpoints. The file has full
 tensors under the checkpoint's names (a video model's latent statistics too) and the run's config. It can
 replace the run in any setting: run=FILE, tae=FILE, start_from=FILE, inputs=[FILE, ...].
 """

@@ -84,7 +84,7 @@ def write_record(pipeline: VideoPipeline, out: Path) -> None:
 
 
 def write_videos(pipeline: VideoPipeline, requests: list[PromptRequest], out: Path) -> None:
-    """Sample, decode and write batch by batch; a video's line joins the manifest when its file is complete."""
+    """Sample, decode and write batch by batch; a manifest line is written when its file is complete."""
     num_steps, done, count = pipeline.sampler.steps, 0, 0
     report = ProgressReport("generate", len(requests) * num_steps)
     with (out / MANIFEST).open("w", encoding="utf-8") as manifest, report:

@@ -70,9 +70,8 @@ class VideoPipeline:
         """Raise UserError for a negative prompt without guidance, which would have no effect."""
         for request in requests:
             if request.negative_prompt and not self.sampler.uses_guidance:
-                raise UserError(
-                    f"negative prompt {request.negative_prompt!r} needs guidance: sampler.guidance above 1, got 1"
-                )
+                negative = request.negative_prompt
+                raise UserError(f"negative prompt {negative!r} needs guidance: sampler.guidance is 1")
 
     def truncated_ids(self, requests: list[PromptRequest]) -> list[str]:
         """Return the ids of the prompts that are longer than the text encoder's `max_tokens`."""
@@ -109,7 +108,7 @@ class VideoPipeline:
     def write(
         self, batch: list[PromptRequest], videos_BTHWC: NDArray[np.uint8], out: Path
     ) -> Iterator[dict[str, Any]]:
-        """Write videos or images into a folder; yield the manifest entry of each once its file is complete."""
+        """Write videos or images into a folder; yield each one's manifest entry once its file is complete."""
         system = loading.run_folder(Path(self.config.run)).name
         kind = "image" if self.format.is_image else "video"
         for request, video_THWC in zip(batch, videos_BTHWC, strict=True):

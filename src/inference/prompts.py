@@ -40,7 +40,7 @@ class PromptRequest:
         return f"{self.id}_seed{self.seed}"
 
     def manifest_entry(self) -> dict[str, Any]:
-        """Return the request's keys of the manifest. Videos are scored against `prompt`, never `rewritten`."""
+        """Return the request's keys of the manifest. Videos are scored against `prompt`, not `rewritten`."""
         rewritten = {} if self.rewritten is None else {"rewritten": self.rewritten}
         negative = {"negative_prompt": self.negative_prompt} if self.negative_prompt else {}
         return {

@@ -91,7 +91,7 @@ def open_files(paths: list[Path], max_frames: int) -> list[SourceVideo]:
 
 
 def open_dataset(root: Path, num_clips: int, max_frames: int) -> list[SourceVideo]:
-    """Return the first clips (0: all) of each bucket of a prepared data set, at most `max_frames` frames each.
+    """Return the first clips (0: all) of each bucket of a prepared data set, each at most `max_frames` long.
 
     Raises:
         UserError: no data set, or one of latents.

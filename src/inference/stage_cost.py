@@ -60,7 +60,7 @@ def step_costs(stage: VideoRunConfig) -> Iterator[StepCost]:
         for bucket in stream_buckets(stream):
             _check_positions(stage, bucket)
             tokens = bucket.num_tokens(stage.data.token_size)
-            num_samples = stream.samples(bucket, stage.data.token_size)
+            num_samples = stream.num_samples(bucket, stage.data.token_size)
             flops = num_samples * training_flops(stage.transformer, tokens, max_text_tokens(stage))
             yield StepCost(name, bucket.name, num_samples, tokens, flops)
 
@@ -88,7 +88,7 @@ def parameter_table(stage: VideoRunConfig) -> Table:
 
 
 def step_table(stage: VideoRunConfig, costs: list[StepCost]) -> Table:
-    """Return a table of tokens and FLOPs per step for each bucket, and for the stage if buckets are equally likely."""
+    """Return a table of tokens and FLOPs per step by bucket; the total assumes equally likely buckets."""
     columns = ("stream", "bucket", "samples", "tokens each", "tokens/step", "FLOPs/step")
     title = f"{stage.train.max_steps:,} steps, text of {max_text_tokens(stage)} tokens"
     table = Table(*columns, title=title)

@@ -2,9 +2,9 @@
 
     python -m src.train configs/studies/caption_sensitivity.yaml run=RUN
 
-Sensitivity is the relative rise of the training loss, at fixed flow times and fixed noise, when the caption of
-a validation sample is replaced by one with a wrong word, or by the empty one. No video is generated and no
-metric is involved. A model that ignores a word has sensitivity zero to it, whatever its loss is.
+Sensitivity is the relative rise of the training loss, at fixed flow times and fixed noise, when the caption
+of a validation sample is replaced by one with a wrong word, or by the empty one. No video is generated, and
+no metric is involved. A model that ignores a word has sensitivity zero to it, whatever its loss is.
 
 Legend: B batch, C channels, T frames, H height, W width (of the latent).
 """
@@ -169,7 +169,7 @@ def _sensitivity(name: str, time: float, pairs: list[tuple[float, float]]) -> Se
 
 
 def sensitivity_table(sensitivities: list[Sensitivity], title: str) -> Table:
-    """Return a table of sensitivity ± standard error in percent: a row per kind of words, a column per time."""
+    """Return a table of sensitivity ± standard error in percent: rows are kinds of words, columns times."""
     times = list(dict.fromkeys(each.time for each in sensitivities))
     table = Table("wrong", "n", *(f"t = {t:g}" for t in times), title=f"{title}: rise of the loss, %")
     for name in dict.fromkeys(each.words for each in sensitivities):

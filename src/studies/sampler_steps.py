@@ -139,7 +139,7 @@ def _latent_pairs(reference: Path, folder: Path, num_batches: int) -> Iterator[t
 
 
 def score(entries: list[dict[str, Any]], root: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the Bounce checker's intervals (mean, low, high) by variant and score; kept while videos are equal."""
+    """Return the Bounce checker's intervals by variant and score; reused while the videos are the same."""
     manifest, out = root.resolve() / "manifest.jsonl", root.resolve() / "scores"
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
     is_scored = (out / "summary.json").is_file() and manifest.read_text(encoding="utf-8") == text

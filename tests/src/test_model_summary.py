@@ -1,4 +1,4 @@
-"""Counts of the paper's sizes, and operations against torch's own counter."""
+"""Parameter counts of the paper's sizes, and FLOPs against torch's own counter."""
 
 from pathlib import Path
 
@@ -9,25 +9,26 @@ from torch.utils.flop_counter import FlopCounterMode
 from src import model_summary
 from src.core import config
 from src.core.errors import UserError
+from src.inference import stage_cost
 from src.models.transformer.config import TransformerConfig
 from src.models.transformer.flops import forward_flops, parameters_by_part, training_flops
 from src.models.transformer.model import MediaTransformer
-from src.runs import video
+from src.runs.config import VideoRunConfig
 
 PAPER = Path(__file__).resolve().parents[2] / "configs" / "paper"
 STAGES = ("t2i_256", "joint_256", "joint_256_large", "joint_768", "sft")
 
 
-def stage(name: str, size: str = "30b", *overrides: str) -> video.Config:
+def stage(name: str, size: str = "30b", *overrides: str) -> VideoRunConfig:
     files = [PAPER / f"{name}.yaml", PAPER / f"video_{size}.yaml"]
-    return config.build(video.Config, config.read(files, overrides))
+    return config.build(VideoRunConfig, config.read(files, overrides))
 
 
 @pytest.mark.parametrize(
     ("size", "blocks", "total"), [("1b", 0.91e9, 0.95e9), ("5b", 4.83e9, 4.95e9), ("30b", 28.99e9, 29.35e9)]
 )
 def test_sizes_of_the_paper(size: str, blocks: float, total: float) -> None:
-    counts = model_summary.parameters(stage("joint_768", size))
+    counts = stage_cost.count_parameters(stage("joint_768", size))
     own = sum(counts[p] for p in ("self-attention", "cross-attention", "feed-forward"))
     assert own == pytest.approx(blocks, rel=0.01)
     assert sum(counts.values()) == pytest.approx(total, rel=0.02)
@@ -45,7 +46,7 @@ def test_the_30b_is_the_papers() -> None:
 @pytest.mark.parametrize(
     "change", [{}, {"ffn_kind": "gelu", "norm": "layer", "bias": True}, {"num_checkpointed_blocks": 2}]
 )
-def test_operations_are_those_that_torch_counts(change: dict) -> None:
+def test_flops_are_those_that_torch_counts(change: dict) -> None:
     sizes = TransformerConfig(
         width=32, layers=3, heads=2, ffn=48, latent_channels=4, context_dim=24, time_dim=16,
         max_positions=(4, 4, 4), attention="matmul", **change,
@@ -65,10 +66,10 @@ def test_operations_are_those_that_torch_counts(change: dict) -> None:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_every_stage_of_the_paper_can_be_costed(name: str) -> None:
-    costs = list(model_summary.step_costs(stage(name)))
+def test_cost_of_every_stage_of_the_paper(name: str) -> None:
+    costs = list(stage_cost.step_costs(stage(name)))
     assert costs
-    tokens = {c.bucket: c.tokens for c in costs}
+    tokens = {c.bucket: c.tokens_per_sample for c in costs}
     if "768" in name or name == "sft":
         assert tokens["256x576x1024"] == tokens["256x768x768"] == 73_728
     if name.startswith("joint"):
@@ -76,12 +77,12 @@ def test_every_stage_of_the_paper_can_be_costed(name: str) -> None:
         assert {c.bucket.split("x")[0] for c in videos} == {"128", "192", "256"}  # table 2
         assert len({tuple(c.bucket.split("x")[1:]) for c in videos}) == 5
         budget = stage(name).data.streams["videos"].tokens
-        assert all(0.6 * budget < c.samples * c.tokens <= budget for c in videos)
-        assert len({c.samples for c in videos}) >= 3
+        assert all(0.6 * budget < c.tokens <= budget for c in videos)
+        assert len({c.num_samples for c in videos}) >= 3
 
 
-def test_operations_of_the_paper() -> None:
-    """Spec, section 4.1: about 3.3e16 for a film at 768 pixels, the text's matrices counted too often."""
+def test_flops_of_the_paper() -> None:
+    """About 3.3e16 for a video at 768 pixels, which counts the text's matrices too often."""
     c = stage("joint_768", "30b", "transformer.num_checkpointed_blocks=0").transformer
     assert training_flops(c, 73_728, 657) == pytest.approx(3.3e16, rel=0.08)
 
@@ -92,19 +93,19 @@ def test_stages_differ_from_the_tiny_ones_in_numbers_only() -> None:
     numbers = {  # keys whose values are sizes, names or places
         "name", "run_dir", "latents", "start_from", "encoders", "text", "transformer.attention", "data",
         "train.schedule",
-        # The one choice that differs: the paper names no optimiser. Minutes want Muon (docs/decisions/0003),
+        # The one choice that differs: the paper names no optimizer. Minutes want Muon (docs/decisions/0003),
         "train.optimizer",
         "transformer.qk_norm",  # and Muon's learning rates want bounded logits.
     }  # fmt: skip
     for ours, theirs in pairs.items():
         a = config.flatten(stage(ours))
-        b = config.flatten(config.load(video.Config, tiny / f"{theirs}.yaml"))
+        b = config.flatten(config.load(VideoRunConfig, tiny / f"{theirs}.yaml"))
         for key in a.keys() & b.keys():
             if not any(key == n or key.startswith(n + ".") for n in numbers) and a[key] != b[key]:
                 values = (a[key], b[key])
                 flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
                 number = [isinstance(v, int | float) and not isinstance(v, bool) for v in flat]
-                assert all(number), (ours, key, values)  # a switch is no number
+                assert all(number), (ours, key, values)  # a switch is not a number
 
 
 def test_the_command_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,5 +115,5 @@ def test_the_command_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1x256x256" in out
     with pytest.raises(UserError, match="needs 64 along W, got 16"):
         model_summary.main([str(PAPER / "sft.yaml"), "transformer.max_positions=[32,64,16]"])
-    with pytest.raises(UserError, match="average: only a video stage can be inspected"):
+    with pytest.raises(UserError, match=r"expected a video stage such as .*, got average"):
         model_summary.main([str(PAPER / "average.yaml")])

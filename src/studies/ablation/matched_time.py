@@ -1,8 +1,8 @@
-"""Equal time of training: how many steps a run gets so that it trains as many seconds as another one.
+"""Matched training time: how many steps a run gets to train for as many seconds as another one.
 
-Seconds are those of training steps (see `records.training_seconds`): what is validated, saved or shown does
-not count, and neither does start-up. Steps are fixed before the run starts, since learning-rate schedules
-look ahead: a run that a clock stops would be compared with its learning rate still high.
+Seconds are those of training steps (`metrics_file.training_seconds`): validation, checkpoints, samples and
+start-up do not count. The number of steps is fixed before the run starts, since learning-rate schedules
+depend on it: a run that a clock stops would be compared while its learning rate is still high.
 """
 
 import json
@@ -10,12 +10,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from src.core.errors import UserError
 from src.training.checkpoint_paths import checkpoint_step, last_checkpoint
 from src.training.metrics_file import METRICS_FILE, SECONDS_PER_STEP, read_metrics, training_seconds
 
-PROBE = {  # a probe is to time steps, nothing else
+PROBE_OVERRIDES = {  # a probe only times steps
     "train.schedule": "constant",
     "train.val_every": 0,
     "train.sample_every": 0,
@@ -25,16 +26,16 @@ PROBE = {  # a probe is to time steps, nothing else
 
 
 @dataclass(frozen=True)
-class EqualTime:
-    """What was measured, and the steps that follow from it."""
+class MatchedTime:
+    """The time budget, the measured time per step, and the number of steps that follows from them."""
 
     budget_seconds: float
     seconds_per_step: float
     steps: int
 
 
-def seconds_of(runs: list[Path]) -> float:
-    """Seconds of training in finished runs, all together."""
+def total_training_seconds(runs: list[Path]) -> float:
+    """Return the seconds of training in finished runs, summed."""
     total = 0.0
     for run in runs:
         path = last_checkpoint(run)
@@ -42,29 +43,34 @@ def seconds_of(runs: list[Path]) -> float:
     return total
 
 
-def equal_steps(
-    note: Path, budget: float, probe: Callable[[Path, dict], None], probe_steps: int, least: int
-) -> EqualTime:
-    """The steps that fit into `budget` seconds; measured once and kept in `note`.
+def match_time(
+    result_path: Path,
+    budget: float,
+    run_probe: Callable[[Path, dict[str, Any]], None],
+    probe_steps: int,
+    min_steps: int,
+) -> MatchedTime:
+    """Return the number of steps that fit into `budget` seconds; measured once and stored in `result_path`.
 
     Args:
-        probe: trains a throw-away run in a directory with further settings.
-        least: fewest steps that a run may have (its schedule has to end).
+        run_probe: trains a throw-away run in a directory with further overrides.
+        min_steps: minimum number of steps of the run, for its schedule to end.
 
     Raises:
         UserError: the budget is used up before the run begins.
     """
-    if note.is_file():
-        return EqualTime(**json.loads(note.read_text()))
+    if result_path.is_file():
+        return MatchedTime(**json.loads(result_path.read_text()))
     if budget <= 0:
-        raise UserError(f"{note.parent}: no time is left for the last stage: {budget:.1f} s")
-    folder = note.with_name("probe")
-    shutil.rmtree(folder, ignore_errors=True)
-    probe(folder, {**PROBE, "train.max_steps": probe_steps, "train.checkpoint_every": probe_steps})
+        raise UserError(f"{result_path.parent}: no time is left for the last stage: {budget:.1f} s")
+    probe_dir = result_path.with_name("probe")
+    shutil.rmtree(probe_dir, ignore_errors=True)
+    steps = {"train.max_steps": probe_steps, "train.checkpoint_every": probe_steps}
+    run_probe(probe_dir, {**PROBE_OVERRIDES, **steps})
     half = probe_steps // 2  # the first steps are slow: memory, caches, the first read of the data
-    each = [r[SECONDS_PER_STEP] for r in read_metrics(folder / METRICS_FILE) if r["step"] > half]
-    mean = sum(each) / len(each)
-    found = EqualTime(budget, mean, max(round(budget / mean), least))
-    shutil.rmtree(folder)
-    note.write_text(json.dumps(asdict(found), indent=1) + "\n")
-    return found
+    rows = [row for row in read_metrics(probe_dir / METRICS_FILE) if row["step"] > half]
+    seconds_per_step = sum(row[SECONDS_PER_STEP] for row in rows) / len(rows)
+    result = MatchedTime(budget, seconds_per_step, max(round(budget / seconds_per_step), min_steps))
+    shutil.rmtree(probe_dir)
+    result_path.write_text(json.dumps(asdict(result), indent=1) + "\n")
+    return result

@@ -1,4 +1,4 @@
-"""Loss gaps: zero where a model does not read its captions, not zero where it does; the words themselves."""
+"""Caption sensitivity: zero for a model that ignores its captions, nonzero otherwise; word substitution."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ from src.runs.modules import new_video_module
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import LatentRecord
 from src.streaming.schema.writer import LatentWriter
-from src.studies import caption_sensitivity
+from src.studies.config import CaptionSensitivityConfig
 from src.studies.word_substitution import WordSubstitution
 from src.training.checkpoint_paths import checkpoint_dir
 
@@ -36,17 +36,17 @@ TEXTS = (
 
 
 def test_shipped_words_change_one_fact_of_a_caption() -> None:
-    """What stands in the new caption is what the world would say of the same film with that fact changed."""
-    shipped = config.load(caption_sensitivity.Config, SHIPPED, ["run=x"]).words
+    """The new caption is what the world would generate for the same video with that fact changed."""
+    shipped = config.load(CaptionSensitivityConfig, SHIPPED, ["run=x"]).words
     words = {name: WordSubstitution(name, tuple(phrases)) for name, phrases in shipped.items()}
     changed = dict.fromkeys(words, 0)
     for seed in range(60):
         facts = one_object(seed)
         o, caption = facts.objects[0], caption_variants(facts)[0]
         wrong = {
-            "colour": {"colour": half_way(COLORS, o.colour)},
-            "shape": {"shape": half_way(SHAPES, o.shape)},
-            "direction": {"direction": half_way(DIRECTIONS, o.direction)}
+            "color": {"color": opposite(COLORS, o.colour)},
+            "shape": {"shape": opposite(SHAPES, o.shape)},
+            "direction": {"direction": opposite(DIRECTIONS, o.direction)}
             if o.direction in DIRECTIONS
             else None,
             "bounce": {"bounces": False} if o.bounces else None,
@@ -66,12 +66,12 @@ def one_object(seed: int) -> VideoFacts:
     return sample_scene(seed, WORLD_VERSION, world, 16, 48, 48, 16.0).facts
 
 
-def half_way(words: object, word: str) -> str:
+def opposite(words: object, word: str) -> str:
     names = list(words)  # type: ignore[call-overload]
     return names[(names.index(word) + len(names) // 2) % len(names)]
 
 
-def test_substitution_of_anybodys_words() -> None:
+def test_substitution_of_custom_words() -> None:
     animals = WordSubstitution("animal", ("cat", "owl"))
     assert animals("A cat sleeps beside a cat.") == "An owl sleeps beside a cat."
     assert animals("Owl by night") == "Cat by night"
@@ -79,16 +79,16 @@ def test_substitution_of_anybodys_words() -> None:
     assert WordSubstitution("end", (", at night", ""))("A street, at night.") == "A street."
     with pytest.raises(ValueError, match=r"words.animal: needs at least two phrases, got \['cat'\]"):
         WordSubstitution("animal", ("cat",))
-    with pytest.raises(ValueError, match=r"words.animal: 'cat' stands there twice"):
+    with pytest.raises(ValueError, match=r"words.animal: duplicate phrase 'cat'"):
         WordSubstitution("animal", ("cat", "Cat", "dog"))
     with pytest.raises(ConfigError, match=r"words.animal: needs at least two phrases"):
-        config.load(caption_sensitivity.Config, None, ["run=x", "words.animal=[cat]"])
+        config.load(CaptionSensitivityConfig, None, ["run=x", "words.animal=[cat]"])
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Latents with captions, a run that has not learned anything and one whose output hangs on the text."""
-    root = tmp_path_factory.mktemp("gap")
+    """Latents with captions, an untrained run and one whose output depends on the text."""
+    root = tmp_path_factory.mktemp("sensitivity")
     with LatentWriter(root / "latents" / "val", "k") as writer:
         with writer.part(0) as part:
             for i in range(12):
@@ -108,11 +108,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "text.heads=2", "text.ffn=32", "data.val.all.path=" + str(root / "latents" / "val"),
         "data.val.all.batch_size=5", "data.streams.all.path=none",
     ]  # fmt: skip
-    for name in ("untrained", "reads"):
+    for name in ("untrained", "sensitive"):
         stage = config.load(VideoRunConfig, None, words)
         module = new_video_module(stage)
         module.configure_model()
-        if name == "reads":
+        if name == "sensitive":
             for parameter in (*module.transformer.parameters(), *module.text.parameters()):
                 torch.nn.init.normal_(parameter, std=0.18, generator=torch.Generator().manual_seed(1))
         module.reset_ema()
@@ -124,42 +124,42 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def measured(root: Path, name: str, *words: str) -> dict[tuple[str, float], dict]:
-    train.main([str(SHIPPED), f"run={root / name}", f"out={root / name}.json", *words])
+def measure(root: Path, name: str, *overrides: str) -> dict[tuple[str, float], dict]:
+    train.main([str(SHIPPED), f"run={root / name}", f"out={root / name}.json", *overrides])
     found = json.loads((root / f"{name}.json").read_text())
     return {(gap["words"], gap["time"]): gap for gap in found["gaps"]}
 
 
-def test_a_model_that_does_not_read_has_no_gap(root: Path) -> None:
-    gaps = measured(root, "untrained")
-    assert {name for name, _ in gaps} == {"colour", "shape", "direction", "bounce", "empty"}
+def test_untrained_model_is_insensitive(root: Path) -> None:
+    gaps = measure(root, "untrained")
+    assert {name for name, _ in gaps} == {"color", "shape", "direction", "bounce", "empty"}
     assert all(gap["right"] > 0.1 and abs(gap["gap"]) < 1e-9 for gap in gaps.values())
 
 
-def test_a_model_that_reads_has_gaps(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gaps = measured(root, "reads", "times=[0.2,0.6]")
+def test_sensitive_model_is_measured(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gaps = measure(root, "sensitive", "times=[0.2,0.6]")
     assert sorted({time for _, time in gaps}) == [0.2, 0.6]
     assert all(abs(gap["gap"]) > 1e-6 for gap in gaps.values())
-    assert {name: gaps[name, 0.2]["num"] for name in ("colour", "bounce", "empty")} == {
-        "colour": 9, "bounce": 3, "empty": 9,
+    assert {name: gaps[name, 0.2]["num"] for name in ("color", "bounce", "empty")} == {
+        "color": 9, "bounce": 3, "empty": 9,
     }  # fmt: skip
-    colour = gaps["colour", 0.6]
+    colour = gaps["color", 0.6]
     assert colour["gap"] == pytest.approx(colour["wrong"] / colour["right"] - 1)
     assert "rise of the loss, %" in capsys.readouterr().out
-    assert measured(root, "reads", "times=[0.2]")["colour", 0.2] == gaps["colour", 0.2]
-    given = measured(root, "reads", "times=[0.2]", f"latents={root / 'latents'}", "batch_size=2")
-    assert given["colour", 0.2]["right"] == pytest.approx(gaps["colour", 0.2]["right"], rel=1e-5)
-    few = measured(root, "reads", "times=[0.2]", "frames=all", "number=7")
+    assert measure(root, "sensitive", "times=[0.2]")["color", 0.2] == gaps["color", 0.2]
+    given = measure(root, "sensitive", "times=[0.2]", f"latents={root / 'latents'}", "batch_size=2")
+    assert given["color", 0.2]["right"] == pytest.approx(gaps["color", 0.2]["right"], rel=1e-5)
+    few = measure(root, "sensitive", "times=[0.2]", "frames=all", "number=7")
     assert few["empty", 0.2]["num"] == 7
 
 
-def test_words_that_no_caption_holds_are_named(root: Path) -> None:
+def test_errors_name_words_and_settings(root: Path) -> None:
     with pytest.raises(
-        UserError, match=r"words.animal: none of 9 captions holds one of \['cat', 'dog'\]; the first"
+        UserError, match=r"words.animal: none of 9 captions contains any of \['cat', 'dog'\]; the first"
     ):
-        measured(root, "untrained", "words.animal=[cat,dog]")
-    with pytest.raises(ConfigError, match="times must name flow times"):
-        measured(root, "untrained", "times=[1.5]")
+        measure(root, "untrained", "words.animal=[cat,dog]")
+    with pytest.raises(ConfigError, match="times must be less than 1"):
+        measure(root, "untrained", "times=[1.5]")
     stage = config.load(VideoRunConfig, root / "untrained" / "config.yaml")
     (root / "empty").mkdir()
     (root / "empty" / "config.yaml").write_text(
@@ -167,4 +167,4 @@ def test_words_that_no_caption_holds_are_named(root: Path) -> None:
     )
     (root / "empty" / "checkpoints").symlink_to(root / "untrained" / "checkpoints")
     with pytest.raises(UserError, match="has no validation data; give latents="):
-        measured(root, "empty")
+        measure(root, "empty")

@@ -1,4 +1,4 @@
-"""Outliers of latents: counted as the penalty sees them, drawn, and mistakes named."""
+"""Latent outliers: counts agree with the penalty, the plot, errors."""
 
 import json
 from pathlib import Path
@@ -25,20 +25,20 @@ SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "studies" / "latent_
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("norms")
+    root = tmp_path_factory.mktemp("outliers")
     write_toy_tae(root / "run")
     write_pixels(root / "data", {(8, 32, 32): 3, (1, 30, 32): 5})
     return root
 
 
-def measured(root: Path, *words: str) -> dict:
-    given = [str(SHIPPED), f"tae={root / 'run'}", f"data={root / 'data'}"]
-    train.main([*given, "beyond=[1,1.5,30]", *words])
+def measure(root: Path, *overrides: str) -> dict:
+    args = [str(SHIPPED), f"tae={root / 'run'}", f"data={root / 'data'}"]
+    train.main([*args, "beyond=[1,1.5,30]", *overrides])
     return json.loads((root / "run" / "latent_norms" / "latent_norms.json").read_text())
 
 
-def test_shares_are_those_of_the_penalty(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = measured(root, "number=6")
+def test_fractions_are_those_of_the_penalty(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = measure(root, "number=6")
     assert found["films"] == 6
     tae, _ = loading.load_tae(root / "run")
     dataset, latents = Dataset(root / "data"), []
@@ -49,18 +49,18 @@ def test_shares_are_those_of_the_penalty(root: Path, capsys: pytest.CaptureFixtu
             latents.append(tae.encode(video).mean_BCTHW)
     assert found["positions"] == sum(x[:, 0].numel() for x in latents)
     for r in (1.0, 1.5):
-        shares = [float(outlier_fraction(x, r)) * x[:, 0].numel() for x in latents]
-        assert found["beyond"][f"{r:g}"] == pytest.approx(sum(shares) / found["positions"])
+        counts = [float(outlier_fraction(x, r)) * x[:, 0].numel() for x in latents]
+        assert found["beyond"][f"{r:g}"] == pytest.approx(sum(counts) / found["positions"])
     assert 0 < found["beyond"]["1.5"] < found["beyond"]["1"]
     assert found["beyond"]["30"] == 0
     assert "positions beyond r deviations: r = 1: " in capsys.readouterr().out
-    picture = np.asarray(Image.open(root / "run" / "latent_norms" / "latent_norms.png"))
-    assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 100  # pictures, maps, a curve
+    image = np.asarray(Image.open(root / "run" / "latent_norms" / "latent_norms.png"))
+    assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 100  # frames, maps, a curve
 
 
-def test_a_spot_is_found_where_it_is() -> None:
+def test_a_spot_is_found_at_its_position() -> None:
     class OneSpot(torch.nn.Module):
-        """An autoencoder whose latent is noise with one position far out."""
+        """An autoencoder whose latent is noise with one outlier."""
 
         config = TAEConfig()
 
@@ -70,15 +70,15 @@ def test_a_spot_is_found_where_it_is() -> None:
             return type("Posterior", (), {"mean_BCTHW": latent, "logvar_BCTHW": latent})()
 
     video = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    film = latent_outliers.measure(OneSpot(), "spot", video, latent_outliers.TilingConfig())  # type: ignore[arg-type]
-    assert film.distance_THW.shape == (1, 8, 8)
-    assert int(film.distance_THW.argmax()) == 2 * 8 + 5
-    assert int((film.distance_THW > 3).sum()) == 1
+    result = latent_outliers.measure(OneSpot(), "spot", video, latent_outliers.TilingConfig())  # type: ignore[arg-type]
+    assert result.distance_THW.shape == (1, 8, 8)
+    assert int(result.distance_THW.argmax()) == 2 * 8 + 5
+    assert int((result.distance_THW > 3).sum()) == 1
 
 
-def test_mistakes_are_named(root: Path) -> None:
+def test_errors_name_the_setting(root: Path) -> None:
     write_latents(root / "latents", {Bucket(1, 8, 8): 1})
-    with pytest.raises(UserError, match="holds latents, pixels are needed"):
-        measured(root, f"data={root / 'latents'}")
-    with pytest.raises(config.ConfigError, match="beyond must name deviations above 0"):
-        measured(root, "beyond=[0]")
+    with pytest.raises(UserError, match="holds latents, expected pixels"):
+        measure(root, f"data={root / 'latents'}")
+    with pytest.raises(config.ConfigError, match="beyond must be more than 0"):
+        measure(root, "beyond=[0]")

@@ -1,4 +1,4 @@
-"""The study of solvers at toy size: what it measures, what it keeps, what it refuses."""
+"""The sampler study at toy size: results, resuming, errors."""
 
 import json
 from pathlib import Path
@@ -32,8 +32,8 @@ arms:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished study of three films."""
-    root = tmp_path_factory.mktemp("solvers")
+    """A finished study of three videos."""
+    root = tmp_path_factory.mktemp("sampler_steps")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         write_toy_runs(root)
@@ -47,7 +47,7 @@ def results(root: Path, study: str = "study") -> dict[str, dict]:
     return {r["name"]: r for r in json.loads((root / study / "results.json").read_text())}
 
 
-def test_distances_are_to_the_reference_from_the_same_noise(root: Path) -> None:
+def test_distances_are_to_the_reference_with_equal_noise(root: Path) -> None:
     found = results(root)
     assert list(found) == ["reference", "same", "coarse", "finer", "quadratic"]
     assert found["same"]["latent_distance"] == {"mean": 0, "low": 0, "high": 0}
@@ -59,7 +59,7 @@ def test_distances_are_to_the_reference_from_the_same_noise(root: Path) -> None:
     assert found["quadratic"]["arm"]["variant"] == "continuous"
 
 
-def test_the_distance_is_that_of_normalised_latents(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distance_is_that_of_normalized_latents(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     pipeline = VideoPipeline(config.load(SamplerStepsConfig, "study.yaml").generate)
     pipeline.model.latent_std_C.copy_(torch.tensor([2.0, 2, 4, 4]))
@@ -70,69 +70,69 @@ def test_the_distance_is_that_of_normalised_latents(root: Path, monkeypatch: pyt
     assert result.latent_distance == pytest.approx(interval([1.0, 3.0]), abs=1e-4)
 
 
-def test_scores_are_the_checkers(root: Path) -> None:
+def test_scores_are_those_of_the_checker(root: Path) -> None:
     lines = (root / "study/scores/results.jsonl").read_text().splitlines()
-    judged = [json.loads(line) for line in lines]
+    scored = [json.loads(line) for line in lines]
     for name, result in results(root).items():
-        values = [row["values"]["camera"] for row in judged if row["system"] == name]
+        values = [row["values"]["camera"] for row in scored if row["system"] == name]
         assert len(values) == 3
         assert result["scores"]["camera"]["mean"] == pytest.approx(sum(values) / 3)
         assert set(result["scores"]) == {"subject", "motion", "camera"}
 
 
-def test_table_and_plot_hold_every_arm(root: Path) -> None:
+def test_table_and_plot_show_every_variant(root: Path) -> None:
     table = (root / "study/table.md").read_text()
     assert "| coarse | linear | 2 |" in table
     assert "| quadratic | linear-quadratic continuous, as 8 | 4 |" in table
     assert "| same |" in table
-    assert "3 films." in table
+    assert "3 videos." in table
     assert (root / "study/solvers.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_stopped_study_goes_on_and_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_study_resumes_with_equal_results(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     sample, calls = VideoPipeline.sample, []
 
-    def stopping(self: VideoPipeline, *given: object) -> torch.Tensor:
-        calls.append(given)
+    def interrupting(self: VideoPipeline, *args: object) -> torch.Tensor:
+        calls.append(args)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return sample(self, *given)  # type: ignore[arg-type]
+        return sample(self, *args)  # type: ignore[arg-type]
 
-    words = ["study.yaml", "run_dir=again", "score=false"]
+    argv = ["study.yaml", "run_dir=again", "score=false"]
     with monkeypatch.context() as patch:
-        patch.setattr(VideoPipeline, "sample", stopping)
+        patch.setattr(VideoPipeline, "sample", interrupting)
         with pytest.raises(KeyboardInterrupt):
-            train.main(words)
+            train.main(argv)
     assert list(results(root, "again")) == ["reference"]
     kept = sorted(Path("again").glob("*/latents/*.safetensors"))
     assert [f"{p.parts[1]} {p.stem}" for p in kept] == ["reference 0000", "reference 0001", "same 0000"]
     stamps = [p.stat().st_mtime_ns for p in kept]
-    train.main(words)
+    train.main(argv)
     assert [p.stat().st_mtime_ns for p in kept] == stamps
     assert results(root, "again") == {n: {**r, "scores": {}} for n, r in results(root).items()}
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "message"),
     [
         (
             ["reference.steps=30"],
-            "study/reference: was generated with other settings: variant.steps was 24, now 30",
+            "study/reference was generated with other settings: variant.steps was 24, now 30",
         ),
         (
             ["generate.seed=5"],
-            "study/reference: was generated with other settings: generate.seed was 0, now 5",
+            "study/reference was generated with other settings: generate.seed was 0, now 5",
         ),
         (["generate.prompts=plain.txt"], "generate.prompts=plain.txt: has prompts without facts"),
         (["generate.out=x"], "generate.out=x: not supported"),
         (["arms.coarse.steps=0"], "arms.coarse: steps must be at least 1, got 0"),
-        (["arms.reference.steps=2"], "none of them called 'reference'"),
+        (["arms.reference.steps=2"], "none of them named 'reference'"),
     ],
 )
-def test_mistakes(root: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str) -> None:
+def test_errors(root: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], message: str) -> None:
     monkeypatch.chdir(root)
     Path("plain.txt").write_text("a star\n")
     with pytest.raises(UserError, match=message) as error:
-        train.main(["study.yaml", *words])
+        train.main(["study.yaml", *overrides])
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Video arms are scored by the Bounce checker, at the checkpoints asked for, beside the validation loss."""
+"""Video variants are scored by the Bounce checker at the configured checkpoints."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ from src.core import config
 from src.core.errors import UserError
 from src.runs import steps
 from src.studies.ablation import report
-from src.studies.ablation import run as ablation
-from src.studies.ablation.matched_time import PROBE, equal_steps
-from src.studies.ablation.measure import folder_of
+from src.studies.ablation.config import AblationConfig
+from src.studies.ablation.matched_time import PROBE_OVERRIDES, match_time
+from src.studies.ablation.measure import measurement_dir
 from src.training.metrics_file import METRICS_FILE, SECONDS_PER_STEP, read_metrics, training_seconds
 from tests.fixtures.in_process import in_process
-from tests.src.experiments.test_chain import DATA, TAE, VIDEO
+from tests.src.experiments.test_chain import DATA, TAE_YAML, VIDEO
 
-ARMS = """
+ABLATION = """
 experiment: ablation
 name: toy
 all:
@@ -40,7 +40,7 @@ notes: [toys]
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name, text in (("tae", TAE), ("video", VIDEO), ("data", DATA), ("arms", ARMS)):
+    for name, text in (("tae", TAE_YAML), ("video", VIDEO), ("data", DATA), ("ablation", ABLATION)):
         Path(f"{name}.yaml").write_text(text)
     prepare.main(["data.yaml"])
     train.main(["tae.yaml", "run_dir=tae", "train.max_steps=1", "train.val_every=0"])
@@ -50,12 +50,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_scores_stand_beside_the_validation_loss(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_are_beside_the_validation_loss(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = in_process(monkeypatch)
-    train.main(["arms.yaml"])
-    assert [words[0] for words in seen] == ["src.generate", "eval.run"] * 4
-    assert ["sampler.steps=2" in words for words in seen[::2]] == [True, False, False, False]
-    settings = config.load(ablation.Config, "arms.yaml")
+    train.main(["ablation.yaml"])
+    assert [argv[0] for argv in seen] == ["src.generate", "eval.run"] * 4
+    assert ["sampler.steps=2" in argv for argv in seen[::2]] == [True, False, False, False]
+    settings = config.load(AblationConfig, "ablation.yaml")
     rows = json.loads(Path("runs/toy/results.json").read_text())
     assert [(row["arm"], row["step"], row["last"]) for row in rows] == [
         ("base", 3, True), ("often", 1, False), ("often", 2, False), ("often", 3, True),
@@ -63,29 +63,29 @@ def test_scores_stand_beside_the_validation_loss(root: Path, monkeypatch: pytest
     for row in rows:
         assert set(row["measured"]) == {"subject", "motion"}
         assert all(0 <= value <= 1 for value in row["measured"].values())
-        run = settings.own_runs(row["arm"], 0)[0]
-        folder = folder_of(run / "checkpoints" / f"step-{row['step']:08d}.ckpt")
-        told = json.loads((folder / "scores" / "summary.json").read_text())
-        (bounce,) = [r for r in told["rows"] if r["slice"] == "all"]
+        run = settings.stage_dirs(row["arm"], 0)[0]
+        folder = measurement_dir(run / "checkpoints" / f"step-{row['step']:08d}.ckpt")
+        summary = json.loads((folder / "scores" / "summary.json").read_text())
+        (bounce,) = [r for r in summary["rows"] if r["slice"] == "all"]
         assert row["measured"]["motion"] == bounce["intervals"]["motion"]["mean"]
         lines = [r for r in read_metrics(run / METRICS_FILE) if r["step"] == row["step"]]
         assert row["metrics"]["val/loss"] in [r["val/loss"] for r in lines if "val/loss" in r]
     table = Path("runs/toy/results.md").read_text()
-    assert "| arm | seeds | steps | seconds of training | val/loss | subject | motion |" in table
+    assert "| variant | seeds | steps | training seconds | val/loss | subject | motion |" in table
     assert "### often: validation loss and scores over checkpoints" in table
     assert "- toys" in table
     assert Path("runs/toy/often_checkpoints.png").stat().st_size > 5000
 
     (folder / "steps" / "scores.json").unlink()
-    train.main(["arms.yaml"])
-    assert [words[0] for words in seen[8:]] == ["eval.run"]  # what was interrupted, and nothing else
-    with pytest.raises(UserError, match=r"measurement films of .* with other settings \(now seed=1\)"):
-        train.main(["arms.yaml", "measure.films.seed=1"])
+    train.main(["ablation.yaml"])
+    assert [argv[0] for argv in seen[8:]] == ["eval.run"]  # the interrupted step, and nothing else
+    with pytest.raises(UserError, match="different settings: seed was None, now 1"):
+        train.main(["ablation.yaml", "measure.films.seed=1"])
 
 
 def test_correlation_with_the_loss_is_by_rank(tmp_path: Path) -> None:
-    Path(tmp_path / "arms.yaml").write_text(ARMS)
-    settings = config.load(ablation.Config, tmp_path / "arms.yaml")
+    Path(tmp_path / "ablation.yaml").write_text(ABLATION)
+    settings = config.load(AblationConfig, tmp_path / "ablation.yaml")
     pairs = [(0.9, 0.1), (0.5, 0.2), (0.4, 0.9)]
     rows = [
         {"arm": "often", "seed": 0, "step": n, "metrics": {"val/loss": loss}, "measured": {"subject": score}}
@@ -93,13 +93,13 @@ def test_correlation_with_the_loss_is_by_rank(tmp_path: Path) -> None:
     ]
     for row in rows:
         row["measured"]["motion"] = 0.5  # type: ignore[index]
-    (text,) = report.over_checkpoints(settings, rows, tmp_path)
+    (text,) = report.checkpoint_tables(settings, rows, tmp_path)
     assert "over 3 checkpoints: subject -1.00, motion not defined." in text
-    assert report.cell([1.0, 3.0]) == "2 ± 1.4"
-    assert report.cell([None]) == "–"
+    assert report.format_mean([1.0, 3.0]) == "2 ± 1.4"
+    assert report.format_mean([None]) == "–"
 
 
-def test_training_seconds_leave_out_the_first_step_and_what_is_no_step(tmp_path: Path) -> None:
+def test_training_seconds_exclude_the_first_step_and_validation(tmp_path: Path) -> None:
     path = tmp_path / METRICS_FILE
     lines = [(1, 9.0), (10, 0.5), (20, 0.25)]
     path.write_text(
@@ -111,7 +111,7 @@ def test_training_seconds_leave_out_the_first_step_and_what_is_no_step(tmp_path:
     assert training_seconds(tmp_path / "none", 5) == 0
 
 
-def test_steps_of_equal_time_come_from_a_probe(tmp_path: Path) -> None:
+def test_matched_steps_come_from_a_probe(tmp_path: Path) -> None:
     calls = []
 
     def probe(folder: Path, further: dict) -> None:
@@ -121,16 +121,16 @@ def test_steps_of_equal_time_come_from_a_probe(tmp_path: Path) -> None:
         lines = [json.dumps({"step": n, SECONDS_PER_STEP: each}) for n, each in enumerate(rates, 1)]
         (folder / METRICS_FILE).write_text("\n".join(lines))
 
-    note = tmp_path / "equal_time.json"
-    found = equal_steps(note, 30.0, probe, 4, least=2)
+    path = tmp_path / "equal_time.json"
+    found = match_time(path, 30.0, probe, 4, min_steps=2)
     assert (found.steps, found.seconds_per_step) == (150, pytest.approx(0.2))
-    assert calls == [{**PROBE, "train.max_steps": 4, "train.checkpoint_every": 4}]
-    assert equal_steps(note, 99.0, probe, 4, least=2) == found  # a run that goes on keeps its length
+    assert calls == [{**PROBE_OVERRIDES, "train.max_steps": 4, "train.checkpoint_every": 4}]
+    assert match_time(path, 99.0, probe, 4, min_steps=2) == found  # a resumed run keeps its length
     assert len(calls) == 1
     with pytest.raises(UserError, match="no time is left"):
-        equal_steps(tmp_path / "other.json", -1.0, probe, 4, least=2)
+        match_time(tmp_path / "other.json", -1.0, probe, 4, min_steps=2)
 
 
-def test_settings_become_words() -> None:
+def test_settings_become_overrides() -> None:
     tree = {"a.b": 1, "c": {"d": True, "e": [1, "x"]}, "f": None, "g": {}, "h": ""}
     assert steps.to_overrides(tree) == ["a.b=1", "c.d=true", "c.e=[1,x]", "f=null", "g={}", "h=''"]

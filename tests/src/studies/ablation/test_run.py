@@ -1,4 +1,4 @@
-"""Every arm of the paper's claims trains a few steps; finished ones are kept; each differs as it says."""
+"""Every variant of the video ablation trains a few steps; finished ones are kept."""
 
 import json
 import shutil
@@ -19,6 +19,7 @@ from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import LatentRecord
 from src.streaming.schema.writer import LatentWriter
 from src.studies.ablation import run as ablation
+from src.studies.ablation.config import AblationConfig
 
 ROOT = Path(__file__).resolve().parents[4]
 ABLATIONS = ROOT / "configs" / "ablations"
@@ -47,16 +48,16 @@ def write_toy_latents(root: Path) -> None:
             writer.finish(1, {})
 
 
-def test_every_arm_trains_and_finished_ones_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variants_train_and_finished_ones_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     write_toy_latents(Path("latents"))
     root = Path("runs/ablations/video")
-    ablation.run(config.load(ablation.Config, ABLATIONS / "video.yaml", FEW))
+    ablation.run(config.load(AblationConfig, ABLATIONS / "video.yaml", FEW))
     rows = json.loads((root / "results.json").read_text())
-    names = config.load(ablation.Config, ABLATIONS / "video.yaml").all
+    names = config.load(AblationConfig, ABLATIONS / "video.yaml").all
     assert {row["arm"] for row in rows} == set(names)
-    assert len(rows) == sum(len(arm.stages) for arm in names.values())
+    assert len(rows) == sum(len(variant.stages) for variant in names.values())
     assert all(row["metrics"]["val/loss"] > 0 for row in rows)
     last = {row["arm"]: row["metrics"]["val/loss"] for row in rows if row["last"]}
     assert last.pop("over_checkpoints") == last["base"]  # the same but for how often it is saved
@@ -78,12 +79,12 @@ def test_every_arm_trains_and_finished_ones_are_kept(tmp_path: Path, monkeypatch
     assert " of warm_up_joint) | " in table
 
     stamps = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("step-*.ckpt")}
-    ablation.run(config.load(ablation.Config, ABLATIONS / "video.yaml", [*FEW, "arms=[base]", "seeds=[0,1]"]))
+    ablation.run(config.load(AblationConfig, ABLATIONS / "video.yaml", [*FEW, "arms=[base]", "seeds=[0,1]"]))
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
     again = json.loads((root / "results.json").read_text())
     assert len(again) == len(rows) + 1
-    with pytest.raises(UserError, match="arms: 'bas' is not an arm; known: base, diffusion"):
-        ablation.run(config.load(ablation.Config, ABLATIONS / "video.yaml", ["arms=[bas]"]))
+    with pytest.raises(UserError, match="arms: unknown variant 'bas'; known: base, diffusion"):
+        ablation.run(config.load(AblationConfig, ABLATIONS / "video.yaml", ["arms=[bas]"]))
     greedy_keeps_what_helps(root)
 
 
@@ -97,8 +98,8 @@ def greedy_keeps_what_helps(root: Path) -> None:
         if tensor.is_floating_point() and tensor.dim() > 1:
             tensor.normal_(generator=torch.Generator().manual_seed(0))
     torch.save(state, path)
-    words = ["name=soup", "select=greedy", "validate=true", f"inputs=[bad,{good},{good}]"]
-    average.run(config.load(AverageConfig, None, words))
+    overrides = ["name=soup", "select=greedy", "validate=true", f"inputs=[bad,{good},{good}]"]
+    average.run(config.load(AverageConfig, None, overrides))
     steps = json.loads(Path("runs/soup/average/greedy.json").read_text())
     assert [s["kept"] for s in steps if "kept" in s] == [True, False]
     mean, kept = (loading.read_weights(p) for p in (Path("runs/soup"), good))
@@ -106,7 +107,7 @@ def greedy_keeps_what_helps(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arm", "changed"),
+    ("variant", "changed"),
     [
         ("diffusion", {"flow.objective", "flow.times", "flow.sampler.schedule"}),
         ("dit_block", {"transformer.norm", "transformer.ffn_kind", "transformer.bias", "transformer.ffn"}),
@@ -114,10 +115,9 @@ def greedy_keeps_what_helps(root: Path) -> None:
         ("first_positions", {"transformer.positions"}),
     ],
 )
-def test_an_arm_differs_from_the_base_in_its_point_only(arm: str, changed: set[str]) -> None:
-    base, other = (
-        config.flatten(config.load(VideoRunConfig, ABLATIONS / "video" / f"{n}.yaml")) for n in ("joint", arm)
-    )
+def test_variant_differs_from_the_base_in_its_subject_only(variant: str, changed: set[str]) -> None:
+    paths = (ABLATIONS / "video" / f"{name}.yaml" for name in ("joint", variant))
+    base, other = (config.flatten(config.load(VideoRunConfig, path)) for path in paths)
     assert {k for k in base if base[k] != other[k]} - {"name", "run_dir"} == changed
 
 
