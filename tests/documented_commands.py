@@ -1,4 +1,4 @@
-"""Commands in README, docs and the heads of config files: found, split into arguments, and checked without running."""
+"""Commands in README, docs and the heads of config files: found, split, and checked without running."""
 
 import contextlib
 import importlib
@@ -47,7 +47,7 @@ class Head(NamedTuple):
 
 
 def read_head(path: Path) -> Head:
-    """Return the parts of a head: command, description, `Time:` and `Expected:` (the last one may be several lines)."""
+    """Return the parts of a head: command, description, `Time:`, and at the end `Expected:`."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("# "):

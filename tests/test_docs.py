@@ -1,6 +1,6 @@
 """Pages and config files say what is true: commands resolve, paths exist, configs/README.md is up to date.
 
-python -m tests.test_docs    # write configs/README.md anew from the heads of the config files
+python -m tests.test_docs    # write configs/README.md from the heads of the config files
 """
 
 import re
@@ -10,11 +10,15 @@ import pytest
 
 from src.core import config
 from src.core.errors import UserError
+from src.experiments.config import RecipeConfig
+from src.experiments.recipe import stage_argv
+from src.registry import find_experiment
 from tests.documented_commands import Command, check, head_commands, make_targets, page_commands, read_head
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+RECIPES = [ROOT / "configs" / f"{name}.yaml" for name in ("recipes/tiny", "recipes/small", "debug/recipe")]
 INDEX = ROOT / "configs" / "README.md"
 FOLDERS = ("src", "data", "eval", "tests", "benchmarks", "configs", "docs")
 
@@ -48,6 +52,20 @@ def test_commands_and_settings_of_a_head_resolve(path: Path) -> None:
     assert not commands or page_id(path) in commands[0].argv, "the first line is the command of this file"
 
 
+@pytest.mark.parametrize("path", [p for p in CONFIGS if not read_head(p).command], ids=page_id)
+def test_a_file_without_a_command_is_part_of_a_run(path: Path) -> None:
+    tree = config.read([path], [])
+    config.build(find_experiment(tree).config, tree)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=page_id)
+def test_stages_of_a_recipe_resolve(path: Path) -> None:
+    recipe = config.load(RecipeConfig, path)
+    for name, stage in recipe.stages.items():
+        module, *argv = stage_argv(recipe, name, stage)
+        check(Command(f"{page_id(path)}: {name}", module, tuple(argv)))
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -73,13 +91,22 @@ def test_a_stale_setting_in_a_head_is_found(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_paths_and_links_of_a_page_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
+    for node in re.findall(r'\["(src/[\w/]+(?:\.py)?)', text):  # of a diagram
+        assert (ROOT / node).exists(), f"no file {node}"
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     for name in re.findall(r"`((?:\w+/)+[\w./*-]*)`", text):
         if name.split("/")[0] in FOLDERS:
             assert list(ROOT.glob(name.rstrip("/"))), f"no file {name}"
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         assert "://" in link or (page.parent / link).exists(), f"broken link {link}"
-    for node in re.findall(r'\["(src/[\w/]+(?:\.py)?)', text):  # of a diagram
-        assert (ROOT / node).exists(), f"no file {node}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_imports_of_python_examples_resolve(page: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith(("from ", "import ")):
+                exec(line, {})
 
 
 def test_make_targets_of_pages_exist() -> None:
@@ -98,7 +125,7 @@ def test_lines_are_wrapped(page: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=page_id)
 def test_a_name_is_the_file_s(path: Path) -> None:
-    """`name` is the path below configs/ without .yaml; a recipe, whose runs many files name, is called by its stem."""
+    """`name` is the path below configs/ without .yaml, or the stem: `runs/tiny` of a recipe."""
     name = str(config.read([path], []).get("name", ""))
     if name:
         assert name in (str(path.relative_to(ROOT / "configs").with_suffix("")), path.stem)
@@ -109,8 +136,8 @@ def index() -> str:
     lines = [
         "# Configs",
         "",
-        "Made from the heads of the files by `python -m tests.test_docs`; a test compares. Commands run from the checkout with",
-        "`.venv` active. An empty column was not measured; without time and expected number the file was not run as it is.",
+        "Made from the heads of the files by `python -m tests.test_docs`; a test compares. Commands run from",
+        'the checkout with `.venv` active. An empty column was not measured; "not run" means exactly that.',
     ]
     folder = None
     for path in sorted(CONFIGS, key=lambda p: (str(p.parent), p.name)):
