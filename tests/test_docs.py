@@ -13,7 +13,15 @@ from src.core.errors import UserError
 from src.experiments.config import RecipeConfig
 from src.experiments.recipe import stage_argv
 from src.registry import find_experiment
-from tests.documented_commands import Command, check, head_commands, make_targets, page_commands, read_head
+from tests.documented_commands import (
+    Command,
+    check,
+    head_commands,
+    make_targets,
+    page_commands,
+    read_head,
+    shell_lines,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -99,6 +107,13 @@ def test_paths_and_links_of_a_page_exist(page: Path) -> None:
             assert list(ROOT.glob(name.rstrip("/"))), f"no file {name}"
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         assert "://" in link or (page.parent / link).exists(), f"broken link {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_lists_are_quoted(page: Path) -> None:
+    """zsh takes `key=[a]` for a pattern and stops; `"key=[a]"` works in every shell."""
+    for line, text in shell_lines(page.read_text(encoding="utf-8")):
+        assert not re.search(r'(?<!["\w.])[\w.]+=\[', text), f"{page}:{line}: {text}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
