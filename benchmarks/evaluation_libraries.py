@@ -1,4 +1,4 @@
-"""The same numbers from the same features [n, d] float32, by ours and by other libraries' public calls."""
+"""The metrics of float32 features [n, d], by our functions and by public functions of other libraries."""
 
 import warnings
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 Features = NDArray[np.float32]
 Values = dict[str, float]
-SUBSETS, SUBSET_SIZE, NEIGHBOURS = 100, 1000, 5
+SUBSETS, SUBSET_SIZE, NUM_NEIGHBORS = 100, 1000, 5
 
 
-class Passed(nn.Module):
-    """Features that are there already, where torchmetrics expects a network."""
+class IdentityFeatures(nn.Module):
+    """Passes features through where torchmetrics expects a network."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -41,14 +41,14 @@ def frechet_fidelity(x: Features, y: Features) -> Values:
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     statistics = [fid_features_to_statistics(torch.from_numpy(z)) for z in (x, y)]
-    found = fid_statistics_to_metric(*statistics, verbose=False)
-    return {"distance": found["frechet_inception_distance"]}
+    result = fid_statistics_to_metric(*statistics, verbose=False)
+    return {"distance": result["frechet_inception_distance"]}
 
 
 def frechet_torchmetrics(x: Features, y: Features) -> Values:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    metric = FrechetInceptionDistance(feature=Passed(x.shape[1]))
+    metric = FrechetInceptionDistance(feature=IdentityFeatures(x.shape[1]))
     metric.update(torch.from_numpy(x), real=False)
     metric.update(torch.from_numpy(y), real=True)
     return {"distance": float(metric.compute())}
@@ -69,7 +69,7 @@ def kid_cleanfid(x: Features, y: Features, subsets: int = 1, size: int | None = 
 def kid_fidelity(x: Features, y: Features, subsets: int = 1, size: int | None = None) -> Values:
     from torch_fidelity.metric_kid import kid_features_to_metric
 
-    found = kid_features_to_metric(
+    result = kid_features_to_metric(
         torch.from_numpy(x),
         torch.from_numpy(y),
         kid_subsets=subsets,
@@ -77,17 +77,17 @@ def kid_fidelity(x: Features, y: Features, subsets: int = 1, size: int | None = 
         verbose=False,
     )
     return {
-        "distance": found["kernel_inception_distance_mean"],
-        **_error(found["kernel_inception_distance_std"], subsets),
+        "distance": result["kernel_inception_distance_mean"],
+        **_error(result["kernel_inception_distance_std"], subsets),
     }
 
 
 def kid_torchmetrics(x: Features, y: Features, subsets: int = 1, size: int | None = None) -> Values:
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    with warnings.catch_warnings(action="ignore"):  # that it keeps all features
+    with warnings.catch_warnings(action="ignore"):  # it warns that it keeps all features
         metric = KernelInceptionDistance(
-            feature=Passed(x.shape[1]), subsets=subsets, subset_size=size or len(x)
+            feature=IdentityFeatures(x.shape[1]), subsets=subsets, subset_size=size or len(x)
         )
     metric.update(torch.from_numpy(x), real=False)
     metric.update(torch.from_numpy(y), real=True)
@@ -96,24 +96,24 @@ def kid_torchmetrics(x: Features, y: Features, subsets: int = 1, size: int | Non
 
 
 def _error(std: float, subsets: int) -> Values:
-    """Standard error of a mean over random subsets; one subset of everything has none."""
+    """Return the standard error of a mean over random subsets; empty for a single subset."""
     return {"error": std / subsets**0.5} if subsets > 1 else {}
 
 
-def manifold_ours(x: Features, y: Features) -> Values:
+def precision_recall_ours(x: Features, y: Features) -> Values:
     from eval.distribution.prdc import compute_prdc
 
-    found = compute_prdc(x, y, k=NEIGHBOURS)
-    return {"precision": float(found.precision_n.mean()), "recall": float(found.recall_m.mean())}
+    result = compute_prdc(x, y, k=NUM_NEIGHBORS)
+    return {"precision": float(result.precision_n.mean()), "recall": float(result.recall_m.mean())}
 
 
-def manifold_fidelity(x: Features, y: Features) -> Values:
+def precision_recall_fidelity(x: Features, y: Features) -> Values:
     from torch_fidelity.metric_prc import prc_features_to_metric
 
-    found = prc_features_to_metric(
-        torch.from_numpy(x), torch.from_numpy(y), prc_neighborhood=NEIGHBOURS, verbose=False
+    result = prc_features_to_metric(
+        torch.from_numpy(x), torch.from_numpy(y), prc_neighborhood=NUM_NEIGHBORS, verbose=False
     )
-    return {"precision": found["precision"], "recall": found["recall"]}
+    return {"precision": result["precision"], "recall": result["recall"]}
 
 
 def _in_subsets(call: Callable[..., Values]) -> Callable[[Features, Features], Values]:
@@ -140,5 +140,5 @@ METRICS: dict[str, dict[str, Callable[[Features, Features], Values]]] = {
         "torch-fidelity": _in_subsets(kid_fidelity),
         "torchmetrics": _in_subsets(kid_torchmetrics),
     },
-    "precision_recall": {OURS: manifold_ours, "torch-fidelity": manifold_fidelity},
+    "precision_recall": {OURS: precision_recall_ours, "torch-fidelity": precision_recall_fidelity},
 }

@@ -1,4 +1,4 @@
-"""What a benchmark has measured so far, in a file: an interrupted one goes on, finished cases are kept."""
+"""The results file of a benchmark: an interrupted benchmark resumes, finished cases are kept."""
 
 import importlib.metadata
 import json
@@ -15,11 +15,11 @@ Numbers = dict[str, Any]
 
 @dataclass
 class Record:
-    """By case, what each of its processes found.
+    """The numbers of each process, by case.
 
     Args:
-        path: JSON file, written after every process; None keeps nothing.
-        fixed: what all numbers of a file must have in common: settings, and versions of packages.
+        path: JSON file, written after every process; None: not written.
+        fixed: settings and package versions, which are the same for all numbers of a file.
     """
 
     path: Path | None = None
@@ -28,46 +28,46 @@ class Record:
 
     @classmethod
     def open(cls, path: str | Path, settings: dict[str, Any], packages: tuple[str, ...] = ()) -> Self:
-        """The record at a path, or an empty one.
+        """Read the record at a path; an empty one if there is none.
 
         Raises:
-            UserError: it was measured with other settings or other versions of packages.
+            UserError: it was measured with different settings or package versions.
         """
         path = Path(path)
         versions = {name: importlib.metadata.version(name) for name in ("torch", *packages)}
         fixed = json.loads(json.dumps({"settings": settings, "versions": versions}))
         record = cls(path, fixed)
         if path.exists():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            for part, wanted in fixed.items():
-                for key, value in wanted.items():
-                    if kept[part].get(key) != value:
+            previous = json.loads(path.read_text(encoding="utf-8"))
+            for part, expected in fixed.items():
+                for key, value in expected.items():
+                    if previous[part].get(key) != value:
                         raise UserError(
-                            f"{path} was measured with {key}={kept[part].get(key)}, not {value}: "
-                            "name another out=FILE or remove it"
+                            f"{path} was measured with {key}={previous[part].get(key)}, not {value}: "
+                            "set another out=FILE or remove it"
                         )
-            record.runs = kept["runs"]
+            record.runs = previous["runs"]
         return record
 
     def add(self, case: str, numbers: Numbers) -> None:
-        """Keep what one process found."""
+        """Add the numbers of one process and write the file."""
         self.runs.setdefault(case, []).append(numbers)
         if self.path is not None:
-            whole = {
+            content = {
                 **self.fixed,
                 "provenance": provenance.collect(),
-                "cases": self.least(),
+                "cases": self.minimum(),
                 "runs": self.runs,
             }
             with atomic_write(self.path) as temporary:
-                temporary.write_text(json.dumps(whole, indent=1), encoding="utf-8")
+                temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
-    def least(self) -> dict[str, Numbers]:
-        """By case, the least of every float over its processes; other values as the first found them."""
-        found = {}
+    def minimum(self) -> dict[str, Numbers]:
+        """Return, by case, the minimum of each float over processes; other values of the first process."""
+        result = {}
         for case, runs in self.runs.items():
-            found[case] = {
+            result[case] = {
                 key: min(run[key] for run in runs) if isinstance(value, float) else value
                 for key, value in runs[0].items()
             }
-        return found
+        return result

@@ -1,11 +1,11 @@
-"""Our video transformer beside diffusers' at equal size, text and type: `python -m benchmarks.video`.
+"""Compare our video transformer with those of diffusers at equal size, text and dtype.
 
-Forward, and forward and backward without and with checkpointing: us of CPU time per video token, all models
-in turn in one process, and peak memory above the loaded model in KB per token, each in a process of its own;
-the same matrix products and attentions alone (the attainable peak); and a guided sampling step beside the
-forward pass it contains. Finished cases are kept in `out`, so the grid can be measured piece by piece:
-`tokens=[1024] widths=[384] dtypes=[float32]`. Without instructions for it bfloat16 is left out. Needs
-diffusers.
+`python -m benchmarks.video` measures forward, and forward + backward without and with activation
+checkpointing: CPU time per video token in us, all models interleaved in one process, and peak memory above
+the loaded model in KB per token, each in a process of its own; the matrix products and attentions alone (the
+attainable peak); and a guided sampling step relative to its forward pass. Finished cases are kept in `out`,
+so the grid can be measured in parts: `tokens=[1024] widths=[384] dtypes=[float32]`. bfloat16 is skipped on
+CPUs without instructions for it. Needs diffusers.
 """
 
 import json
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.cases import check_turns, in_turn, interleaved, peak_mib
+from benchmarks.cases import min_seconds, peak_mib, reset_peak, run_interleaved
 from benchmarks.record import Record
 from benchmarks.video_models import (
     ATTAINABLE,
@@ -30,15 +30,15 @@ from benchmarks.video_models import (
     PATCH_DIM,
     PEERS,
     TIMES,
+    AttainablePeak,
     OurVideo,
-    Products,
     Size,
     build,
-    text_of,
+    random_text,
 )
-from benchmarks.video_table import markdown
+from benchmarks.video_table import format_markdown
 from src.core import cli, config
-from src.core.fields import opt
+from src.core.fields import Config, opt
 from src.flow.config import SamplerConfig
 from src.flow.sampling import sample
 from src.training.precision import has_bf16
@@ -49,45 +49,45 @@ STEPS = 2  # of the sampling run whose steps are timed
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchConfig:
-    """What is measured, and how often."""
+class VideoBenchConfig(Config):
+    """Models, sizes and repetitions."""
 
     case: str = opt(
-        "", "one case in this process, such as Wan/384/1024/float32 (memory) or times/...; empty: all"
+        "", "run one case in this process, such as Wan/384/1024/float32 (memory) or times/...; empty: all"
     )
     models: tuple[str, ...] = opt(MODELS, f"some of {', '.join(MODELS)}")
-    widths: tuple[int, ...] = opt((384, 768), "widths of the models, multiples of 64")
+    widths: tuple[int, ...] = opt((384, 768), "hidden sizes of the models, multiples of 64")
     tokens: tuple[int, ...] = opt(tuple(GRIDS), f"video tokens, some of {', '.join(map(str, GRIDS))}")
-    dtypes: tuple[str, ...] = opt(DTYPES, "types of weights and latents: float32, bfloat16")
-    layers: int = opt(6, "blocks")
-    repeats: int = opt(10, "turns of all models in a process, of which the least counts; at least 2")
-    budget: float = opt(300.0, "CPU seconds of the times after which there is no further turn")
-    rounds: int = opt(3, "processes for each case")
-    out: str = opt("runs/bench_video.json", "where the numbers go; the table goes beside it as .md")
+    dtypes: tuple[str, ...] = opt(DTYPES, "dtypes of weights and latents: float32, bfloat16")
+    layers: int = opt(6, "number of blocks", ge=1)
+    repeats: int = opt(10, "rounds over all models, of which the minimum counts; the first warms up", ge=2)
+    budget: float = opt(300.0, "CPU seconds after which no further round of timing starts")
+    rounds: int = opt(3, "processes per case", ge=1)
+    out: str = opt("runs/bench_video.json", "results file; the table is written next to it as .md")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for key, allowed in (("models", MODELS), ("tokens", tuple(GRIDS)), ("dtypes", DTYPES)):
             for value in getattr(self, key):
                 if value not in allowed:
-                    raise ValueError(f"{key}: {value!r} is none of {', '.join(map(str, allowed))}")
-        check_turns(self.repeats)
+                    raise ValueError(f"{key} must be of {', '.join(map(str, allowed))}, got {value!r}")
         for width in self.widths:
             if width < 64 or width % 64:
-                raise ValueError(f"widths: {width} is no multiple of 64")
+                raise ValueError(f"widths must be multiples of 64, got {width}")
         if self.case:
             parts = self.case.split("/")
             if len(parts) != 4 or parts[0] not in (TIMES, OURS, *PEERS) or parts[3] not in DTYPES:
-                raise ValueError(f"case: {self.case!r} is not MODEL/WIDTH/TOKENS/DTYPE")
+                raise ValueError(f"case must be MODEL/WIDTH/TOKENS/DTYPE, got {self.case!r}")
 
 
 Calls = dict[str, Callable[[], Any]]
 
 
-def phases(name: str, size: Size, dtype: torch.dtype) -> tuple[nn.Module | None, Calls]:
-    """A model and what is measured of it, each phase with more memory than those before it."""
+def phase_calls(name: str, size: Size, dtype: torch.dtype) -> tuple[nn.Module | None, Calls]:
+    """Return a model and the call of each phase, in ascending order of memory."""
     if name == ATTAINABLE:
-        alone = Products(size, dtype)
-        return None, {"forward": torch.no_grad()(alone), "train": alone.backward}
+        peak = AttainablePeak(size, dtype)
+        return None, {"forward": torch.no_grad()(peak), "train": peak.backward}
     net, forward = build(name, size, dtype)
 
     def step() -> None:
@@ -102,64 +102,67 @@ def phases(name: str, size: Size, dtype: torch.dtype) -> tuple[nn.Module | None,
     return net, {"forward": torch.no_grad()(forward), "checkpointed": checkpointed, "train": step}
 
 
-def measure(settings: BenchConfig) -> dict[str, Any]:
-    """Numbers of one case: memory of a model, or us a token of all models in turn."""
+def measure(settings: VideoBenchConfig) -> dict[str, Any]:
+    """Return the numbers of one case: memory of a model, or us per token of all models."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     name, width, tokens, dtype_name = settings.case.split("/")
     size, dtype = Size(int(width), settings.layers, int(tokens)), getattr(torch, dtype_name)
     if name == TIMES:
-        return times({model: phases(model, size, dtype)[1] for model in settings.models}, size, settings)
-    # what torch imports and starts at the first backward pass is nobody's memory
+        return measure_times(
+            {model: phase_calls(model, size, dtype)[1] for model in settings.models}, size, settings
+        )
+    # Modules and threads that torch loads at the first backward pass are not attributable to the model.
     checkpoint(torch.sin, torch.ones(1, requires_grad=True), use_reentrant=False).sum().backward()
-    net, calls = phases(name, size, dtype)
+    net, calls = phase_calls(name, size, dtype)
     assert net is not None
-    found: dict[str, Any] = {"parameters": sum(p.numel() for p in net.parameters())}
+    results: dict[str, Any] = {"parameters": sum(p.numel() for p in net.parameters())}
+    reset_peak()
     loaded = peak_mib()
-    if (made := calls["forward"]()).numel() != size.tokens * PATCH_DIM:
-        raise ValueError(f"{name} gives {tuple(made.shape)} for {size.tokens} tokens")
+    if (output := calls["forward"]()).numel() != size.tokens * PATCH_DIM:
+        raise ValueError(f"{name} returned shape {tuple(output.shape)} for {size.tokens} tokens")
     for phase, call in calls.items():
-        for _ in range(2):  # the second finds the heap as the first left it
+        for _ in range(2):  # the first call grows the heap, the second reuses it
             call()
-        found[f"{phase}_kb"] = (peak_mib() - loaded) * 1024 / size.tokens
+        results[f"{phase}_kb"] = (peak_mib() - loaded) * 1024 / size.tokens
     if isinstance(net, OurVideo):
-        found |= sampling(net, size, settings)
-    return found
+        results |= measure_sampling(net, size, settings)
+    return results
 
 
-def times(models: dict[str, Calls], size: Size, settings: BenchConfig) -> dict[str, float]:
-    """us per token by MODEL/PHASE_us, all phases of all models in turn."""
+def measure_times(models: dict[str, Calls], size: Size, settings: VideoBenchConfig) -> dict[str, float]:
+    """Return us per token by MODEL/PHASE_us, all phases of all models interleaved."""
     calls = {f"{name}/{phase}_us": call for name, each in models.items() for phase, call in each.items()}
-    found = in_turn(calls, settings.repeats, settings.budget)
-    return {key: seconds / size.tokens * 1e6 for key, seconds in found.items()}
+    seconds = min_seconds(calls, settings.repeats, settings.budget)
+    return {key: value / size.tokens * 1e6 for key, value in seconds.items()}
 
 
 @torch.no_grad()
-def sampling(net: OurVideo, size: Size, settings: BenchConfig) -> dict[str, float]:
-    """us per token of a guided step, and of the forward pass of the doubled batch with kept text alone."""
+def measure_sampling(net: OurVideo, size: Size, settings: VideoBenchConfig) -> dict[str, float]:
+    """Return us per token of a guided step, and of the forward pass of its doubled batch with cached text."""
     net.eval()
     transformer = net.transformer
     dtype = transformer.patch_in.weight.dtype
     noise = torch.randn(1, CHANNELS, *size.latent)
-    kept = transformer.cache_context(net.context(text_of(2, dtype)))
+    cache = transformer.cache_context(net.context(random_text(2, dtype)))
     doubled, half = noise.to(dtype).expand(2, -1, -1, -1, -1), torch.full((2,), 0.5)
     sampler = SamplerConfig(steps=STEPS, schedule="linear")
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
-        return transformer(x.to(dtype), t, kept).float()
+        return transformer(x.to(dtype), t, cache).float()
 
     calls: Calls = {
-        "pass_us": lambda: transformer(doubled, half, kept),
+        "pass_us": lambda: transformer(doubled, half, cache),
         "step_us": lambda: sample(velocity, noise, sampler),
     }
-    found = in_turn(calls, settings.repeats, settings.budget / 5)  # one model
-    found["step_us"] /= STEPS
-    return {key: seconds / size.tokens * 1e6 for key, seconds in found.items()}
+    seconds = min_seconds(calls, settings.repeats, settings.budget / 5)
+    seconds["step_us"] /= STEPS
+    return {key: value / size.tokens * 1e6 for key, value in seconds.items()}
 
 
 def main(argv: list[str]) -> None:
-    """One case as a line of JSON, or row by row all of them, interleaved, as a file and a table."""
-    settings = config.from_command_line(BenchConfig, argv, __doc__)
+    """Print one case as a line of JSON, or measure all of them, interleaved, into a file and a table."""
+    settings = config.from_command_line(VideoBenchConfig, argv, __doc__)
     if settings is None:
         return
     if settings.case:
@@ -170,15 +173,15 @@ def main(argv: list[str]) -> None:
     path = Path(settings.out).with_suffix(".md")
     dtypes = settings.dtypes
     if "bfloat16" in dtypes and not has_bf16("cpu"):
-        print("bfloat16 is left out: this CPU has no instructions for it, and emulation says nothing")
+        print("bfloat16 is skipped: this CPU has no instructions for it, and emulation is not representative")
         dtypes = tuple(dtype for dtype in dtypes if dtype != "bfloat16")
     for width, tokens, dtype in product(settings.widths, settings.tokens, dtypes):
         with_memory = [model for model in settings.models if model != ATTAINABLE]
         cases = [f"{each}/{width}/{tokens}/{dtype}" for each in (*with_memory, TIMES)]
-        interleaved("benchmarks.video", cases, argv, settings.rounds, record)
-        path.write_text(markdown(record), encoding="utf-8")
-    print(markdown(record))
-    print(f"numbers: {settings.out}, this table: {path}")
+        run_interleaved("benchmarks.video", cases, argv, settings.rounds, record)
+        path.write_text(format_markdown(record), encoding="utf-8")
+    print(format_markdown(record))
+    print(f"results: {settings.out}, table: {path}")
 
 
 if __name__ == "__main__":

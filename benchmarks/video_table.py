@@ -1,4 +1,4 @@
-"""The numbers of `benchmarks.video` as Markdown: a table for each size and type, and the goals."""
+"""Format the numbers of `benchmarks.video` as Markdown: a table per size and dtype, and the goals."""
 
 from collections.abc import Iterator
 
@@ -6,16 +6,16 @@ from benchmarks.record import Numbers, Record
 from benchmarks.video_models import ATTAINABLE, OURS, TIMES
 
 PHASES = {"forward": "forward", "train": "forward + backward", "checkpointed": "with checkpointing"}
-SHARE = 0.7  # of the attainable peak
-MARGIN = {"float32": 1.0, "bfloat16": 1.25}  # how many times faster than the best peer
-STEP = 1.1  # forward passes that a sampling step may cost
-MEMORY_KB, MEMORY_SIZE = 284, ("384", "1024", "float32")  # forward and backward without checkpointing
+ATTAINABLE_FRACTION = 0.7  # goal, of the attainable peak
+MARGIN = {"float32": 1.0, "bfloat16": 1.25}  # goal, speedup over the best peer
+STEP = 1.1  # goal, cost of a sampling step in forward passes
+MEMORY_KB, MEMORY_SIZE = 284, ("384", "1024", "float32")  # goal, without checkpointing
 
 
-def markdown(record: Record) -> str:
-    """Everything that the record holds so far."""
+def format_markdown(record: Record) -> str:
+    """Return the tables and goals of all cases in the record."""
     rows: dict[tuple[str, ...], dict[str, Numbers]] = {}
-    for case, numbers in record.least().items():
+    for case, numbers in record.minimum().items():
         model, *size = case.split("/")
         row = rows.setdefault(tuple(size), {})
         for key, value in numbers.items():
@@ -24,8 +24,8 @@ def markdown(record: Record) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record.fixed["versions"].items())
     processes = min(map(len, record.runs.values()), default=0)
     lines = [
-        f"CPU time of one thread, all models in turn, least of {processes} or more processes; {versions}. In "
-        "brackets: times the best peer (above 1 is better). Differences below 10 % are none.",
+        f"CPU time of one thread, all models interleaved, minimum of {processes} or more processes; "
+        f"{versions}. In brackets: speedup over the best peer. Differences below 10 % are noise.",
     ]
     for size in sorted(rows, key=lambda s: (int(s[0]), int(s[1]), s[2])):
         lines += ["", "### width {}, {} tokens, {}".format(*size), "", *_table(rows[size])]
@@ -36,7 +36,7 @@ def markdown(record: Record) -> str:
 
 
 def _best(models: dict[str, Numbers], key: str) -> float | None:
-    """The least of the peers' numbers."""
+    """Return the minimum over the peers."""
     return min((n[key] for m, n in models.items() if m not in (OURS, ATTAINABLE)), default=None)
 
 
@@ -54,8 +54,8 @@ def _table(models: dict[str, Numbers]) -> Iterator[str]:
     if "step_us" in models.get(OURS, {}):
         ours = models[OURS]
         yield ""
-        step, alone = ours["step_us"], ours["pass_us"]
-        yield f"Guided sampling step: {step:,.0f} us/token, its forward pass {alone:,.0f}."
+        step, forward = ours["step_us"], ours["pass_us"]
+        yield f"Guided sampling step: {step:,.0f} us/token, its forward pass {forward:,.0f}."
 
 
 def _cell(model: str, numbers: Numbers, models: dict[str, Numbers], key: str) -> str:
@@ -80,13 +80,17 @@ def _goals(size: tuple[str, ...], models: dict[str, Numbers]) -> Iterator[str]:
             ratio = best / ours[key]
             yield line(f"{name}: {margin:g}x the best peer", f"{ratio:.2f}x", ratio >= margin)
         if key in models.get(ATTAINABLE, {}):
-            share = models[ATTAINABLE][key] / ours[key]
-            yield line(f"{name}: {SHARE:.0%} of the attainable peak", f"{share:.0%}", share >= SHARE)
+            fraction = models[ATTAINABLE][key] / ours[key]
+            yield line(
+                f"{name}: {ATTAINABLE_FRACTION:.0%} of the attainable peak",
+                f"{fraction:.0%}",
+                fraction >= ATTAINABLE_FRACTION,
+            )
     for key, name in (("train_kb", "peak memory"), ("checkpointed_kb", "peak memory with checkpointing")):
         if best := _best(models, key):
             yield line(f"{name}: the best peer's", f"{best / ours[key]:.2f}x", ours[key] <= best)
     if size == MEMORY_SIZE:
-        given = ours["train_kb"]
-        yield line(f"at most {MEMORY_KB} KB/token", f"{given:.0f}", given <= MEMORY_KB)
+        measured = ours["train_kb"]
+        yield line(f"at most {MEMORY_KB} KB/token", f"{measured:.0f}", measured <= MEMORY_KB)
     cost = ours["step_us"] / ours["pass_us"]
     yield line(f"sampling step: {STEP:g} forward passes", f"{cost:.2f}", cost <= STEP)

@@ -22,7 +22,8 @@ def times_from_normal(
         distribution: "logit-normal", or "uniform" in [0, 1], which ignores mean and std.
     """
     if distribution == "uniform":
-        return torch.special.ndtr(normal_B.double()).to(normal_B.dtype)
+        uniform_B: Tensor = torch.special.ndtr(normal_B.double())
+        return uniform_B.to(normal_B.dtype)
     return logit_normal(normal_B, mean, std)
 
 

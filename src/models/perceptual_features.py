@@ -36,6 +36,8 @@ class FeatureMaps(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.taps = taps
+        self.shift: Tensor
+        self.scale: Tensor
         self.register_buffer("shift", torch.tensor(shift).view(-1, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor(scale).view(-1, 1, 1), persistent=False)
 

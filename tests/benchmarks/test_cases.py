@@ -1,29 +1,45 @@
-"""The benchmarks run: one case of each, and the interleaving of many."""
+"""One case of each autoencoder benchmark, and interleaved processes."""
 
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from benchmarks import cases, tae, tae_memory
 from src.core.errors import UserError
+from src.models.tae.config import TilingConfig
 
 
-def test_one_case_measures_every_phase() -> None:
-    settings = tae.BenchConfig(case="TAE", widths=(8, 8, 8, 8), size=16, frames=8, repeats=1)
-    found = tae.measure(settings)
-    assert all(found[f"{phase}_ns"] > 0 and found[f"{phase}_mib"] >= 0 for phase in tae.PHASES)
-    assert found["train_ns"] > found["encode_ns"]
+def test_a_case_measures_every_phase() -> None:
+    settings = tae.TAEBenchConfig(case="TAE", widths=(8, 8, 8, 8), size=16, frames=8, repeats=1)
+    results = tae.measure(settings)
+    assert all(results[f"{phase}_ns"] > 0 for phase in tae.PHASES)
+    assert results["train_ns"] > results["encode_ns"]
+    assert results["train_mib"] >= results["encode_mib"]
 
 
-def test_a_streamed_film_is_measured() -> None:
-    assert tae_memory.measure(tae_memory.BenchConfig(case=48, widths=(8, 8, 8, 8), size=16)) >= 0
+@pytest.mark.skipif(not cases.STATUS.exists(), reason="peak memory is reset on Linux only")
+def test_peak_memory_counts_freed_tensors() -> None:
+    cases.reset_peak()
+    before = cases.peak_mib()
+    del [torch.ones(64 * 2**20 // 4)][0]
+    assert 60 < cases.peak_mib() - before < 80
+    cases.reset_peak()
+    assert cases.peak_mib() - before < 40
 
 
-def test_the_memory_table_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not cases.STATUS.exists(), reason="peak memory is reset on Linux only")
+def test_memory_of_a_tiled_reconstruction_includes_its_frames() -> None:
+    tiling = TilingConfig(frames=48, overlap=0)  # one tile of 36 MiB: malloc maps and unmaps it by itself
+    settings = tae_memory.TAEMemoryBenchConfig(case=48, widths=(8, 8, 8, 8), size=256, tiling=tiling)
+    assert tae_memory.measure(settings) > 36
+
+
+def test_memory_table_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        tae_memory, "interleaved", lambda *_, **__: {"16": {"mib": 27.4}, "64": {"mib": 30.0}}
+        tae_memory, "run_interleaved", lambda *_, **__: {"16": {"mib": 27.4}, "64": {"mib": 30.0}}
     )
     tae_memory.main(["lengths=[16,64]", f"out={tmp_path}"])
     assert (tmp_path / "tae_memory.md").read_text().splitlines()[2:] == ["| 16 | 27 |", "| 64 | 30 |"]
@@ -32,7 +48,7 @@ def test_the_memory_table_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
         tae_memory.main(["lengths=[20]"])
 
 
-def test_processes_take_turns_and_the_least_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_are_interleaved_and_the_minimum_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
 
     def run(command: list[str], **_: object) -> SimpleNamespace:
@@ -41,17 +57,17 @@ def test_processes_take_turns_and_the_least_counts(monkeypatch: pytest.MonkeyPat
         return SimpleNamespace(returncode=0, stdout=f"noise\n{json.dumps({'s': seconds, 'n': 7})}\n")
 
     monkeypatch.setattr(cases.subprocess, "run", run)
-    found = cases.interleaved("module", ["a", "b"], [], rounds=2)
+    results = cases.run_interleaved("module", ["a", "b"], [], rounds=2)
     assert order == ["case=a", "case=b"] * 2
-    assert found == {"a": {"s": 1.0, "n": 7}, "b": {"s": 2.0, "n": 7}}
+    assert results == {"a": {"s": 1.0, "n": 7}, "b": {"s": 2.0, "n": 7}}
 
 
-def test_a_case_that_fails_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_case_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1, stdout=""))
-    with pytest.raises(UserError, match="case a ended with exit code 1"):
-        cases.interleaved("module", ["a"], [], rounds=1)
+    with pytest.raises(UserError, match="case a failed with exit code 1"):
+        cases.run_interleaved("module", ["a"], [], rounds=1)
 
 
-def test_unknown_cases_are_named() -> None:
-    with pytest.raises(ValueError, match="case: 'Sora' is none of TAE"):
-        tae.BenchConfig(case="Sora")
+def test_error_for_unknown_case() -> None:
+    with pytest.raises(ValueError, match="case must be one of TAE.*, got 'Sora'"):
+        tae.TAEBenchConfig(case="Sora")

@@ -78,7 +78,7 @@ def _sdpa(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | 
 
 def _matmul(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
     scale = q_BLHD.shape[-1] ** -0.5
-    logits_BHLS = (q_BLHD.transpose(1, 2) @ k_BSHD.permute(0, 2, 3, 1)).float() * scale
+    logits_BHLS: Tensor = (q_BLHD.transpose(1, 2) @ k_BSHD.permute(0, 2, 3, 1)).float() * scale
     if key_mask_BS is not None:
         logits_BHLS = logits_BHLS.masked_fill(~key_mask_BS[:, None, None, :], float("-inf"))
     weights_BHLS = logits_BHLS.softmax(-1).to(v_BSHD.dtype)
@@ -90,14 +90,13 @@ def _flash(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor |
         import flash_attn
     except ImportError as error:
         raise ValueError("attention=flash needs the package flash-attn (extra `flash`) and a GPU") from error
-    out: Tensor
     if key_mask_BS is None:
-        out = flash_attn.flash_attn_func(q_BLHD, k_BSHD, v_BSHD)
+        out: Tensor = flash_attn.flash_attn_func(q_BLHD, k_BSHD, v_BSHD)
         return out
     # The kernel takes no mask: drop the masked keys and pass the offset of each sample.
     num_samples, num_queries = q_BLHD.shape[:2]
     lengths_B = key_mask_BS.sum(1, dtype=torch.int32)
-    out = flash_attn.flash_attn_varlen_func(
+    out_NHD = flash_attn.flash_attn_varlen_func(
         q_BLHD.flatten(0, 1),
         k_BSHD[key_mask_BS],
         v_BSHD[key_mask_BS],
@@ -106,7 +105,8 @@ def _flash(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor |
         max_seqlen_q=num_queries,
         max_seqlen_k=k_BSHD.shape[1],  # an upper bound: the exact maximum would synchronize with the GPU
     )
-    return out.unflatten(0, (num_samples, num_queries))
+    out_BLHD: Tensor = out_NHD.unflatten(0, (num_samples, num_queries))
+    return out_BLHD
 
 
 def _flash_varlen(

@@ -75,11 +75,11 @@ class Attention(nn.Module):
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         T, B, C, H, W = x_TBCHW.shape
-        h_TBSC = self.norm(x_TBCHW).permute(0, 1, 3, 4, 2).reshape(T, B, H * W, C)
+        h_TBSC: Tensor = self.norm(x_TBCHW).permute(0, 1, 3, 4, 2).reshape(T, B, H * W, C)
         h_bLC = h_TBSC.permute(1, 2, 0, 3).flatten(0, 1) if self.over_time else h_TBSC.flatten(0, 1)
         h_bLC = h_bLC.contiguous()  # otherwise F.linear copies its weight for every position
         q, k, v = self.qkv(h_bLC).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        o_bLC = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        o_bLC: Tensor = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         o_TBSC = (
             o_bLC.view(B, H * W, T, C).permute(2, 0, 1, 3) if self.over_time else o_bLC.view(T, B, H * W, C)
         )

@@ -81,12 +81,13 @@ def _layer(name: str, half: str, layer: str, last: Mapping[str, int]) -> str:
     raise ValueError(f"{name}: not a layer of an AutoencoderKL as in Stable Diffusion 3 (without quant_conv)")
 
 
-def config_from_diffusers(published: Mapping[str, Any]) -> TAEConfig:
+def config_from_diffusers(diffusers_config: Mapping[str, object]) -> TAEConfig:
     """Return the config of the frame-wise TAE that a diffusers `config.json` describes.
 
     Raises:
         ValueError: another class, or a setting that a TAE does not support; names the key and its value.
     """
+    published: dict[str, Any] = dict(diffusers_config)
     kind = published.get("_class_name", "AutoencoderKL")
     if kind != "AutoencoderKL":
         raise ValueError(f"_class_name must be AutoencoderKL, got {kind}")

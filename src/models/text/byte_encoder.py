@@ -76,7 +76,7 @@ class ByteEncoder(nn.Module):
         return ids, mask
 
     def is_truncated(self, text: str) -> bool:
-        """Return whether the text has more than `max_tokens` tokens: its last character then changes no id."""
+        """Return whether the text has more than `max_tokens` tokens: its last character changes no id."""
         text = text.rstrip(" ")
         if not text:
             return False

@@ -23,12 +23,12 @@ def to_patches(x_BCTHW: Tensor, patch: tuple[int, int, int]) -> Tensor:
     A linear layer on these equals a 3D convolution with the patch as kernel size and stride.
     """
     (kt, kh, kw), (t, h, w) = patch, token_grid(x_BCTHW.shape, patch)
-    x = x_BCTHW.unflatten(2, (t, kt)).unflatten(4, (h, kh)).unflatten(6, (w, kw))
+    x: Tensor = x_BCTHW.unflatten(2, (t, kt)).unflatten(4, (h, kh)).unflatten(6, (w, kw))
     return x.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(1, 3)
 
 
 def from_patches(tokens_BNP: Tensor, grid: tuple[int, int, int], patch: tuple[int, int, int]) -> Tensor:
     """Reshape [B, N, P] to [B, C, T, H, W]: the inverse of `to_patches`."""
-    x = tokens_BNP.unflatten(1, grid).unflatten(-1, (-1, *patch))
+    x: Tensor = tokens_BNP.unflatten(1, grid).unflatten(-1, (-1, *patch))
     x = x.permute(0, 4, 1, 5, 2, 6, 3, 7)
     return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
