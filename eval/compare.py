@@ -2,7 +2,7 @@
 
 Each DIR is the `out` of an `eval.run`. Writes leaderboard.md, .tex and .csv (every system of every run)
 and, for each system against the baseline, the paired differences with a permutation test and Holm's
-correction over all scores (differences.md, differences.csv).
+correction over all scores (differences.md, differences.csv), and compare.html with the videos side by side.
 """
 
 import csv
@@ -17,6 +17,7 @@ from eval.core.paired_tests import Difference, compare_systems
 from eval.core.results import Row, Score
 from eval.core.scored_runs import read_scored_runs
 from eval.reports import tables
+from eval.reports.comparison_page import load_media, write_comparison_page
 from src.core.cli import run as run_command
 from src.core.config import from_command_line
 from src.core.errors import UserError
@@ -39,6 +40,7 @@ class CompareConfig(Config):
     out: str = opt("???", "folder for the tables")
     baseline: str = opt("", "name of the system that others are compared with; empty takes the first")
     seed: int = opt(0, "seed of the bootstrap and the permutations")
+    html_samples: int = opt(12, "samples whose videos are in compare.html; 0 writes no page", ge=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,6 +110,18 @@ def _write(out: Path, rows: list[Row], comparisons: list[Comparison], scores: Sc
                 writer.writerow([row.system, row.metric, score, x.mean, x.low, x.high, row.used, row.asked])
 
 
+def write_page(config: CompareConfig, rows: list[Row], scores: Scores) -> None:
+    """Write compare.html.
+
+    Raises:
+        ValueError: a run has no config.yaml, or the manifest that it names is missing.
+    """
+    systems, _ = read_scored_runs(config.runs)
+    media = {name: load_media(each.folder, each.name, scores) for name, each in systems.items()}
+    page = Path(config.out) / "compare.html"
+    write_comparison_page(page, rows, scores, media, config.html_samples)
+
+
 def _cells(each: Difference, scores: Scores) -> list[str]:
     """Return the cells of a difference, in the units of the leaderboard."""
     score = tables.score_of(scores.get(each.metric, {}), each.score)
@@ -175,7 +189,14 @@ def main(argv: list[str]) -> None:
         console.print(differences_table(each, scores))
         for note in each.notes:
             console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
-    console.print(f"written to {config.out}: leaderboard.md, .tex, .csv, differences.md, .csv")
+    files = "leaderboard.md, .tex, .csv, differences.md, .csv"
+    if config.html_samples:
+        try:
+            write_page(config, rows, scores)
+            files += ", compare.html"
+        except ValueError as error:  # media may be on another machine
+            console.print(f"note: no compare.html: {error}", style="yellow", markup=False, highlight=False)
+    console.print(f"written to {config.out}: {files}")
 
 
 if __name__ == "__main__":

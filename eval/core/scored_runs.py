@@ -13,7 +13,13 @@ from eval.core.results import ALL, Row, Score
 
 @dataclass
 class ScoredSystem:
-    """A system's values per sample, its prompts by sample id, and its table rows over all samples."""
+    """A system's values per sample, its prompts by sample id, and its table rows over all samples.
+
+    `folder` is the run's, `name` the system's name in it.
+    """
+
+    folder: Path
+    name: str
 
     values: Values
     prompts: dict[str, str]
@@ -48,7 +54,7 @@ def _read_run(folder: Path, scores: dict[str, dict[str, Score]]) -> dict[str, Sc
         if not (folder / name).is_file():
             raise ValueError(f"runs: {folder} has no {name}; expected an output folder of eval.run")
     for record in _records(folder / "results.jsonl"):
-        system = systems.setdefault(record["system"], ScoredSystem({}, {}, []))
+        system = systems.setdefault(record["system"], ScoredSystem(folder, record["system"], {}, {}, []))
         system.prompts[record["id"]] = record["prompt"]
         for score, value in (record["values"] or {}).items():
             system.values.setdefault((record["metric"], score), {})[record["id"]] = value

@@ -62,22 +62,17 @@ def write_page(
         root: the manifest's folder.
         selection: which samples these are.
     """
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8>",
-        '<meta name=viewport content="width=device-width, initial-scale=1">',
-        f"<title>Evaluation</title><style>{_STYLE}</style><h1>Evaluation</h1>",
-        _head_line(path.parent),
-    ]
+    parts = [page_start("Evaluation"), _head_line(path.parent)]
     reasons = summary["dropped"]
     parts.append(f"<p>{summary['asked']} samples, {len(reasons)} measurements dropped.</p>")
     for metric, own in by_metric(rows):
-        parts += [f"<h2>{escape(metric)}</h2>", _table(own, scores.get(metric, {}))]
+        parts += [f"<h2>{escape(metric)}</h2>", table_html(own, scores.get(metric, {}))]
         notes = dict.fromkeys(note for row in own for note in row.notes)
         parts += [f"<p><small>{escape(note)}</small></p>" for note in notes]
     if media:
         legend = "below each: expected → recognized content where they differ"
         parts.append(f"<h2>Samples</h2><p><small>{escape(selection)}; {legend}</small></p><div class=media>")
-        parts += [_figure(sample, results, root) for sample, results in media]
+        parts += [figure_html(sample, results, root) for sample, results in media]
         parts.append("</div>")
     for metric, own in by_metric(rows):
         if plots := _plots(own, scores.get(metric, {})):
@@ -90,6 +85,13 @@ def write_page(
         ]
         parts.append("</ul>")
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def page_start(title: str) -> str:
+    """Return the beginning of a page, up to its first heading."""
+    viewport = '<meta name=viewport content="width=device-width, initial-scale=1">'
+    head = f"<!doctype html><html lang=en><meta charset=utf-8>{viewport}"
+    return f"{head}<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>"
 
 
 def _head_line(folder: Path) -> str:
@@ -111,7 +113,8 @@ def _head_line(folder: Path) -> str:
     return "\n".join(parts)
 
 
-def _table(rows: list[Row], scores: Scores) -> str:
+def table_html(rows: list[Row], scores: Scores) -> str:
+    """Return the table of one metric."""
     names = score_names(rows)
     systems = ["system"] if any(row.system for row in rows) else []
     heads = [*systems, "slice", "n", *(heading(name, score_of(scores, name)) for name in names)]
@@ -185,8 +188,8 @@ def axis_ticks(low: float, high: float) -> list[float]:
     return [float(f"{n * step:.12g}") for n in range(first, last + 1)]
 
 
-def _figure(sample: Sample, results: SampleResults, root: Path) -> str:
-    """A video, image or audio file as data, with its verdicts, or the reason why it is absent."""
+def figure_html(sample: Sample, results: SampleResults, root: Path) -> str:
+    """Return a video, image or audio file as data, with its verdicts, or the reason why it is absent."""
     failed = " class=failed" if results.failed else ""
     caption = f"<figcaption>{_marks(results)}<b>{escape(sample.id)}</b> {escape(sample.prompt)}"
     caption += f"{_numbers(results)}{_mistakes(results)}"

@@ -1,13 +1,16 @@
 import csv
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from eval.compare import CompareConfig, compare, main
+from eval.compare import CompareConfig, Comparison, compare, differences_markdown, is_better, main
 from eval.config import EvalConfig
+from eval.core.intervals import Interval
 from eval.core.manifest import Sample, write_manifest
-from eval.core.paired_tests import compare_systems, holm, permutation_p
+from eval.core.paired_tests import Difference, compare_systems, holm, permutation_p
+from eval.core.results import FRACTION, Score
 from eval.core.video import write_video
 from eval.scoring import score
 from src.core.errors import UserError
@@ -48,7 +51,27 @@ def test_only_common_samples_count():
     assert notes == ["s (m): 2 values without a partner are left out"]
 
 
-def test_runs_side_by_side(tmp_path):
+def write_provenance(root, runs):
+    """Write the settings that eval.run writes beside the scores."""
+    for run in map(Path, runs):
+        (run / "config.yaml").write_text(f"manifest: {root / run.name / 'm.jsonl'}\n")
+
+
+def test_differences_have_the_units_of_the_leaderboard():
+    scores = {"m": {"subject": Score(1, FRACTION), "fd": Score(-1)}}
+    found = [
+        Difference("m", "subject", Interval(-0.25, -0.375, -0.125, 8, 8, ""), 0.0004, 0.0008),
+        Difference("m", "fd", Interval(-1.5, -2.0, -1.0, 8, 8, ""), 0.01, 0.02),
+        Difference("m", "fd", Interval(0.5, -2.0, 3.0, 8, 8, ""), 0.5, 0.5),
+    ]
+    assert [is_better(each, scores) for each in found] == [False, True, None]
+    text = differences_markdown(Comparison("b", "a", found, ["a note"]), scores)
+    assert "| m | subject % ↑ | **-25.0** [-37.5, -12.5] | 8 | <0.001 | <0.001 |" in text
+    assert "| m | fd ↓ | +0.500 [-2.000, 3.000] | 8 | 0.500 | 0.500 |" in text
+    assert text.endswith("\n\n- a note\n")
+
+
+def test_runs_side_by_side(tmp_path, capsys):
     for name, step in (("first", 1), ("second", 2)):
         samples = []
         for seed in range(14):
@@ -77,6 +100,14 @@ def test_runs_side_by_side(tmp_path):
     assert float(found["change"]["low"]) > 0  # every second frame: larger steps
     assert float(found["change"]["p (Holm)"]) < 0.05
     assert float(found["change"]["p"]) <= float(found["change"]["p (Holm)"])
+    write_provenance(tmp_path, runs)
+    main([f"runs=[{','.join(runs)}]", f"out={tmp_path / 'out'}", "html_samples=3"])
+    printed = capsys.readouterr().out
+    assert "change levels" in printed
+    assert "second minus first" in printed
+    page = (tmp_path / "out" / "compare.html").read_text()
+    assert page.count("<video") == 6
+    assert page.index("<small>first</small>") < page.index("<small>second</small>")
     with pytest.raises(UserError, match=r"has no results\.jsonl"):
         main([f"runs=[{tmp_path}]", f"out={tmp_path / 'x'}"])
     with pytest.raises(ValueError, match="baseline: expected one of first, second, got 'third'"):

@@ -1,0 +1,65 @@
+"""One self-contained HTML page of several systems: leaderboard, and videos of the same sample side by side."""
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from eval.core.manifest import Sample
+from eval.core.results import Row
+from eval.reports.html_page import figure_html, page_start, table_html
+from eval.reports.samples import SampleResults, load_samples, read_results
+from eval.reports.tables import Scores, by_metric
+from src.core.config import read_flat
+
+
+@dataclass(frozen=True)
+class SystemMedia:
+    """The samples and results of one system by sample id; media are relative to `root`."""
+
+    root: Path
+    samples: dict[str, Sample]
+    results: dict[str, SampleResults]
+
+
+def load_media(folder: Path, system: str, scores: dict[str, Scores]) -> SystemMedia:
+    """Load the samples and results of a system from an output folder of eval.run.
+
+    Raises:
+        ValueError: the folder has no config.yaml, or the manifest that it names is missing.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise ValueError(f"{folder} has no config.yaml")
+    manifest = Path(str(read_flat(folder / "config.yaml")["manifest"]))
+    found = read_results(folder / "results.jsonl", scores)
+    results = {each.key[1]: each for each in found if each.key[0] == system}
+    samples = load_samples(manifest, {(system, name) for name in results})
+    return SystemMedia(manifest.resolve().parent, {key[1]: each for key, each in samples.items()}, results)
+
+
+def select_differing_first(media: dict[str, SystemMedia], num: int) -> list[str]:
+    """Return ids of at most `num` samples that all systems have, those with different verdicts first."""
+    first, *others = media.values()
+    common = [name for name in first.samples if all(name in each.samples for each in others)]
+    same = {
+        name: all(each.results[name].verdicts == first.results[name].verdicts for each in others)
+        for name in common
+    }
+    return sorted(common, key=same.__getitem__)[:num]
+
+
+def write_comparison_page(
+    path: Path, rows: list[Row], scores: dict[str, Scores], media: dict[str, SystemMedia], num: int
+) -> None:
+    """Write the page with the videos of `num` samples; it loads nothing from elsewhere."""
+    parts = [page_start("Comparison")]
+    for metric, own in by_metric(rows):
+        parts += [f"<h2>{escape(metric)}</h2>", table_html(own, scores.get(metric, {}))]
+    parts.append("<h2>Samples</h2><p><small>samples with different verdicts first</small></p>")
+    columns = f"grid-template-columns:repeat({len(media)},minmax(8rem,16rem));overflow-x:auto"
+    for name in select_differing_first(media, num):
+        parts.append(f'<div class=media style="{columns};margin-bottom:1rem">')
+        for system, each in media.items():
+            figure = figure_html(each.samples[name], each.results[name], each.root)
+            parts.append(f"<div><small>{escape(system)}</small>{figure}</div>")
+        parts.append("</div>")
+    path.write_text("\n".join(parts) + "\n", encoding="utf-8")
