@@ -1,4 +1,4 @@
-"""One self-contained HTML page of several systems: leaderboard, and videos of the same sample side by side."""
+"""A self-contained HTML page of several systems: leaderboard, and videos of the same sample side by side."""
 
 from dataclasses import dataclass
 from html import escape
