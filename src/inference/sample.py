@@ -56,8 +56,8 @@ def sample_latents(
             null = model.text.encode(read([negative_prompt] * len(prompts)))
             context = join_batches(context, null)
 
-        # Keys and values of the text are the same at every step. Sharded blocks recompute them: their weights are
-        # gathered only while a block runs.
+        # Keys and values of the text are the same at every step. Sharded blocks recompute them: their weights
+        # are gathered only while a block runs.
         keys_values: Any = context.tokens_BLD
         if not isinstance(model.transformer, FSDPModule):
             keys_values = model.transformer.cache_context(context.tokens_BLD, context.mask_BL)

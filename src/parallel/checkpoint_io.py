@@ -1,8 +1,8 @@
 """Checkpoints on disk: written completely or not at all, and read with one-line errors.
 
 Two formats. *Gathered*: one file with full tensors. *Sharded*: a directory in the format of
-torch.distributed.checkpoint, one part per process, and `meta.pt` with everything else. Both appear under their
-final name by one rename, after their bytes are on the disk.
+torch.distributed.checkpoint, one part per process, and `meta.pt` with everything else. Both appear under
+their final name by one rename, after their bytes are on the disk.
 """
 
 import os
@@ -141,7 +141,7 @@ def read_tensor_index(path: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:
 
 
 def load_tensors_(tensors: dict[str, Tensor], path: Path, *, single_process: bool = False) -> None:
-    """Fill tensors (sharded or not) in place from a sharded checkpoint; collective unless `single_process`."""
+    """Fill tensors in place from a sharded checkpoint; collective unless `single_process`."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")

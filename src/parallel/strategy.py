@@ -42,7 +42,7 @@ class SingleProcessStrategy(SingleDeviceStrategy):
 class FSDP2Strategy(ModelParallelStrategy):
     """FSDP2 with checkpoints that do not depend on the number of processes.
 
-    Lightning's own gathered files number the optimizer's parameters over the whole module, and create
+    Lightning's own gathered files number the optimizer's parameters over the entire module, and create
     optimizer state where there is none yet (an optimizer that starts late); these do neither.
     """
 

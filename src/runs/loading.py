@@ -52,14 +52,14 @@ def read_config_text(run: Path) -> str:
 
 
 def run_folder(run: Path) -> Path:
-    """Return the directory of a run or of one of its checkpoints; of an exported file, its path without suffix."""
+    """Return the directory of a run or checkpoint; of an exported file, its path without suffix."""
     if run.suffix == safetensors_io.SUFFIX:
         return run.with_suffix("")
     return run.parent.parent if run.parent.name == "checkpoints" else run
 
 
 def read_weights(run: Path, use: Use = "ema") -> dict[str, Tensor]:
-    """Read the weights of a run's newest checkpoint (or of one checkpoint) by name; the EMA where there is one."""
+    """Read weights by name, of a run's newest checkpoint or of one checkpoint; by default the EMA's."""
     return safetensors_io.read_weights(find_checkpoint(run), use)
 
 

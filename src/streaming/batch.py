@@ -89,12 +89,16 @@ class LatentBatch(Batch):
         """Return each sample of a packed batch as a stacked batch of one."""
         alone = (self.take([i]) for i in range(len(self)))
         return [
-            replace(one, mean_BCTHW=torch.stack(one.mean_BCTHW), std_BCTHW=torch.stack(one.std_BCTHW))
+            replace(
+                one, mean_BCTHW=torch.stack(list(one.mean_BCTHW)), std_BCTHW=torch.stack(list(one.std_BCTHW))
+            )
             for one in alone
         ]
 
     def sample(self, noise_BCTHW: Tensor) -> Tensor:
         """Return a sample of the posterior from standard normal noise; not for a packed batch."""
+        assert isinstance(self.mean_BCTHW, Tensor)
+        assert isinstance(self.std_BCTHW, Tensor)
         return self.mean_BCTHW + self.std_BCTHW * noise_BCTHW
 
 

@@ -20,8 +20,8 @@ from src.training.config import Use
 if TYPE_CHECKING:  # it imports lightning, which averaging does not need
     from src.training.modules.base import TrainingModule
 
-# Position tables may grow between stages: spatial ones are interpolated (higher resolution), the temporal one is
-# padded (longer videos) (Movie Gen, sec. 3.2.2).
+# Position tables may grow between stages: spatial ones are interpolated (higher resolution), the temporal one
+# is padded (longer videos) (Movie Gen, sec. 3.2.2).
 RESIZABLE: dict[str, Literal["interpolate", "pad"]] = {
     "positions.height": "interpolate",
     "positions.width": "interpolate",
@@ -45,8 +45,8 @@ class WeightReport:
         for kind in ("resized", "new", "dropped"):
             names = getattr(self, kind)
             if names:
-                shown = ", ".join(names[:6]) + (f", ... ({len(names)} in total)" if len(names) > 6 else "")
-                lines.append(f"  {kind}: {shown}")
+                listed = ", ".join(names[:6]) + (f", ... ({len(names)} in total)" if len(names) > 6 else "")
+                lines.append(f"  {kind}: {listed}")
         return "\n".join(lines)
 
 
@@ -56,14 +56,14 @@ def load_weights(
     """Load another run's weights into a module and its EMA; step counters stay at 0.
 
     Args:
-        checkpoint: a checkpoint of either format, a .safetensors file of weights, or a run directory (its newest
-            checkpoint).
+        checkpoint: a checkpoint of either format, a .safetensors file of weights, or a run directory (its
+            newest checkpoint).
         use: the EMA's weights (where there is an EMA) or the raw ones.
         allow_new: prefixes of names that the checkpoint may lack (new parts of a model).
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged, or does not fit; the message names the path and the
-            first tensor that differs.
+        CheckpointError: the checkpoint is missing, damaged, or does not fit; the message names the path and
+            the first tensor that differs.
     """
     path = find_checkpoint(Path(checkpoint))
     module.configure_model()
@@ -107,7 +107,8 @@ def _resize(path: Path, name: str, value: Tensor, shape: torch.Size) -> Tensor:
     mode = next((mode for suffix, mode in RESIZABLE.items() if name.endswith(suffix)), None)
     if mode is None or value.shape[1:] != shape[1:] or value.shape[0] >= shape[0]:
         raise CheckpointError(
-            f"{path}: architecture mismatch: {name} has shape {list(value.shape)}, the model's is {list(shape)}"
+            f"{path}: architecture mismatch: {name} has shape {list(value.shape)}, "
+            f"the model's is {list(shape)}"
         )
     return expand_table(value.float(), shape[0], mode)
 

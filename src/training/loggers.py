@@ -11,7 +11,7 @@ from src.training.metrics_file import METRICS_FILE, read_metrics
 
 
 class JSONLinesLogger(Logger):
-    """Appends to `metrics.jsonl`; records of steps after `start` that an earlier process wrote are removed."""
+    """Appends records to `metrics.jsonl`, after removing those of steps after `start`."""
 
     def __init__(self, run_dir: Path, start: int) -> None:
         super().__init__()

@@ -22,8 +22,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def training_seconds(path: Path, steps: int) -> float:
     """Return the seconds that `steps` steps of a run took, waiting for data included; 0 without records.
 
-    Start-up, validation, sample videos and checkpoints are left out. The first step, which also warms up, counts
-    like the steps after it; steps after the last record count like those before it.
+    Start-up, validation, sample videos and checkpoints are left out. The first step, which also warms up,
+    counts like the steps after it; steps after the last record count like those before it.
     """
     rates = [(r["step"], r[SECONDS_PER_STEP]) for r in read_metrics(path) if SECONDS_PER_STEP in r]
     if len(rates) > 1 and rates[0][0] == 1:

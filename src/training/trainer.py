@@ -182,7 +182,8 @@ class InitWeights(L.Callback):
     def __init__(self, init_from: InitFrom) -> None:
         self.init_from = init_from
 
-    def on_fit_start(self, trainer: L.Trainer, module: TrainingModule) -> None:
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, TrainingModule)
         source = self.init_from
         report = load_weights(module, source.checkpoint, source.use, source.allow_new)
         if trainer.is_global_zero:

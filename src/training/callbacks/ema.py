@@ -10,8 +10,8 @@ from src.training.modules.base import TrainingModule
 class EMACallback(L.Callback):
     """Updates the EMA after every batch.
 
-    A callback and not the module's own hook: Lightning runs checkpoint callbacks before the module's hooks, so
-    a checkpoint would contain an EMA that is one step old.
+    A callback and not the module's own hook: Lightning runs checkpoint callbacks before the module's hooks,
+    so a checkpoint would contain an EMA that is one step old.
     """
 
     def on_train_batch_end(

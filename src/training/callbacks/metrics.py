@@ -12,8 +12,8 @@ from src.training.modules.base import TrainingModule
 class MetricsCallback(L.Callback):
     """Logs the module's metrics, the learning rate and the throughput every `every` steps.
 
-    Throughput counts complete steps with their waiting for data; validation, checkpoints and sample videos are
-    left out.
+    Throughput counts complete steps with their waiting for data; validation, checkpoints and sample videos
+    are left out.
     """
 
     def __init__(self, every: int) -> None:

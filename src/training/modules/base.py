@@ -108,7 +108,7 @@ class TrainingModule(L.LightningModule):
             mesh=mesh,
             param_dtype=torch.bfloat16 if self.precision_name == "bf16" else None,
             compile_backend=parallel.compile_backend if parallel.compile_blocks else None,
-            # Without a mesh Lightning moves the module to its device after this; weights are drawn on the CPU.
+            # Without a mesh Lightning moves the module later; initial weights are drawn on the CPU.
             device=device if mesh is not None else torch.device("cpu"),
         )
 
@@ -202,10 +202,10 @@ class TrainingModule(L.LightningModule):
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, ids)
             ids = [i for rank_ids in gathered for i in rank_ids]
-        shown = ", ".join(ids[:8]) + (f", ... ({len(ids)} in total)" if len(ids) > 8 else "")
+        listed = ", ".join(ids[:8]) + (f", ... ({len(ids)} in total)" if len(ids) > 8 else "")
         return (
             f"step {self.step}: loss is {loss}, gradient norm is {norm}; training stopped before the weights "
-            f"changed; batch: {shown}"
+            f"changed; batch: {listed}"
         )
 
     def reduce_over_ranks(self, value: Tensor, op: Literal["mean", "sum"] = "mean") -> Tensor:
@@ -230,7 +230,7 @@ class TrainingModule(L.LightningModule):
             yield part, len(part) / len(batch) * batch.loss_weight
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Convert the weights of another kind of run to this module's names and shapes; unchanged by default."""
+        """Convert another run's weights to this module's names and shapes; unchanged by default."""
         return source
 
     # ---- EMA of the weights
@@ -238,8 +238,7 @@ class TrainingModule(L.LightningModule):
     @torch.no_grad()
     def update_ema(self) -> None:
         """Move the EMA towards the networks; on local shards, without communication."""
-        # Warm-up: at the full decay the random initial weights would stay in the EMA for the first 1 / (1 - decay)
-        # steps.
+        # Warm-up: at the full decay random initial weights would dominate the EMA for 1 / (1 - decay) steps.
         decay = min(self.train_config.ema_decay, (1 + self.step) / (10 + self.step))
         for name, ema_net in self.ema.items():
             net = getattr(self, name)

@@ -6,7 +6,7 @@ Legend: B batch, C channels, T frames, H height, W width (of the latent).
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from src.models.text.byte_encoder import ByteEncoder
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig

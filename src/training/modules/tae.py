@@ -33,16 +33,16 @@ class TAEModule(TrainingModule):
     """Trains an autoencoder and an optional discriminator that starts later, and keeps the autoencoder's EMA.
 
     Images and videos come in separate batches (Movie Gen: one in four has images); an image is a video of one
-    frame. The pixel terms' gradient is taken at the output video, separately from the rest of the backward pass:
-    the adaptive weight compares gradients there. Latent Diffusion compares them at the last layer's weight, which
-    costs a backward pass more and does not work on sharded weights.
+    frame. The pixel terms' gradient is taken at the output video, separately from the rest of the backward
+    pass: the adaptive weight compares gradients there. Latent Diffusion compares them at the last layer's
+    weight, which costs one more backward pass and does not work on sharded weights.
 
     Args:
-        features: distance in some feature space for the perceptual term, logged under its name; not trained and
-            not part of the checkpoint.
+        features: distance in some feature space for the perceptual term, logged under its name; not trained
+            and not part of the checkpoint.
 
-    The checkpoint contains `latent_mean_C` and `latent_std_C`: running statistics of the training latents over
-    about the last hundred batches. Exact ones, over a data set, come from encoding it.
+    The checkpoint contains `latent_mean_C` and `latent_std_C`: running statistics of the training latents
+    over about the last hundred batches. Exact ones, over a data set, come from encoding it.
     """
 
     ema_networks = ("tae",)
@@ -76,7 +76,7 @@ class TAEModule(TrainingModule):
         return found
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Inflate an image autoencoder's weights (ours or diffusers') where the model is a video autoencoder."""
+        """Convert weights in diffusers' layout, and inflate those of an image autoencoder."""
         return tae_init.adapt_weights(source, self.state_dict(keep_vars=True))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:

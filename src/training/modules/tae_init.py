@@ -34,7 +34,7 @@ def rename_diffusers(source: Tensors) -> Tensors:
 
 
 def add_own_parts(source: Tensors, state: Tensors) -> Tensors:
-    """Add what is never taken from another run: latent statistics, and a discriminator if the run had none."""
+    """Add the module's own latent statistics, and its discriminator if the source has none."""
     own = {n: b.clone() for n, b in state.items() if n.startswith("latent_")}
     if not any(name.startswith("discriminator.") for name in source):
         own |= {n: p.detach() for n, p in state.items() if n.startswith("discriminator.")}
@@ -42,7 +42,7 @@ def add_own_parts(source: Tensors, state: Tensors) -> Tensors:
 
 
 def inflate_image_weights(source: Tensors, state: Tensors) -> Tensors:
-    """Add the temporal layers that an image autoencoder lacks; return a video autoencoder's weights unchanged."""
+    """Add the temporal layers that an image autoencoder lacks; a video autoencoder's weights stay."""
     own = {n: p for n, p in state.items() if n.startswith("tae.")}
     if own.keys() <= source.keys() and all(source[n].dim() == p.dim() for n, p in own.items()):
         return source

@@ -25,12 +25,12 @@ from src.training.modules.video_model import VideoModel, validation_noise
 class VideoModule(TrainingModule):
     """Trains a text network and a transformer, and keeps their EMA and the latents' statistics.
 
-    Every random number is keyed by (seed, kind, step, index in the global batch): none depends on the number of
-    processes or workers, on where a run was interrupted, or on validation.
+    Every random number is keyed by (seed, kind, step, index in the global batch): none depends on the number
+    of processes or workers, on where a run was interrupted, or on validation.
 
     Args:
-        encoders: frozen text encoders by name, whose embeddings the batches contain; without any, a byte encoder
-            is trained with the transformer.
+        encoders: frozen text encoders by name, whose embeddings the batches contain; without any, a byte
+            encoder is trained with the transformer.
 
     The latents' statistics are set before step 0 by `set_latent_statistics` and stored in the checkpoint.
     """

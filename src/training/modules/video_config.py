@@ -1,4 +1,4 @@
-"""Training objective, flow times, dropout of conditions and sampling (Movie Gen, sec. 3.1); needs no torch."""
+"""Settings of flow-matching training and its validation (Movie Gen, sec. 3.1); needs no torch."""
 
 from dataclasses import dataclass
 

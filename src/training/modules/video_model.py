@@ -5,7 +5,6 @@ Legend: B batch, C channels, T frames, H height, W width (of the latent).
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,22 +109,24 @@ class VideoModel(nn.Module):
             t_B: flow times in [0, 1]; 0 is noise.
             cond_BCTHW: conditioning channels (`frame_condition`).
         """
+        objective = self.flow.objective
         with self.autocast():
-            context = self.text.encode(condition)  # type: ignore[arg-type]  # the network's own kind of condition
+            context = self.text.encode(condition)  # type: ignore[arg-type]  # its own kind of condition
+            text = (context.tokens_BLD, context.mask_BL)
+            if isinstance(x_BCTHW, list):
+                assert isinstance(noise_BCTHW, list)
+                assert cond_BCTHW is None, "packed videos have no conditioning channels"
 
-            text, objective = (context.tokens_BLD, context.mask_BL), self.flow.objective
+                def packed_velocity(x: list[Tensor], t: Tensor) -> list[Tensor]:
+                    return self.transformer.forward_packed(x, t, *text)
 
-            def packed_velocity(videos: list[Tensor], t: Tensor) -> list[Tensor]:
-                return self.transformer.forward_packed(videos, t, *text)
+                return packed_velocity_loss(packed_velocity, x_BCTHW, noise_BCTHW, t_B, objective)
+            assert isinstance(noise_BCTHW, Tensor)
 
             def velocity(x: Tensor, t: Tensor) -> Tensor:
                 out: Tensor = self.transformer(x, t, *text, cond_BCTHW)
                 return out
 
-            if isinstance(x_BCTHW, list):
-                assert isinstance(noise_BCTHW, list) and cond_BCTHW is None
-                return packed_velocity_loss(packed_velocity, x_BCTHW, noise_BCTHW, t_B, objective)
-            assert isinstance(noise_BCTHW, Tensor)
             return velocity_loss(velocity, x_BCTHW, noise_BCTHW, t_B, objective)
 
 
@@ -153,7 +154,7 @@ def build_video_model(
 
 
 def validation_noise(x_BCTHW: Tensor, ids: list[str], time_index: int) -> Tensor:
-    """Return noise of the shape of x that depends on the samples' ids and the index of the flow time alone."""
+    """Return noise of the shape of x, keyed by the samples' ids and the index of the flow time."""
     shape = x_BCTHW.shape[1:]
     each = [torch.randn(shape, generator=torch_generator(0, f"val/noise/{name}", time_index)) for name in ids]
     return torch.stack(each).to(x_BCTHW)

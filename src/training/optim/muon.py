@@ -1,9 +1,9 @@
 """Muon: momentum with an orthogonalized direction, for hidden matrices and kernels; AdamW for the rest.
 
-A step moves all directions of a matrix equally far, whatever the gradient's spectrum. At the few hundred steps that
-a laptop affords it reaches a lower loss than AdamW (docs/decisions/0003). Movie Gen does not use it: a switch for
-runs of minutes. Jordan et al. 2024; the size of a step is matched to AdamW's as in Liu et al. 2025 (arXiv
-2502.16982), so that one learning rate serves both.
+A step moves all directions of a matrix equally far, whatever the gradient's spectrum. At the few hundred
+steps that a laptop affords it reaches a lower loss than AdamW (docs/decisions/0003). Movie Gen does not use
+it: a switch for runs of minutes. Jordan et al. 2024; the size of a step is matched to AdamW's as in Liu et
+al. 2025 (arXiv 2502.16982), so that one learning rate serves both.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ LONG = 6  # aspect ratio from which products of Gram matrices are cheaper, even 
 
 
 def is_hidden_matrix(name: str, p: Tensor) -> bool:
-    """Return whether a parameter is a hidden layer's weight; tables, first and last layers stay with AdamW."""
+    """Return whether a parameter is a hidden layer's weight; the others stay with AdamW."""
     if not name.endswith("weight") or p.dim() < 2 or any(part in name for part in NOT_HIDDEN):
         return False
     return min(len(p), p[0].numel()) >= MIN_SIDE
@@ -105,9 +105,9 @@ def orthogonalize(matrix: Tensor, steps: int = 4, dtype: torch.dtype = torch.flo
     Four steps bring every singular value above 0.5 % of the matrix's norm to between 0.65 and 1.15.
 
     Args:
-        dtype: of the products. In bfloat16 they are of the matrix itself; otherwise, and for long matrices, of its
-            Gram matrix, with which all iterates commute. The Gram matrix stays in float32: rounding makes its
-            small eigenvalues negative, and the iteration diverges from negative ones.
+        dtype: of the products. In bfloat16 they are of the matrix itself; otherwise, and for long matrices,
+            of its Gram matrix, with which all iterates commute. The Gram matrix stays in float32: rounding
+            makes its small eigenvalues negative, and the iteration diverges from negative ones.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / (wide.norm() + 1e-7)

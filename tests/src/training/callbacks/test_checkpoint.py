@@ -1,4 +1,4 @@
-"""Checkpoints are whole or absent, and every fault is one line that names what and where."""
+"""Checkpoints are complete or absent, and every error is one line that names the file and the cause."""
 
 import errno
 import os

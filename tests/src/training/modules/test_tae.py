@@ -142,9 +142,9 @@ def test_two_ranks_equal_one_process(one: Path, tmp_path: Path, ranks: Ranks) ->
             assert a[name] == pytest.approx(b[name], rel=2e-3), (name, a["step"])
         if "adversarial_weight" in a:
             assert a["adversarial_weight"] == pytest.approx(b["adversarial_weight"], rel=2e-2)
-    fresh = tae_module(train_config())
-    fresh.configure_model()
-    start, a, b = fresh.state_dict(), state(one), state(tmp_path)
+    untrained = tae_module(train_config())
+    untrained.configure_model()
+    start, a, b = untrained.state_dict(), state(one), state(tmp_path)
     assert a.keys() == b.keys() == start.keys()
     for part in ("tae.encoder", "tae.decoder", "ema.tae.decoder", "discriminator"):
         names = [name for name in a if name.startswith(part)]
