@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from src.flow.noise import randn_slots
+from src.flow.noise import randn_samples
 from src.losses.adversarial import adaptive_weight, discriminator_hinge, generator_hinge
 from src.losses.latent import outlier_fraction, outlier_penalty, per_pixel_value
 from src.losses.perceptual import PerceptualLoss
@@ -139,13 +139,14 @@ class TAEModule(TrainingModule):
             Its losses, its reconstruction, and mean and mean square of each latent channel, [2, C].
         """
         video = batch.pixels()
-        noise = randn_slots(
+        noise = randn_samples(
             self._latent_shape(video),
             self.train_config.seed,
             "train/posterior",
             batch.step,
             batch.global_indices,
-        ).to(self.device)
+            self.device,
+        )
         with self.autocast():
             out = self.tae(video, noise)
         reconstruction = out.video_BCTHW.float()

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from src.flow.noise import rand_slots, randn_slots
+from src.flow.noise import rand_samples, randn_samples
 from src.flow.timesteps import fixed_times, times_from_normal
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
 from src.models.transformer.config import TransformerConfig
@@ -129,10 +129,10 @@ class VideoModule(TrainingModule):
             return model.velocity_loss(x_list, noise_list, torch.cat(t), condition)
         c, cond = self.flow_config, None
         if c.first_frame:
-            uniform_B = rand_slots(
-                self.train_config.seed, "train/first_frame", batch.step, batch.global_indices
+            uniform_B = rand_samples(
+                self.train_config.seed, "train/first_frame", batch.step, batch.global_indices, self.device
             )
-            cond = model.batch_frame_condition(batch, (uniform_B < c.first_frame).to(self.device))
+            cond = model.batch_frame_condition(batch, uniform_B < c.first_frame)
         return model.velocity_loss(*self._prepare(batch, model), condition, cond)
 
     def _prepare(self, batch: LatentBatch, model: VideoModel) -> tuple[Tensor, Tensor, Tensor]:
@@ -141,8 +141,8 @@ class VideoModule(TrainingModule):
         shape = tuple(batch.mean_BCTHW.shape[1:])
 
         def normal(stream: str, shape: tuple[int, ...] = shape) -> Tensor:
-            drawn = randn_slots(shape, self.train_config.seed, stream, batch.step, batch.global_indices)
-            return drawn.to(self.device)
+            key = (self.train_config.seed, stream, batch.step, batch.global_indices)
+            return randn_samples(shape, *key, self.device)
 
         c = self.flow_config
         latent = batch.sample(normal("train/posterior")) if c.sample_posterior else batch.mean_BCTHW
@@ -153,7 +153,7 @@ class VideoModule(TrainingModule):
         c = self.flow_config
 
         def uniform(stream: str) -> Tensor:
-            return rand_slots(self.train_config.seed, f"train/{stream}", batch.step, batch.global_indices)
+            return rand_samples(self.train_config.seed, f"train/{stream}", batch.step, batch.global_indices)
 
         return self.conditioning.with_dropout(batch, uniform, c.caption_drop, c.encoder_drop)
 

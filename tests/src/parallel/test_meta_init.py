@@ -57,12 +57,12 @@ def test_depends_on_the_seed_only(name: str) -> None:
     torch.set_rng_state(before)
 
 
-class Careless(nn.Module):
+class WithoutReset(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(3))
 
 
-def test_a_module_that_could_not_be_reset_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"inner: Careless owns parameters .* no reset_parameters"):
-        initialize(nn.ModuleDict({"inner": Careless()}), 0)
+def test_module_without_reset_parameters() -> None:
+    with pytest.raises(ValueError, match=r"inner: WithoutReset owns parameters .* no reset_parameters"):
+        initialize(nn.ModuleDict({"inner": WithoutReset()}), 0)
