@@ -19,7 +19,7 @@ from src.runs.steps import capture_output
 Rewriter = Callable[[list[str]], list[str]]  # prompts to captions, one each, deterministic
 
 INSTRUCTION = """\
-Rewrite a user's prompt as the caption of one short film.
+Rewrite a user's prompt as the caption of one short video.
 - Begin with the camera's motion as a label, such as "Static shot." or "Pan left."; a still camera if the \
 prompt does not say.
 - Then say who or what is seen and how it looks, then what it does, then the place, the light and the style.

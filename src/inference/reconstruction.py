@@ -223,7 +223,7 @@ def _to_tensor(frames: list[Pixels]) -> Tensor:
 class FrameOverview:
     """A few frames spread evenly over a video whose length is not known in advance.
 
-    Keeps every `step`-th frame, and doubles the step whenever four times the wanted number are kept.
+    Keeps every `step`-th frame, and doubles the step when four times `num_frames` are kept.
     """
 
     def __init__(self, num_frames: int) -> None:

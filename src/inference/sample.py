@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
+from src.core import rng
 from src.flow.config import SamplerConfig
-from src.flow.noise import torch_generator
+from src.flow.noise import normal
 from src.flow.sampling import sample
 from src.flow.solvers import OnStep
 from src.models.text.context import join_batches
@@ -40,9 +41,7 @@ def sample_latents(
         on_step: called with the step's index and the normalized latents after it.
     """
     sampler = sampler or model.flow.sampler
-    noise = torch.stack(
-        [torch.randn(shape_CTHW, generator=torch_generator(seed, "generate/noise")) for seed in seeds]
-    ).to(model.device)
+    noise = normal([rng.key(seed, "generate/noise") for seed in seeds], shape_CTHW, model.device)
     cond: Tensor | None = None
     if first_BC1HW is not None:
         has_frame_B = torch.ones(len(noise), dtype=torch.bool, device=model.device)

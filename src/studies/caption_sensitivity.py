@@ -145,7 +145,7 @@ def _wanted_indices(batch: LatentBatch, config: CaptionSensitivityConfig, count:
 def _latents(model: VideoModel, batch: LatentBatch, indices: list[int]) -> tuple[Tensor, Tensor | None]:
     """Return normalized latents and, for image-to-video, their conditioning, as in validation."""
     x = model.normalize(batch.mean_BCTHW.to(model.device))[indices]
-    if not model.flow.first_frame:
+    if not model.flow.first_frame_prob:
         return x, None
     has_frame_B = torch.ones(len(batch.ids), dtype=torch.bool, device=model.device)
     return x, model.batch_frame_condition(batch, has_frame_B)[indices]

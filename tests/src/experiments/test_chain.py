@@ -220,7 +220,7 @@ def test_rewritten_prompts_are_printed_read_and_recorded(
         (["run=mean", "prompt=x", "height=20"], "height=20: must be a multiple of 8 up to 32"),
         (["run=mean", "prompt=x", "width=64"], "width=64: must be a multiple of 8 up to 32"),
         (["run=mean", "prompt=x", "frames=17"], "frames=17: must be at most 16"),
-        (["run=mean", "prompt=x", "tiling.size=12", "tiling.size_overlap=4"], "tiling.size=12 must be a mul"),
+        (["run=mean", "prompt=x", "tiling.size=12", "tiling.size_overlap=4"], "tiling.size must be a mul"),
         (["prompt=x"], "run must be given"),
     ],
 )

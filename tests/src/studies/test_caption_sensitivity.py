@@ -44,7 +44,7 @@ def test_shipped_words_change_one_fact_of_a_caption() -> None:
         facts = one_object(seed)
         o, caption = facts.objects[0], caption_variants(facts)[0]
         wrong = {
-            "color": {"color": opposite(COLORS, o.colour)},
+            "color": {"colour": opposite(COLORS, o.colour)},
             "shape": {"shape": opposite(SHAPES, o.shape)},
             "direction": {"direction": opposite(DIRECTIONS, o.direction)}
             if o.direction in DIRECTIONS
@@ -143,8 +143,8 @@ def test_sensitive_model_is_measured(root: Path, capsys: pytest.CaptureFixture[s
     assert {name: gaps[name, 0.2]["num"] for name in ("color", "bounce", "empty")} == {
         "color": 9, "bounce": 3, "empty": 9,
     }  # fmt: skip
-    colour = gaps["color", 0.6]
-    assert colour["gap"] == pytest.approx(colour["wrong"] / colour["right"] - 1)
+    color = gaps["color", 0.6]
+    assert color["gap"] == pytest.approx(color["wrong"] / color["right"] - 1)
     assert "rise of the loss, %" in capsys.readouterr().out
     assert measure(root, "sensitive", "times=[0.2]")["color", 0.2] == gaps["color", 0.2]
     given = measure(root, "sensitive", "times=[0.2]", f"latents={root / 'latents'}", "batch_size=2")

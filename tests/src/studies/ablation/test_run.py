@@ -26,7 +26,7 @@ ABLATIONS = ROOT / "configs" / "ablations"
 SMALL = """
 latents=latents train.max_steps=2 train.warmup_steps=1 train.precision=fp32 train.progress=false
 train.sample_every=0 train.log_every=1 transformer.width=32 transformer.layers=2 transformer.ffn=32
-transformer.context_dim=16 text.width=16 text.layers=1 text.ffn=16 flow.val_times=1
+transformer.context_dim=16 text.width=16 text.layers=1 text.ffn=16 flow.num_val_times=1
 """
 FEW = [*(f"set.{word}" for word in SMALL.split()), "measure.prompts=''", "probe_steps=4"]
 
@@ -109,9 +109,9 @@ def greedy_keeps_what_helps(root: Path) -> None:
 @pytest.mark.parametrize(
     ("variant", "changed"),
     [
-        ("diffusion", {"flow.objective", "flow.times", "flow.sampler.schedule"}),
+        ("diffusion", {"flow.objective", "flow.time_distribution", "flow.sampler.schedule"}),
         ("dit_block", {"transformer.norm", "transformer.ffn_kind", "transformer.bias", "transformer.ffn"}),
-        ("uniform_times", {"flow.times"}),
+        ("uniform_times", {"flow.time_distribution"}),
         ("first_positions", {"transformer.positions"}),
     ],
 )

@@ -87,7 +87,7 @@ def test_variants_differ_in_their_subject(variants: dict[str, tuple[Path, TAERun
     assert factors == {"image": 1, "frame": 1, "factor4": 4}
     structures = {name: m.structure for name, m in models.items() if m.structure != "2.5d"}
     assert structures == {"image": "frame", "frame": "frame", "3d": "3d"}
-    started = {name: Path(s.start_from).parts[2] for name, (_, s) in variants.items() if s.start_from}
+    started = {name: Path(s.start_from).parts[3] for name, (_, s) in variants.items() if s.start_from}
     inflated = dict.fromkeys(("base", "3d", "factor4"), "image")
     assert started == inflated | {"opl_on": "opl_start", "opl_off": "opl_start"}
 
