@@ -1,6 +1,5 @@
 """Confidence intervals of means: bootstrap over samples or groups of samples; Wilson's for proportions."""
 
-import hashlib
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,8 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+from src.core.rng import numpy_generator
 
 Array = NDArray[np.float64]
 NUM_RESAMPLES = 2000
@@ -59,7 +60,7 @@ def bootstrap_interval(
     if np.ptp(data) == 0 and mean in (0.0, 1.0):
         low, high = wilson_bounds(round(mean * len(sums)), len(sums), level=level)
         return Interval(mean, low, high, len(data), len(sums), "wilson")
-    rng = np.random.Generator(np.random.Philox(_key(seed, len(sums))))
+    rng = numpy_generator(seed, "bootstrap", len(sums))
     means = np.empty(num_resamples)
     block = max(1, 4_000_000 // len(sums))  # bounds the memory of the index matrix
     for start in range(0, num_resamples, block):
@@ -96,8 +97,3 @@ def group_sums(data: np.ndarray, groups: Sequence[Hashable] | None) -> tuple[np.
     if len(codes) == 1:
         return data, np.ones(len(data))
     return np.bincount(index, weights=data), np.bincount(index).astype(np.float64)
-
-
-def _key(seed: int, num: int) -> int:
-    digest = hashlib.blake2b(f"bootstrap:{seed}:{num}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")

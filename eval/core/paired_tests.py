@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.core.draws import generator
 from eval.core.intervals import Array, Interval, bootstrap_interval, group_sums
+from src.core.rng import numpy_generator
 
 NUM_PERMUTATIONS = 10_000
 
@@ -36,7 +36,7 @@ def permutation_p(
     if num <= 12:
         signs = 1 - 2 * ((np.arange(2**num)[:, None] >> np.arange(num)) & 1)
         return float((np.abs(signs @ sums) >= observed * (1 - 1e-12)).mean())
-    rng, hits, remaining = generator(seed, "permutation", num), 0, NUM_PERMUTATIONS
+    rng, hits, remaining = numpy_generator(seed, "permutation", num), 0, NUM_PERMUTATIONS
     while remaining:
         count = min(remaining, max(1, 4_000_000 // num))  # bounds the memory of the sign matrix
         signs = 1 - 2 * rng.integers(0, 2, (count, num))

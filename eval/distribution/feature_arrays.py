@@ -8,8 +8,8 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.draws import generator
 from eval.core.intervals import NUM_RESAMPLES, Array, Interval, group_sums
+from src.core.rng import numpy_generator
 
 BLOCK = 2048  # rows in memory at a time
 
@@ -77,7 +77,7 @@ def linearized_interval(
     moves, num, num_groups = np.zeros(num_resamples), 0, 0
     for side, rows in enumerate(influences):
         sums, sizes = group_sums(rows - rows.mean(), None if groups is None else groups[side])
-        rng = generator(seed, "linearised", side, len(sums))
+        rng = numpy_generator(seed, "linearised", side, len(sums))
         block = max(1, 4_000_000 // len(sums))  # bounds the memory of the index matrix
         for start in range(0, num_resamples, block):
             stop = min(start + block, num_resamples)

@@ -15,9 +15,9 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from eval.core.draws import generator
 from eval.core.intervals import Array
 from eval.distribution.feature_arrays import blocks, check_features
+from src.core.rng import numpy_generator
 
 BLOCK = 4096  # rows added at a time, so that large sets need no copy in float64
 
@@ -188,7 +188,9 @@ def extrapolate_frechet(
     values = []
     for order in range(num_orders):
         x, y = (
-            _growing_subsets(z, fractions[:-1], generator(seed, "frechet", order, side).permutation(len(z)))
+            _growing_subsets(
+                z, fractions[:-1], numpy_generator(seed, "frechet", order, side).permutation(len(z))
+            )
             for side, z in enumerate((x_nd, y_md))
         )
         distances = [frechet_distance(*each) for each in zip(x, y, strict=True)]

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.core.draws import generator
 from eval.core.intervals import Array
 from eval.distribution.feature_arrays import BLOCK, check_pair, mean_row
 from eval.distribution.kernel_sums import CenteredSet, PairSums
 from eval.distribution.matmul import SMALL, fast_dtype
+from src.core.rng import numpy_generator
 
 TOLERANCE = 1e-6  # standard error of the sampled term, relative to the distance ...
 FLOOR = 2.0**-24  # ... or to the mean kernel, whose float32 resolution this is
@@ -56,7 +56,7 @@ def kernel_distance(
     dtype = torch.float64 if small else fast_dtype()
     x, y = (
         CenteredSet.from_rows(
-            z, center, dtype, generator(seed, "kid", side).permutation(len(z)), num_blocks, sample_pairs
+            z, center, dtype, numpy_generator(seed, "kid", side).permutation(len(z)), num_blocks, sample_pairs
         )
         for side, z in enumerate((x_nd, y_md))
     )
