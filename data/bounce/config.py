@@ -16,7 +16,7 @@ class WorldConfig(Config):
 
     min_objects: int = opt(1, "fewest objects in a video", ge=1, le=3)
     max_objects: int = opt(3, "most objects in a video", ge=1, le=3)
-    colours: tuple[str, ...] = opt(tuple(COLORS), "colors to use", choices=tuple(COLORS))
+    colors: tuple[str, ...] = opt(tuple(COLORS), "colors to use", choices=tuple(COLORS))
     shapes: tuple[str, ...] = opt(SHAPES, "shapes to use", choices=SHAPES)
     sizes: tuple[str, ...] = opt(tuple(SIZES), "sizes to use", choices=tuple(SIZES))
     directions: tuple[str, ...] = opt(
@@ -61,7 +61,7 @@ class WorldConfig(Config):
                 raise ValueError(f"{name} is empty: choose one or more")
 
 
-WORD_FIELDS = ("colours", "shapes", "sizes", "directions", "speeds", "materials", "backgrounds", "cameras")
+WORD_FIELDS = ("colors", "shapes", "sizes", "directions", "speeds", "materials", "backgrounds", "cameras")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class PreviewConfig(Config):
 
     out: str = opt("bounce.png", "file to write: .png for a contact sheet, .mp4 for a video with sound")
     seed: int = opt(0, "seed of the first video; the next have the next seeds")
-    films: int = opt(8, "number of videos", ge=1)
+    num_videos: int = opt(8, "number of videos", ge=1)
     size: int = opt(64, "height of a video in pixels", ge=16)
     width: int = opt(0, "its width in pixels; 0 for square", ge=0)
     seconds: float = opt(0.0, "length of a video; 0: one second on a sheet, three in a video", ge=0)

@@ -11,7 +11,7 @@ class ObjectFacts:
     """One object. All words are from `data.bounce.vocabulary`."""
 
     shape: str
-    colour: str
+    color: str
     size: str
     material: str
     direction: str  # before its first impact: "still" or one of DIRECTIONS (relative to the room)
@@ -89,5 +89,5 @@ class VideoFacts:
 
         The split into training videos and test prompts hashes its `repr`, so its form must not change.
         """
-        objects = sorted((o.shape, o.colour, o.direction, o.bounces) for o in self.objects)
+        objects = sorted((o.shape, o.color, o.direction, o.bounces) for o in self.objects)
         return (self.camera, *objects)

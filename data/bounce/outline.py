@@ -39,10 +39,10 @@ def sample_outline(random: PortableRandom, config: WorldConfig, is_image: bool) 
 def sample_objects(random: PortableRandom, config: WorldConfig, outline: Outline) -> list[ObjectFacts]:
     """Return distinguishable objects with their planned motions."""
     objects: list[ObjectFacts] = []
-    distinct = len(config.shapes) * len(config.colours) >= outline.num_objects
+    distinct = len(config.shapes) * len(config.colors) >= outline.num_objects
     while len(objects) < outline.num_objects:
         candidate = _sample_object(random, config)
-        if not distinct or all((o.shape, o.colour) != (candidate.shape, candidate.colour) for o in objects):
+        if not distinct or all((o.shape, o.color) != (candidate.shape, candidate.color) for o in objects):
             objects.append(candidate)
     if outline.collides:
         objects[:2] = _collision(random, config, objects[0], objects[1])
@@ -55,7 +55,7 @@ def _sample_object(random: PortableRandom, config: WorldConfig) -> ObjectFacts:
     appears, vanishes = random.chance(config.appear_prob), random.chance(config.vanish_prob)
     return ObjectFacts(
         shape=shape,
-        colour=random.pick(config.colours),
+        color=random.pick(config.colors),
         size=random.pick(config.sizes),
         material=random.pick(config.materials),
         direction=random.pick(config.directions) if moves else STILL,

@@ -2,7 +2,7 @@
 
     python -m data.bounce.preview bounce.png             # a contact sheet: one row of frames per video
     python -m data.bounce.preview bounce.mp4 size=192    # the videos one after another, with sound
-    python -m data.bounce.preview bounce.png seed=100 films=12 world.min_objects=2
+    python -m data.bounce.preview bounce.png seed=100 num_videos=12 world.min_objects=2
 
 Each video has its caption below.
 """
@@ -31,7 +31,7 @@ def make_videos(settings: PreviewConfig) -> list[BounceVideo]:
     frames, width = max(2, round(seconds * settings.fps)), settings.width or settings.size
     return [
         make_video(s, settings.world, num_frames=frames, height=settings.size, width=width, fps=settings.fps)
-        for s in range(settings.seed, settings.seed + settings.films)
+        for s in range(settings.seed, settings.seed + settings.num_videos)
     ]
 
 
@@ -107,7 +107,9 @@ def main(argv: list[str]) -> None:
         write_preview(path, videos)
     else:
         Image.fromarray(contact_sheet(videos, settings.columns)).save(path)
-    print(f"{path}: {len(videos)} videos of seeds {settings.seed} to {settings.seed + settings.films - 1}")
+    print(
+        f"{path}: {len(videos)} videos of seeds {settings.seed} to {settings.seed + settings.num_videos - 1}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Rewrite terse prompts as Bounce captions: a filter of lines.
 
-    echo "red ball bouncing" | python -m data.bounce.prompt_rewriter [wording=long] [picture=true]
+    echo "red ball bouncing" | python -m data.bounce.prompt_rewriter [wording=long] [image=true]
 
 Rules, no model: camera, objects and motions are parsed from the prompt; the rest is filled in (without a
 word of motion the object stays still; a missing direction or color is sampled, always the same for the
@@ -32,7 +32,7 @@ class RewritingConfig(Config):
     wording: Literal["plain", "short", "long"] = opt(
         "plain", "plain: fixed short sentences; short, long: varied ones, always the same for a prompt"
     )
-    picture: bool = opt(False, "captions of images, with neither camera nor motion")
+    image: bool = opt(False, "captions of images, with neither camera nor motion")
 
 
 def rewrite(prompt: str, settings: RewritingConfig) -> str:
@@ -42,7 +42,7 @@ def rewrite(prompt: str, settings: RewritingConfig) -> str:
         return prompt
     seed = key(0, f"bounce/rewriting/{prompt}") % (1 << 51)
     facts = _facts(found, seed)
-    choices = captions_by_wording(facts.as_image() if settings.picture else facts, [settings.wording])
+    choices = captions_by_wording(facts.as_image() if settings.image else facts, [settings.wording])
     return choices[seed % len(choices)]
 
 
@@ -72,7 +72,7 @@ def _object(mention: Mention, struck_by: int | None, random: PortableRandom) -> 
     bounces = mention.bounces or struck
     return ObjectFacts(
         shape=mention.shape,
-        colour=mention.color or random.pick(tuple(COLORS)),
+        color=mention.color or random.pick(tuple(COLORS)),
         size=mention.size or "medium",
         material=mention.material or random.pick(MATERIALS),
         direction=direction,

@@ -89,7 +89,7 @@ def tags_of(facts: VideoFacts) -> list[str]:
     motions = ("bounce" if o.bounces else "still" if o.direction == STILL else "move" for o in facts.objects)
     out += sorted({f"motion:{m}" for m in motions})
     pairs = {
-        "shape-colour": {(o.shape, o.colour) for o in facts.objects},
+        "shape-color": {(o.shape, o.color) for o in facts.objects},
         "shape-direction": {(o.shape, o.direction) for o in facts.objects},
     }
     return out + [f"held-out:{name}" for name, shown in pairs.items() if shown & HELD_OUT[name]]

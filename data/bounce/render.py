@@ -58,7 +58,7 @@ def render(scene: Scene, floor: Floor, view_T3: np.ndarray, tracks_NT4: np.ndarr
         else:
             frames = _room(scene, floor, view_T3[part])
         for n, body in enumerate(scene.bodies):
-            _draw(frames, body, facts.objects[n].colour, tracks_NT4[n, part])
+            _draw(frames, body, facts.objects[n].color, tracks_NT4[n, part])
         video[part] = frames + np.float32(0.5)
     return video
 

@@ -22,7 +22,7 @@ TEST_ONE_IN = 8
 
 def has_held_out(facts: VideoFacts) -> bool:
     """Return whether any object shows a held-out pair."""
-    return any(is_held_out(o.shape, o.colour, o.direction) for o in facts.objects)
+    return any(is_held_out(o.shape, o.color, o.direction) for o in facts.objects)
 
 
 def is_test(facts: VideoFacts) -> bool:

@@ -67,7 +67,7 @@ MATERIALS: tuple[str, ...] = ("wooden", "metal", "glass", "rubber", "stone")
 """What an object sounds like at an impact; it does not change its appearance."""
 
 HELD_OUT: dict[str, frozenset[tuple[str, str]]] = {
-    "shape-colour": frozenset(
+    "shape-color": frozenset(
         {
             ("circle", "purple"),
             ("square", "orange"),
@@ -96,7 +96,7 @@ Every shape loses one color and one direction, and keeps the others, so each wor
 
 def is_held_out(shape: str, color: str, direction: str = STILL) -> bool:
     """Return whether an object with these words belongs to the combinations held out of training."""
-    return (shape, color) in HELD_OUT["shape-colour"] or (shape, direction) in HELD_OUT["shape-direction"]
+    return (shape, color) in HELD_OUT["shape-color"] or (shape, direction) in HELD_OUT["shape-direction"]
 
 
 # --- Shapes. Distances use only operations that IEEE 754 rounds exactly (+ - * / sqrt min max abs), so

@@ -37,11 +37,11 @@ class SamplesSource:
 
     def splits(self) -> dict[str, list[Input]]:
         out: dict[str, list[Input]] = {"train": [], "val": []}
-        for filename in self.config.films:
+        for filename in self.config.videos:
             path = sample_folder() / filename
             if not path.is_file():
                 known = ", ".join(sorted(p.name for p in sample_folder().glob("*.mp4")))
-                raise DataError(f"samples.films: {filename!r} is not in the package; it has {known}")
+                raise DataError(f"samples.videos: {filename!r} is not in the package; it has {known}")
             part_s = video_duration_s(path) / self.config.parts
             for n in range(self.config.parts):
                 interval = {"start": round(n * part_s, 6), "end": round((n + 1) * part_s, 6)}

@@ -24,9 +24,9 @@ class WorldSource:
     def splits(self) -> dict[str, list[Input]]:
         out: dict[str, list[Input]] = {"train": [], "val": []}
         for name, one in self.sets.items():
-            out["train"] += [{"set": name, "seed": one.first_seed + i} for i in range(one.films)]
+            out["train"] += [{"set": name, "seed": one.first_seed + i} for i in range(one.num_videos)]
             out["val"] += [
-                {"set": name, "seed": one.first_seed + VAL_SEEDS + i} for i in range(one.val_films)
+                {"set": name, "seed": one.first_seed + VAL_SEEDS + i} for i in range(one.num_val_videos)
             ]
         return out
 

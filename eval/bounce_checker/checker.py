@@ -31,7 +31,7 @@ class ObjectReading:
     """Appearance and motion of one object. `confidence`: margin of the best shape over the second."""
 
     shape: str
-    colour: str
+    color: str
     direction: str
     bounces: bool
     spins: bool
@@ -43,7 +43,7 @@ class ObjectReading:
 
     def __str__(self) -> str:
         course = "still" if self.direction == STILL else f"moves {self.direction}"
-        return f"{self.colour} {self.shape}, {course}{', bounces' if self.bounces else ''}"
+        return f"{self.color} {self.shape}, {course}{', bounces' if self.bounces else ''}"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class _ObjectReader:
         num = len(self.video)
         return ObjectReading(
             shape=shape.shape,
-            colour=name,
+            color=name,
             direction=motion.direction,
             bounces=motion.bounces,
             spins=shape.turns_per_second != 0.0,
@@ -206,15 +206,15 @@ def evaluate_reading(reading: Reading, facts: dict[str, Any]) -> Verdict:
     motion = True
     is_image = facts.get("num_frames", reading.num_frames) == 1
     for wanted, index in zip(expected, pairs, strict=True):
-        name = f"{wanted['colour']} {wanted['shape']}"
+        name = f"{wanted['color']} {wanted['shape']}"
         if index is None:
             subject, motion = False, False
             errors.append(f"no {name}")
             continue
         found = reading.objects[index]
-        if (found.shape, found.colour) != (wanted["shape"], wanted["colour"]):
+        if (found.shape, found.color) != (wanted["shape"], wanted["color"]):
             subject = False
-            errors.append(f"{name}: looks like a {found.colour} {found.shape}")
+            errors.append(f"{name}: looks like a {found.color} {found.shape}")
         if is_image:
             continue
         if found.direction != wanted["direction"]:
@@ -236,7 +236,7 @@ def _match(expected: list[dict[str, Any]], found: tuple[ObjectReading, ...]) -> 
         if index is None:
             return 0
         one = found[index]
-        appearance = 8 * (one.colour == wanted["colour"]) + 6 * (one.shape == wanted["shape"])
+        appearance = 8 * (one.color == wanted["color"]) + 6 * (one.shape == wanted["shape"])
         return (
             1 + appearance + 2 * (one.direction == wanted["direction"]) + (one.bounces == wanted["bounces"])
         )

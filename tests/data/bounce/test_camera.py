@@ -70,6 +70,6 @@ def test_backgrounds_are_muted_but_textured(background):
     x, y, radius, _ = still.tracks_NTXYRA[0, 0]
     grid = np.arange(64) + 0.5
     pixels = still.video_THWC[0][np.hypot(grid[None] - x, grid[:, None] - y) > 1.5 * radius].astype(float)
-    assert (pixels.max(1) - pixels.min(1)).max() < 50  # colours of objects span over 150, or are white
+    assert (pixels.max(1) - pixels.min(1)).max() < 50  # colors of objects span over 150, or are white
     assert 40 < pixels.mean() < 150
     assert pixels.mean(1).std() > 3

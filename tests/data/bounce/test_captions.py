@@ -24,7 +24,7 @@ def test_every_caption_tells_camera_subjects_and_motion(told):
             for o in facts.objects:
                 # the sentence whose subject is this object
                 sentence = next(
-                    s for s in re.split(r"(?<=\.) ", text) if _subject(s, f"{o.colour}( \\w+)? {o.shape}")
+                    s for s in re.split(r"(?<=\.) ", text) if _subject(s, f"{o.color}( \\w+)? {o.shape}")
                 )
                 assert any(rest in sentence for rest in REST) == (o.direction == STILL)
                 for word in ("up", "down", "left", "right"):
@@ -54,7 +54,7 @@ def _goes(sentence: str, word: str) -> bool:
 def test_first_caption_is_plain():
     facts = make_video(0, WorldConfig(max_objects=1), **SIZE).facts
     o = facts.objects[0]
-    assert caption_variants(facts)[0].startswith(f"{facts.camera.capitalize()}. A {o.colour} {o.shape} ")
+    assert caption_variants(facts)[0].startswith(f"{facts.camera.capitalize()}. A {o.color} {o.shape} ")
 
 
 def test_wording_varies_in_words_and_length(told):
@@ -90,7 +90,7 @@ def test_pictures_have_no_motion_and_no_camera():
         for text in caption_variants(facts):
             assert text.startswith(("A picture of a", "A still image of a", "A photo of a"))
             assert not re.search("moves|still |shot|bounces|camera", text.removeprefix("A still image"))
-            assert all(o.colour in text and o.shape in text for o in facts.objects)
+            assert all(o.color in text and o.shape in text for o in facts.objects)
 
 
 def test_golden_captions():

@@ -8,7 +8,7 @@ from src.core import cli
 
 def test_contact_sheet(tmp_path):
     out = tmp_path / "a" / "bounce.png"
-    main([str(out), "films=3", "size=32", "columns=4"])
+    main([str(out), "num_videos=3", "size=32", "columns=4"])
     sheet = np.asarray(Image.open(out))
     assert sheet.shape[1] == 4 + 4 * (96 + 4)
     assert sheet.shape[0] > 3 * 96
@@ -17,7 +17,7 @@ def test_contact_sheet(tmp_path):
 
 def test_film_has_pictures_and_sound_of_one_length(tmp_path):
     out = tmp_path / "bounce.mp4"
-    main([str(out), "films=2", "size=48", "seconds=1", "world.bounce_prob=1", "world.still_prob=0"])
+    main([str(out), "num_videos=2", "size=48", "seconds=1", "world.bounce_prob=1", "world.still_prob=0"])
     with av.open(str(out)) as container:
         assert {s.type for s in container.streams} == {"video", "audio"}
         frames = sum(1 for _ in container.decode(video=0))
@@ -31,5 +31,5 @@ def test_film_has_pictures_and_sound_of_one_length(tmp_path):
 def test_mistakes_are_named(capsys):
     assert cli.run(main, ["out=film.gif"]) == 2
     assert "film.gif" in capsys.readouterr().err
-    assert cli.run(main, ["films=0"]) == 2
-    assert "films must be at least 1, got 0" in capsys.readouterr().err
+    assert cli.run(main, ["num_videos=0"]) == 2
+    assert "num_videos must be at least 1, got 0" in capsys.readouterr().err

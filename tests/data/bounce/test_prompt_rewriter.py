@@ -64,13 +64,13 @@ def test_longer_wordings_keep_what_is_said_and_add_the_place() -> None:
     assert len(BACKGROUNDS) > 1
 
 
-def test_pictures_tell_of_no_motion() -> None:
-    assert rewrite("red star moves right", RewritingConfig(picture=True)) == "A picture of a red star."
+def test_images_have_no_motion() -> None:
+    assert rewrite("red star moves right", RewritingConfig(image=True)) == "A picture of a red star."
 
 
 def test_the_command_filters_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("red star\n\nhello\n"))
-    prompt_rewriter.main(["picture=true"])
+    prompt_rewriter.main(["image=true"])
     assert capsys.readouterr().out == "A picture of a red star.\n\nhello\n"

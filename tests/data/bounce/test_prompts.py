@@ -42,7 +42,7 @@ def test_held_out_prompts_for_composition():
     for p in made:
         assert has_held_out(VideoFacts.from_dict(p["facts"]))
         assert p["id"].startswith("held-out-")
-        assert {"held-out:shape-colour", "held-out:shape-direction"} & set(p["tags"])
+        assert {"held-out:shape-color", "held-out:shape-direction"} & set(p["tags"])
 
 
 def test_tags_cut_by_what_is_shown():
@@ -58,7 +58,7 @@ def test_a_small_world_runs_out():
         make_prompts(
             500,
             0,
-            WorldConfig(max_objects=1, shapes=("star",), colours=("red", "white"), cameras=("pan left",)),
+            WorldConfig(max_objects=1, shapes=("star",), colors=("red", "white"), cameras=("pan left",)),
         )
 
 
@@ -75,7 +75,7 @@ def test_command_writes_lines_for_a_manifest(tmp_path, capsys):
     [
         (["n=3"], "out is empty"),
         (["out=a.jsonl", "n=0"], "n must be at least 1, got 0"),
-        (["out=a.jsonl", "world.colours=[mauve]"], "colours must be one of red, orange"),
+        (["out=a.jsonl", "world.colors=[mauve]"], "colors must be one of red, orange"),
         (["out=a.jsonl", "num=3"], "num"),
     ],
 )

@@ -86,7 +86,7 @@ def test_angle_turns_clockwise_on_the_screen():
 
 
 def test_every_word_is_held_out_with_some_and_kept_with_most():
-    for kind, words in (("shape-colour", COLORS), ("shape-direction", DIRECTIONS)):
+    for kind, words in (("shape-color", COLORS), ("shape-direction", DIRECTIONS)):
         pairs = HELD_OUT[kind]
         assert {shape for shape, _ in pairs} == set(SHAPES)
         assert {word for _, word in pairs} <= set(words)

@@ -33,27 +33,27 @@ def mean(scenes, change=lambda samples: samples, next_facts=False):
         )
         for i, (_, samples) in enumerate(scenes)
     ]
-    keys = ("sound_count", "sound_material", "sound_place")
+    keys = ("audio_hits", "audio_materials", "audio_background")
     return {key: np.mean([each[key] for each in found if key in each]) for key in keys}
 
 
 def test_ground_truth(scenes):
     found = mean(scenes)
-    assert found["sound_material"] > 0.88
-    assert found["sound_count"] > 0.85
-    assert found["sound_place"] > 0.95
+    assert found["audio_materials"] > 0.88
+    assert found["audio_hits"] > 0.85
+    assert found["audio_background"] > 0.95
 
 
 def test_volume_and_wrong_captions(scenes):
     quiet = mean(scenes, lambda samples: (0.4 * samples).astype(np.float32))
-    assert quiet["sound_material"] > 0.88
-    assert quiet["sound_place"] > 0.95
+    assert quiet["audio_materials"] > 0.88
+    assert quiet["audio_background"] > 0.95
     wrong = mean(scenes, next_facts=True)
-    assert wrong["sound_material"] < 0.45
-    assert wrong["sound_place"] < 0.4
-    assert wrong["sound_count"] < 0.6
+    assert wrong["audio_materials"] < 0.45
+    assert wrong["audio_background"] < 0.4
+    assert wrong["audio_hits"] < 0.6
     silent = mean(scenes, np.zeros_like)
-    assert silent["sound_material"] == silent["sound_place"] == 0
+    assert silent["audio_materials"] == silent["audio_background"] == 0
 
 
 def test_every_material_by_itself():
@@ -75,8 +75,8 @@ def test_any_sample_rate(tmp_path, scenes):
     facts, samples = scenes[0]
     write_audio(tmp_path / "a.wav", Audio(samples, SAMPLE_RATE).resample(44_100).samples_CS, 44_100)
     found = BounceAudioMetric().measure(Item(Sample(id="", prompt="", audio="a.wav", facts=facts), tmp_path))
-    assert found.values["sound_place"] == 1
-    times = [hit["time_s"] for hit in found.detail["heard"]["hits"]]
+    assert found.values["audio_background"] == 1
+    times = [hit["time_s"] for hit in found.detail["reading"]["hits"]]
     assert times == pytest.approx(
         [hit.time_s for hit in analyze_audio(Audio(samples, SAMPLE_RATE)).hits], abs=0.01
     )

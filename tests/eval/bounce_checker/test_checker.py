@@ -36,7 +36,7 @@ def fraction_correct(world, degradation, num, first=5_000):
 def test_shape_color_and_radius_of_an_image(shape, color, radius):
     image, true_radius = render_image(shape, color, radius=radius)
     (found,) = analyze_video(image, 0.0).objects
-    assert (found.shape, found.colour) == (shape, color)
+    assert (found.shape, found.color) == (shape, color)
     assert found.radius == pytest.approx(true_radius, rel=0.02)
 
 
@@ -95,7 +95,7 @@ def test_cross_with_two_bars_is_unknown():
     inside = np.any(bars, 0) & (abs(y - 32) < 20)
     video = np.where(inside[..., None], np.array(COLORS["blue"]), 100).astype(np.uint8)[None]
     (found,) = analyze_video(video, 0.0).objects
-    assert (found.shape, found.colour) == ("unknown shape", "blue")
+    assert (found.shape, found.color) == ("unknown shape", "blue")
 
 
 def test_videos_without_objects():
@@ -120,7 +120,7 @@ def one(shape="star", color="red", direction="right", bounces=False):
 
 
 def facts(*objects, camera="static shot", num_frames=16):
-    keys = ("shape", "colour", "direction", "bounces")
+    keys = ("shape", "color", "direction", "bounces")
     expected = [dict(zip(keys, each, strict=True)) for each in objects]
     return {"objects": expected, "camera": camera, "num_frames": num_frames}
 

@@ -32,26 +32,26 @@ def measured(folder, video):
 
 
 def test_same_object_in_other_videos(tmp_path):
-    red_star = {"shapes": ("star",), "colours": ("red",)}
+    red_star = {"shapes": ("star",), "colors": ("red",)}
     Image.fromarray(clip(1, 1, **red_star)[0]).save(tmp_path / "who.png")
     for seed in (2, 3, 4):
         same = measured(tmp_path, clip(seed, 10, **red_star))
-        assert same == {"identity": 1, "identity_shape": 1, "identity_colour": 1}
-    blue_star = measured(tmp_path, clip(2, 10, shapes=("star",), colours=("blue",)))
-    assert blue_star == {"identity": 0, "identity_shape": 1, "identity_colour": 0}
-    red_ring = measured(tmp_path, clip(2, 10, shapes=("ring",), colours=("red",)))
-    assert red_ring == {"identity": 0, "identity_shape": 0, "identity_colour": 1}
+        assert same == {"identity": 1, "identity_shape": 1, "identity_color": 1}
+    blue_star = measured(tmp_path, clip(2, 10, shapes=("star",), colors=("blue",)))
+    assert blue_star == {"identity": 0, "identity_shape": 1, "identity_color": 0}
+    red_ring = measured(tmp_path, clip(2, 10, shapes=("ring",), colors=("red",)))
+    assert red_ring == {"identity": 0, "identity_shape": 0, "identity_color": 1}
     assert measured(tmp_path, rotate_colors(clip(2, 10, **red_star), 0))["identity"] == 0
 
 
 def test_other_and_missing_objects(tmp_path):
-    one = analyze_video(clip(1, 10, shapes=("star",), colours=("red",)), 16)
-    two = analyze_video(clip(2, 10, shapes=("ring",), colours=("blue",)), 16)
+    one = analyze_video(clip(1, 10, shapes=("star",), colors=("red",)), 16)
+    two = analyze_video(clip(2, 10, shapes=("ring",), colors=("blue",)), 16)
     both = replace(one, objects=(*two.objects, *one.objects))
     assert match_objects(one, both)["identity"] == 1
-    assert match_objects(both, one) == {"identity": 0, "identity_shape": 0.5, "identity_colour": 0.5}
+    assert match_objects(both, one) == {"identity": 0, "identity_shape": 0.5, "identity_color": 0.5}
     assert match_objects(both, both)["identity"] == 1
-    mixed = tuple(replace(a, colour=b.colour) for a, b in zip(both.objects, both.objects[::-1], strict=True))
+    mixed = tuple(replace(a, color=b.color) for a, b in zip(both.objects, both.objects[::-1], strict=True))
     assert match_objects(both, replace(both, objects=mixed))["identity"] == 0
     assert match_objects(one, Reading((), "static shot", 10))["identity_shape"] == 0
     Image.fromarray(np.full((48, 48, 3), 90, np.uint8)).save(tmp_path / "who.png")

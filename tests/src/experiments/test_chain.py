@@ -27,9 +27,9 @@ experiment: tae
 name: tae
 dataset: data
 model:
-  widths: [8, 16, 16, 16]
+  channels: [8, 16, 16, 16]
   latent_channels: 4
-  blocks: 1
+  num_blocks: 1
   norm: rms
   attention: false
 data:
@@ -45,9 +45,9 @@ experiment: video
 name: video
 latents: latents
 transformer:
-  {width: 32, layers: 2, heads: 2, ffn: 32, latent_channels: 4, patch: [1, 1, 1], max_positions: [2, 4, 4],
+  {hidden_size: 32, depth: 2, num_heads: 2, ffn_dim: 32, latent_channels: 4, patch: [1, 1, 1], max_positions: [2, 4, 4],
   context_dim: 32}
-text: {width: 32, layers: 1, heads: 2, ffn: 32}
+text: {hidden_size: 32, depth: 1, num_heads: 2, ffn_dim: 32}
 data:
   streams:
     videos: {path: "${latents}/train", frames: videos, batch_size: 4}
@@ -60,8 +60,8 @@ DATA = """
 out: data
 workers: 0
 world:
-  videos: {films: 12, val_films: 4, world: &solo {max_objects: 1, cameras: [static shot]}}
-  images: {films: 8, val_films: 4, num_frames: 1, world: *solo}
+  videos: {num_videos: 12, num_val_videos: 4, world: &solo {max_objects: 1, cameras: [static shot]}}
+  images: {num_videos: 8, num_val_videos: 4, num_frames: 1, world: *solo}
 """
 
 
@@ -89,7 +89,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(chain: Path, out: str, *words: str) -> list[dict]:
-    settings = ["run=mean", f"out={out}", "sampler.steps=2", "precision=fp32", *words]
+    settings = ["run=mean", f"out={out}", "sampler.num_steps=2", "precision=fp32", *words]
     generate.main(settings)
     lines = (chain / out / "manifest.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
@@ -102,7 +102,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_stages_start_from_the_weights_before(chain: Path) -> None:
     a, b = (torch.load(chain / run / "checkpoints" / "step-00000003.ckpt")["state_dict"] for run in "ab")
     mean = torch.load(chain / "mean" / "checkpoints" / "step-00000000.ckpt")["state_dict"]
-    key = "transformer.blocks.0.attention.qkv.weight"
+    key = "transformer.blocks.0.attention.qkv.linear.weight"
     assert not torch.equal(a[key], b[key])
     assert (a[f"ema.{key}"] - b[key]).norm() < 0.5 * a[key].norm()
     c = torch.load(chain / "c" / "checkpoints" / "step-00000003.ckpt")["state_dict"]
@@ -133,7 +133,7 @@ def test_generation_repeats_byte_for_byte_and_seeds_differ(
 
 def test_one_frame_makes_images(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(chain)
-    (entry,) = make(chain, "pictures", "prompt=A red star.", "frames=1")
+    (entry,) = make(chain, "pictures", "prompt=A red star.", "num_frames=1")
     assert entry["image"].endswith(".png")
     assert (chain / "pictures" / entry["image"]).stat().st_size > 100
 
@@ -219,7 +219,7 @@ def test_rewritten_prompts_are_printed_read_and_recorded(
         (["run=mean", "prompts=missing.txt"], "missing.txt: no such file"),
         (["run=mean", "prompt=x", "height=20"], "height=20: must be a multiple of 8 up to 32"),
         (["run=mean", "prompt=x", "width=64"], "width=64: must be a multiple of 8 up to 32"),
-        (["run=mean", "prompt=x", "frames=17"], "frames=17: must be at most 16"),
+        (["run=mean", "prompt=x", "num_frames=17"], "num_frames=17: must be at most 16"),
         (["run=mean", "prompt=x", "tiling.size=12", "tiling.size_overlap=4"], "tiling.size must be a mul"),
         (["prompt=x"], "run must be given"),
     ],

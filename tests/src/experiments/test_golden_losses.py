@@ -25,7 +25,9 @@ STAGES = {  # in the order of the tiny recipe: what each needs from the stages b
     "video/tiny_sft": ["latents=tae/tiny_latents", "start_from=video/tiny_joint"],
 }
 VIDEOS = [
-    f"world.{kind}.{videos}" for kind in ("videos", "images") for videos in ("films=128", "val_films=128")
+    f"world.{kind}.{videos}"
+    for kind in ("videos", "images")
+    for videos in ("num_videos=128", "num_val_videos=128")
 ]
 
 
@@ -41,7 +43,7 @@ def losses() -> dict[str, list[float]]:
         train.main(words)
         if name != "tae/tiny_latents":
             lines = map(json.loads, Path(name, "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-            found[name] = [round(line["loss"], 4) for line in lines if "loss" in line]
+            found[name] = [round(line["train/loss"], 4) for line in lines if "train/loss" in line]
     return found
 
 

@@ -44,7 +44,7 @@ def test_shipped_words_change_one_fact_of_a_caption() -> None:
         facts = one_object(seed)
         o, caption = facts.objects[0], caption_variants(facts)[0]
         wrong = {
-            "color": {"colour": opposite(COLORS, o.colour)},
+            "color": {"color": opposite(COLORS, o.colour)},
             "shape": {"shape": opposite(SHAPES, o.shape)},
             "direction": {"direction": opposite(DIRECTIONS, o.direction)}
             if o.direction in DIRECTIONS
@@ -102,10 +102,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 )  # fmt: skip
         writer.finish(1, {})
     words = [
-        "name=toy", "latents=latents", "transformer.width=32", "transformer.layers=1", "transformer.heads=2",
-        "transformer.ffn=32", "transformer.latent_channels=4", "transformer.patch=[1,1,1]",
-        "transformer.max_positions=[2,4,4]", "transformer.context_dim=32", "text.width=32", "text.layers=1",
-        "text.heads=2", "text.ffn=32", "data.val.all.path=" + str(root / "latents" / "val"),
+        "name=toy", "latents=latents", "transformer.hidden_size=32", "transformer.depth=1", "transformer.num_heads=2",
+        "transformer.ffn_dim=32", "transformer.latent_channels=4", "transformer.patch=[1,1,1]",
+        "transformer.max_positions=[2,4,4]", "transformer.context_dim=32", "text.hidden_size=32", "text.depth=1",
+        "text.num_heads=2", "text.ffn_dim=32", "data.val.all.path=" + str(root / "latents" / "val"),
         "data.val.all.batch_size=5", "data.streams.all.path=none",
     ]  # fmt: skip
     for name in ("untrained", "sensitive"):
@@ -127,30 +127,30 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measure(root: Path, name: str, *overrides: str) -> dict[tuple[str, float], dict]:
     train.main([str(SHIPPED), f"run={root / name}", f"out={root / name}.json", *overrides])
     found = json.loads((root / f"{name}.json").read_text())
-    return {(gap["words"], gap["time"]): gap for gap in found["gaps"]}
+    return {(row["words"], row["time"]): row for row in found["sensitivities"]}
 
 
 def test_untrained_model_is_insensitive(root: Path) -> None:
-    gaps = measure(root, "untrained")
-    assert {name for name, _ in gaps} == {"color", "shape", "direction", "bounce", "empty"}
-    assert all(gap["right"] > 0.1 and abs(gap["gap"]) < 1e-9 for gap in gaps.values())
+    rows = measure(root, "untrained")
+    assert {name for name, _ in rows} == {"color", "shape", "direction", "bounce", "empty"}
+    assert all(row["loss"] > 0.1 and abs(row["sensitivity"]) < 1e-9 for row in rows.values())
 
 
 def test_sensitive_model_is_measured(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gaps = measure(root, "sensitive", "times=[0.2,0.6]")
-    assert sorted({time for _, time in gaps}) == [0.2, 0.6]
-    assert all(abs(gap["gap"]) > 1e-6 for gap in gaps.values())
-    assert {name: gaps[name, 0.2]["num"] for name in ("color", "bounce", "empty")} == {
+    rows = measure(root, "sensitive", "times=[0.2,0.6]")
+    assert sorted({time for _, time in rows}) == [0.2, 0.6]
+    assert all(abs(row["sensitivity"]) > 1e-6 for row in rows.values())
+    assert {name: rows[name, 0.2]["num_samples"] for name in ("color", "bounce", "empty")} == {
         "color": 9, "bounce": 3, "empty": 9,
     }  # fmt: skip
-    color = gaps["color", 0.6]
-    assert color["gap"] == pytest.approx(color["wrong"] / color["right"] - 1)
+    color = rows["color", 0.6]
+    assert color["sensitivity"] == pytest.approx(color["changed_loss"] / color["loss"] - 1)
     assert "rise of the loss, %" in capsys.readouterr().out
-    assert measure(root, "sensitive", "times=[0.2]")["color", 0.2] == gaps["color", 0.2]
+    assert measure(root, "sensitive", "times=[0.2]")["color", 0.2] == rows["color", 0.2]
     given = measure(root, "sensitive", "times=[0.2]", f"latents={root / 'latents'}", "batch_size=2")
-    assert given["color", 0.2]["right"] == pytest.approx(gaps["color", 0.2]["right"], rel=1e-5)
-    few = measure(root, "sensitive", "times=[0.2]", "frames=all", "number=7")
-    assert few["empty", 0.2]["num"] == 7
+    assert given["color", 0.2]["loss"] == pytest.approx(rows["color", 0.2]["loss"], rel=1e-5)
+    few = measure(root, "sensitive", "times=[0.2]", "frames=all", "num_samples=7")
+    assert few["empty", 0.2]["num_samples"] == 7
 
 
 def test_errors_name_words_and_settings(root: Path) -> None:
