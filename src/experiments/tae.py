@@ -23,7 +23,7 @@ def run(config: TAERunConfig) -> None:
     """Train to the end; resumes from the newest checkpoint."""
     run_dir = Path(config.run_dir)
     with run_directory.locked_run_dir(run_dir, config):
-        features = build_perceptual_loss(config.features) if config.losses.perceptual else None
+        features = build_perceptual_loss(config.features) if config.losses.perceptual_weight else None
         module = TAEModule(config.model, config.losses, config.train, config.discriminator, features)
         data = MediaDataModule(config.data, config.train.seed, num_steps=config.train.max_steps)
         if is_first_rank():

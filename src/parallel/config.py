@@ -13,10 +13,10 @@ class ParallelConfig(Config):
     """Number of processes, and how they share the model. None of it changes what a run computes."""
 
     accelerator: Accelerator = opt("auto", "device type; auto: GPUs if there are any", resumable=True)
-    devices: int = opt(
+    num_devices: int = opt(
         1, "processes per node; above 1 the model is sharded over all of them (FSDP2)", ge=1, resumable=True
     )
-    nodes: int = opt(1, "number of machines", ge=1, resumable=True)
+    num_nodes: int = opt(1, "number of machines", ge=1, resumable=True)
     tensor_parallel: int = opt(
         1, "processes that split each layer between them; only 1 is supported", ge=1, le=1, resumable=True
     )
@@ -32,4 +32,4 @@ class ParallelConfig(Config):
 
     @property
     def world_size(self) -> int:
-        return self.devices * self.nodes
+        return self.num_devices * self.num_nodes

@@ -135,10 +135,10 @@ def resolve_accelerator(config: ParallelConfig) -> str:
     kind = config.accelerator
     if kind == "auto":
         kind = "cuda" if num_gpus else "cpu"
-    if kind == "cuda" and config.devices > num_gpus:
+    if kind == "cuda" and config.num_devices > num_gpus:
         raise UserError(
-            f"train.parallel.devices={config.devices}: this machine has {num_gpus} GPU(s); use "
-            f"devices={num_gpus} or accelerator=cpu"
+            f"train.parallel.num_devices={config.num_devices}: this machine has {num_gpus} GPU(s); use "
+            f"num_devices={num_gpus} or accelerator=cpu"
         )
     return kind
 

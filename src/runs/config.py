@@ -29,9 +29,9 @@ class TAERunConfig(Config):
     dataset: str = opt("", "prepared data set, for ${dataset} in the paths of streams")
     model: TAEConfig = opt(TAEConfig(), "the autoencoder")
     losses: TAELossConfig = opt(TAELossConfig(), "terms of the loss")
-    discriminator: DiscriminatorConfig = opt(DiscriminatorConfig(), "used where losses.adversarial is not 0")
+    discriminator: DiscriminatorConfig = opt(DiscriminatorConfig(), "used where losses.gan_weight is not 0")
     features: PerceptualFeaturesConfig = opt(
-        PerceptualFeaturesConfig(), "used where losses.perceptual is not 0"
+        PerceptualFeaturesConfig(), "used where losses.perceptual_weight is not 0"
     )
     data: DataConfig = opt(DataConfig(), "streams of pixels")
     train: TrainConfig = opt(TrainConfig(), "steps and optimizer")
@@ -73,15 +73,15 @@ class VideoRunConfig(Config):
                 self._check_packed(f"data.streams.{name}", stream.batch_size)
 
     def _check_packed(self, key: str, batch_size: int) -> None:
-        parts = self.train.micro_batches * self.train.parallel.world_size
+        parts = self.train.num_micro_batches * self.train.parallel.world_size
         if batch_size < parts:
             raise ValueError(
                 f"{key}.batch_size must be at least {parts} with pack=true, one video for each of "
-                f"train.micro_batches on each process, got {batch_size}"
+                f"train.num_micro_batches on each process, got {batch_size}"
             )
-        if self.flow.first_frame:
+        if self.flow.first_frame_prob:
             raise ValueError(
-                f"{key}.pack=true cannot be combined with flow.first_frame={self.flow.first_frame}"
+                f"{key}.pack=true cannot be combined with flow.first_frame_prob={self.flow.first_frame_prob}"
             )
         if self.train.parallel.compile_blocks:
             raise ValueError(

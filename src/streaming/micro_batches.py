@@ -16,10 +16,12 @@ def split_batch(batch: Batch, num_parts: int) -> list[Batch]:
     size = len(batch)
     if isinstance(batch, LatentBatch) and batch.packed:
         if size < num_parts:
-            raise UserError(f"train.micro_batches={num_parts} is more than a packed batch's {size} samples")
+            raise UserError(
+                f"train.num_micro_batches={num_parts} is more than a packed batch's {size} samples"
+            )
         parts = balanced_partition([latent.numel() for latent in batch.mean_BCTHW], num_parts)
         return [batch.take(part) for part in parts]
     if size % num_parts:
-        raise UserError(f"train.micro_batches={num_parts} does not divide a batch of {size} samples")
+        raise UserError(f"train.num_micro_batches={num_parts} does not divide a batch of {size} samples")
     step = size // num_parts
     return [batch.take(range(i, i + step)) for i in range(0, size, step)]

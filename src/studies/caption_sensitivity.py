@@ -36,17 +36,18 @@ from src.training.precision import resolve
 class Sensitivity:
     """One cell of the table.
 
-    `gap` is wrong / right - 1, and `error` its standard error over samples. `num` samples have such a word in
-    their caption; `right` is their mean loss with their own captions, `wrong` with the changed ones.
+    `num_samples` samples have such a word in their caption; `loss` is their mean loss with their own
+    captions, `changed_loss` with the changed ones. `sensitivity` is changed_loss / loss - 1, and
+    `standard_error` its standard error over samples.
     """
 
     words: str
     time: float
-    num: int
-    right: float
-    wrong: float
-    gap: float
-    error: float
+    num_samples: int
+    loss: float
+    changed_loss: float
+    sensitivity: float
+    standard_error: float
 
 
 def run(config: CaptionSensitivityConfig) -> None:
@@ -55,7 +56,7 @@ def run(config: CaptionSensitivityConfig) -> None:
     model, _ = loading.load_video(run_path, config.use)
     model.precision_name = resolve(config.precision, model.device.type)
     sensitivities = measure(model, validation_batches(config), config)
-    out = Path(config.out or loading.run_folder(run_path) / "word_gap.json")
+    out = Path(config.out or loading.run_folder(run_path) / "caption_sensitivity.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     result = {
         "run": config.run,
@@ -63,7 +64,7 @@ def run(config: CaptionSensitivityConfig) -> None:
         "use": config.use,
         "words": config.words,
     }
-    result["gaps"] = [vars(each) for each in sensitivities]
+    result["sensitivities"] = [vars(each) for each in sensitivities]
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     console = Console(highlight=False)
     console.print(sensitivity_table(sensitivities, config.run))
@@ -139,7 +140,7 @@ def _wanted_indices(batch: LatentBatch, config: CaptionSensitivityConfig, count:
     if config.frames not in ("all", kind):
         return []
     indices = [i for i, real in enumerate(batch.real_B.tolist()) if real]
-    return indices[: config.number - count] if config.number else indices
+    return indices[: config.num_samples - count] if config.num_samples else indices
 
 
 def _latents(model: VideoModel, batch: LatentBatch, indices: list[int]) -> tuple[Tensor, Tensor | None]:
@@ -174,6 +175,6 @@ def sensitivity_table(sensitivities: list[Sensitivity], title: str) -> Table:
     table = Table("wrong", "n", *(f"t = {t:g}" for t in times), title=f"{title}: rise of the loss, %")
     for name in dict.fromkeys(each.words for each in sensitivities):
         by_time = {each.time: each for each in sensitivities if each.words == name}
-        cells = [f"{100 * by_time[t].gap:+.1f} ±{100 * by_time[t].error:.1f}" for t in times]
-        table.add_row(name, str(by_time[times[0]].num), *cells)
+        cells = [f"{100 * by_time[t].sensitivity:+.1f} ±{100 * by_time[t].standard_error:.1f}" for t in times]
+        table.add_row(name, str(by_time[times[0]].num_samples), *cells)
     return table

@@ -23,7 +23,7 @@ class TrainConfig(Config):
     lr: float = opt(1e-3, "peak learning rate", ge=0)
     schedule: LRSchedule = opt("constant", "learning rate over steps")
     warmup_steps: int = opt(100, "steps of linear warm-up (one_cycle: until the peak)", ge=0)
-    final_lr: float = opt(
+    final_lr_fraction: float = opt(
         0.01, "lowest learning rate as a fraction of the peak; unused by constant", ge=0, le=1
     )
     plateau_patience: int = opt(
@@ -32,12 +32,12 @@ class TrainConfig(Config):
     weight_decay: float = opt(0.1, "weight decay of AdamW; none for vectors (gains, biases)", ge=0)
     beta1: float = opt(0.9, "first beta of AdamW", ge=0, lt=1)
     beta2: float = opt(0.95, "second beta of AdamW", ge=0, lt=1)
-    clip: float = opt(1.0, "largest gradient norm; 0: no clipping", ge=0)
+    max_grad_norm: float = opt(1.0, "gradient norm above which gradients are clipped; 0: no clipping", ge=0)
     ema_decay: float = opt(
         0.999, "decay of the weights' EMA, ramped up over the first steps; 0: no EMA", ge=0, lt=1
     )
     precision: Precision = opt("fp32", "bf16: autocast where the device supports it, fp32 elsewhere")
-    micro_batches: int = opt(
+    num_micro_batches: int = opt(
         1, "equal parts into which each batch is split to save memory; same gradients", ge=1
     )
     log_every: int = opt(10, "steps between logged metrics", ge=1, resumable=True)

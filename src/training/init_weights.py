@@ -23,9 +23,9 @@ if TYPE_CHECKING:  # it imports lightning, which averaging does not need
 # Position tables may grow between stages: spatial ones are interpolated (higher resolution), the temporal one
 # is padded (longer videos) (Movie Gen, sec. 3.2.2).
 RESIZABLE: dict[str, Literal["interpolate", "pad"]] = {
-    "positions.height": "interpolate",
-    "positions.width": "interpolate",
-    "positions.time": "pad",
+    "pos_embed.height": "interpolate",
+    "pos_embed.width": "interpolate",
+    "pos_embed.time": "pad",
 }
 
 

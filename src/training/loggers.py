@@ -47,11 +47,11 @@ class JSONLinesLogger(Logger):
 
 
 def build_loggers(run_dir: Path, start: int) -> list[Logger]:
-    """Return the TensorBoard logger (in `run_dir/tensorboard`) and the JSON-lines logger.
+    """Return the TensorBoard logger, whose curves are named after the run directory, and the JSON-lines logger.
 
     Args:
         start: step that the run resumes at; events of later steps are hidden in TensorBoard.
     """
     purge = start + 1 if start else None
-    board = TensorBoardLogger(run_dir, name="tensorboard", version="", purge_step=purge)
+    board = TensorBoardLogger(run_dir, name="", version="", purge_step=purge)
     return [board, JSONLinesLogger(run_dir, start)]

@@ -148,8 +148,8 @@ def build_trainer(
     try:
         return L.Trainer(
             accelerator=accelerator,
-            devices=parallel.devices,
-            num_nodes=parallel.nodes,
+            devices=parallel.num_devices,
+            num_nodes=parallel.num_nodes,
             strategy=strategy,
             precision="32-true",  # the module uses autocast itself; weights are always fp32
             # One endless epoch: Lightning would otherwise end at the last batch of the loaders.
@@ -170,8 +170,8 @@ def build_trainer(
     except (ValueError, RuntimeError) as error:
         if "SLURM" in str(error) or "srun" in str(error):
             raise UserError(
-                f"train.parallel.devices={parallel.devices}, nodes={parallel.nodes} and the SLURM job do not "
-                f"agree; use --ntasks-per-node={parallel.devices} --nodes={parallel.nodes} ({error})"
+                f"train.parallel.num_devices={parallel.num_devices}, num_nodes={parallel.num_nodes} and the SLURM job do not "
+                f"agree; use --ntasks-per-node={parallel.num_devices} --nodes={parallel.num_nodes} ({error})"
             ) from error
         raise
 

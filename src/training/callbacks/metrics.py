@@ -67,9 +67,10 @@ class MetricsCallback(L.Callback):
             "seconds_per_step": self._seconds / self._steps,
         }
         self._reset()
-        lr = trainer.optimizers[0].param_groups[0]["lr"]
-        rates = {f"speed/{name}": value for name, value in self.rates.items()}
-        _log_metrics(trainer, {**module.metrics, "lr": lr, **rates}, module.step)
+        metrics = {**module.metrics, "lr": trainer.optimizers[0].param_groups[0]["lr"]}
+        train = {f"train/{name}": value for name, value in metrics.items()}
+        speed = {f"speed/{name}": value for name, value in self.rates.items()}
+        _log_metrics(trainer, {**train, **speed}, module.step)
 
     def on_validation_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         if trainer.state.fn == "fit":

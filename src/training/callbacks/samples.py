@@ -59,7 +59,8 @@ class SampleVideos(L.Callback):
         seeds = list(range(len(self.prompts)))
         latents = self.sample(module.model(ema=True), self.prompts, self.shape_CTHW, seeds)
         videos = to_uint8(self.decode(latents, self.num_frames)).transpose(1, 2).cpu()
-        write_videos(trainer, dict(zip(self.prompts, videos, strict=True)), module.step, self.fps)
+        titled = dict(zip(self.prompts, videos, strict=True))
+        write_videos(trainer, "samples", titled, module.step, self.fps)
 
 
 class ReconstructionVideos(L.Callback):
@@ -89,11 +90,13 @@ class ReconstructionVideos(L.Callback):
         if self.pairs_BCTHW is None or (module.step % self.every and module.step != self.last_step):
             return
         pairs = to_uint8(self.pairs_BCTHW).transpose(1, 2).cpu()
-        videos = {f"sample {index}": pair for index, pair in enumerate(pairs)}
-        write_videos(trainer, videos, module.step, self.fps)
+        videos = {f"original, reconstruction {index}": pair for index, pair in enumerate(pairs)}
+        write_videos(trainer, "reconstructions", videos, module.step, self.fps)
 
 
-def write_videos(trainer: L.Trainer, videos_TCHW: dict[str, Tensor], step: int, fps: float) -> None:
+def write_videos(
+    trainer: L.Trainer, group: str, videos_TCHW: dict[str, Tensor], step: int, fps: float
+) -> None:
     """Write uint8 videos [T, 3, H, W] by title as animated GIFs, which TensorBoard plays in its image tab."""
     pause_clocks(trainer)
     if not trainer.is_global_zero:
@@ -106,7 +109,7 @@ def write_videos(trainer: L.Trainer, videos_TCHW: dict[str, Tensor], step: int, 
         image = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=encode_gif(video_TCHW, fps)
         )
-        value = Summary.Value(tag=f"films/{index:02d} {title[:60]}", image=image)
+        value = Summary.Value(tag=f"{group}/{index:02d} {title[:60]}", image=image)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment._get_file_writer().add_summary(Summary(value=[value]), step)

@@ -159,7 +159,7 @@ class TrainingModule(L.LightningModule):
             peak=c.lr,
             warmup=c.warmup_steps,
             total=c.max_steps,
-            final=c.final_lr,
+            final=c.final_lr_fraction,
             halvings=num_halvings(self.val_history, c.plateau_patience) if c.schedule == "plateau" else 0,
         )
 
@@ -187,9 +187,9 @@ class TrainingModule(L.LightningModule):
         loss_value, norm_value = torch.stack([self.reduce_over_ranks(loss.detach()), norm]).tolist()
         if not (math.isfinite(norm_value) and math.isfinite(loss_value)):
             raise NonFiniteError(self._non_finite_message(loss_value, norm_value, ids))
-        if self.train_config.clip:
+        if self.train_config.max_grad_norm:
             # Scaling is elementwise, so each process scales its own shards; the norm is that of all of them.
-            scale = (self.train_config.clip / (norm + 1e-6)).clamp(max=1.0)
+            scale = (self.train_config.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_([to_local(g) for g in grads], scale)
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate() * lr_scale
@@ -223,7 +223,7 @@ class TrainingModule(L.LightningModule):
 
         With these weights the mean over ranks is the mean over all samples, each counting the same.
         """
-        parts = cast(list[AnyBatch], split_batch(batch, self.train_config.micro_batches))
+        parts = cast(list[AnyBatch], split_batch(batch, self.train_config.num_micro_batches))
         for number, part in enumerate(parts, 1):
             if len(parts) > 1:
                 set_gradient_sync(nets, number == len(parts))

@@ -34,8 +34,8 @@ class TextConditioning:
     def __init__(
         self, text: ByteEncoderConfig, encoders: dict[str, FrozenTextConfig], context_dim: int
     ) -> None:
-        if not encoders and context_dim != text.width:
-            raise ValueError(f"context_dim must equal text.width={text.width}, got {context_dim}")
+        if not encoders and context_dim != text.hidden_size:
+            raise ValueError(f"context_dim must equal text.hidden_size={text.hidden_size}, got {context_dim}")
         self.text, self.encoders, self.context_dim = text, encoders, context_dim
         self._frozen: dict[str, FrozenEncoder] = {}
 

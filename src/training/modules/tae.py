@@ -60,10 +60,12 @@ class TAEModule(TrainingModule):
         features: PerceptualLoss | None = None,
     ) -> None:
         super().__init__(train)
-        if losses.perceptual and features is None:
-            raise ValueError(f"perceptual={losses.perceptual} needs a feature network, got none")
+        if losses.perceptual_weight and features is None:
+            raise ValueError(
+                f"perceptual_weight={losses.perceptual_weight} needs a feature network, got none"
+            )
         self.tae_config, self.losses = tae, losses
-        self.discriminator_config = (discriminator or DiscriminatorConfig()) if losses.adversarial else None
+        self.discriminator_config = (discriminator or DiscriminatorConfig()) if losses.gan_weight else None
         self._features = (features,)  # in a tuple, so that it is not registered as a submodule
         for name, value in (("latent_mean_C", 0.0), ("latent_std_C", 1.0)):
             self.register_buffer(name, torch.full((tae.latent_channels,), value))
@@ -99,7 +101,7 @@ class TAEModule(TrainingModule):
         assert batch.step == self.step, f"batch of step {batch.step} at step {self.step}"
         found: Any = self.optimizers()
         optimizer, *others = found if isinstance(found, list) else [found]
-        adversarial = bool(others) and self.step >= self.losses.adversarial_start
+        adversarial = bool(others) and self.step >= self.losses.gan_start
         terms: Terms = {}
         fakes: list[tuple[ClipBatch, Tensor, float]] = []
         moments_2C = torch.zeros(2, self.tae_config.latent_channels, device=self.device)
@@ -112,10 +114,10 @@ class TAEModule(TrainingModule):
         if adversarial:
             # Not stepped through Lightning, whose global_step would count two steps per batch.
             step = self._train_discriminator(others[0].optimizer, fakes, batch.ids)
-            terms["discriminator"], norms["discriminator/grad_norm"] = step
+            terms["discriminator"], norms["discriminator_grad_norm"] = step
         means = self.reduce_over_ranks(torch.stack(list(terms.values()))).tolist()
         self.metrics = dict(zip(terms, means, strict=True)) | norms
-        self.metrics[f"loss/{batch.stream}"] = self.metrics["loss"]
+        self.metrics[f"loss_{batch.stream}"] = self.metrics["loss"]
         self._update_latent_statistics(self.reduce_over_ranks(moments_2C))
         self.advance_step()
 
@@ -166,18 +168,18 @@ class TAEModule(TrainingModule):
         distance = l1_loss if c.reconstruction == "l1" else mse_loss
         terms = {"reconstruction": distance(reconstruction, video)}
         total = terms["reconstruction"]
-        if c.mse:
+        if c.mse_weight:
             terms["mse"] = mse_loss(reconstruction, video)
-            total = total + c.mse * terms["mse"]
-        if c.edges:
-            terms["edges"] = gradient_loss(reconstruction, video)
-            total = total + c.edges * terms["edges"]
+            total = total + c.mse_weight * terms["mse"]
+        if c.gradient_weight:
+            terms["gradient"] = gradient_loss(reconstruction, video)
+            total = total + c.gradient_weight * terms["gradient"]
         features = self._features[0]
-        if c.perceptual and features is not None:
+        if c.perceptual_weight and features is not None:
             features.to(reconstruction.device)
-            name = f"perceptual/{features.name}"
+            name = f"perceptual_{features.name}"
             terms[name] = features(reconstruction, video)
-            total = total + c.perceptual * terms[name]
+            total = total + c.perceptual_weight * terms[name]
         gradient = torch.autograd.grad(total, reconstruction)[0]
         if adversarial:
             # the discriminator's own gradients come from its own loss, in `_train_discriminator`
@@ -187,14 +189,14 @@ class TAEModule(TrainingModule):
             terms["generator"] = generator_hinge(logits.float())
             adversarial_gradient = torch.autograd.grad(terms["generator"], reconstruction)[0]
             self.discriminator.requires_grad_(True)
-            scale = c.adversarial * (
+            scale = c.gan_weight * (
                 self._adaptive_weight(gradient, adversarial_gradient)
-                if c.adaptive
+                if c.adaptive_gan_weight
                 else torch.ones((), device=gradient.device)
             )
             gradient = gradient + scale * adversarial_gradient
             total = total + scale * terms["generator"]
-            terms["adversarial_weight"] = scale
+            terms["gan_weight"] = scale
         return {name: value.detach() for name, value in (terms | {"loss": total}).items()}, gradient
 
     def _adaptive_weight(self, gradient: Tensor, adversarial_gradient: Tensor) -> Tensor:
@@ -205,10 +207,10 @@ class TAEModule(TrainingModule):
     def _latent_terms(self, out: Reconstruction) -> tuple[Tensor, Terms]:
         c, video = self.losses, out.video_BCTHW
         terms = {"kl": out.posterior.kl().mean()}
-        total = c.kl * per_pixel_value(terms["kl"], video)
-        if c.outlier:
-            terms["outlier"] = outlier_penalty(out.latent_BCTHW, c.outlier_r)
-            total = total + c.outlier * per_pixel_value(terms["outlier"], video)
+        total = c.kl_weight * per_pixel_value(terms["kl"], video)
+        if c.opl_weight:
+            terms["opl"] = outlier_penalty(out.latent_BCTHW, c.opl_r)
+            total = total + c.opl_weight * per_pixel_value(terms["opl"], video)
         terms["outlier_fraction"] = outlier_fraction(out.latent_BCTHW)
         return total, {name: value.detach() for name, value in terms.items()}
 

@@ -51,10 +51,10 @@ class VideoModule(TrainingModule):
     ) -> None:
         super().__init__(train)
         cond_channels = transformer.latent_channels + 1
-        if flow.first_frame and transformer.known_channels != cond_channels:
+        if flow.first_frame_prob and transformer.cond_channels != cond_channels:
             raise ValueError(
-                f"flow.first_frame needs transformer.known_channels={cond_channels}, "
-                f"got {transformer.known_channels}"
+                f"flow.first_frame_prob needs transformer.cond_channels={cond_channels}, "
+                f"got {transformer.cond_channels}"
             )
         self.transformer_config, self.flow_config = transformer, flow
         self.conditioning = TextConditioning(text, encoders or {}, transformer.context_dim)
@@ -115,7 +115,7 @@ class VideoModule(TrainingModule):
         self.metrics = {
             "loss": result.loss,
             "grad_norm": result.grad_norm,
-            f"loss/{batch.stream}": result.loss,
+            f"loss_{batch.stream}": result.loss,
         }
         self.advance_step()
 
@@ -128,11 +128,11 @@ class VideoModule(TrainingModule):
             x_list, noise_list = ([each[0] for each in many] for many in (x, noise))
             return model.velocity_loss(x_list, noise_list, torch.cat(t), condition)
         c, cond = self.flow_config, None
-        if c.first_frame:
+        if c.first_frame_prob:
             uniform_B = rand_samples(
                 self.train_config.seed, "train/first_frame", batch.step, batch.global_indices, self.device
             )
-            cond = model.batch_frame_condition(batch, uniform_B < c.first_frame)
+            cond = model.batch_frame_condition(batch, uniform_B < c.first_frame_prob)
         return model.velocity_loss(*self._prepare(batch, model), condition, cond)
 
     def _prepare(self, batch: LatentBatch, model: VideoModel) -> tuple[Tensor, Tensor, Tensor]:
@@ -146,7 +146,7 @@ class VideoModule(TrainingModule):
 
         c = self.flow_config
         latent = batch.sample(normal("train/posterior")) if c.sample_posterior else batch.mean_BCTHW
-        t_B = times_from_normal(normal("train/time", ()), c.times, c.time_mean, c.time_std)
+        t_B = times_from_normal(normal("train/time", ()), c.time_distribution, c.time_mean, c.time_std)
         return model.normalize(latent), normal("train/noise"), t_B
 
     def _text_with_dropout(self, batch: LatentBatch) -> TextCondition:
@@ -155,22 +155,24 @@ class VideoModule(TrainingModule):
         def uniform(stream: str) -> Tensor:
             return rand_samples(self.train_config.seed, f"train/{stream}", batch.step, batch.global_indices)
 
-        return self.conditioning.with_dropout(batch, uniform, c.caption_drop, c.encoder_drop)
+        return self.conditioning.with_dropout(batch, uniform, c.caption_drop_prob, c.encoder_drop_prob)
 
     # ---- validation
 
     def validation_times(self) -> Tensor:
         """Return fixed flow times: the midpoints of equally likely intervals of the training distribution."""
         c = self.flow_config
-        quantiles = fixed_times(c.val_times).double()
-        return times_from_normal(torch.special.ndtri(quantiles), c.times, c.time_mean, c.time_std).float()
+        quantiles = fixed_times(c.num_val_times).double()
+        return times_from_normal(
+            torch.special.ndtri(quantiles), c.time_distribution, c.time_mean, c.time_std
+        ).float()
 
     def validation_step(self, batch: LatentBatch, batch_idx: int) -> None:
         """Add the EMA's losses at fixed times, on noise keyed by the sample's id, to the validation means."""
         assert isinstance(batch.mean_BCTHW, Tensor)
         model, real_B = self.model(ema=True), batch.real_B.bool()
         x, condition, cond = model.normalize(batch.mean_BCTHW), self.conditioning.from_batch(batch), None
-        if self.flow_config.first_frame:
+        if self.flow_config.first_frame_prob:
             cond = model.batch_frame_condition(batch, torch.ones_like(real_B))
         losses: list[Tensor] = []
         for index, time in enumerate(self.validation_times().tolist()):

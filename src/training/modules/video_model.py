@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+from src.core import rng
 from src.flow.loss import packed_velocity_loss, velocity_loss
-from src.flow.noise import torch_generator
+from src.flow.noise import normal
 from src.models.text.byte_encoder import ByteEncoder
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
 from src.models.text.projection import ProjectedText
@@ -155,9 +156,8 @@ def build_video_model(
 
 def validation_noise(x_BCTHW: Tensor, ids: list[str], time_index: int) -> Tensor:
     """Return noise of the shape of x, keyed by the samples' ids and the index of the flow time."""
-    shape = x_BCTHW.shape[1:]
-    each = [torch.randn(shape, generator=torch_generator(0, f"val/noise/{name}", time_index)) for name in ids]
-    return torch.stack(each).to(x_BCTHW)
+    keys = [rng.key(0, f"val/noise/{name}", time_index) for name in ids]
+    return normal(keys, x_BCTHW.shape[1:], x_BCTHW.device)
 
 
 def _per_channel(value_C: Tensor) -> Tensor:

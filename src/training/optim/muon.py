@@ -17,7 +17,7 @@ from src.parallel.fsdp import copy_full_, full_tensor
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # quintic that maps singular values in (0, 1] towards 1
 RMS = 0.2  # of the entries of a typical AdamW step
-NOT_HIDDEN = ("conv_in", "conv_out", "patch_in", "patch_out", "time.")  # first, last and time layers
+NOT_HIDDEN = ("conv_in", "conv_out", "patch_embed", "proj_out", "t_embedder.")  # first, last and time layers
 MIN_SIDE = 32
 LONG = 6  # aspect ratio from which products of Gram matrices are cheaper, even in float32
 

@@ -39,7 +39,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "{experiment: encode_latents, tae: tae, data: data, run_dir: latents}"
         )
         train.main(["latents.yaml", "encoders.yaml"])
-        train.main(["video.yaml", "encoders.yaml", "run_dir=run", "flow.encoder_drop=0.3"])
+        train.main(["video.yaml", "encoders.yaml", "run_dir=run", "flow.encoder_drop_prob=0.3"])
     return root
 
 
@@ -63,7 +63,7 @@ def test_it_trains_and_generates(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     module.configure_model()
     assert not torch.equal(state["text.null"], module.text.null)
     assert not torch.equal(state["text.projections.ul2.weight"], module.text.projections["ul2"].weight)
-    args = ["run=run", "out=out", "sampler.steps=2", "precision=fp32", 'prompt=A sign says "red".']
+    args = ["run=run", "out=out", "sampler.num_steps=2", "precision=fp32", 'prompt=A sign says "red".']
     generate.main(args)
     assert Path("out/manifest.jsonl").is_file()
 

@@ -17,8 +17,8 @@ from src.runs.modules import new_video_module
 from src.streaming.reader import Dataset
 from tests.src.experiments.test_chain import DATA, TAE_YAML, VIDEO
 
-I2V = ["transformer.known_channels=5", "flow.first_frame=0.9", "latents=first"]
-ARGS = ["run=i2v", "sampler.steps=2", "precision=fp32", "use=raw", "crf=0"]
+I2V = ["transformer.cond_channels=5", "flow.first_frame_prob=0.9", "latents=first"]
+ARGS = ["run=i2v", "sampler.num_steps=2", "precision=fp32", "use=raw", "crf=0"]
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,13 @@ def test_the_stage_starts_as_the_model_before(root: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(root)
     config = load(VideoRunConfig, "i2v/config.yaml")
     new, (old, _) = new_video_module(config), loading.load_video(Path("t2v"))
-    report = load_weights(new, Path("t2v"), "ema", ("transformer.known_in.",))
-    assert report.new == ["transformer.known_in.weight"]
+    report = load_weights(new, Path("t2v"), "ema", ("transformer.cond_embed.",))
+    assert report.new == ["transformer.cond_embed.weight"]
     x, t, text = torch.randn(1, 4, 2, 4, 4), torch.rand(1), torch.randn(1, 3, 32)
     cond = torch.randn(1, 5, 2, 4, 4)
     assert torch.equal(new.transformer(x, t, text, None, cond), old.transformer(x, t, text))
     trained, _ = loading.load_video(Path("i2v"))
-    assert trained.transformer.known_in.weight.any()
+    assert trained.transformer.cond_embed.weight.any()
 
 
 def test_only_some_videos_get_their_first_frame(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_an_image_starts_the_video(root: Path, monkeypatch: pytest.MonkeyPatch) 
     ("args", "message"),
     [
         (["image=gone.png"], "image=gone.png: cannot be read as an image"),
-        (["image=dark.png", "frames=1"], "needs videos, but frames is 1"),
+        (["image=dark.png", "num_frames=1"], "needs videos, but num_frames is 1"),
         (["image=dark.png", "run=t2v"], "run=t2v is not an image-to-video model"),
     ],
 )
@@ -107,5 +107,5 @@ def test_training_needs_first_frames_and_channels(root: Path, monkeypatch: pytes
     monkeypatch.chdir(root)
     with pytest.raises(UserError, match="stream videos: the latents have no first frames"):
         train.main(["video.yaml", "run_dir=x", *I2V[:2]])
-    with pytest.raises(ValueError, match="known_channels=5, got 0"):
-        new_video_module(load(VideoRunConfig, "video.yaml", ["flow.first_frame=0.5"]))
+    with pytest.raises(ValueError, match="cond_channels=5, got 0"):
+        new_video_module(load(VideoRunConfig, "video.yaml", ["flow.first_frame_prob=0.5"]))

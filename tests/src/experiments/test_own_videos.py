@@ -31,7 +31,7 @@ APPENDED = {
     "configs/tae/own.yaml": FEW_STEPS,
     "configs/tae/own_latents.yaml": ["precision=fp32"],
     "configs/video/own_sft.yaml": FEW_STEPS,
-    "configs/generate/tiny.yaml": ["sampler.steps=2"],
+    "configs/generate/tiny.yaml": ["sampler.num_steps=2"],
 }
 
 

@@ -38,7 +38,7 @@ def test_samples_depend_on_prompt_and_seed_alone(module: VideoModule) -> None:
     )
     alone = sample_latents(module.model(ema=True), ["a ring"], shape, [2])
     torch.testing.assert_close(alone[0], latents[1], rtol=1e-4, atol=1e-4)
-    plain = SamplerConfig(steps=2, guidance=1.0)
+    plain = SamplerConfig(num_steps=2, guidance_scale=1.0)
     assert not torch.allclose(
         sample_latents(module.model(ema=True), ["a ring"], shape, [2], plain)[0], alone[0]
     )
@@ -64,14 +64,14 @@ def test_text_is_read_once_and_guidance_takes_one_pass(
     monkeypatch.setattr(CrossAttention, "keys_values", recorded_keys_values)
     monkeypatch.setattr(MediaTransformer, "forward", recorded_forward)
     sample_latents(
-        module.model(ema=True), ["a star"], (4, 2, 4, 4), [1], SamplerConfig(steps=5, guidance=3.0)
+        module.model(ema=True), ["a star"], (4, 2, 4, 4), [1], SamplerConfig(num_steps=5, guidance_scale=3.0)
     )
-    assert read == [2] * module.transformer_config.layers
+    assert read == [2] * module.transformer_config.depth
     assert passes == [2] * 5
 
 
 def test_negative_prompt_replaces_the_null_condition(module: VideoModule) -> None:
-    shape, strong = (4, 2, 4, 4), SamplerConfig(steps=2, guidance=3.0)
+    shape, strong = (4, 2, 4, 4), SamplerConfig(num_steps=2, guidance_scale=3.0)
     plain = sample_latents(module.model(ema=True), ["a star"], shape, [1], strong)
     negative = sample_latents(
         module.model(ema=True), ["a star"], shape, [1], strong, negative_prompt="a ring"
@@ -79,7 +79,7 @@ def test_negative_prompt_replaces_the_null_condition(module: VideoModule) -> Non
     assert not torch.allclose(negative, plain)
     same = sample_latents(module.model(ema=True), ["a star"], shape, [1], strong, negative_prompt="a star")
     unguided = sample_latents(
-        module.model(ema=True), ["a star"], shape, [1], SamplerConfig(steps=2, guidance=1.0)
+        module.model(ema=True), ["a star"], shape, [1], SamplerConfig(num_steps=2, guidance_scale=1.0)
     )
     torch.testing.assert_close(same, unguided, rtol=1e-4, atol=1e-4)
 
@@ -99,5 +99,7 @@ def test_v_prediction_samples_what_it_is_trained_on(
     assert module.training_loss(batch).min() > 0.1
     monkeypatch.setattr(module.transformer, "forward", towards)
     assert module.training_loss(batch).max() < 1e-6
-    latents = sample_latents(module.model(), ["a"], (4, 2, 4, 4), [1], SamplerConfig(steps=5, guidance=1.0))
+    latents = sample_latents(
+        module.model(), ["a"], (4, 2, 4, 4), [1], SamplerConfig(num_steps=5, guidance_scale=1.0)
+    )
     torch.testing.assert_close(latents, torch.full_like(latents, 1.5), rtol=0, atol=1e-4)

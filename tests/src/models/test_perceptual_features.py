@@ -73,12 +73,17 @@ def test_perceptual_loss_trains_and_is_logged_by_name(tmp_path: Path) -> None:
     taps = FeatureMaps([torch.nn.Conv2d(3, 4, 3)], (1,), (0.0,) * 3, (1.0,) * 3)
     plain = tae_module(config)
     module = TAEModule(
-        plain.tae_config, TAELossConfig(perceptual=1.0), config, features=PerceptualLoss(taps, name="toy")
+        plain.tae_config,
+        TAELossConfig(perceptual_weight=1.0),
+        config,
+        features=PerceptualLoss(taps, name="toy"),
     )
     fit(module, ToyClipData(2), config, tmp_path)
     line = read_metrics(tmp_path / METRICS_FILE)[-1]
-    assert line["perceptual/toy"] > 0
-    assert line["loss"] == pytest.approx(line["reconstruction"] + line["perceptual/toy"], rel=1e-3)
+    assert line["train/perceptual_toy"] > 0
+    assert line["train/loss"] == pytest.approx(
+        line["train/reconstruction"] + line["train/perceptual_toy"], rel=1e-3
+    )
     assert not any("features" in name for name in module.state_dict())
 
 

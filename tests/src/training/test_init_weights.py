@@ -32,7 +32,7 @@ def test_starts_from_ema_or_raw_weights(run: Path) -> None:
     for use, prefix in (("ema", "ema."), ("raw", "")):
         module = video_module(train_config(seed=9))
         report = load_weights(module, run, use)  # type: ignore[arg-type]
-        name = "transformer.blocks.0.ffn.gate_up.weight"
+        name = "transformer.blocks.0.ffn.gate_up.linear.weight"
         assert torch.equal(module.state_dict()[name], saved[prefix + name])
         assert torch.equal(module.state_dict()["ema." + name], saved[prefix + name])
         assert module.step == 0
@@ -44,29 +44,29 @@ def test_starts_from_ema_or_raw_weights(run: Path) -> None:
 def test_position_tables_grow(run: Path) -> None:
     module = video_module(train_config(), max_positions=(6, 8, 8))
     report = load_weights(module, run)
-    assert "transformer.positions.time [4, 32] -> [6, 32]" in report.resized
+    assert "transformer.pos_embed.time [4, 32] -> [6, 32]" in report.resized
     assert len(report.resized) == 3
-    old, new = weights_of(run)["ema.transformer.positions.time"], module.transformer.positions.time
+    old, new = weights_of(run)["ema.transformer.pos_embed.time"], module.transformer.pos_embed.time
     assert torch.equal(new[:4], old)
-    assert "resized: transformer.positions" in str(report)
+    assert "resized: transformer.pos_embed" in str(report)
 
 
 def test_architecture_mismatch(run: Path) -> None:
     for changes, words in (
         ({"max_positions": (2, 4, 4)}, r"positions.time has shape \[4, 32\], the model\'s is \[2, 32\]"),
-        ({"ffn": 64}, r"gate_up.weight has shape \[64, 32\], the model\'s is \[128, 32\]"),
-        ({"layers": 3}, r"missing key transformer.blocks.2"),
+        ({"ffn_dim": 64}, r"gate_up.linear.weight has shape \[64, 32\], the model\'s is \[128, 32\]"),
+        ({"depth": 3}, r"missing key transformer.blocks.2"),
     ):
         with pytest.raises(CheckpointError, match=words):
             load_weights(video_module(train_config(), **changes), run)
 
 
 def test_new_and_dropped_tensors_are_reported(run: Path) -> None:
-    module = video_module(train_config(), layers=3)
+    module = video_module(train_config(), depth=3)
     report = load_weights(module, run, allow_new=("transformer.blocks.2.",))
     assert all(name.startswith("transformer.blocks.2.") for name in report.new)
     assert report.new
-    report = load_weights(video_module(train_config(), layers=1), run)
+    report = load_weights(video_module(train_config(), depth=1), run)
     assert any(name.startswith("transformer.blocks.1.") for name in report.dropped)
 
 
@@ -75,7 +75,7 @@ def test_safetensors(run: Path, tmp_path: Path) -> None:
     save_file(read_weights(run / "checkpoints/last.ckpt"), path)
     module = video_module(train_config(seed=9))
     load_weights(module, tmp_path / "weights.safetensors")
-    name = "transformer.patch_in.weight"
+    name = "transformer.patch_embed.weight"
     assert torch.equal(module.state_dict()[name], weights_of(run)["ema." + name])
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "weights.safetensors").read_bytes()[:100])
     with pytest.raises(CheckpointError, match=r"cut\.safetensors: cannot be read"):
@@ -103,10 +103,10 @@ def test_average_is_the_uniform_mean(run: Path, tmp_path: Path) -> None:
     config = train_config(max_steps=3, val_every=0, seed=4)
     fit(video_module(config), ToyData(3), config, tmp_path)
     mean = average_weights([run, tmp_path])
-    name = "transformer.patch_in.weight"
+    name = "transformer.patch_embed.weight"
     a, b = weights_of(run)["ema." + name], weights_of(tmp_path)["ema." + name]
     torch.testing.assert_close(mean[name], (a + b) / 2)
     other = tmp_path / "other"
-    fit(video_module(config, ffn=64), ToyData(3), config, other)
+    fit(video_module(config, ffn_dim=64), ToyData(3), config, other)
     with pytest.raises(CheckpointError, match="architecture mismatch"):
         average_weights([run, other])

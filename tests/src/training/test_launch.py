@@ -17,7 +17,7 @@ from tests.fixtures.toy_data import write_pixels
 CONFIG = """
 experiment: tae
 name: toy
-model: {widths: [8, 8, 8, 8], latent_channels: 4, blocks: 1, norm: rms, attention: false}
+model: {channels: [8, 8, 8, 8], latent_channels: 4, num_blocks: 1, norm: rms, attention: false}
 data: {streams: {videos: {path: data, batch_size: 4}}}
 train: {max_steps: 2, val_every: 0, log_every: 1, progress: false}
 """
@@ -55,7 +55,7 @@ def test_two_slurm_tasks_train_together(folder: Path) -> None:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
     }
-    parallel = ["train.parallel.accelerator=cpu", "train.parallel.devices=2"]
+    parallel = ["train.parallel.accelerator=cpu", "train.parallel.num_devices=2"]
     tasks = [
         start(folder / "run", *parallel, **job, SLURM_PROCID=str(task), SLURM_LOCALID=str(task))
         for task in (0, 1)

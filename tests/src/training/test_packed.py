@@ -56,7 +56,7 @@ def module() -> VideoModule:
 
 @pytest.mark.parametrize("objective", ["flow_matching", "v_prediction"])
 def test_losses_equal_those_of_separate_batches(module: VideoModule, objective: str) -> None:
-    module.flow_config = FlowConfig(objective=objective, caption_drop=0.3)
+    module.flow_config = FlowConfig(objective=objective, caption_drop_prob=0.3)
     packed = module.training_loss(batch())
     alone = torch.cat([module.training_loss(batch((s,), packed=False)) for s in range(5)])
     torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-5)
@@ -76,7 +76,7 @@ def test_no_padding_is_computed(module: VideoModule) -> None:
 def test_all_samples_weigh_the_same(module: VideoModule) -> None:
     """In micro-batches and ranks with different numbers of samples."""
     full = module.training_loss(batch()).mean()
-    module.train_config = train_config(micro_batches=2)
+    module.train_config = train_config(num_micro_batches=2)
     total = torch.zeros(())
     for slots in ((0, 2, 4), (1, 3)):
         rank = batch(slots)
@@ -85,7 +85,9 @@ def test_all_samples_weigh_the_same(module: VideoModule) -> None:
         assert sorted(s for part, _ in parts for s in part.global_indices) == list(slots)
         total += sum(module.training_loss(part).mean() * weight for part, weight in parts) / 2
     torch.testing.assert_close(total, full, rtol=1e-5, atol=1e-5)
-    with pytest.raises(ValueError, match=r"train.micro_batches=6 is more than a packed batch's 5 samples"):
+    with pytest.raises(
+        ValueError, match=r"train.num_micro_batches=6 is more than a packed batch's 5 samples"
+    ):
         split_batch(batch(), 6)
 
 
@@ -125,8 +127,8 @@ def test_two_buckets_train_and_resume_in_the_middle_of_an_epoch(tmp_path: Path) 
     assert parts == seen
     ends = [state_of(tmp_path / run / "checkpoints" / "last.ckpt") for run in ("full", "parts")]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-    lines = [line for line in read_metrics(tmp_path / "full" / METRICS_FILE) if "loss" in line]
-    assert all(torch.isfinite(torch.tensor(line["loss"])) for line in lines)
+    lines = [line for line in read_metrics(tmp_path / "full" / METRICS_FILE) if "train/loss" in line]
+    assert all(torch.isfinite(torch.tensor(line["train/loss"])) for line in lines)
     tokens = sum(line["speed/tokens_per_s"] * line["speed/seconds_per_step"] for line in lines)
     assert tokens == pytest.approx(sum(_tokens(ids) for _, ids in seen), rel=1e-6)
 
@@ -143,7 +145,7 @@ def test_two_ranks_have_the_losses_of_one_process(tmp_path: Path, ranks: Ranks) 
     assert any(len(a[1]) != len(b[1]) for a, b in zip(*parts, strict=True))
     ours, theirs = (read_metrics(tmp_path / name / METRICS_FILE) for name in ("one", "two"))
     for a, b in zip(ours, theirs, strict=True):
-        for name in set(a) & {"loss", "grad_norm", "val/loss"}:
+        for name in set(a) & {"train/loss", "train/grad_norm", "val/loss"}:
             assert a[name] == pytest.approx(b[name], rel=1e-5), (name, a["step"])
     one, two = (state_of(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("one", "two"))
     for name in one:
@@ -157,14 +159,22 @@ def _tokens(ids: tuple[str, ...]) -> int:
 @pytest.mark.parametrize(
     ("train", "flow", "words"),
     [
-        ({"micro_batches": 3}, {}, r"data.streams.v.batch_size must be at least 3 with pack=true"),
-        ({"parallel": two_processes(), "micro_batches": 2}, {}, r"batch_size must be at least 4 with pack"),
+        ({"num_micro_batches": 3}, {}, r"data.streams.v.batch_size must be at least 3 with pack=true"),
+        (
+            {"parallel": two_processes(), "num_micro_batches": 2},
+            {},
+            r"batch_size must be at least 4 with pack",
+        ),
         (
             {"parallel": two_processes(compile_blocks=True)},
             {},
             r"cannot be combined with train.parallel.compile_blo",
         ),
-        ({}, {"first_frame": 0.5}, r"data.streams.v.pack=true cannot be combined with flow.first_frame=0.5"),
+        (
+            {},
+            {"first_frame_prob": 0.5},
+            r"data.streams.v.pack=true cannot be combined with flow.first_frame_prob=0.5",
+        ),
     ],
 )
 def test_settings_that_exclude_packing(train: dict, flow: dict, words: str) -> None:

@@ -126,7 +126,7 @@ def test_kill_9(undisturbed: dict[str, Any], tmp_path: Path, step: int, where: s
     assert run_in_process(killed, tmp_path, step, where) == -signal.SIGKILL
     assert finish(tmp_path) == resumes_at
     assert_same(checkpoint_of(tmp_path), undisturbed)
-    steps = [line["step"] for line in read_metrics(tmp_path / METRICS_FILE) if "loss" in line]
+    steps = [line["step"] for line in read_metrics(tmp_path / METRICS_FILE) if "train/loss" in line]
     assert steps == list(range(1, 11))  # every step recorded once
 
 
@@ -182,7 +182,7 @@ def test_plateau_resumes(tmp_path: Path) -> None:
             run_in_process(killed_plateau, tmp_path / name, changes)
         fit(video_module(config), ToyData(8), config, tmp_path / name, callbacks=callbacks)
     lines = [read_metrics(tmp_path / n / METRICS_FILE) for n in ("a", "b")]
-    rates = [[x["lr"] for x in part if "lr" in x] for part in lines]
+    rates = [[x["train/lr"] for x in part if "train/lr" in x] for part in lines]
     assert rates[0] == rates[1]
     assert rates[0][-1] < 0.05  # it was halved
 

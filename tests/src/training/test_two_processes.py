@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 import torch
 
-from src.flow.noise import randn_slots
+from src.flow.noise import randn_samples
 from src.inference.sample import sample_latents
 from src.parallel import checkpoint_io
 from src.parallel.consolidate import consolidate
@@ -74,7 +74,9 @@ def test_losses_norms_and_validation_equal_one_process(one: Path, two: Path) -> 
     ours, theirs = read_metrics(one / METRICS_FILE), read_metrics(two / METRICS_FILE)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     for a, b in zip(ours, theirs, strict=True):
-        for name in set(a) & {"loss", "grad_norm", "val/loss", "val/loss_images", "val/loss_t0.34", "lr"}:
+        for name in set(a) & (
+            {"train/loss", "train/grad_norm", "train/lr"} | {"val/loss", "val/loss_images", "val/loss_t0.34"}
+        ):
             assert a[name] == pytest.approx(b[name], rel=1e-5), (name, a["step"])
 
 
@@ -98,11 +100,11 @@ def drawn_noise(run_dir: Path) -> list[torch.Tensor]:
     drawn = []
 
     def recorded(*args: Any) -> torch.Tensor:
-        drawn.append(randn_slots(*args))
+        drawn.append(randn_samples(*args))
         return drawn[-1]
 
     config = train_config(max_steps=2, val_every=0, parallel=two_processes())
-    with mock.patch("src.training.modules.video.randn_slots", recorded):
+    with mock.patch("src.training.modules.video.randn_samples", recorded):
         fit(video_module(config), ToyData(2), config, run_dir)
     return drawn
 
@@ -162,12 +164,12 @@ def test_sharded_format(two: Path, tmp_path: Path, ranks: Ranks) -> None:
 
 def test_micro_batches_bf16_and_checkpointed_blocks_on_two_ranks(tmp_path: Path, ranks: Ranks) -> None:
     changes = {"max_steps": 4, "precision": "bf16", "val_every": 0}
-    ranks.run(train_two, tmp_path / "two", False, {**changes, "micro_batches": 2, "num_checkpointed": 2})
+    ranks.run(train_two, tmp_path / "two", False, {**changes, "num_micro_batches": 2, "num_checkpointed": 2})
     train(tmp_path / "one", **changes)  # type: ignore[arg-type]
     ours, theirs = (read_metrics(tmp_path / n / METRICS_FILE) for n in ("two", "one"))
     for a, b in zip(ours, theirs, strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=2e-2)
-        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=5e-2)
+        assert a["train/loss"] == pytest.approx(b["train/loss"], rel=2e-2)
+        assert a["train/grad_norm"] == pytest.approx(b["train/grad_norm"], rel=5e-2)
 
 
 def sampled(run_dir: Path, processes: int) -> torch.Tensor:

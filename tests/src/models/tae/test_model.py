@@ -9,15 +9,15 @@ from src.models.tae.config import TAEConfig
 from src.models.tae.model import TAE
 from src.runs.config import TAERunConfig
 
-SMALL = dict(widths=(8, 16, 16, 24), blocks=1, norm_groups=4, latent_channels=4)
+SMALL = dict(channels=(8, 16, 16, 24), num_blocks=1, num_norm_groups=4, latent_channels=4)
 TINY = dict(
-    widths=(8, 16, 16, 32),
+    channels=(8, 16, 16, 32),
     patch=2,
     spatial_down=(2, 2, 1),
     norm="layer",
     shortcuts=True,
     zero_residual=True,
-    blocks=1,
+    num_blocks=1,
 )
 
 
@@ -102,7 +102,7 @@ def test_perturbed_temporal_layers_mix_frames():
 
 
 def test_block_counts_follow_the_config():
-    model = build(finest_blocks=0, blocks=2, decoder_blocks=1, middle_rounds=3)
+    model = build(num_finest_blocks=0, num_blocks=2, num_decoder_blocks=1, num_mid_blocks=3)
     count = [sum(type(m).__name__ == "ResBlock" for m in level.modules()) for level in model.encoder.levels]
     assert count == [0, 2, 2, 2]
     assert sum(type(m).__name__ == "ResBlock" for m in model.decoder.modules()) == 4 + 1 + 3
@@ -252,18 +252,18 @@ def test_error_for_wrong_latent_channels():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"widths": ()}, "widths"),
-        ({"widths": (8, 16)}, "spatial_down"),
+        ({"channels": ()}, "channels"),
+        ({"channels": (8, 16)}, "spatial_down"),
         ({"temporal_down": (2, 2, 4)}, "temporal_down"),
         ({"structure": "frame"}, "temporal_down.*structure=frame"),
         ({"temporal_kernel": 4}, "temporal_kernel must be odd, got 4"),
-        ({"decoder_widths": (8,)}, "decoder_widths"),
+        ({"decoder_channels": (8,)}, "decoder_channels"),
         ({"latent_channels": 0}, "latent_channels must be at least 1, got 0"),
-        ({"finest_blocks": -1}, "finest_blocks must be at least 0, got -1"),
+        ({"num_finest_blocks": -1}, "num_finest_blocks must be at least 0, got -1"),
         ({"initial_std": 0.0}, "initial_std must be more than 0, got 0.0"),
-        ({"attention_heads": 5}, "attention_heads must divide .* 24, got 5"),
+        ({"num_attention_heads": 5}, "num_attention_heads must divide .* 24, got 5"),
         (
-            {"shortcuts": True, "widths": (8, 16, 16, 23)},
+            {"shortcuts": True, "channels": (8, 16, 16, 23)},
             "shortcuts need channels that divide each other: 23",
         ),
     ],
@@ -283,7 +283,7 @@ def test_paper_size():
     assert (shipped.model.temporal_factor, shipped.model.spatial_factor) == (8, 8)
     weights = {name: stream.weight for name, stream in shipped.data.streams.items()}
     assert weights == {"videos": 3, "images": 1}
-    assert (shipped.losses.outlier, shipped.losses.outlier_r) == (1e5, 3.0)
+    assert (shipped.losses.opl_weight, shipped.losses.opl_r) == (1e5, 3.0)
     count = {m: sum(p.numel() for p in m.parameters()) for m in (model, image)}
     assert count[image] == 83_819_683  # diffusers' AutoencoderKL of SD3.5's shape has as many
     assert count[model] == 114_062_049

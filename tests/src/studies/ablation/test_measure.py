@@ -22,17 +22,17 @@ from tests.src.experiments.test_chain import DATA, TAE_YAML, VIDEO
 ABLATION = """
 experiment: ablation
 name: toy
-all:
+variants:
   base: {stages: [video.yaml]}
   often:
     stages: [video.yaml]
     set: {train: {checkpoint_every: 1, val_every: 1, keep_checkpoints: 9}}
     measured: all
-    films: {sampler: {steps: 1}}
+    generate_overrides: {sampler: {num_steps: 1}}
 set: {train: {max_steps: 3, sample_every: 0}}
 measure:
   prompts: prompts.jsonl
-  films: {precision: fp32, sampler: {steps: 2}}
+  generate_overrides: {precision: fp32, sampler: {num_steps: 2}}
 notes: [toys]
 """
 
@@ -54,16 +54,16 @@ def test_scores_are_beside_the_validation_loss(root: Path, monkeypatch: pytest.M
     seen = in_process(monkeypatch)
     train.main(["ablation.yaml"])
     assert [argv[0] for argv in seen] == ["src.generate", "eval.run"] * 4
-    assert ["sampler.steps=2" in argv for argv in seen[::2]] == [True, False, False, False]
+    assert ["sampler.num_steps=2" in argv for argv in seen[::2]] == [True, False, False, False]
     settings = config.load(AblationConfig, "ablation.yaml")
     rows = json.loads(Path("runs/toy/results.json").read_text())
-    assert [(row["arm"], row["step"], row["last"]) for row in rows] == [
+    assert [(row["variant"], row["step"], row["last"]) for row in rows] == [
         ("base", 3, True), ("often", 1, False), ("often", 2, False), ("often", 3, True),
     ]  # fmt: skip
     for row in rows:
         assert set(row["measured"]) == {"subject", "motion"}
         assert all(0 <= value <= 1 for value in row["measured"].values())
-        run = settings.stage_dirs(row["arm"], 0)[0]
+        run = settings.stage_dirs(row["variant"], 0)[0]
         folder = measurement_dir(run / "checkpoints" / f"step-{row['step']:08d}.ckpt")
         summary = json.loads((folder / "scores" / "summary.json").read_text())
         (bounce,) = [r for r in summary["rows"] if r["slice"] == "all"]
@@ -80,7 +80,7 @@ def test_scores_are_beside_the_validation_loss(root: Path, monkeypatch: pytest.M
     train.main(["ablation.yaml"])
     assert [argv[0] for argv in seen[8:]] == ["eval.run"]  # the interrupted step, and nothing else
     with pytest.raises(UserError, match="different settings: seed was None, now 1"):
-        train.main(["ablation.yaml", "measure.films.seed=1"])
+        train.main(["ablation.yaml", "measure.generate_overrides.seed=1"])
 
 
 def test_correlation_with_the_loss_is_by_rank(tmp_path: Path) -> None:
@@ -88,7 +88,8 @@ def test_correlation_with_the_loss_is_by_rank(tmp_path: Path) -> None:
     settings = config.load(AblationConfig, tmp_path / "ablation.yaml")
     pairs = [(0.9, 0.1), (0.5, 0.2), (0.4, 0.9)]
     rows = [
-        {"arm": "often", "seed": 0, "step": n, "metrics": {"val/loss": loss}, "measured": {"subject": score}}
+        {"variant": "often", "seed": 0, "step": n}
+        | {"metrics": {"val/loss": loss}, "measured": {"subject": score}}
         for n, (loss, score) in enumerate(pairs)
     ]
     for row in rows:
@@ -121,9 +122,9 @@ def test_matched_steps_come_from_a_probe(tmp_path: Path) -> None:
         lines = [json.dumps({"step": n, SECONDS_PER_STEP: each}) for n, each in enumerate(rates, 1)]
         (folder / METRICS_FILE).write_text("\n".join(lines))
 
-    path = tmp_path / "equal_time.json"
+    path = tmp_path / "matched_time.json"
     found = match_time(path, 30.0, probe, 4, min_steps=2)
-    assert (found.steps, found.seconds_per_step) == (150, pytest.approx(0.2))
+    assert (found.num_steps, found.seconds_per_step) == (150, pytest.approx(0.2))
     assert calls == [{**PROBE_OVERRIDES, "train.max_steps": 4, "train.checkpoint_every": 4}]
     assert match_time(path, 99.0, probe, 4, min_steps=2) == found  # a resumed run keeps its length
     assert len(calls) == 1

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[4]
 ABLATIONS = ROOT / "configs" / "ablations"
 SMALL = """
 latents=latents train.max_steps=2 train.warmup_steps=1 train.precision=fp32 train.progress=false
-train.sample_every=0 train.log_every=1 transformer.width=32 transformer.layers=2 transformer.ffn=32
-transformer.context_dim=16 text.width=16 text.layers=1 text.ffn=16 flow.num_val_times=1
+train.sample_every=0 train.log_every=1 transformer.hidden_size=32 transformer.depth=2 transformer.ffn_dim=32
+transformer.context_dim=16 text.hidden_size=16 text.depth=1 text.ffn_dim=16 flow.num_val_times=1
 """
 FEW = [*(f"set.{word}" for word in SMALL.split()), "measure.prompts=''", "probe_steps=4"]
 
@@ -55,11 +55,11 @@ def test_variants_train_and_finished_ones_are_kept(tmp_path: Path, monkeypatch: 
     root = Path("runs/ablations/video")
     ablation.run(config.load(AblationConfig, ABLATIONS / "video.yaml", FEW))
     rows = json.loads((root / "results.json").read_text())
-    names = config.load(AblationConfig, ABLATIONS / "video.yaml").all
-    assert {row["arm"] for row in rows} == set(names)
+    names = config.load(AblationConfig, ABLATIONS / "video.yaml").variants
+    assert {row["variant"] for row in rows} == set(names)
     assert len(rows) == sum(len(variant.stages) for variant in names.values())
     assert all(row["metrics"]["val/loss"] > 0 for row in rows)
-    last = {row["arm"]: row["metrics"]["val/loss"] for row in rows if row["last"]}
+    last = {row["variant"]: row["metrics"]["val/loss"] for row in rows if row["last"]}
     assert last.pop("over_checkpoints") == last["base"]  # the same but for how often it is saved
     last.pop("joint_scratch")  # base for as many steps as the seconds allow, which may be as many
     assert len(set(last.values())) == len(last)
@@ -79,12 +79,12 @@ def test_variants_train_and_finished_ones_are_kept(tmp_path: Path, monkeypatch: 
     assert " of warm_up_joint) | " in table
 
     stamps = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("step-*.ckpt")}
-    ablation.run(config.load(AblationConfig, ABLATIONS / "video.yaml", [*FEW, "arms=[base]", "seeds=[0,1]"]))
+    ablation.run(config.load(AblationConfig, ABLATIONS / "video.yaml", [*FEW, "only=[base]", "seeds=[0,1]"]))
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
     again = json.loads((root / "results.json").read_text())
     assert len(again) == len(rows) + 1
-    with pytest.raises(UserError, match="arms: unknown variant 'bas'; known: base, diffusion"):
-        ablation.run(config.load(AblationConfig, ABLATIONS / "video.yaml", ["arms=[bas]"]))
+    with pytest.raises(UserError, match="only: unknown variant 'bas'; known: base, diffusion"):
+        ablation.run(config.load(AblationConfig, ABLATIONS / "video.yaml", ["only=[bas]"]))
     greedy_keeps_what_helps(root)
 
 
@@ -110,7 +110,7 @@ def greedy_keeps_what_helps(root: Path) -> None:
     ("variant", "changed"),
     [
         ("diffusion", {"flow.objective", "flow.time_distribution", "flow.sampler.schedule"}),
-        ("dit_block", {"transformer.norm", "transformer.ffn_kind", "transformer.bias", "transformer.ffn"}),
+        ("dit_block", {f"transformer.{key}" for key in ("norm", "ffn_kind", "bias", "ffn_dim")}),
         ("uniform_times", {"flow.time_distribution"}),
         ("first_positions", {"transformer.positions"}),
     ],

@@ -116,9 +116,12 @@ def test_not_a_checkpoint(tmp_path: Path) -> None:
 def test_architecture_mismatch(run: Path, tmp_path: Path) -> None:
     copy_checkpoint(run, tmp_path)
     for changes, words in (
-        ({"ffn": 64}, "transformer.blocks.0.ffn.gate_up.weight has shape [64, 32], the model's is [128, 32]"),
-        ({"layers": 3}, "missing key transformer.blocks.2"),
-        ({"layers": 1}, "unexpected key transformer.blocks.1.modulation.table_KD"),
+        (
+            {"ffn_dim": 64},
+            "transformer.blocks.0.ffn.gate_up.linear.weight has shape [64, 32], the model's is [128, 32]",
+        ),
+        ({"depth": 3}, "missing key transformer.blocks.2"),
+        ({"depth": 1}, "unexpected key transformer.blocks.1.modulation.table_KD"),
     ):
         config = train_config()
         with pytest.raises(CheckpointError) as error:

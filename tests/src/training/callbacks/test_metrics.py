@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def board(run: Path) -> EventAccumulator:
-    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
     return events.Reload()
 
 
@@ -36,9 +36,9 @@ def test_tensorboard_and_file_have_the_same_curves(run: Path) -> None:
     lines = read_metrics(run / METRICS_FILE)
     events = board(run)
     for name in (
-        "loss",
-        "grad_norm",
-        "lr",
+        "train/loss",
+        "train/grad_norm",
+        "train/lr",
         "val/loss",
         "val/loss_images",
         "val/loss_videos",

@@ -26,7 +26,7 @@ from tests.fixtures.toy_modules import (
 
 
 def read_events(run_dir: Path) -> EventAccumulator:
-    return EventAccumulator(str(run_dir / "tensorboard"), size_guidance={"images": 0}).Reload()
+    return EventAccumulator(str(run_dir), size_guidance={"images": 0}).Reload()
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_samples_are_animations(run: Path) -> None:
     events = read_events(run)
-    assert events.Tags()["images"] == ["films/00 a red star", "films/01 FPS-16 a ring moves"]
-    images = events.Images("films/01 FPS-16 a ring moves")
+    assert events.Tags()["images"] == ["samples/00 a red star", "samples/01 FPS-16 a ring moves"]
+    images = events.Images("samples/01 FPS-16 a ring moves")
     assert [image.step for image in images] == [4, 8, 10]
     image = Image.open(io.BytesIO(images[-1].encoded_image_string))
     assert (image.format, image.n_frames, image.size) == ("GIF", 5, (4, 4))
@@ -56,12 +56,12 @@ def test_samples_do_not_change_training(run: Path, tmp_path: Path) -> None:
 def test_original_beside_reconstruction(tmp_path: Path) -> None:
     config = train_config(max_steps=3, val_every=2, sample_every=1)
     callback = ReconstructionVideos(every=1, last_step=3)
-    fit(tae_module(config, adversarial=0.0), ToyClipData(3), config, tmp_path, callbacks=[callback])
+    fit(tae_module(config, gan_weight=0.0), ToyClipData(3), config, tmp_path, callbacks=[callback])
     assert callback.pairs_BCTHW is not None
     original, reconstruction = callback.pairs_BCTHW.split(16, dim=4)
     assert torch.equal(original, ToyClips(0, 1)[0].pixels())
     assert not torch.equal(original, reconstruction)
-    images = read_events(tmp_path).Images("films/00 sample 0")
+    images = read_events(tmp_path).Images("reconstructions/00 original, reconstruction 0")
     assert [image.step for image in images] == [3]  # the first validation comes after step 2
     assert Image.open(io.BytesIO(images[0].encoded_image_string)).size == (32, 16)
 
@@ -70,7 +70,7 @@ def test_writing_is_left_out_of_the_throughput() -> None:
     metrics = MetricsCallback(1)
     trainer: Any = SimpleNamespace(is_global_zero=True, loggers=[], callbacks=[metrics])
     metrics._mark = 1.0
-    write_videos(trainer, {}, 1, 8.0)
+    write_videos(trainer, "samples", {}, 1, 8.0)
     assert metrics._mark == 0.0
 
 

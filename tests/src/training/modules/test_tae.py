@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from src.flow.noise import randn_slots
+from src.flow.noise import randn_samples
 from src.losses.adversarial import adaptive_weight, generator_hinge, squared_gradient_norms
 from src.losses.latent import outlier_penalty
 from src.losses.reconstruction import gradient_loss, l1_loss, mse_loss
@@ -55,8 +55,11 @@ def state(run: Path) -> dict[str, torch.Tensor]:
 def test_gradient_equals_that_of_the_plain_loss() -> None:
     """The module takes the gradient at the output first; here it is taken in one backward pass."""
     config = train_config()
-    for extra in ({"adaptive": True}, {"adaptive": False, "edges": 0.5, "reconstruction": "mse"}):
-        module = tae_module(config, adversarial_start=0, **extra)
+    for extra in (
+        {"adaptive_gan_weight": True},
+        {"adaptive_gan_weight": False, "gradient_weight": 0.5, "reconstruction": "mse"},
+    ):
+        module = tae_module(config, gan_start=0, **extra)
         module.configure_model()
         batch = ToyClips(0, 1)[0]
         module._backward(batch, 1.0, adversarial=True)
@@ -64,29 +67,29 @@ def test_gradient_equals_that_of_the_plain_loss() -> None:
         module.zero_grad()
 
         c, video = module.losses, batch.pixels()
-        noise = randn_slots((4, 2, 2, 2), 0, "train/posterior", 0, batch.global_indices)
+        noise = randn_samples((4, 2, 2, 2), 0, "train/posterior", 0, batch.global_indices)
         out = module.tae(video, noise)
         reconstruction = out.video_BCTHW
         pixel = (
             l1_loss(reconstruction, video) if c.reconstruction == "l1" else mse_loss(reconstruction, video)
         )
-        pixel = pixel + c.edges * gradient_loss(reconstruction, video)
+        pixel = pixel + c.gradient_weight * gradient_loss(reconstruction, video)
         push = generator_hinge(module.discriminator(reconstruction))
-        weight = c.adversarial
-        if c.adaptive:
+        weight = c.gan_weight
+        if c.adaptive_gan_weight:
             weight *= adaptive_weight(*squared_gradient_norms([pixel, push], reconstruction))
-        latent = c.kl * out.posterior.kl().mean() + c.outlier * outlier_penalty(out.latent_BCTHW)
+        latent = c.kl_weight * out.posterior.kl().mean() + c.opl_weight * outlier_penalty(out.latent_BCTHW)
         (pixel + weight * push + latent / video[0].numel()).backward()
         for a, p in zip(ours, module.tae.parameters(), strict=True):
             torch.testing.assert_close(a, p.grad, rtol=1e-4, atol=1e-7)
 
 
 def test_discriminator_starts_late_and_steps_are_batches(one: Path) -> None:
-    lines = [line for line in read_metrics(one / METRICS_FILE) if "loss" in line]
-    assert ["discriminator" in line for line in lines] == [False] * 3 + [True] * 2
-    assert all(line["adversarial_weight"] > 0 for line in lines[3:])
+    lines = [line for line in read_metrics(one / METRICS_FILE) if "train/loss" in line]
+    assert ["train/discriminator" in line for line in lines] == [False] * 3 + [True] * 2
+    assert all(line["train/gan_weight"] > 0 for line in lines[3:])
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
-    assert {"loss/image", "loss/video"} <= {name for line in lines for name in line}
+    assert {"train/loss_image", "train/loss_video"} <= {name for line in lines for name in line}
 
 
 def test_validation_reports_videos_and_images(one: Path) -> None:
@@ -108,9 +111,9 @@ def test_scores_are_those_of_torchmetrics() -> None:
 
 def test_it_learns(tmp_path: Path) -> None:
     config = train_config(max_steps=30, lr=1e-2, val_every=0, checkpoint_every=100, log_every=5)
-    fit(tae_module(config, adversarial=0.0, outlier=0.0), ToyClipData(30), config, tmp_path)
+    fit(tae_module(config, gan_weight=0.0, opl_weight=0.0), ToyClipData(30), config, tmp_path)
     lines = read_metrics(tmp_path / METRICS_FILE)
-    assert lines[-1]["reconstruction"] < 0.6 * lines[0]["reconstruction"]
+    assert lines[-1]["train/reconstruction"] < 0.6 * lines[0]["train/reconstruction"]
 
 
 @pytest.mark.parametrize("stop", [2, 4])
@@ -138,10 +141,16 @@ def test_two_ranks_equal_one_process(one: Path, tmp_path: Path, ranks: Ranks) ->
     ranks.run(train_two, tmp_path)
     ours, theirs = (read_metrics(p / METRICS_FILE) for p in (one, tmp_path))
     for a, b in zip(ours, theirs, strict=True):
-        for name in set(a) & {"loss", "reconstruction", "grad_norm", "discriminator", "val/psnr"}:
+        for name in set(a) & {
+            "train/loss",
+            "train/reconstruction",
+            "train/grad_norm",
+            "train/discriminator",
+            "val/psnr",
+        }:
             assert a[name] == pytest.approx(b[name], rel=2e-3), (name, a["step"])
-        if "adversarial_weight" in a:
-            assert a["adversarial_weight"] == pytest.approx(b["adversarial_weight"], rel=2e-2)
+        if "train/gan_weight" in a:
+            assert a["train/gan_weight"] == pytest.approx(b["train/gan_weight"], rel=2e-2)
     untrained = tae_module(train_config())
     untrained.configure_model()
     start, a, b = untrained.state_dict(), state(one), state(tmp_path)
@@ -156,17 +165,17 @@ def test_two_ranks_equal_one_process(one: Path, tmp_path: Path, ranks: Ranks) ->
 
 def test_micro_batches_have_the_same_gradient(tmp_path: Path) -> None:
     for parts in (1, 2):
-        config = train_config(**{**SETTINGS, "max_steps": 2, "val_every": 0}, micro_batches=parts)
-        module = tae_module(config, adversarial=0.0)
+        config = train_config(**{**SETTINGS, "max_steps": 2, "val_every": 0}, num_micro_batches=parts)
+        module = tae_module(config, gan_weight=0.0)
         fit(module, ToyClipData(2), config, tmp_path / str(parts))
     ours, theirs = (read_metrics(tmp_path / n / METRICS_FILE) for n in ("1", "2"))
     for a, b in zip(ours, theirs, strict=True):
-        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
+        assert a["train/grad_norm"] == pytest.approx(b["train/grad_norm"], rel=1e-4)
 
 
 def test_checkpoint_has_latent_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = train_config(max_steps=4, val_every=0, micro_batches=2)
-    module = tae_module(config, adversarial=0.0)
+    config = train_config(max_steps=4, val_every=0, num_micro_batches=2)
+    module = tae_module(config, gan_weight=0.0)
     seen: list[torch.Tensor] = []
     penalty = outlier_penalty
     monkeypatch.setattr(tae, "outlier_penalty", lambda z, r: seen.append(z.detach()) or penalty(z, r))
@@ -178,11 +187,11 @@ def test_checkpoint_has_latent_statistics(tmp_path: Path, monkeypatch: pytest.Mo
     torch.testing.assert_close(found["latent_mean_C"], mean, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found["latent_std_C"], (square - mean**2).sqrt(), rtol=1e-4, atol=1e-5)
 
-    again = tae_module(config, adversarial=0.0)
+    again = tae_module(config, gan_weight=0.0)
     load_weights(again, tmp_path)
     assert again.latent_std_C.tolist() == [1.0] * 4  # each stage has statistics of its own
 
 
 def test_perceptual_term_needs_features() -> None:
-    with pytest.raises(ValueError, match=r"perceptual=1.0 needs a feature network"):
-        tae_module(train_config(), perceptual=1.0)
+    with pytest.raises(ValueError, match=r"perceptual_weight=1.0 needs a feature network"):
+        tae_module(train_config(), perceptual_weight=1.0)

@@ -101,7 +101,7 @@ def test_validation_depends_on_the_samples_alone(module: VideoModule) -> None:
 
 @pytest.mark.parametrize(("clip", "expected"), [(0.5, 0.5), (1e9, None), (0.0, None)])
 def test_gradients_are_clipped(clip: float, expected: float | None) -> None:
-    module = video_module(train_config(clip=clip, warmup_steps=4, lr=1.0))
+    module = video_module(train_config(max_grad_norm=clip, warmup_steps=4, lr=1.0))
     module.configure_model()
     optimizer = module.make_optimizer("text", "transformer")
     (1000 * module.training_loss(ToyLatents(0, 1)[0]).mean()).backward()
@@ -122,12 +122,12 @@ def test_gradients_are_clipped(clip: float, expected: float | None) -> None:
 def test_objective_and_times_are_switches(module: VideoModule) -> None:
     batch = ToyLatents(0, 1)[3]
     losses = []
-    for change in ({}, {"objective": "v_prediction"}, {"times": "uniform"}):
+    for change in ({}, {"objective": "v_prediction"}, {"time_distribution": "uniform"}):
         module.flow_config = FlowConfig(**change)
         losses.append(module.training_loss(batch))
     assert not torch.allclose(losses[0], losses[1])
     assert not torch.allclose(losses[0], losses[2])
-    module.flow_config = FlowConfig(times="uniform", val_times=4)
+    module.flow_config = FlowConfig(time_distribution="uniform", num_val_times=4)
     torch.testing.assert_close(module.validation_times(), torch.tensor([0.125, 0.375, 0.625, 0.875]))
     with pytest.raises(ValueError, match=r"sampler\.solver must be euler with v_prediction, got midpoint"):
         FlowConfig(objective="v_prediction", sampler=SamplerConfig(solver="midpoint"))

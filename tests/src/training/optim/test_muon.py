@@ -86,7 +86,12 @@ def test_result_does_not_depend_on_threads() -> None:
 def test_tables_first_and_last_layers_use_adamw() -> None:
     assert is_hidden_matrix("blocks.0.ffn.down.weight", draw(64, 64))
     assert is_hidden_matrix("encoder.levels.0.0.conv1.0.weight", draw(64, 64, 3, 3))
-    for name in ("patch_in.weight", "decoder.conv_out.0.weight", "time.block.weight", "positions.time"):
+    for name in (
+        "patch_embed.weight",
+        "decoder.conv_out.0.weight",
+        "t_embedder.linear_1.weight",
+        "pos_embed.time",
+    ):
         assert not is_hidden_matrix(name, draw(64, 64))
-    assert not is_hidden_matrix("blocks.0.ffn_norm.weight", draw(64))
+    assert not is_hidden_matrix("blocks.0.ffn.gate_up.norm.weight", draw(64))
     assert not is_hidden_matrix("blocks.0.narrow.weight", draw(8, 64))
