@@ -8,16 +8,16 @@ from collections.abc import Iterable
 
 METRIC_HELP = {
     "bounce": "subject, motion and camera of a Bounce video against its facts",
-    "bounce_sound": "onsets of the audio against the impacts of a Bounce video",
-    "bounce_hearing": "hits, materials and ambience of the audio against the facts of a Bounce video",
+    "bounce_onsets": "onsets of the audio against the impacts of a Bounce video",
+    "bounce_audio": "hits, materials and ambience of the audio against the facts of a Bounce video",
     "bounce_identity": "the objects of the reference image are in the Bounce video",
-    "frames": "flicker, smoothness, freezing, spatial and temporal information, blur, blockiness",
+    "low_level": "flicker, smoothness, freezing, spatial and temporal information, blur, blockiness",
     "block_motion": "VBench's rule of the dynamic degree over block matching",
     "fidelity": "PSNR, SSIM and MS-SSIM to the reference",
     "vmaf": "VMAF, SSIM and PSNR of YUV to the reference, by ffmpeg",
     "niqe": "NIQE, without a reference",
-    "sound": "loudness, peak, clipping, silence, offset, bandwidth of the audio",
-    "sound_fidelity": "mel and STFT distances and SI-SDR to the reference audio",
+    "audio": "loudness, peak, clipping, silence, offset, bandwidth of the audio",
+    "audio_fidelity": "mel and STFT distances and SI-SDR to the reference audio",
     "speech": "PESQ and STOI to the reference audio",
     "onsets": "onsets of the audio against those of the reference audio",
     "speech_silero": "fraction of the audio that is speech, by silero-vad",
@@ -26,7 +26,7 @@ METRIC_HELP = {
 }
 """Metrics that need no network of the user's."""
 
-FACTS_METRICS = ("bounce", "bounce_sound", "bounce_hearing")
+FACTS_METRICS = ("bounce", "bounce_onsets", "bounce_audio")
 """Metrics that need the facts of Bounce videos in the manifest."""
 
 BACKBONE_METRIC_HELP = {
@@ -61,17 +61,16 @@ NETWORK_METRIC_HELP = {
 
 ALL_METRIC_HELP = {**METRIC_HELP, **BACKBONE_METRIC_HELP, **NETWORK_METRIC_HELP}
 SUITES: dict[str, tuple[str, ...]] = {
-    "bounce_av": ("bounce", "bounce_sound", "bounce_hearing", "frames", "sound"),
-    "video": ("frames", "consistency"),
+    "bounce_av": ("bounce", "bounce_onsets", "bounce_audio", "low_level", "audio"),
+    "video": ("low_level", "consistency"),
     "vbench": (
-        *("subject_consistency", "background_consistency", "frames", "motion_smoothness"),
+        *("subject_consistency", "background_consistency", "low_level", "motion_smoothness"),
         *("dynamic_degree", "aesthetic", "imaging", "viclip"),
     ),
     "edit": ("edit_clip", "edit_viclip", "structure"),
-    "codec": ("fidelity", "frames"),
-    "audio": ("sound",),
-    "audio_codec": ("sound_fidelity", "sound"),
-    "video_to_audio": ("onsets", "sound"),
+    "codec": ("fidelity", "low_level"),
+    "audio_codec": ("audio_fidelity", "audio"),
+    "video_to_audio": ("onsets", "audio"),
 }
 PACKAGE_BACKBONE_NAMES = ("efflite0", "efflite0_clip", "aisfx")
 """Backbones whose weights are part of a Python package."""

@@ -104,10 +104,12 @@ def _write(out: Path, rows: list[Row], comparisons: list[Comparison], scores: Sc
                 writer.writerow([*key, *numbers, x.num, f"{each.p:.4g}", f"{each.p_holm:.4g}"])
     with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["system", "metric", "score", "mean", "low", "high", "used", "asked"])
+        writer.writerow(["system", "metric", "score", "mean", "low", "high", "num_scored", "num_samples"])
         for row in rows:
             for score, x in row.intervals.items():
-                writer.writerow([row.system, row.metric, score, x.mean, x.low, x.high, row.used, row.asked])
+                writer.writerow(
+                    [row.system, row.metric, score, x.mean, x.low, x.high, row.num_scored, row.num_samples]
+                )
 
 
 def write_page(config: CompareConfig, rows: list[Row], scores: Scores) -> None:

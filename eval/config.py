@@ -30,7 +30,7 @@ class EvalConfig(Config):
     num_workers: int = opt(0, "processes that read media; 0 reads in this one. Results do not change", ge=0)
     seed: int = opt(0, "seed of the bootstrap and of subsets")
     sheet_rows: int = opt(32, "samples on the contact sheet; 0 draws none", ge=0)
-    html_films: int = opt(24, "videos inside report.html; 0 writes no page", ge=0)
+    html_videos: int = opt(24, "videos inside report.html; 0 writes no page", ge=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -53,7 +53,7 @@ NETWORK_METRICS: dict[str, Callable[[NetworkFactory, str], Metric]] = {
     "clip_score": lambda s, name: ClipScore(s.clip(name), s.num_frames),
     "viclip": lambda s, name: ViCLIPScore(s.programs(name, "viclip", "video", "text")),
     "clap": lambda s, name: CLAPScore(Clap(s.file("clap", name))),
-    "imagebind": lambda s, name: ImageBind(s.programs(name, "imagebind", "video", "sound")),
+    "imagebind": lambda s, name: ImageBind(s.programs(name, "imagebind", "video", "audio")),
     "desync": lambda s, name: DeSync(s.programs(name, "synchformer", "sync")),
     # consistency compares neighboring frames, so all are used whatever num_frames says (VBench)
     "subject_consistency": lambda s, name: Consistency(DinoFrames(s.dino(name), 0), s.cache, name),

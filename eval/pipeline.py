@@ -137,8 +137,8 @@ def distribution_rows(
                     system=system,
                     metric=f"distribution_{backbone}",
                     slice=ALL,
-                    asked=num_samples[system],
-                    used=len(cached),
+                    num_samples=num_samples[system],
+                    num_scored=len(cached),
                     intervals=intervals,
                     notes=tuple(notes),
                 )

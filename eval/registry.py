@@ -38,16 +38,16 @@ from eval.quality.vmaf import Vmaf
 
 METRICS: dict[str, Callable[[], Metric]] = {
     "bounce": BounceMetric,
-    "bounce_sound": BounceOnsets,
-    "bounce_hearing": BounceAudioMetric,
+    "bounce_onsets": BounceOnsets,
+    "bounce_audio": BounceAudioMetric,
     "bounce_identity": BounceIdentity,
-    "frames": LowLevelQuality,
+    "low_level": LowLevelQuality,
     "block_motion": BlockMotion,
     "fidelity": Fidelity,
     "vmaf": Vmaf,
     "niqe": Niqe,
-    "sound": Loudness,
-    "sound_fidelity": AudioFidelity,
+    "audio": Loudness,
+    "audio_fidelity": AudioFidelity,
     "speech": Speech,
     "onsets": ReferenceOnsets,
     "speech_silero": SpeechFraction,
@@ -112,7 +112,7 @@ class PairedKL:
 
 def media_path(extractor: Extractor, item: Item) -> Path:
     """Return the file of a sample that an extractor reads."""
-    if extractor.media == "sound":
+    if extractor.media == "audio":
         return item.audio_path
     return item.path("image" if item.sample.video is None and item.sample.image else "video")
 

@@ -69,12 +69,12 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
     of_reference = None
     if reference:
         of_reference = {
-            "asked": sum(reference.num_samples.values()),
+            "num_samples": sum(reference.num_samples.values()),
             "dropped": reference.aggregator.dropped,
         }
     summary = {
         "measured": [{"metric": each.name, **each.describe()} for each in all_metrics],
-        "asked": sum(generated.num_samples.values()),
+        "num_samples": sum(generated.num_samples.values()),
         "dropped": generated.aggregator.dropped,
         "reference": of_reference,
         "statistics": {name: {"file": each.name, "sha256": each.sha256} for name, each in statistics.items()},
@@ -88,7 +88,7 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
     tables.write_tables(out, rows, summary, scores)
     _write_visuals(config, rows, scores, summary, out)
     _print_tables(console, config, rows, scores, generated.aggregator, out)
-    if not any(row.used for row in rows):
+    if not any(row.num_scored for row in rows):
         reason = summary["dropped"][0]
         raise ValueError(
             f"nothing was measured: every sample was dropped, first {reason['id']} ({reason['metric']}): "
@@ -105,7 +105,7 @@ def _require_facts(config: EvalConfig) -> None:
     if all(sample.facts is None for sample in iter_manifest(config.manifest, check_files=False)):
         raise ValueError(
             f"{config.manifest}: no sample has `facts`, which metrics={','.join(config.metrics)} needs; for "
-            "other videos use metrics=frames, or metrics=video backbones=efflite0 (all metrics: --help)"
+            "other videos use metrics=low_level, or metrics=video backbones=efflite0 (all metrics: --help)"
         )
 
 
@@ -154,8 +154,8 @@ def _write_visuals(
     if config.sheet_rows:
         sheet = out / "contact_sheet.png"
         contact_sheet.write_contact_sheet(results, config.manifest, sheet, config.sheet_rows, scores)
-    if config.html_films:
-        picked, selection = select_failures_first(results, scores, config.html_films)
+    if config.html_videos:
+        picked, selection = select_failures_first(results, scores, config.html_videos)
         samples = load_samples(config.manifest, {each.key for each in picked})
         media = [(samples[each.key], each) for each in picked]
         root = Path(config.manifest).resolve().parent
@@ -192,5 +192,5 @@ def _print_tables(
         )
     if len(aggregator.dropped) > 10:
         console.print(f"and {len(aggregator.dropped) - 10} more, in {out / 'summary.json'}", style="red")
-    written = ", contact_sheet.png" * bool(config.sheet_rows) + ", report.html" * bool(config.html_films)
+    written = ", contact_sheet.png" * bool(config.sheet_rows) + ", report.html" * bool(config.html_videos)
     console.print(f"written to {out}: results.jsonl, scores.jsonl, table.*, summary.json{written}")

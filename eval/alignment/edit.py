@@ -29,7 +29,9 @@ class EditDirection:
         self.scores = {
             f"{kind}_dir": Score(1, "", f"cosine of the captions' change with the video's, {over}"),
             f"{kind}_out": Score(1, "", f"cosine of output caption and output, {over}"),
-            f"{kind}_edit_cut": Score(-1, FRACTION, "samples with a caption longer than the network reads"),
+            f"{kind}_edit_truncated": Score(
+                -1, FRACTION, "samples with a caption longer than the network reads"
+            ),
         }
 
     def describe(self) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class EditDirection:
         change_TD = unit_norm(output_TD - source_TD)  # zero, as is the cosine, if nothing changed
         direction = float((change_TD @ unit_norm(after_D - before_D)).mean())
         values = {f"{self.kind}_dir": direction, f"{self.kind}_out": float((output_TD @ after_D).mean())}
-        return Measurement(values | {f"{self.kind}_edit_cut": float(cut_before or cut_after)})
+        return Measurement(values | {f"{self.kind}_edit_truncated": float(cut_before or cut_after)})
 
     def _rows(self, video: Video) -> np.ndarray:
         if isinstance(self.network, ExportedPrograms):

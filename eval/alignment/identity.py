@@ -56,7 +56,7 @@ class FaceEmbedder:
         if t is None:
             return frame_HWC
         boxes_N5 = self.programs.call("detector", np.moveaxis(frame_HWC, -1, 0)[None].astype(np.float32))
-        boxes_N5 = boxes_N5[boxes_N5[:, 4] >= t.least_score]
+        boxes_N5 = boxes_N5[boxes_N5[:, 4] >= t.min_score]
         if not len(boxes_N5):
             return None
         x0, y0, x1, y1, _ = boxes_N5[boxes_N5[:, 4].argmax()]
@@ -76,7 +76,7 @@ class Identity:
             f"{self.name}_best": Score(1, "", "cosine to the reference image, best frame"),
             f"{self.name}_worst": Score(1, "", "cosine to the reference image, worst frame"),
             f"{self.name}_mean": Score(1, "", "cosine to the reference image, mean over frames"),
-            f"{self.name}_steady": Score(1, "", "frames to the one before and to the first (VBench)"),
+            f"{self.name}_consistency": Score(1, "", "frames to the one before and to the first (VBench)"),
             f"{self.name}_found": Score(1, FRACTION, "frames in which the individual is detected"),
         }
 
@@ -95,5 +95,5 @@ class Identity:
             cosines = rows @ real[0]
             values |= {"best": cosines.max(), "worst": cosines.min(), "mean": cosines.mean()}
         if len(rows) > 1:
-            values["steady"] = frame_consistency(rows)
+            values["consistency"] = frame_consistency(rows)
         return Measurement({f"{self.name}_{key}": float(value) for key, value in values.items()})

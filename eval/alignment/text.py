@@ -16,7 +16,10 @@ class ClipScore:
     """max(100 cos(text, frame), 0), mean over frames (Hessel et al. 2021, without its factor of 2.5)."""
 
     name = "clip_score"
-    scores = {"clip_score": Score(1, "", "max(100 cosine, 0), mean over frames"), "clip_score_cut": _CUT}
+    scores = {
+        "clip_score": Score(1, "", "max(100 cosine, 0), mean over frames"),
+        "clip_score_truncated": _CUT,
+    }
 
     def __init__(self, clip: Clip, num_frames: int) -> None:
         self.clip, self.num_frames = clip, num_frames
@@ -30,14 +33,14 @@ class ClipScore:
         cosines_T = frames_TD @ text_D
         score = float(np.maximum(100 * cosines_T, 0).mean())
         detail = {"cosines": np.round(cosines_T, 4).tolist()}
-        return Measurement({"clip_score": score, "clip_score_cut": float(cut)}, detail)
+        return Measurement({"clip_score": score, "clip_score_truncated": float(cut)}, detail)
 
 
 class ViCLIPScore:
     """Cosine of the text and the full video by ViCLIP: VBench's overall consistency."""
 
     name = "viclip"
-    scores = {"viclip": Score(1, "", "cosine of text and video"), "viclip_cut": _CUT}
+    scores = {"viclip": Score(1, "", "cosine of text and video"), "viclip_truncated": _CUT}
 
     def __init__(self, programs: ExportedPrograms) -> None:
         self.programs = programs
@@ -48,14 +51,14 @@ class ViCLIPScore:
     def measure(self, item: Item) -> Measurement:
         text_D, cut = self.programs.embed_text(require_prompt(item))
         cosine = float(self.programs.embed_video(item.video) @ text_D)
-        return Measurement({"viclip": cosine, "viclip_cut": float(cut)})
+        return Measurement({"viclip": cosine, "viclip_truncated": float(cut)})
 
 
 class CLAPScore:
     """Cosine of the text and the audio, by CLAP."""
 
     name = "clap"
-    scores = {"clap": Score(1, "", "cosine of text and audio"), "clap_cut": _CUT}
+    scores = {"clap": Score(1, "", "cosine of text and audio"), "clap_truncated": _CUT}
 
     def __init__(self, clap: Clap) -> None:
         self.clap = clap
@@ -67,7 +70,7 @@ class CLAPScore:
     def measure(self, item: Item) -> Measurement:
         text_D, cut = self.clap.embed_text(require_prompt(item))
         cosine = float(self.clap.embed_audio(item.audio) @ text_D)
-        return Measurement({"clap": cosine, "clap_cut": float(cut)})
+        return Measurement({"clap": cosine, "clap_truncated": float(cut)})
 
 
 def require_prompt(item: Item) -> str:

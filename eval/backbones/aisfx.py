@@ -28,7 +28,7 @@ class Aisfx:
     """Windows of audio: `features` [N, 512], `logits` [N, 69] over the UCS categories."""
 
     name = "aisfx"
-    media, distance = "sound", "fad"
+    media, distance = "audio", "fad"
 
     @cached_property
     def folder(self) -> Path:

@@ -19,7 +19,7 @@ ROLES = {
     "aesthetic": "state dict of LAION's linear head, sa_0_4_vit_l_14_linear.pth",
     "musiq": "program: frame [1,3,H,W] in 0..1 -> score in 0..100 (VBench: MUSIQ-SPAQ)",
     "viclip": "folder of exported programs `video` and `text`",
-    "imagebind": "folder of exported programs `video` and `sound`",
+    "imagebind": "folder of exported programs `video` and `audio`",
     "synchformer": "folder of the exported program `sync`",
     "face": "folder of the exported program `image`, and of `detector` if there is one",
 }
@@ -42,7 +42,9 @@ class ClipsConfig(Config):
 
     num_frames: int = opt(16, "frames of a clip; I3D takes 10 or more", ge=10)
     fps: float = opt(0.0, "frame rate to resample to first, by repeating and dropping; 0: as decoded", ge=0)
-    clips: int = opt(1, "clips of a video, evenly from start to end; a single one lies in the middle", ge=1)
+    num_clips: int = opt(
+        1, "clips of a video, evenly from start to end; a single one lies in the middle", ge=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,8 @@ class UserProgramConfig(Config):
 
     path: str = opt("???", "TorchScript file or exported program on this machine")
     sha256: str = opt("", "expected checksum; empty accepts any")
-    input: Literal["frames", "clip", "sound"] = opt(
-        "frames", "frames: [N,3,H,W]; clip: [1,3,T,H,W]; sound: [1,S] mono"
+    input: Literal["frames", "clip", "audio"] = opt(
+        "frames", "frames: [N,3,H,W]; clip: [1,3,T,H,W]; audio: [1,S] mono"
     )
     size: int = opt(299, "height and width in pixels that frames are resized to", ge=1)
     num_frames: int = opt(

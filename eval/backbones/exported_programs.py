@@ -3,12 +3,12 @@
 The folder contains the programs (TorchScript, or torch.export's .pt2) and `contract.json`, which describes
 their inputs. Each program maps a batch of one to rows:
 
-    video    float32 [1, frames, 3, size, size], pixels (x / 255 - mean) / std     -> [1, D]
+    video    float32 [1, num_frames, 3, size, size], pixels (x / 255 - mean) / std     -> [1, D]
     image    float32 [1, 3, size, size], likewise                                  -> [1, D]
     text     int64 [1, context], by tokenizer.json in the folder, padded with pad  -> [1, D]
-    sound    float32 [1, rate * seconds], mono                                     -> [1, D]
+    audio    float32 [1, rate * seconds], mono                                     -> [1, D]
     detector float32 [1, 3, H, W] in 0..255                     -> [N, 5]: x0 y0 x1 y1 score
-    sync     frames [1, fps * seconds, 3, size, size] and sound [1, rate * seconds] -> [1, classes]
+    sync     frames [1, fps * seconds, 3, size, size] and audio [1, rate * seconds] -> [1, classes]
 
 A network's own code is needed once, to export the programs, but not for evaluation.
 """
@@ -38,15 +38,15 @@ from eval.core.video import Video
 
 @dataclass(frozen=True, kw_only=True)
 class VideoProgramSpec:
-    """`clips` clips of `frames` frames, evenly over the video at `fps`; `fps` 0: one clip over all of it."""
+    """`num_clips` clips of `num_frames` frames, evenly over the video at `fps`; 0: one over all of it."""
 
     program: str
-    frames: int
+    num_frames: int
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fps: float = 0.0
-    clips: int = 1
+    num_clips: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +69,15 @@ class AudioProgramSpec:
     program: str
     rate: int
     seconds: float
-    clips: int = 1
+    num_clips: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorSpec:
-    """Boxes below `least_score` are ignored; the best one is enlarged by `margin` of its sides."""
+    """Boxes below `min_score` are ignored; the best one is enlarged by `margin` of its sides."""
 
     program: str
-    least_score: float
+    min_score: float
     margin: float = 0.0
 
 
@@ -99,7 +99,7 @@ SPECS = {
     "video": VideoProgramSpec,
     "image": ImageProgramSpec,
     "text": TextProgramSpec,
-    "sound": AudioProgramSpec,
+    "audio": AudioProgramSpec,
     "detector": DetectorSpec,
     "sync": SyncProgramSpec,
 }
@@ -149,15 +149,20 @@ class ExportedPrograms:
         t = self.specs["video"]
         frames = resample_frames(video, t.fps)
         if not t.fps:
-            return unit_norm(self.call("video", self._clip(sample_frames(frames, t.frames), t))[0])
-        clips = (frames[start : start + t.frames] for start in window_starts(len(frames), t.frames, t.clips))
+            return unit_norm(self.call("video", self._clip(sample_frames(frames, t.num_frames), t))[0])
+        clips = (
+            frames[start : start + t.num_frames]
+            for start in window_starts(len(frames), t.num_frames, t.num_clips)
+        )
         return unit_norm(
             np.mean([unit_norm(self.call("video", self._clip(each, t))[0]) for each in clips], axis=0)
         )
 
     def _clip(self, frames_THWC: np.ndarray, spec: VideoProgramSpec) -> np.ndarray:
-        if len(frames_THWC) < spec.frames:
-            raise ValueError(f"{self.model}: expected at least {spec.frames} frames, got {len(frames_THWC)}")
+        if len(frames_THWC) < spec.num_frames:
+            raise ValueError(
+                f"{self.model}: expected at least {spec.num_frames} frames, got {len(frames_THWC)}"
+            )
         return normalize(center_crop(frames_THWC, spec.size), spec.mean, spec.std)[None]
 
     def embed_image(self, frame_HWC: np.ndarray) -> np.ndarray:
@@ -192,11 +197,11 @@ class ExportedPrograms:
 
     def embed_audio(self, audio: Audio) -> np.ndarray:
         """Return [D] of an audio signal."""
-        t = self.specs["sound"]
+        t = self.specs["audio"]
         mono_S, length = audio.resample(t.rate).mono, round(t.rate * t.seconds)
         rows = [
-            unit_norm(self.call("sound", padded_window(mono_S, start, length)[None])[0])
-            for start in window_starts(len(mono_S), length, t.clips)
+            unit_norm(self.call("audio", padded_window(mono_S, start, length)[None])[0])
+            for start in window_starts(len(mono_S), length, t.num_clips)
         ]
         return unit_norm(np.mean(rows, axis=0))
 

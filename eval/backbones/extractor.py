@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Media = Literal["video", "sound"]
+Media = Literal["video", "audio"]
 Rows = dict[str, NDArray[np.float32]]
 """`features` [N, D] and, from classifiers, `logits` [N, classes]."""
 

@@ -131,7 +131,7 @@ class I3D:
         if len(frames_THWC) < c.num_frames:
             raise ValueError(f"expected at least {c.num_frames} frames, got {len(frames_THWC)}")
         frames_THWC, rows = center_crop(frames_THWC, 224, Image.Resampling.BILINEAR), []
-        for start in window_starts(len(frames_THWC), c.num_frames, c.clips):
+        for start in window_starts(len(frames_THWC), c.num_frames, c.num_clips):
             clip = torch.from_numpy(frames_THWC[start : start + c.num_frames].astype(np.float32) / 127.5 - 1)
             with torch.inference_mode():
                 out = load_program(self.network.path)(

@@ -28,7 +28,7 @@ class UserProgram:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name):
             raise ValueError(f"backbones: expected a name of lower-case letters, digits and _, got {name!r}")
         self.name, self.config = name, config
-        self.media: Media = "sound" if config.input == "sound" else "video"
+        self.media: Media = "audio" if config.input == "audio" else "video"
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class UserProgram:
             "backbone": f"program {Path(c.path).name}",
             "weights_sha256": verified_sha256(c.path, c.sha256),
             "preprocessing": {**settings, "resizing": RESIZING},
-            "rows": {"frames": "frames", "clip": "clips", "sound": "audio files"}[c.input],
+            "rows": {"frames": "frames", "clip": "clips", "audio": "audio files"}[c.input],
         }
 
     def describe(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class UserProgram:
         import torch
 
         self.describe()  # verifies the checksum before the file is loaded
-        batch = self._read_audio(path) if self.config.input == "sound" else self._read_frames(path)
+        batch = self._read_audio(path) if self.config.input == "audio" else self._read_frames(path)
         with torch.inference_mode():
             out = load_program(Path(self.config.path))(torch.from_numpy(batch), **self.config.arguments)
         rows = out.flatten(1).float().numpy()

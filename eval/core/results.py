@@ -13,7 +13,7 @@ from eval.core.manifest import Sample, resolve_media
 from eval.core.video import Video, read_video
 
 ALL = "all"  # the slice of all samples
-FRACTION = "share"  # unit of values in 0..1
+FRACTION = "fraction"  # unit of values in 0..1
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,13 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of the table: a system on a slice. `asked` counts all samples, `used` those not dropped."""
+    """A row of the table: a system on a slice. `num_samples` includes dropped ones, `num_scored` not."""
 
     system: str
     metric: str
     slice: str
-    asked: int
-    used: int
+    num_samples: int
+    num_scored: int
     intervals: dict[str, Interval]
     notes: tuple[str, ...] = ()
 
@@ -161,8 +161,8 @@ class Aggregator:
                     system=system,
                     metric=metric,
                     slice=tag,
-                    asked=len(cell),
-                    used=len(scored),
+                    num_samples=len(cell),
+                    num_scored=len(scored),
                     intervals=intervals,
                 )
             )

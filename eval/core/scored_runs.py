@@ -65,7 +65,7 @@ def _read_run(folder: Path, scores: dict[str, dict[str, Score]]) -> dict[str, Sc
         interval = Interval(*(record[k] for k in ("mean", "low", "high", "num", "num_groups", "method")))
         row = rows.setdefault((record["system"], record["metric"]), {"intervals": {}})
         row["intervals"][record["score"]] = interval
-        row |= {"used": record["used"], "asked": record["asked"]}
+        row |= {"num_scored": record["num_scored"], "num_samples": record["num_samples"]}
         known = scores.setdefault(record["metric"], {})
         known[record["score"]] = Score(record["better"], record["unit"], record["text"])
     for (name, metric), row in rows.items():

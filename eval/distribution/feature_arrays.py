@@ -86,5 +86,5 @@ def linearized_interval(
         num, num_groups = num or len(rows), num_groups or len(sums)
     tail = (1 - level) / 2
     low, high = np.quantile(moves, [tail, 1 - tail])
-    method = f"linearised bootstrap x{num_resamples}"
+    method = f"linearized bootstrap x{num_resamples}"
     return Interval(value, value + float(low), value + float(high), num, num_groups, method)

@@ -19,7 +19,7 @@ class Fidelity:
     name = "fidelity"
     scores = {
         "psnr": Score(1, "dB", f"mean over frames, RGB, range 255; equal frames count {CAP:.0f} dB"),
-        "psnr_film": Score(1, "dB", "of the mean squared error over all frames"),
+        "psnr_video": Score(1, "dB", "of the mean squared error over all frames"),
         "ssim": Score(1, "", "gaussian window of 11 pixels, sigma 1.5, K 0.01 and 0.03, mean of RGB"),
         "ms_ssim": Score(1, "", f"five scales; videos of {SMALLEST} pixels or more"),
     }
@@ -77,6 +77,6 @@ def compare_videos(generated_THWC: np.ndarray, reference_THWC: np.ndarray) -> di
             similar.append(float(ssim(generated, reference, data_range=255.0)))
         if side >= SMALLEST:
             scaled.append(float(ms_ssim(generated, reference, data_range=255.0)))
-    values = {"psnr": float(np.mean([psnr(e) for e in errors])), "psnr_film": psnr(float(np.mean(errors)))}
+    values = {"psnr": float(np.mean([psnr(e) for e in errors])), "psnr_video": psnr(float(np.mean(errors)))}
     values |= {"ssim": float(np.mean(similar))} if similar else {}
     return values | ({"ms_ssim": float(np.mean(scaled))} if scaled else {})

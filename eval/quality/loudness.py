@@ -17,7 +17,7 @@ GATE_LUFS = -70.0
 class Loudness:
     """Loudness and defects. Silence has no loudness and no bandwidth: those values are left out."""
 
-    name = "sound"
+    name = "audio"
     scores = {
         "lufs": Score(0, "LUFS", "integrated loudness (ITU-R BS.1770, libavfilter ebur128)"),
         "peak_db": Score(0, "dBFS", "largest sample"),

@@ -21,7 +21,7 @@ MIN_FREEZE_S = 0.25
 class LowLevelQuality:
     """Low-level quality of videos; of still images only blur, blockiness and spatial information."""
 
-    name = "frames"
+    name = "low_level"
     scores = {
         "flicker": Score(1, FRACTION, "1 - mean absolute difference of neighbors / 255 (VBench); 1: frozen"),
         "smoothness_blend": Score(1, FRACTION, "1 - error of odd frames from the average of neighbors / 255"),

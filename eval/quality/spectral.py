@@ -16,7 +16,7 @@ BANDS, FLOOR = 80, 1e-5
 class AudioFidelity:
     """Needs `reference` (audio, or a video with audio) of the same length within 20 ms."""
 
-    name = "sound_fidelity"
+    name = "audio_fidelity"
     scores = {
         "mel": Score(-1, "", f"mean absolute difference of log10 mel spectra, {BANDS} bands, sizes {SIZES}"),
         "stft": Score(-1, "", f"spectral convergence + mean absolute difference of logs, sizes {SIZES}"),

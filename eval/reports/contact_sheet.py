@@ -198,7 +198,7 @@ def write_contact_sheet(
 
 def _row(sample: Sample, results: SampleResults, root: Path) -> SheetRow:
     frames_THWC, note = _read_frames(root, sample.video)
-    checks = tuple((each["right"], each["asked"], each["read"]) for each in results.checks)
+    checks = tuple((each["correct"], each["expected"], each["found"]) for each in results.checks)
     return SheetRow(
         id=sample.id,
         prompt=sample.prompt,

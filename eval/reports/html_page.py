@@ -64,7 +64,7 @@ def write_page(
     """
     parts = [page_start("Evaluation"), _head_line(path.parent)]
     reasons = summary["dropped"]
-    parts.append(f"<p>{summary['asked']} samples, {len(reasons)} measurements dropped.</p>")
+    parts.append(f"<p>{summary['num_samples']} samples, {len(reasons)} measurements dropped.</p>")
     for metric, own in by_metric(rows):
         parts += [f"<h2>{escape(metric)}</h2>", table_html(own, scores.get(metric, {}))]
         notes = dict.fromkeys(note for row in own for note in row.notes)
@@ -118,11 +118,15 @@ def table_html(rows: list[Row], scores: Scores) -> str:
     names = score_names(rows)
     systems = ["system"] if any(row.system for row in rows) else []
     heads = [*systems, "slice", "n", *(heading(name, score_of(scores, name)) for name in names)]
-    titles = [*systems, "", "used / asked", *(score_of(scores, name).text for name in names)]
+    titles = [*systems, "", "scored / samples", *(score_of(scores, name).text for name in names)]
     head = "".join(f'<th title="{escape(t)}">{escape(h)}</th>' for h, t in zip(heads, titles, strict=True))
     body = []
     for row in rows:
-        cells = [*([row.system or "–"] if systems else []), row.slice, f"{row.used} / {row.asked}"]
+        cells = [
+            *([row.system or "–"] if systems else []),
+            row.slice,
+            f"{row.num_scored} / {row.num_samples}",
+        ]
         cells += [format_interval(row.intervals.get(name), score_of(scores, name)) for name in names]
         body.append("<tr>" + "".join(f"<td>{escape(each)}</td>" for each in cells) + "</tr>")
     return f"<div class=scroll><table><tr>{head}</tr>{''.join(body)}</table></div>"
@@ -233,6 +237,6 @@ def _numbers(results: SampleResults) -> str:
 
 
 def _mistakes(results: SampleResults) -> str:
-    wrong = [f"{each['asked']} → {each['read']}" for each in results.checks if not each["right"]]
+    wrong = [f"{each['expected']} → {each['found']}" for each in results.checks if not each["correct"]]
     wrong += [] if results.checks or not results.why else [results.why]
     return "".join(f"<br><span class=bad>{escape(text)}</span>" for text in (*wrong, *results.dropped))

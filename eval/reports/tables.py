@@ -93,10 +93,10 @@ def markdown_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
     for metric, own in by_metric(rows):
         names, known = score_names(own), scores.get(metric, {})
         best = best_values(own, known)
-        heads = ["system", "slice", "n used / asked", *(heading(n, score_of(known, n)) for n in names)]
+        heads = ["system", "slice", "n scored / samples", *(heading(n, score_of(known, n)) for n in names)]
         table = []
         for row in own:
-            cells = [row.system or "–", row.slice, f"{row.used} / {row.asked}"]
+            cells = [row.system or "–", row.slice, f"{row.num_scored} / {row.num_samples}"]
             for name in names:
                 text = format_interval(row.intervals.get(name), score_of(known, name))
                 bold = (row.system, row.slice, name) in best
@@ -120,7 +120,7 @@ def latex_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
         ]
         lines += ["\\toprule", " & ".join(map(_escape_tex, heads)) + " \\\\", "\\midrule"]
         for row in own:
-            cells = [row.system or "–", row.slice, f"{row.used}/{row.asked}"]
+            cells = [row.system or "–", row.slice, f"{row.num_scored}/{row.num_samples}"]
             cells += [format_interval(row.intervals.get(name), score_of(known, name)) for name in names]
             lines.append(" & ".join(map(_escape_tex, cells)) + " \\\\")
         parts.append("\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n")
@@ -154,7 +154,11 @@ def _terminal_table(rows: list[Row], scores: Scores, title: str, *, vertical: bo
     for head in ("score", "") if vertical else heads:
         table.add_column(head, justify="left" if vertical else "right", no_wrap=True)
     for row in rows:
-        count = f"{row.used}" if row.used == row.asked else f"[red]{row.used}/{row.asked}[/]"
+        count = (
+            f"{row.num_scored}"
+            if row.num_scored == row.num_samples
+            else f"[red]{row.num_scored}/{row.num_samples}[/]"
+        )
         cells = []
         for name in names:
             text = format_interval(row.intervals.get(name), score_of(scores, name))
@@ -184,13 +188,24 @@ def write_tables(folder: Path, rows: list[Row], summary: dict[str, Any], scores:
     with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
-            ["system", "metric", "slice", "score", "mean", "low", "high", "used", "asked", "interval"]
+            [
+                "system",
+                "metric",
+                "slice",
+                "score",
+                "mean",
+                "low",
+                "high",
+                "num_scored",
+                "num_samples",
+                "interval",
+            ]
         )
         for row in rows:
             for name, x in row.intervals.items():
                 bounds = [f"{value:.6f}" for value in (x.mean, x.low, x.high)]
                 key = [row.system, row.metric, row.slice, name]
-                writer.writerow([*key, *bounds, row.used, row.asked, x.method])
+                writer.writerow([*key, *bounds, row.num_scored, row.num_samples, x.method])
     with (folder / "scores.jsonl").open("w", encoding="utf-8") as file:
         for record in score_records(rows, summary, scores):
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -219,8 +234,8 @@ def score_records(
                 "slice": row.slice,
                 **asdict(interval),
                 **asdict(score_of(scores.get(row.metric, {}), name)),
-                "used": row.used,
-                "asked": row.asked,
+                "num_scored": row.num_scored,
+                "num_samples": row.num_samples,
                 "dropped": dropped if row.slice == ALL else None,
                 "measured": {k: v for k, v in measured.get(row.metric, {}).items() if k != "metric"},
                 "notes": [note for note in row.notes if note.startswith(name + ":")],

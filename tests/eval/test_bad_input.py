@@ -22,7 +22,7 @@ from eval.scoring import score
 from src.core.errors import UserError
 from tests.fixtures.videos import waves
 
-METRICS = ("frames", "fidelity", "bounce", *(("vmaf",) if find_spec("imageio_ffmpeg") else ()))
+METRICS = ("low_level", "fidelity", "bounce", *(("vmaf",) if find_spec("imageio_ffmpeg") else ()))
 
 
 class Brittle(torch.nn.Module):
@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
 def found(folder):
     local = {"brittle": UserProgramConfig(path=str(folder / "brittle.pt"), size=8, num_frames=2)}
     manifest = str(folder / "manifest.jsonl")
-    quiet = {"sheet_rows": 3, "html_films": 3}
+    quiet = {"sheet_rows": 3, "html_videos": 3}
     out = folder / "out"
     score(
         EvalConfig(manifest=manifest, reference=manifest, metrics=METRICS, local=local, out=str(out), **quiet)
@@ -90,12 +90,12 @@ def test_what_can_be_measured_of_odd_videos_is(found):
     measured = {(r["id"], r["metric"]): r for r in found}
     for name in ("fine", "one frame", "1x1", "one frame of 1x1", "odd size", "video's rate", "slow", "fast"):
         assert measured[name, "fidelity"]["values"]["psnr"] == 100, name
-        values = measured[name, "frames"]["values"]
+        values = measured[name, "low_level"]["values"]
         assert ("flicker" in values) == (not name.startswith("one frame")), name
     assert measured["one frame", "features_brittle"]["dropped"] is None
     for name in ("empty", "cut", "missing"):
-        assert measured[name, "frames"]["dropped"]
-    assert "no such file" in measured["missing", "frames"]["dropped"]
+        assert measured[name, "low_level"]["dropped"]
+    assert "no such file" in measured["missing", "low_level"]["dropped"]
 
 
 def test_features_that_are_no_numbers_are_counted_not_averaged(folder, found):
@@ -106,8 +106,8 @@ def test_features_that_are_no_numbers_are_counted_not_averaged(folder, found):
     assert entry in summary["dropped"]
     rows = [json.loads(line) for line in (folder / "out" / "scores.jsonl").read_text().splitlines()]
     (distance,) = [r for r in rows if r["score"] == "fd_brittle"]
-    assert distance["used"] == 8
-    assert distance["asked"] == 12
+    assert distance["num_scored"] == 8
+    assert distance["num_samples"] == 12
     assert abs(distance["mean"]) < 1e-6  # of a set from itself
 
 
@@ -151,7 +151,7 @@ def test_a_bad_manifest_stops_the_run_by_name(tmp_path, lines, message):
 
     (tmp_path / "m.jsonl").write_text(lines)
     with pytest.raises(UserError, match=message):
-        main([f"manifest={tmp_path}/m.jsonl", f"out={tmp_path}/out", "metrics=[frames]"])
+        main([f"manifest={tmp_path}/m.jsonl", f"out={tmp_path}/out", "metrics=[low_level]"])
 
 
 def test_videos_go_through_one_by_one(folder, tmp_path, monkeypatch):
@@ -169,8 +169,8 @@ def test_videos_go_through_one_by_one(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "read_video", counted)
     monkeypatch.setattr(results.Video, "__hash__", object.__hash__)
     write_manifest(folder / "many.jsonl", (Sample(id=str(i), prompt="", video="fine.mp4") for i in range(20)))
-    out = {"out": str(tmp_path / "out"), "sheet_rows": 0, "html_films": 0}
-    score(EvalConfig(manifest=str(folder / "many.jsonl"), metrics=("frames",), **out))
+    out = {"out": str(tmp_path / "out"), "sheet_rows": 0, "html_videos": 0}
+    score(EvalConfig(manifest=str(folder / "many.jsonl"), metrics=("low_level",), **out))
     assert 1 <= most <= 2
 
 

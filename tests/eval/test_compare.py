@@ -83,14 +83,14 @@ def test_runs_side_by_side(tmp_path, capsys):
             EvalConfig(
                 manifest=str(manifest),
                 out=str(tmp_path / "scores" / name),
-                metrics=("frames",),
+                metrics=("low_level",),
                 sheet_rows=0,
-                html_films=0,
+                html_videos=0,
             )
         )
     runs = tuple(str(tmp_path / "scores" / name) for name in ("first", "second"))
     rows, (comparison,), _ = compare(CompareConfig(runs=runs, out=str(tmp_path / "out")))
-    assert [(row.system, row.slice, row.used, row.asked) for row in rows] == [
+    assert [(row.system, row.slice, row.num_scored, row.num_samples) for row in rows] == [
         ("first", "all", 14, 14),
         ("second", "all", 14, 14),
     ]

@@ -78,9 +78,10 @@ def test_clip_score_is_the_mean_over_frames_and_counts_cut_texts(tmp_path, clip)
     cosines = network.embed_frames(decoded) @ network.embed_text("a red circle")[0]
     found = values("clip_score", factory, sample)
     assert found["clip_score"] == pytest.approx(np.maximum(100 * cosines, 0).mean(), abs=1e-4)
-    assert found["clip_score_cut"] == 0
+    assert found["clip_score_truncated"] == 0
     assert (
-        values("clip_score", factory, item(tmp_path, video=video, prompt="red " * 30))["clip_score_cut"] == 1
+        values("clip_score", factory, item(tmp_path, video=video, prompt="red " * 30))["clip_score_truncated"]
+        == 1
     )
     with pytest.raises(ValueError, match="has no prompt"):
         values("clip_score", factory, item(tmp_path, video=video))
@@ -93,7 +94,7 @@ def test_viclip_and_imagebind_in_a_space_of_colors(tmp_path):
     wrong = values("viclip", factory, item(tmp_path, video=plain(RED), prompt="the blue circle"))
     assert right["viclip"] > 0.99 > 0.1 > wrong["viclip"]
     cut = values("viclip", factory, item(tmp_path, video=plain(RED), prompt="red a a a a a a a a blue"))
-    assert cut["viclip_cut"] == 1
+    assert cut["viclip_truncated"] == 1
     assert cut["viclip"] == pytest.approx(right["viclip"], abs=1e-5)
     programs = ViCLIPScore(factory.programs("test", "viclip", "video", "text")).programs
     assert programs._tokenize("red a a a a a a")[0][0].tolist() == [1, 5, 3, 3, 3, 18]  # the end is kept
@@ -111,11 +112,11 @@ def test_contracts_that_do_not_say_what_they_must(tmp_path):
     folder = network_checkpoints.save_joint_programs(tmp_path / "programs")
     with pytest.raises(ValueError, match=r"contract\.json has no program 'image'"):
         NETWORK_METRICS["identity_face"](setup(tmp_path, face=folder), "identity_face")
-    video = {"program": "video.pt", "frames": 4, **network_checkpoints.PIXELS}
+    video = {"program": "video.pt", "num_frames": 4, **network_checkpoints.PIXELS}
     for contract, message in (
         (
             {"model": "M", "video": {**video, "frame": 4}},
-            "video.frame is unknown; expected one of clips, fps",
+            "video.frame is unknown; expected one of fps, mean",
         ),
         ({"model": "M", "video": {"program": "video.pt"}}, "missing 4 required"),
         ({"model": "M", "smell": video}, "smell"),
@@ -157,7 +158,7 @@ def test_identity_finds_the_face_and_its_best_and_worst_frame(tmp_path):
     assert found["identity_face_worst"] < found["identity_face_mean"] < found["identity_face_best"]
     cosine = np.dot([250, 160, 20], yellow) / np.linalg.norm([250, 160, 20]) / np.linalg.norm(yellow)
     assert found["identity_face_worst"] == pytest.approx(cosine, abs=0.01)
-    assert found["identity_face_steady"] == pytest.approx((cosine + (cosine + 1) / 2 + 0) / 2, abs=0.1)
+    assert found["identity_face_consistency"] == pytest.approx((cosine + (cosine + 1) / 2 + 0) / 2, abs=0.1)
     other = values("identity_face", factory, item(tmp_path, video=video, reference=face((250, 120, 250), 9)))
     assert other["identity_face_mean"] < found["identity_face_mean"]
     with pytest.raises(ValueError, match="no face found in the reference"):
@@ -294,7 +295,7 @@ def test_fvd_takes_the_clips_it_says(tmp_path):
     np.testing.assert_allclose(row[0, :16], decoded[7:23], atol=0.01)
     assert extractor.distance == "fvd"
     assert extractor.describe()["preprocessing"]["num_frames"] == 16
-    clips = type(factory.clips)(num_frames=10, fps=4, clips=2)
+    clips = type(factory.clips)(num_frames=10, fps=4, num_clips=2)
     two = NETWORK_BACKBONES["i3d"](
         NetworkFactory(networks=factory.networks, cache=factory.cache, clips=clips), "i3d"
     ).extract(tmp_path / "a.mp4")["features"]

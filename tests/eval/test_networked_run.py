@@ -56,9 +56,9 @@ def config(folder, out, **settings):
         backbones=("clip", "i3d", "inception"),
         weights={role.split(".")[0]: WeightsConfig(path=str(folder / role)) for role in roles},
         num_frames=4,
-        clips=ClipsConfig(num_frames=10, clips=2),
+        clips=ClipsConfig(num_frames=10, num_clips=2),
         sheet_rows=0,
-        html_films=0,
+        html_videos=0,
         **settings,
     )
 
@@ -82,12 +82,12 @@ def test_every_number_says_by_which_weights(results):
     found = {record["score"]: record for record in records(results)}
     for name in ("clip_score", "clap", "viclip", "subject_consistency", "imaging", "identity_clip_best"):
         assert "weights_sha256" in json.dumps(found[name]), name
-        assert found[name]["used"] == 5
+        assert found[name]["num_scored"] == 5
     assert {"consistency_clip", "consistency_inception", "kid_clip"} <= set(found)
     frechet = {name for name in found if name.split("_")[0] in ("fd", "fid", "fvd") and "inf" not in name}
     assert frechet == {"fd_clip", "fid_inception", "fvd_i3d"}
     clips = found["fvd_i3d"]["measured"]["preprocessing"]
-    assert (clips["num_frames"], clips["clips"], clips["size"]) == (10, 2, 224)
+    assert (clips["num_frames"], clips["num_clips"], clips["size"]) == (10, 2, 224)
     text = (results / "table.md").read_text()
     assert "fid_inception \u2193" in text
     assert "clip_score \u2191" in text
@@ -104,7 +104,7 @@ def test_statistics_of_the_reference_stand_for_it(folder, results, tmp_path):
     main(
         [
             f"manifest={folder}/generated.jsonl", f"out={tmp_path}/out", f"cache={results}/features",
-            "sheet_rows=0", "html_films=0", "metrics=[]", "backbones=[inception]", "num_frames=4",
+            "sheet_rows=0", "html_videos=0", "metrics=[]", "backbones=[inception]", "num_frames=4",
             f"weights.inception.path={folder}/inception.pt", f"statistics.inception.path={tmp_path}/real.npz",
         ]
     )  # fmt: skip
@@ -125,7 +125,7 @@ def test_processes_change_nothing(folder, results):
 
 
 def test_what_is_not_given_is_reported_in_one_line(folder, tmp_path):
-    common = [f"manifest={folder}/generated.jsonl", f"out={tmp_path}", "sheet_rows=0", "html_films=0"]
+    common = [f"manifest={folder}/generated.jsonl", f"out={tmp_path}", "sheet_rows=0", "html_videos=0"]
     for argv, message in (
         (["metrics=[clip_score]"], r"^clip_score: needs weights.clip.path=\.\.\., a folder of"),
         (["backbones=[i3d]"], r"^i3d: needs weights.i3d.path=\.\.\., a TorchScript I3D"),

@@ -76,12 +76,12 @@ def test_every_sample_has_a_record_and_every_drop_a_reason(results):
 
 def test_tables_agree_and_count_what_was_dropped(results):
     motion = {r["slice"]: r for r in table(results) if r["score"] == "motion"}
-    assert (motion["all"]["used"], motion["all"]["asked"]) == ("8", "13")
+    assert (motion["all"]["num_scored"], motion["all"]["num_samples"]) == ("8", "13")
     assert float(motion["all"]["mean"]) == pytest.approx(0.75)
     assert float(motion["all"]["low"]) < 0.75 < float(motion["all"]["high"])
     assert float(motion["seen"]["mean"]) == pytest.approx(0.75)
     summary = json.loads((results / "summary.json").read_text())
-    assert summary["asked"] == 13
+    assert summary["num_samples"] == 13
     assert {d["id"] for d in summary["dropped"]} == {"lost", "text", "tiny", "none", "factless"}
     assert summary["measured"][0]["version"].startswith("bounce-checker")
     assert "| – | all | 8 / 13 |" in (results / "table.md").read_text()
@@ -139,19 +139,19 @@ def test_one_line_and_exit_code_two():
 def test_videos_without_facts_need_another_metric(folder, tmp_path):
     samples = [Sample(id=str(seed), prompt="p", video=f"films/{seed}.mp4") for seed in range(2)]
     write_manifest(folder / "factless.jsonl", samples)
-    argv = [f"manifest={folder}/factless.jsonl", f"out={tmp_path}", "sheet_rows=0", "html_films=0"]
+    argv = [f"manifest={folder}/factless.jsonl", f"out={tmp_path}", "sheet_rows=0", "html_videos=0"]
     with pytest.raises(
-        UserError, match="no sample has `facts`, which metrics=bounce needs; .* metrics=frames"
+        UserError, match=r"no sample has `facts`, which metrics=bounce needs; .* metrics=low_level"
     ):
         main(argv)
     assert not (tmp_path / "results.jsonl").exists()
-    main([*argv, "metrics=frames"])
-    assert float(next(r for r in table(tmp_path) if r["score"] == "flicker")["used"]) == 2
+    main([*argv, "metrics=low_level"])
+    assert float(next(r for r in table(tmp_path) if r["score"] == "flicker")["num_scored"]) == 2
 
 
 def test_a_run_that_measures_nothing_is_an_error(folder, tmp_path):
     write_manifest(folder / "lost.jsonl", [Sample(id="a", prompt="p", video="films/none.mp4")])
-    argv = [f"manifest={folder}/lost.jsonl", f"out={tmp_path}", "metrics=frames", "sheet_rows=0"]
-    with pytest.raises(UserError, match=r"nothing was measured: .* a \(frames\): video: no such file"):
-        main([*argv, "html_films=0"])
+    argv = [f"manifest={folder}/lost.jsonl", f"out={tmp_path}", "metrics=low_level", "sheet_rows=0"]
+    with pytest.raises(UserError, match=r"nothing was measured: .* a \(low_level\): video: no such file"):
+        main([*argv, "html_videos=0"])
     assert list(records(tmp_path)) == ["a"]

@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 def config(folder, out, **changes):
     local = {"toy": UserProgramConfig(path=str(folder / "toy.pt"), size=16, num_frames=3)}
     generated, real = str(folder / "generated.jsonl"), str(folder / "real.jsonl")
-    settings = {"metrics": ("video",), "local": local, "sheet_rows": 0, "html_films": 3, **changes}
+    settings = {"metrics": ("video",), "local": local, "sheet_rows": 0, "html_videos": 3, **changes}
     return EvalConfig(manifest=generated, reference=real, out=str(folder / out), **settings)
 
 
@@ -67,7 +67,7 @@ def pick(results, system, name):
 
 def test_every_number_says_what_it_is(folder, results):
     found = pick(results, "soft", "fd_toy")
-    assert (found["used"], found["asked"]) == (12, 13)
+    assert (found["num_scored"], found["num_samples"]) == (12, 13)
     assert found["dropped"] == [{"id": "lost", "reason": "video: no such file: 'soft/none.mp4'"}]
     assert found["measured"]["weights_sha256"] == file_sha256(folder / "toy.pt")
     assert found["measured"]["preprocessing"]["size"] == 16
@@ -82,13 +82,13 @@ def test_every_number_says_what_it_is(folder, results):
 
 def test_worse_videos_are_worse(results):
     assert pick(results, "soft", "blur")["mean"] > pick(results, "good", "blur")["mean"]
-    assert pick(results, "soft", "consistency_toy")["asked"] == 13
+    assert pick(results, "soft", "consistency_toy")["num_samples"] == 13
     assert pick(results, "soft", "flicker")["mean"] > pick(results, "good", "flicker")["mean"]
 
 
 def test_refused_numbers_are_named(folder, results):
     summary = json.loads((folder / "out" / "summary.json").read_text())
-    assert summary["reference"] == {"asked": 12, "dropped": []}
+    assert summary["reference"] == {"num_samples": 12, "dropped": []}
     assert not [r for r in results if r["score"] == "is_toy"]
     text = (folder / "out" / "table.md").read_text()
     assert "36 samples in 12 dimensions" not in text
@@ -126,9 +126,9 @@ def test_the_page_holds_its_videos(folder, results):
 
 
 def test_strict_stops_and_nan_is_dropped(folder):
-    with pytest.raises(ValueError, match="sample 'lost': frames: video: no such file"):
+    with pytest.raises(ValueError, match="sample 'lost': low_level: video: no such file"):
         score(config(folder, "strict", strict=True))
-    assert expand_metrics(["video", "frames"]) == ("frames", "consistency")
+    assert expand_metrics(["video", "low_level"]) == ("low_level", "consistency")
     with pytest.raises(ValueError, match="consistency needs a backbone"):
         score(config(folder, "x", local={}))
     with pytest.raises(ValueError, match="backbones: 'fid' is unknown"):

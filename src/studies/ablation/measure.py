@@ -38,10 +38,10 @@ def measure_video_model(config: MeasureConfig, checkpoint: Path, overrides: dict
         return
     out = measurement_dir(checkpoint)
     argv = [steps.MODULES["generate"], *([config.generate] if config.generate else [])]
-    argv += [f"run={checkpoint}", f"prompts={config.prompts}", f"out={out / 'films'}", "overwrite=true"]
-    _run_once(out, "films", argv + steps.to_overrides(config.films | overrides))
-    argv = [steps.MODULES["score"], f"manifest={out / 'films' / 'manifest.jsonl'}", f"out={out / 'scores'}"]
-    _run_once(out, "scores", [*argv, "metrics=[bounce]", "html_films=0"])
+    argv += [f"run={checkpoint}", f"prompts={config.prompts}", f"out={out / 'videos'}", "overwrite=true"]
+    _run_once(out, "videos", argv + steps.to_overrides(config.generate_overrides | overrides))
+    argv = [steps.MODULES["score"], f"manifest={out / 'videos' / 'manifest.jsonl'}", f"out={out / 'scores'}"]
+    _run_once(out, "scores", [*argv, "metrics=[bounce]", "html_videos=0"])
     scores = _read_scores(out / "scores", "bounce")
     _write_numbers(out, {name: scores[name] for name in ("subject", "motion")})
 
@@ -51,9 +51,9 @@ def measure_autoencoder(config: MeasureConfig, checkpoint: Path) -> None:
     out, numbers = measurement_dir(checkpoint), dict[str, float]()
     for name, data in config.data.items():
         found = _reconstruct(config, checkpoint, name, data)
-        if config.backbones and (out / name / "films" / "manifest.jsonl").is_file():
+        if config.backbones and (out / name / "videos" / "manifest.jsonl").is_file():
             found |= _measure_feature_distances(config, checkpoint, name)
-        if config.norms:
+        if config.num_outlier_videos:
             found |= _measure_outliers(config, checkpoint, name, data)
         numbers |= {f"{name} {key}": value for key, value in found.items()}
     if numbers:
@@ -63,20 +63,20 @@ def measure_autoencoder(config: MeasureConfig, checkpoint: Path) -> None:
 def _reconstruct(config: MeasureConfig, checkpoint: Path, name: str, data: str) -> dict[str, float]:
     """Reconstruct a data set; return PSNR and SSIM."""
     out = measurement_dir(checkpoint)
-    videos = out / name / "films"
-    argv = [steps.MODULES["reconstruct"], f"run={checkpoint}", f"data={data}", f"clips={config.clips}"]
-    argv += [f"out={videos}", "manifests=true", "crf=0"]  # lossless: scores are the model's, not the codec's
-    _run_once(out, f"{name}-films", argv)
+    videos = out / name / "videos"
+    argv = [steps.MODULES["reconstruct"], f"run={checkpoint}", f"data={data}"]
+    argv += [f"num_clips={config.num_clips}", f"out={videos}", "manifests=true", "crf=0"]  # lossless
+    _run_once(out, f"{name}-videos", argv)
     return mean_pixel_scores(videos / "scores.csv")
 
 
 def _measure_feature_distances(config: MeasureConfig, checkpoint: Path, name: str) -> dict[str, float]:
     """Return Fréchet and kernel distances of reconstructed from original videos."""
     out = measurement_dir(checkpoint)
-    videos, scores = out / name / "films", out / name / "scores"
+    videos, scores = out / name / "videos", out / name / "scores"
     argv = [steps.MODULES["score"], f"manifest={videos / 'manifest.jsonl'}"]
     argv += [f"reference={videos / 'originals.jsonl'}", f"out={scores}"]
-    argv += ["metrics=[]", "html_films=0", "sheet_rows=0", f"backbones=[{','.join(config.backbones)}]"]
+    argv += ["metrics=[]", "html_videos=0", "sheet_rows=0", f"backbones=[{','.join(config.backbones)}]"]
     _run_once(out, f"{name}-scores", argv)
     distances = _read_scores(scores, "distribution_")
     return {key: value for key, value in distances.items() if key.startswith(("fd_", "kid_"))}
@@ -85,11 +85,11 @@ def _measure_feature_distances(config: MeasureConfig, checkpoint: Path, name: st
 def _measure_outliers(config: MeasureConfig, checkpoint: Path, name: str, data: str) -> dict[str, float]:
     """Return the fractions of latent positions beyond each threshold."""
     out = measurement_dir(checkpoint)
-    folder = out / name / "norms"
+    folder = out / name / "outliers"
     argv = [steps.MODULES["train"], "configs/studies/latent_outliers.yaml", f"tae={checkpoint}"]
-    argv += [f"data={data}", f"out={folder}", f"number={config.norms}"]
-    _run_once(out, f"{name}-norms", argv)
-    result = json.loads((folder / "latent_norms.json").read_text(encoding="utf-8"))
+    argv += [f"data={data}", f"out={folder}", f"num_videos={config.num_outlier_videos}"]
+    _run_once(out, f"{name}-outliers", argv)
+    result = json.loads((folder / "latent_outliers.json").read_text(encoding="utf-8"))
     return {f"beyond {r}": fraction for r, fraction in result["beyond"].items()}
 
 
@@ -99,10 +99,10 @@ def mean_pixel_scores(path: Path) -> dict[str, float]:
         rows = list(csv.DictReader(file))
     num_frames: dict[str, int] = {}
     for row in rows:
-        num_frames[row["film"]] = num_frames.get(row["film"], 0) + 1
+        num_frames[row["video"]] = num_frames.get(row["video"], 0) + 1
     means: dict[str, float] = {}
     for kind in ("video", "image"):
-        own = [row for row in rows if (num_frames[row["film"]] > 1) == (kind == "video")]
+        own = [row for row in rows if (num_frames[row["video"]] > 1) == (kind == "video")]
         for name in ("psnr", "ssim") if own else ():
             means[f"{kind} {name}"] = fmean(float(row[name]) for row in own)
     return means

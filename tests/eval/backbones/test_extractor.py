@@ -129,10 +129,10 @@ def test_local_weights_are_checked_and_fed_as_configured(tmp_path, toy):
 
 def test_program_fed_with_audio(tmp_path, toy):
     write_audio(tmp_path / "a.wav", np.stack([np.full(800, 0.5), np.zeros(800)]).astype(np.float32), 8000)
-    config = UserProgramConfig(path=str(toy), input="sound", rate=8000)
+    config = UserProgramConfig(path=str(toy), input="audio", rate=8000)
     assert read_audio(tmp_path / "a.wav").mono[0] == 0.25
     extractor = UserProgram("s", config)
-    assert extractor.media == "sound"
+    assert extractor.media == "audio"
     assert extractor._read_audio(tmp_path / "a.wav").shape == (1, 800)
 
 

@@ -233,7 +233,7 @@ def test_a_run_with_all_of_them(tmp_path):
     write_manifest(tmp_path / "m.jsonl", samples)
     for workers in (0, 2):
         out = str(tmp_path / str(workers))
-        quiet = {"sheet_rows": 0, "html_films": 0, "num_workers": workers}
+        quiet = {"sheet_rows": 0, "html_videos": 0, "num_workers": workers}
         score(EvalConfig(manifest=str(tmp_path / "m.jsonl"), out=out, metrics=tuple(PACKAGES), **quiet))
     one, two = (
         [json.loads(line) for line in (tmp_path / name / "scores.jsonl").read_text().splitlines()]
@@ -244,6 +244,6 @@ def test_a_run_with_all_of_them(tmp_path):
     assert found["speech_silero"]["mean"] == 0
     assert found["f0_cents_crepe"]["mean"] == pytest.approx(19.6, abs=3)
     assert found["ocr_rapidocr"]["mean"] == 1
-    assert (found["ocr_rapidocr"]["used"], found["ocr_rapidocr"]["asked"]) == (1, 2)
+    assert (found["ocr_rapidocr"]["num_scored"], found["ocr_rapidocr"]["num_samples"]) == (1, 2)
     assert found["ocr_rapidocr"]["dropped"] == [{"id": "2", "reason": "prompt contains no quoted text"}]
     assert all(record["measured"]["weights_sha256"] for record in one)

@@ -96,7 +96,7 @@ def test_sets_are_compared_from_files_that_are_removed_again(tmp_path, monkeypat
     extraction: Extraction = FakeExtraction(tmp_path / "cache", rows)
     (row,) = distribution_rows(extraction, {"ours": cached[0]}, cached[1], {"ours": 21}, seed=0)
     assert all(isinstance(z, np.memmap) and z.shape == (60, 6) for z in seen[0])
-    assert (row.used, row.asked) == (20, 21)
+    assert (row.num_scored, row.num_samples) == (20, 21)
     assert row.intervals["fd_toy"].num_groups == 20
     assert {"kid_toy", "precision_toy", "is_toy"} <= set(row.intervals)
     assert not list((tmp_path / "cache").iterdir())

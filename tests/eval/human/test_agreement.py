@@ -133,7 +133,7 @@ def run_folder(root, truth, better):
         for score, way in better.items():
             interval = {"mean": 0, "low": 0, "high": 0, "num": 1, "num_groups": 1, "method": ""}
             line = {"system": system, "metric": "m", "slice": "all", "score": score, "better": way}
-            scores.append({**line, **interval, "used": 1, "asked": 1, "unit": "", "text": ""})
+            scores.append({**line, **interval, "num_scored": 1, "num_samples": 1, "unit": "", "text": ""})
     for name, lines in (("results", results), ("scores", scores)):
         (root / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 

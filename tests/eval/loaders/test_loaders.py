@@ -149,10 +149,16 @@ def test_scores_are_cut_by_concept_and_motion_level(bench):
     for index, sample in enumerate(samples):
         write_video(bench / sample.video, waves(index), 16)
     write_manifest(bench / "m.jsonl", samples)
-    quiet = {"sheet_rows": 0, "html_films": 0}
-    score(EvalConfig(manifest=str(bench / "m.jsonl"), out=str(bench / "out"), metrics=("frames",), **quiet))
+    quiet = {"sheet_rows": 0, "html_videos": 0}
+    score(
+        EvalConfig(manifest=str(bench / "m.jsonl"), out=str(bench / "out"), metrics=("low_level",), **quiet)
+    )
     lines = (bench / "out" / "scores.jsonl").read_text().splitlines()
-    found = {r["slice"]: (r["used"], r["asked"]) for r in map(json.loads, lines) if r["score"] == "flicker"}
+    found = {
+        r["slice"]: (r["num_scored"], r["num_samples"])
+        for r in map(json.loads, lines)
+        if r["score"] == "flicker"
+    }
     assert found["all"] == (5, 5)
     assert (found["concept: animal"], found["concept: scene"], found["motion: low"]) == ((2, 2),) * 3
     assert found["motion: medium"] == found["concept: physics"] == (1, 1)

@@ -17,7 +17,9 @@ SCORES = {"bounce": {"subject": Score(1, FRACTION), "frozen": Score(-1, FRACTION
 
 
 def record(name, **values):
-    checks = [{"right": False, "asked": "a red star", "read": "a red ring"}] * (not values.get("subject", 1))
+    checks = [{"correct": False, "expected": "a red star", "found": "a red ring"}] * (
+        not values.get("subject", 1)
+    )
     return {
         "id": name,
         "system": "",
@@ -68,14 +70,14 @@ def test_page(folder):
     (folder / "provenance.json").write_text(json.dumps([{}, run]))
     intervals = {"subject": Interval(0.5, 0.4, 0.6, 3, 3, ""), "speed": Interval(3.0, 2.5, 4.5, 3, 3, "")}
     rows = [
-        Row(slice=part, system="", metric="bounce", asked=7, used=6, intervals=intervals)
+        Row(slice=part, system="", metric="bounce", num_samples=7, num_scored=6, intervals=intervals)
         for part in ("all", "moving")
     ]
     picked, selection = select_failures_first(folder / "results.jsonl", SCORES, 9)
     samples = load_samples(folder / "m.jsonl", {each.key for each in picked})
     assert all(isinstance(each, Sample) for each in samples.values())
     media = [(samples[each.key], each) for each in picked]
-    summary = {"asked": 7, "dropped": []}
+    summary = {"num_samples": 7, "dropped": []}
     write_page(folder / "report.html", rows, SCORES, summary, media, root=folder, selection=selection)
     text = (folder / "report.html").read_text()
     assert "2026-01-02 03:04 UTC" in text

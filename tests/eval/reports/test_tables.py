@@ -12,7 +12,7 @@ from eval.reports.tables import best_values, format_interval, markdown_tables, t
 NAMES = [f"a_long_name_{number}" for number in range(8)]
 INTERVALS = dict.fromkeys(NAMES, Interval(1, 0, 2, 3, 3, ""))
 ROWS = [
-    Row(slice=part, system=system, metric="m", asked=4, used=3, intervals=INTERVALS)
+    Row(slice=part, system=system, metric="m", num_samples=4, num_scored=3, intervals=INTERVALS)
     for system in ("one", "two")
     for part in ("all", "moving")
 ]
@@ -51,8 +51,8 @@ def test_best_mean_is_marked():
             slice="all",
             system=system,
             metric="m",
-            asked=4,
-            used=4,
+            num_samples=4,
+            num_scored=4,
             intervals={name: Interval(mean, 0, 9, 3, 3, "") for name, mean in values.items()},
         )
         for system, values in (
