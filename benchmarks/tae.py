@@ -64,7 +64,7 @@ def build(settings: TAEBenchConfig) -> Model:
     """Return the network of a case, with 16 latent channels."""
     w, blocks, frames = settings.widths, settings.blocks, settings.frames
     if settings.case == "TAE":
-        tae = TAE(TAEConfig(widths=w, blocks=blocks))
+        tae = TAE(TAEConfig(channels=w, num_blocks=blocks))
         return Model(tae, frames, lambda x: tae.encode(x).mode(), lambda z: tae.decode(z, frames))
     import diffusers
 

@@ -47,7 +47,7 @@ def measure(settings: TAEMemoryBenchConfig) -> float:
     """Return the peak memory in MiB above the loaded model."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = TAE(TAEConfig(widths=settings.widths, blocks=1)).eval()
+    model = TAE(TAEConfig(channels=settings.widths, num_blocks=1)).eval()
 
     def chunks() -> Iterator[Tensor]:
         for _ in range(settings.case // CHUNK):

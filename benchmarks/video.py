@@ -142,11 +142,11 @@ def measure_sampling(net: OurVideo, size: Size, settings: VideoBenchConfig) -> d
     """Return us per token of a guided step, and of the forward pass of its doubled batch with cached text."""
     net.eval()
     transformer = net.transformer
-    dtype = transformer.patch_in.weight.dtype
+    dtype = transformer.patch_embed.weight.dtype
     noise = torch.randn(1, CHANNELS, *size.latent)
     cache = transformer.cache_context(net.context(random_text(2, dtype)))
     doubled, half = noise.to(dtype).expand(2, -1, -1, -1, -1), torch.full((2,), 0.5)
-    sampler = SamplerConfig(steps=STEPS, schedule="linear")
+    sampler = SamplerConfig(num_steps=STEPS, schedule="linear")
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         return transformer(x.to(dtype), t, cache).float()

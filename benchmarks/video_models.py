@@ -61,10 +61,10 @@ class OurVideo(nn.Module):
         self.text_norm = nn.LayerNorm(size.width)
         self.transformer = MediaTransformer(
             TransformerConfig(
-                width=size.width,
-                layers=size.layers,
-                heads=size.heads,
-                ffn=size.swiglu,
+                hidden_size=size.width,
+                depth=size.layers,
+                num_heads=size.heads,
+                ffn_dim=size.swiglu,
                 context_dim=size.width,
                 max_positions=GRIDS[size.tokens],
             )
@@ -72,7 +72,7 @@ class OurVideo(nn.Module):
 
     def enable_gradient_checkpointing(self) -> None:
         """Checkpoint every block; named as in diffusers."""
-        self._checkpoint(self.transformer.config.layers)
+        self._checkpoint(self.transformer.config.depth)
 
     def disable_gradient_checkpointing(self) -> None:
         self._checkpoint(0)

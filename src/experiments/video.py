@@ -35,7 +35,7 @@ def run(config: VideoRunConfig) -> None:
         init_from = None
         if config.start_from:
             # A text-to-video model learns to take a first frame: that layer is new, and starts at zero.
-            new = ("transformer.known_in.",) if config.transformer.known_channels else ()
+            new = ("transformer.cond_embed.",) if config.transformer.cond_channels else ()
             init_from = InitFrom(Path(config.start_from), config.start_use, new)
         fit(
             module,

@@ -30,7 +30,7 @@ def sample(
         ValueError: the solver does not support the objective.
     """
     constant = config.guidance_schedule == "constant"
-    scale = config.guidance if constant else config.guidance_scale_at
+    scale = config.guidance_scale if constant else config.guidance_scale_at
     guided = classifier_free_guidance(velocity, scale) if config.uses_guidance else velocity
     times = solver_times(config)
     if objective == "v_prediction":

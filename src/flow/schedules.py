@@ -20,7 +20,7 @@ def cosine(num_steps: int) -> Tensor:
 
 
 def linear_quadratic(
-    num_steps: int = 50, emulated_steps: int = 250, variant: ScheduleVariant = "continuous"
+    num_steps: int = 50, num_emulated_steps: int = 250, variant: ScheduleVariant = "continuous"
 ) -> Tensor:
     """Return the first half of the steps as in a finer linear schedule, the rest growing quadratically.
 
@@ -28,16 +28,18 @@ def linear_quadratic(
 
     Args:
         num_steps: number of steps (S); S // 2 of them linear.
-        emulated_steps: number of steps of the linear schedule (N) that the first half follows.
+        num_emulated_steps: number of steps of the linear schedule (N) that the first half follows.
         variant: "continuous" keeps the step size at the joint; "zero_slope" restarts the quadratic half
             from a step size of zero, as some implementations do.
     """
     _check(num_steps)
     num_linear = num_steps // 2
     num_quadratic = num_steps - num_linear
-    if emulated_steps < num_steps:
-        raise ValueError(f"emulated_steps must be at least num_steps={num_steps}, got {emulated_steps}")
-    h = 1 / emulated_steps
+    if num_emulated_steps < num_steps:
+        raise ValueError(
+            f"num_emulated_steps must be at least num_steps={num_steps}, got {num_emulated_steps}"
+        )
+    h = 1 / num_emulated_steps
     joint = num_linear * h
     start = h * torch.arange(num_linear + 1, dtype=torch.float64)
     k = torch.arange(1, num_quadratic + 1, dtype=torch.float64)
@@ -56,10 +58,10 @@ def linear_quadratic(
 def solver_times(config: SamplerConfig) -> Tensor:
     """Return the timesteps of a sampler config, float64 [num_steps + 1]."""
     if config.schedule == "linear":
-        return linear(config.steps)
+        return linear(config.num_steps)
     if config.schedule == "cosine":
-        return cosine(config.steps)
-    return linear_quadratic(config.steps, config.emulated_steps, config.variant)
+        return cosine(config.num_steps)
+    return linear_quadratic(config.num_steps, config.num_emulated_steps, config.variant)
 
 
 def _check(num_steps: int) -> None:

@@ -33,13 +33,13 @@ class SamplerOverrides(Config):
 
     solver: Solver | None = opt(None, "ODE solver")
     schedule: Schedule | None = opt(None, "spacing of the solver's timesteps")
-    steps: int | None = opt(None, "number of solver steps", ge=1)
+    num_steps: int | None = opt(None, "number of solver steps", ge=1)
     tolerance: float | None = opt(None, "error per step of the adaptive solver", gt=0)
-    emulated_steps: int | None = opt(None, "linear steps that the linear-quadratic schedule emulates", ge=1)
+    num_emulated_steps: int | None = opt(None, "linear steps that linear-quadratic emulates", ge=1)
     variant: ScheduleVariant | None = opt(None, "joint of the linear-quadratic schedule")
-    guidance: float | None = opt(None, "scale of classifier-free guidance; 1 turns it off", ge=0)
+    guidance_scale: float | None = opt(None, "scale of classifier-free guidance; 1 turns it off", ge=0)
     guidance_schedule: GuidanceSchedule | None = opt(None, "guidance scale over time")
-    guidance_end: float | None = opt(None, "guidance scale at the data end", ge=0)
+    guidance_scale_end: float | None = opt(None, "guidance scale at the data end", ge=0)
 
     def apply(self, sampler: SamplerConfig) -> SamplerConfig:
         """Return a sampler with these overrides."""
@@ -57,10 +57,10 @@ class GenerateConfig(Config):
     image: str = opt(
         "", "first frame of every video, for an image-to-video model; center-cropped to the video's size"
     )
-    negative: str = opt("", "negative prompt of guidance; empty: the null condition of training")
+    negative_prompt: str = opt("", "negative prompt of guidance; empty: the null condition of training")
     out: str = opt("", "output directory; empty: RUN/generated")
     overwrite: bool = opt(False, "replace the manifest and videos of an earlier command in `out`")
-    frames: int | None = opt(
+    num_frames: int | None = opt(
         None, "frames of each video, 1 generates images; null: as in the run's largest bucket", ge=1
     )
     height: int | None = opt(None, "height in pixels; null: as in the run's largest bucket", ge=1)
@@ -90,10 +90,10 @@ class ReconstructConfig(Config):
     data: str = opt(
         "", "prepared data set (the directory that holds dataset.json), beside or instead of video="
     )
-    clips: int = opt(8, "clips of each bucket of data; 0: all", ge=0)
-    frames: int = opt(0, "maximum number of frames of each video; 0: all", ge=0)
+    num_clips: int = opt(8, "clips of each bucket of data; 0: all", ge=0)
+    max_frames: int = opt(0, "maximum number of frames of each video; 0: all", ge=0)
     out: str = opt("", "output directory; empty: RUN/reconstructed")
-    shown: int = opt(6, "frames in the overview image of each video", ge=1)
+    num_shown: int = opt(6, "frames in the overview image of each video", ge=1)
     crf: int = opt(8, "H.264 quality of the videos, 0 (lossless) to 51", ge=0, le=51)
     precision: Precision = opt("fp32", "fp32 or bf16 (where the device has it)")
     device: str = opt("auto", "auto (CUDA if available), cpu, cuda or cuda:N")

@@ -27,7 +27,7 @@ MANIFEST = "manifest.jsonl"
 def generate(settings: GenerateConfig, prompts: list[str]) -> Path:
     """Generate and write every requested video; return the manifest's path."""
     requests = read_requests(
-        prompts, settings.prompts, settings.seed, settings.seeds_per_prompt, settings.negative
+        prompts, settings.prompts, settings.seed, settings.seeds_per_prompt, settings.negative_prompt
     )
     out = Path(settings.out or loading.run_folder(Path(settings.run)) / "generated")
     if not settings.overwrite:
@@ -85,7 +85,7 @@ def write_record(pipeline: VideoPipeline, out: Path) -> None:
 
 def write_videos(pipeline: VideoPipeline, requests: list[PromptRequest], out: Path) -> None:
     """Sample, decode and write batch by batch; a manifest line is written when its file is complete."""
-    num_steps, done, count = pipeline.sampler.steps, 0, 0
+    num_steps, done, count = pipeline.sampler.num_steps, 0, 0
     report = ProgressReport("generate", len(requests) * num_steps)
     with (out / MANIFEST).open("w", encoding="utf-8") as manifest, report:
         for batch in batches(requests, pipeline.config.batch_size):

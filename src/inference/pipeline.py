@@ -71,7 +71,7 @@ class VideoPipeline:
         for request in requests:
             if request.negative_prompt and not self.sampler.uses_guidance:
                 negative = request.negative_prompt
-                raise UserError(f"negative prompt {negative!r} needs guidance: sampler.guidance is 1")
+                raise UserError(f"negative prompt {negative!r} needs guidance: sampler.guidance_scale is 1")
 
     def truncated_ids(self, requests: list[PromptRequest]) -> list[str]:
         """Return the ids of the prompts that are longer than the text encoder's `max_tokens`."""
@@ -163,7 +163,8 @@ def check_format(format: VideoFormat, model: VideoModel, tae: TAE) -> None:
         if size % step or size > limit:
             raise UserError(f"{name}={size}: must be a multiple of {step} up to {limit} for this model")
     if format.num_frames > largest.num_frames:
-        raise UserError(f"frames={format.num_frames}: must be at most {largest.num_frames} for this model")
+        limit = largest.num_frames
+        raise UserError(f"num_frames={format.num_frames}: must be at most {limit} for this model")
 
 
 def check_tiling(config: GenerateConfig, tae: TAE) -> None:
@@ -184,13 +185,13 @@ def first_frame_latent(
     """
     if not config.image:
         return None
-    if model.config.known_channels != tae.config.latent_channels + 1:
+    if model.config.cond_channels != tae.config.latent_channels + 1:
         raise UserError(
             f"image={config.image}: run={config.run} is not an image-to-video model; train one with "
             "configs/video/tiny_i2v.yaml start_from=RUN on latents from configs/tae/tiny_latents_first.yaml"
         )
     if format.is_image:
-        raise UserError(f"image={config.image}: needs videos, but frames is 1; give frames above 1")
+        raise UserError(f"image={config.image}: needs videos, but num_frames is 1; give num_frames above 1")
     try:
         image = Image.fromarray(read_image(config.image))
     except MediaError as error:

@@ -12,8 +12,10 @@ class DiscriminatorConfig(Config):
 
     kind: Literal["2d", "3d"] = opt("2d", "discriminate frame by frame (2d), or over space and time (3d)")
     in_channels: int = opt(3, "channels of the pixels", ge=1)
-    width: int = opt(64, "channels after the first layer; doubled at each layer, at most eightfold", ge=1)
-    layers: int = opt(3, "number of layers that halve the resolution", ge=1)
+    base_channels: int = opt(
+        64, "channels after the first layer; doubled at each layer, at most eightfold", ge=1
+    )
+    num_layers: int = opt(3, "number of layers that halve the resolution", ge=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,11 +21,11 @@ class Discriminator(nn.Module):
         super().__init__()
         self.config = config
         self.layers = nn.ModuleList()
-        in_channels, out_channels = config.in_channels, config.width
-        for i in range(config.layers + 1):
-            stride = 2 if i < config.layers else 1
+        in_channels, out_channels = config.in_channels, config.base_channels
+        for i in range(config.num_layers + 1):
+            stride = 2 if i < config.num_layers else 1
             self.layers.append(PatchLayer(config, in_channels, out_channels, stride, norm=i > 0))
-            in_channels, out_channels = out_channels, min(2 * out_channels, 8 * config.width)
+            in_channels, out_channels = out_channels, min(2 * out_channels, 8 * config.base_channels)
         self.head = PatchConv(config, in_channels, 1, 1, 1)
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:

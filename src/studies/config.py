@@ -19,8 +19,8 @@ class SamplerVariant(Config):
     """What one variant of a sampler study changes; everything else is shared."""
 
     schedule: Schedule = opt("linear", "time schedule of the solver")
-    steps: int = opt(50, "number of steps", ge=1)
-    emulated_steps: int = opt(250, "linear steps that a linear-quadratic schedule emulates")
+    num_steps: int = opt(50, "number of steps", ge=1)
+    num_emulated_steps: int = opt(250, "linear steps that a linear-quadratic schedule emulates")
     variant: ScheduleVariant = opt(
         "continuous", "joint of the linear-quadratic schedule: continuous or zero_slope"
     )
@@ -34,23 +34,23 @@ class SamplerStepsConfig(Config):
     name: str = opt("sampler_steps", "name of the study")
     run_dir: str = opt("runs/${name}", "directory of its videos and results")
     generate: GenerateConfig = opt(GenerateConfig(run="???"), "model, prompts, sizes, as in src.generate")
-    reference: SamplerVariant = opt(SamplerVariant(steps=1000), "what every variant is compared with")
-    arms: dict[str, SamplerVariant] = opt({}, "the variants by name")
+    reference: SamplerVariant = opt(SamplerVariant(num_steps=1000), "what every variant is compared with")
+    variants: dict[str, SamplerVariant] = opt({}, "the variants by name")
     score: bool = opt(True, "score the videos with the Bounce checker; needs prompts with facts")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.arms or REFERENCE in self.arms:
-            raise ValueError(f"arms: needs at least one variant, none of them named {REFERENCE!r}")
+        if not self.variants or REFERENCE in self.variants:
+            raise ValueError(f"variants: needs at least one variant, none of them named {REFERENCE!r}")
         for name, variant in self.all_variants().items():
             try:
                 self.sampler(variant).apply(SamplerConfig())
             except ValueError as error:
-                raise ValueError(f"arms.{name}: {error}") from error
+                raise ValueError(f"variants.{name}: {error}") from error
 
     def all_variants(self) -> dict[str, SamplerVariant]:
         """Return the reference and the variants in the order in which they run."""
-        return {REFERENCE: self.reference} | self.arms
+        return {REFERENCE: self.reference} | self.variants
 
     def sampler(self, variant: SamplerVariant) -> SamplerOverrides:
         """Return the shared overrides of the sampler with a variant's schedule."""
@@ -66,13 +66,13 @@ class CaptionSensitivityConfig(Config):
     run: str = opt("???", "run directory or checkpoint of a video model")
     use: Use = opt("ema", "weights: ema or raw")
     latents: str = opt("", "encoded data set to measure on; empty: the run's own validation data")
-    out: str = opt("", "JSON file to write; empty: RUN/word_gap.json")
+    out: str = opt("", "JSON file to write; empty: RUN/caption_sensitivity.json")
     words: dict[str, list[str]] = opt(
         {}, "mutually exclusive phrases by kind; the first one in a caption is replaced by another"
     )
     times: tuple[float, ...] = opt((0.1, 0.3, 0.5, 0.7), "flow times (0: noise, 1: data)", ge=0, lt=1)
     frames: Literal["all", "videos", "images"] = opt("all", "which of the data: videos, images or all")
-    number: int = opt(256, "maximum number of samples; 0: all", ge=0)
+    num_samples: int = opt(256, "maximum number of samples; 0: all", ge=0)
     batch_size: int = opt(64, "samples per batch, where latents= names the data", ge=1)
     precision: Precision = opt("fp32", "fp32 or bf16 (where the device has it)")
 
@@ -95,12 +95,12 @@ class LatentOutliersConfig(Config):
     tae: str = opt("???", "run directory or checkpoint of an autoencoder")
     use: Use = opt("ema", "weights: ema or raw")
     data: str = opt("???", "prepared data set of pixels (the directory that holds dataset.json)")
-    out: str = opt("", "output directory; empty: RUN/latent_norms")
-    number: int = opt(64, "videos of the data set, spread over its buckets; 0: all", ge=0)
+    out: str = opt("", "output directory; empty: RUN/latent_outliers")
+    num_videos: int = opt(64, "videos of the data set, spread over its buckets; 0: all", ge=0)
     beyond: tuple[float, ...] = opt(
         (2.0, 3.0, 4.0, 5.0), "thresholds, in standard deviations, beyond which positions are counted", gt=0
     )
-    shown: int = opt(6, "videos in the plot, those with the largest distances", ge=1)
+    num_shown: int = opt(6, "videos in the plot, those with the largest distances", ge=1)
     tiling: TilingConfig = opt(TilingConfig(), "tiles of long videos and large frames")
 
     def __post_init__(self) -> None:

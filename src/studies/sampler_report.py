@@ -29,16 +29,16 @@ class VariantResult:
     """Results of one variant.
 
     `latent_distance` is the root mean square over a latent, in its standard deviations. `psnr` is that of the
-    frames in dB, None if every video equals the reference's. `other_film` is the latent distance between two
+    frames in dB, None if every video equals the reference's. `other_video` is the latent distance between two
     videos of the variant, a scale for the distances. `scores` are the checker's.
     """
 
     name: str
-    arm: dict[str, Any]
-    films: int
+    settings: dict[str, Any]
+    num_videos: int
     latent_distance: Interval
     psnr: Interval | None
-    other_film: float | None
+    other_video: float | None
     scores: dict[str, Interval] = field(default_factory=dict)
 
 
@@ -90,25 +90,25 @@ def result_table(results: list[VariantResult]) -> str:
         cells = [
             r.name,
             _schedule_name(r),
-            str(r.arm["steps"]),
+            str(r.settings["num_steps"]),
             _cell(r.latent_distance, 4),
             _cell(r.psnr, 2),
         ]
         rows.append([*cells, *(_cell(r.scores.get(name), 3) for name in score_names)])
     reference = results[0]
-    scale = reference.other_film
+    scale = reference.other_video
     scale_note = "" if scale is None else f" Two different videos of it are {scale:.3f} apart."
     return (
-        f"{markdown_table(heads, rows)}\n{reference.films} videos. Distance and PSNR are to the videos of "
-        f"{reference.name} from the same noise; the distance is the root mean square over a latent, in its "
-        f"standard deviations.{scale_note}\n"
+        f"{markdown_table(heads, rows)}\n{reference.num_videos} videos. Distance and PSNR are to the videos "
+        f"of {reference.name} from the same noise; the distance is the root mean square over a latent, in "
+        f"its standard deviations.{scale_note}\n"
     )
 
 
 def _schedule_name(result: VariantResult) -> str:
-    schedule: str = result.arm["schedule"]
+    schedule: str = result.settings["schedule"]
     if schedule == "linear-quadratic":
-        schedule += f" {result.arm['variant']}, as {result.arm['emulated_steps']}"
+        schedule += f" {result.settings['variant']}, as {result.settings['num_emulated_steps']}"
     return schedule
 
 
@@ -125,17 +125,18 @@ def plot(results: list[VariantResult], path: Path) -> None:
     panels = [DISTANCE, *(name for name in SCORES if name in reference.scores)]
     figure = Figure(figsize=(4 * len(panels), 3.4), layout="tight")
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    ticks = sorted({r.arm["steps"] for r in variants})
+    ticks = sorted({r.settings["num_steps"] for r in variants})
     for axes, panel in zip(all_axes, panels, strict=True):
         for label, group in _groups_by_schedule(variants).items():
             values = [_panel_value(r, panel) for r in group]
-            steps, means = [r.arm["steps"] for r in group], [v["mean"] for v in values]
+            steps, means = [r.settings["num_steps"] for r in group], [v["mean"] for v in values]
             errors = [[v["mean"] - v["low"] for v in values], [v["high"] - v["mean"] for v in values]]
             line = "-" if label == "linear" else "none"
             axes.errorbar(steps, means, np.abs(errors), label=label, marker="o", linestyle=line, capsize=3)
         if panel != DISTANCE:
             level = reference.scores[panel]["mean"]
-            axes.axhline(level, color="gray", linestyle=":", label=f"{reference.arm['steps']} linear")
+            label = f"{reference.settings['num_steps']} linear"
+            axes.axhline(level, color="gray", linestyle=":", label=label)
         axes.set(xscale="log", xlabel="steps", title=panel, ylim=(0, None if panel == DISTANCE else 1.05))
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.minorticks_off()
@@ -145,7 +146,7 @@ def plot(results: list[VariantResult], path: Path) -> None:
 
 def _groups_by_schedule(variants: list[VariantResult]) -> dict[str, list[VariantResult]]:
     groups: dict[str, list[VariantResult]] = {}
-    for r in sorted(variants, key=lambda r: r.arm["steps"]):
+    for r in sorted(variants, key=lambda r: r.settings["num_steps"]):
         groups.setdefault(_schedule_name(r), []).append(r)
     return groups
 

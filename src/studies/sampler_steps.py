@@ -6,7 +6,7 @@ Every variant generates the same videos from the same noise, with its own schedu
 its latents, and the PSNR of its frames, to those of the reference; and finally the Bounce checker's scores.
 Finished batches are kept, so that an interrupted study resumes. RUN_DIR/VARIANT holds videos and latents,
 RUN_DIR/scores the checker's results (report.html shows the variants); results.json and table.md hold the
-results so far, rewritten after every variant; solvers.png is plotted at the end.
+results so far, rewritten after every variant; sampler_steps.png is plotted at the end.
 """
 
 import json
@@ -58,9 +58,9 @@ def run(config: SamplerStepsConfig) -> None:
             scores = score(entries, root)
             results = [replace(result, scores=scores[result.name]) for result in results]
             write_results(results, root)
-        plot(results, root / "solvers.png")
+        plot(results, root / "sampler_steps.png")
     console.print((root / "table.md").read_text(encoding="utf-8"), soft_wrap=True)
-    console.print(f"{root}: results.json, table.md, solvers.png", soft_wrap=True)
+    console.print(f"{root}: results.json, table.md, sampler_steps.png", soft_wrap=True)
 
 
 def read_study_requests(config: SamplerStepsConfig) -> list[PromptRequest]:
@@ -70,7 +70,7 @@ def read_study_requests(config: SamplerStepsConfig) -> list[PromptRequest]:
         if getattr(generate, name):
             raise UserError(f"generate.{name}={getattr(generate, name)}: not supported in a sampler study")
     requests = read_requests(
-        [], generate.prompts, generate.seed, generate.seeds_per_prompt, generate.negative
+        [], generate.prompts, generate.seed, generate.seeds_per_prompt, generate.negative_prompt
     )
     if config.score and any("facts" not in request.extra for request in requests):
         raise UserError(
@@ -110,7 +110,7 @@ def generate_variant(
     """
     size = pipeline.config.batch_size
     entries: list[dict[str, Any]] = []
-    with ProgressReport(folder.name, len(requests) * sampler.steps) as report:
+    with ProgressReport(folder.name, len(requests) * sampler.num_steps) as report:
         for index, first in enumerate(range(0, len(requests), size)):
             batch, path = requests[first : first + size], _latents_path(folder, index)
             entries_path = path.with_suffix(".json")
@@ -121,7 +121,7 @@ def generate_variant(
                 entries_path.write_text(json.dumps(written), encoding="utf-8")
                 with atomic_write(path) as temporary:
                     save_file({"latents": latents.cpu().clone()}, temporary)
-            report.update((first + len(batch)) * sampler.steps)
+            report.update((first + len(batch)) * sampler.num_steps)
             entries += json.loads(entries_path.read_text(encoding="utf-8"))
     kind = "image" if pipeline.format.is_image else "video"
     return [{**e, "system": folder.name, kind: f"{folder.name}/{e[kind]}"} for e in entries]

@@ -36,10 +36,10 @@ def test_attainable_peak_has_our_matrix_products() -> None:
     size = video_models.Size(64, 2, 256)
     ours, _ = video_models.build("ours", size, torch.float32)
     matrices = sum(
-        p.numel() for n, p in ours.transformer.named_parameters() if "time." not in n and p.ndim > 1
+        p.numel() for n, p in ours.transformer.named_parameters() if "t_embedder." not in n and p.ndim > 1
     )
     tables = sum(
-        p.numel() for n, p in ours.transformer.named_parameters() if "table" in n or "positions." in n
+        p.numel() for n, p in ours.transformer.named_parameters() if "table" in n or "pos_embed." in n
     )
     weights = [
         args[1] for call, args in video_models.AttainablePeak(size, torch.float32).calls if len(args) == 2

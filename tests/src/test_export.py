@@ -57,7 +57,7 @@ def test_every_tensor_equals_the_checkpoints(root: Path) -> None:
         assert found.keys() == wanted.keys()
         assert all(torch.equal(found[k], wanted[k]) and found[k].dtype == wanted[k].dtype for k in wanted)
     raw = checkpoint_io.read_checkpoint(find_checkpoint(root / "video"))["state_dict"]
-    name = "transformer.patch_in.weight"
+    name = "transformer.patch_embed.weight"
     exported = safetensors_io.read_weights(root / "video.safetensors")[name]
     assert torch.equal(exported, raw[f"ema.{name}"])
     assert not torch.equal(exported, raw[name])
@@ -81,7 +81,7 @@ def test_models_are_rebuilt_from_the_files_alone(root: Path, tmp_path: Path) -> 
 
 def test_videos_are_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    args = ["sampler.steps=2", "precision=fp32", "prompt=a star", "out="]
+    args = ["sampler.num_steps=2", "precision=fp32", "prompt=a star", "out="]
     videos = []
     for run, tae_run, out in (("video", "tae", "a"), ("video.safetensors", "tae.safetensors", "b")):
         generate.main([f"run={run}", f"tae={tae_run}", *args[:-1], f"out={out}"])
@@ -99,7 +99,7 @@ def test_a_stage_starts_from_a_file_and_averages_take_it(root: Path, monkeypatch
     assert all(torch.equal(states[0][k], v) for k, v in states[1].items() if not k.startswith("latent"))
     args = ["name=mean", "run_dir=mean", "inputs=[video.safetensors,video]"]
     average.run(config.load(AverageConfig, None, args))
-    name = "transformer.patch_in.weight"
+    name = "transformer.patch_embed.weight"
     assert torch.equal(loading.read_weights(Path("mean"))[name], states[0][name])
 
 

@@ -51,7 +51,7 @@ def write_latents(tae_key: str, fps: float = 10.0) -> None:
                         captions=("a star",), content_sha256="c" * 64,
                     )
                 )  # fmt: skip
-        writer.finish(1, {"tae": "tae", "encoder": tae_key})
+        writer.finish(1, {"tae": "tae", "tae_key": tae_key})
 
 
 def use_all_buckets() -> None:
@@ -71,7 +71,7 @@ def test_size_comes_from_the_largest_named_bucket(root: Path, capsys: pytest.Cap
         assert video.fps == 16
     assert frames.shape == (16, 32, 32, 3)
     assert "warning" not in capsys.readouterr().out
-    generate.main([*ARGS, "prompt=a star", "out=images", "frames=1"])
+    generate.main([*ARGS, "prompt=a star", "out=images", "num_frames=1"])
     assert read_manifest("images")[0]["image"] == "images/0000_seed0.png"
 
 
@@ -91,20 +91,20 @@ def test_size_without_data_is_what_the_position_tables_cover(root: Path) -> None
 
 
 def test_untrained_size_is_a_warning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    generate.main([*ARGS, "prompt=a star", "out=out", "height=48", "frames=4"])
+    generate.main([*ARGS, "prompt=a star", "out=out", "height=48", "num_frames=4"])
     out = capsys.readouterr().out
     assert "warning: 4x48x32 is none of the buckets that the model was trained on: 1x32x32, 16x32x32" in out
 
 
 def test_sampler_is_the_runs_own(root: Path) -> None:
-    pipeline = VideoPipeline(config.load(GenerateConfig, None, [*ARGS, "sampler.steps=3"]))
-    assert pipeline.sampler == SamplerConfig(steps=3, guidance=2.0)
+    pipeline = VideoPipeline(config.load(GenerateConfig, None, [*ARGS, "sampler.num_steps=3"]))
+    assert pipeline.sampler == SamplerConfig(num_steps=3, guidance_scale=2.0)
     names = config.to_dict(SamplerOverrides()).keys()
     assert names == config.to_dict(SamplerConfig()).keys()
 
 
 def test_earlier_videos_are_not_replaced(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = [*ARGS, "out=out", "frames=1"]
+    args = [*ARGS, "out=out", "num_frames=1"]
     generate.main([*args, "prompt=a star"])
     before = Path("out/images/0000_seed0.png").read_bytes()
     assert cli.run(generate.main, [*args, "prompt=a ring"]) == 2
@@ -130,7 +130,7 @@ def test_interrupt_keeps_finished_videos_in_the_manifest(
         return decode(self, latents)
 
     monkeypatch.setattr(VideoPipeline, "decode", interrupting)
-    args = [*ARGS, "out=out", "frames=1", "batch_size=1", "seeds_per_prompt=5", "prompt=a star"]
+    args = [*ARGS, "out=out", "num_frames=1", "batch_size=1", "seeds_per_prompt=5", "prompt=a star"]
     assert cli.run(generate.main, args, interrupted=generate.INTERRUPTED) == 130
     entries = read_manifest("out")
     assert [entry["id"] for entry in entries] == ["0000-0", "0000-1"]
@@ -146,7 +146,7 @@ def test_prompt_entries_bring_seed_negative_prompt_and_own_keys(root: Path) -> N
     ]
     lines = "\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
     Path("p.jsonl").write_text(f"\ufeff{lines}\r\n\n", encoding="utf-8")
-    generate.main([*ARGS, "prompts=p.jsonl", "out=out", "frames=1"])
+    generate.main([*ARGS, "prompts=p.jsonl", "out=out", "num_frames=1"])
     star, ring = read_manifest("out")
     assert star == {
         "tags": {"shape": "star"}, "id": "0000", "prompt": "a star", "negative_prompt": "blurry", "seed": 7,
@@ -155,7 +155,7 @@ def test_prompt_entries_bring_seed_negative_prompt_and_own_keys(root: Path) -> N
     assert ring == {
         "id": "ring", "prompt": "a\u2028ring", "seed": 1, "system": "video", "image": "images/ring_seed1.png",
     }  # fmt: skip
-    generate.main([*ARGS, "prompts=p.jsonl", "out=again", "frames=1", "negative=a ring"])
+    generate.main([*ARGS, "prompts=p.jsonl", "out=again", "num_frames=1", "negative_prompt=a ring"])
     assert [entry["negative_prompt"] for entry in read_manifest("again")] == ["blurry", "a ring"]
     assert Path("again/images/0000_seed7.png").read_bytes() == Path("out/images/0000_seed7.png").read_bytes()
     assert Path("again/images/ring_seed1.png").read_bytes() != Path("out/images/ring_seed1.png").read_bytes()
@@ -195,11 +195,11 @@ def test_bad_prompts_are_refused_before_any_model_is_loaded(
 
 
 def test_truncated_prompts_are_counted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = [*ARGS, "frames=1", "prompt=a star", "prompt=" + "red star " * 60, "prompt=" + "a star, " * 60]
+    args = [*ARGS, "num_frames=1", "prompt=a star", "prompt=" + "red star " * 60, "prompt=" + "a star, " * 60]
     generate.main([*args, "out=out"])
     out = capsys.readouterr().out
     assert "2 of 3 prompts are longer than the text encoder's limit and are truncated: 0001, 0002" in out
-    generate.main([*ARGS, "frames=1", "prompt=a star", "out=short"])
+    generate.main([*ARGS, "num_frames=1", "prompt=a star", "out=short"])
     assert "truncated" not in capsys.readouterr().out
 
 
@@ -219,9 +219,9 @@ def test_another_tae_than_that_of_the_latents_is_refused(root: Path) -> None:
         (["image=still.png"], "is not an image-to-video model; train one with configs/video/tiny_i2v.yaml"),
         (["device=abacus"], "device=abacus: "),
         (["height=40"], "height=40: must be a multiple of 16 up to 64"),
-        (["frames=20"], "frames=20: must be at most 16"),
+        (["num_frames=20"], "num_frames=20: must be at most 16"),
         (["tiling.frames=6", "tiling.overlap=4"], "tiling.frames must be a multiple of 4, got 6"),
-        (["negative=blurry", "sampler.guidance=1"], "negative prompt 'blurry' needs guidance"),
+        (["negative_prompt=blurry", "sampler.guidance_scale=1"], "negative prompt 'blurry' needs guidance"),
         (["out=video/config.yaml/x"], "out=video/config.yaml/x: "),
     ],
 )

@@ -33,13 +33,13 @@ def test_sizes_of_the_paper(size: str, blocks: float, total: float) -> None:
     assert own == pytest.approx(blocks, rel=0.01)
     assert sum(counts.values()) == pytest.approx(total, rel=0.02)
     c = stage("joint_768", size).transformer
-    assert counts["time, shared adaLN"] < 10 * c.width**2  # shared, not 6 d^2 in each of the layers
-    assert counts["positions"] == (32 + 96 + 96) * c.width
+    assert counts["time, shared adaLN"] < 10 * c.hidden_size**2  # shared, not 6 d^2 in each of the layers
+    assert counts["positions"] == (32 + 96 + 96) * c.hidden_size
 
 
 def test_the_30b_is_the_papers() -> None:
     c = stage("sft").transformer
-    assert (c.layers, c.width, c.ffn, c.heads) == (48, 6144, 16384, 48)
+    assert (c.depth, c.hidden_size, c.ffn_dim, c.num_heads) == (48, 6144, 16384, 48)
     assert (c.norm, c.ffn_kind, c.bias, c.positions) == ("rms", "swiglu", False, "every")
 
 
@@ -48,7 +48,7 @@ def test_the_30b_is_the_papers() -> None:
 )
 def test_flops_are_those_that_torch_counts(change: dict) -> None:
     sizes = TransformerConfig(
-        width=32, layers=3, heads=2, ffn=48, latent_channels=4, context_dim=24, time_dim=16,
+        hidden_size=32, depth=3, num_heads=2, ffn_dim=48, latent_channels=4, context_dim=24, time_dim=16,
         max_positions=(4, 4, 4), attention="matmul", **change,
     )  # fmt: skip
     model = MediaTransformer(sizes)

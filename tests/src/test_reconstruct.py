@@ -10,14 +10,12 @@ import torch
 from PIL import Image
 
 from src import reconstruct
-from src.core import cli, config
+from src.core import cli
 from src.core.media_reader import open_video
 from src.inference.reconstruction import FrameOverview, OutputFiles, SourceVideo, reconstruct_video
 from src.losses.video_metrics import score_videos
 from src.models.tae.config import TilingConfig
-from src.models.tae.model import TAE
 from src.runs import loading
-from src.runs.config import TAERunConfig
 from tests.fixtures.toy_runs import write_toy_tae
 from tests.fixtures.video_files import write_image, write_video, write_zero_frames
 
@@ -40,7 +38,7 @@ def output(root: Path) -> Path:
     args = [f"video={root / name}" for name in ("long.mp4", "other/long.mp4", "still.png")]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert cli.run(reconstruct.main, ["run=run", *args, *FAST, "crf=0", "shown=3"]) == 0
+        assert cli.run(reconstruct.main, ["run=run", *args, *FAST, "crf=0", "num_shown=3"]) == 0
     return root / "run" / "reconstructed"
 
 
@@ -59,7 +57,7 @@ def test_files_of_every_video_and_scores_of_every_frame(output: Path) -> None:
     videos = [f"{name}{end}" for name in ("long", "long-2") for end in (".mp4", "-pair.mp4", "-frames.png")]
     images = ["still.png", "still-pair.png", "still-frames.png"]
     assert names == sorted([*videos, *images, "scores.csv", "reconstruction.json"])
-    counts = {name: sum(row["film"] == name for row in rows(output)) for name in ("long", "long-2", "still")}
+    counts = {name: sum(row["video"] == name for row in rows(output)) for name in ("long", "long-2", "still")}
     assert counts == {"long": 27, "long-2": 3, "still": 1}
     assert [int(row["frame"]) for row in rows(output)[:27]] == list(range(27))
 
@@ -82,7 +80,7 @@ def test_scores_are_those_of_the_padded_video_cropped_back(root: Path, output: P
     """Compare with the model itself on a video of one tile: sizes that the factor divides, and others."""
     model, _ = loading.load_tae(root / "run")
     video = torch.from_numpy(frames(root / "other" / "long.mp4")).permute(3, 0, 1, 2)[None] / 127.5 - 1
-    ours = [row for row in rows(output) if row["film"] == "long-2"]
+    ours = [row for row in rows(output) if row["video"] == "long-2"]
     expected = score_videos(model(video).video_BCTHW.clamp(-1, 1), video)
     for name in ("psnr", "ssim"):
         mean = sum(float(row[name]) for row in ours) / 3
@@ -92,13 +90,13 @@ def test_scores_are_those_of_the_padded_video_cropped_back(root: Path, output: P
     x = torch.from_numpy(padded).permute(2, 0, 1)[None, :, None] / 127.5 - 1
     cut = (slice(None),) * 3 + (slice(37), slice(53))
     expected = score_videos(model(x).video_BCTHW.clamp(-1, 1)[cut], x[cut])
-    (row,) = [row for row in rows(output) if row["film"] == "still"]
+    (row,) = [row for row in rows(output) if row["video"] == "still"]
     assert float(row["psnr"]) == pytest.approx(float(expected["psnr"]), rel=1e-3)
     assert float(row["ssim"]) == pytest.approx(float(expected["ssim"]), abs=1e-4)
 
 
 def test_frames_at_most(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = [f"run={root / 'run'}", f"video={root / 'long.mp4'}", "frames=5", f"out={root / 'few'}", *FAST]
+    args = [f"run={root / 'run'}", f"video={root / 'long.mp4'}", "max_frames=5", f"out={root / 'few'}", *FAST]
     assert cli.run(reconstruct.main, args) == 0
     assert frames(root / "few" / "long.mp4").shape[0] == 5
     shown = capsys.readouterr().out
@@ -140,8 +138,8 @@ def test_overview_frames_are_spread_over_any_length() -> None:
             ["run=run", "video=long.mp4", "tiling.overlap=32"],
             "tiling: overlap must be below frames=32, got 32",
         ),
-        (["run=run", "video=long.mp4", "frames=-1"], "frames must be at least 0, got -1"),
-        (["run=run", "video=long.mp4", "clip=3"], "did you mean clips?"),
+        (["run=run", "video=long.mp4", "max_frames=-1"], "max_frames must be at least 0, got -1"),
+        (["run=run", "video=long.mp4", "num_clip=3"], "did you mean num_clips?"),
         (["run=run", "video=long.mp4", "device=abacus"], "device=abacus"),
         (["run=run", "data=nothing"], "nothing"),
         (["run=gray", "video=long.mp4"], "in_channels is 1, expected 3"),

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from src.models.nn.attention import attention, varlen_attention
 from src.models.nn.config import AttentionBackend
-from src.models.nn.layers import Linear, ZeroLinear, make_qk_norms, norm_linear
+from src.models.nn.layers import Linear, NormLinear, ZeroLinear, make_qk_norms
 
 Lengths = tuple[int, ...]  # number of tokens of each sample of a packed row
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention among the tokens of a sample; one matrix product for q, k and v.
+    """Multi-head attention among the tokens of a sample, with a pre-norm; one matrix product for q, k and v.
 
     The fused rows are ordered (head, q|k|v, dim): equal cuts hold complete heads (tensor parallelism).
     """
@@ -23,6 +23,7 @@ class SelfAttention(nn.Module):
         dim: int,
         num_heads: int,
         *,
+        norm: nn.Module | None = None,
         bias: bool = False,
         backend: AttentionBackend = "auto",
         qk_norm: bool = False,
@@ -30,28 +31,26 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.head_dim = dim // num_heads
         self.backend: AttentionBackend = backend
-        self.qkv = Linear(dim, 3 * dim, bias=bias)
+        self.qkv = NormLinear(norm or nn.Identity(), Linear(dim, 3 * dim, bias=bias))
         self.out = Linear(dim, dim, bias=bias)
         self.query_norm, self.key_norm = make_qk_norms(qk_norm, self.head_dim)
 
     def forward(
         self,
         x_BND: Tensor,
-        norm: nn.Module | None = None,
         shift: Tensor | None = None,
         scale: Tensor | None = None,
         *,
         mask_BN: Tensor | None = None,
         lengths: Lengths | None = None,
     ) -> Tensor:
-        """Attend within x, or within norm(x) * (1 + scale) + shift.
+        """Attend within norm(x) * (1 + scale) + shift.
 
         Args:
             mask_BN: bool, True where a token may be attended to.
             lengths: of the samples packed in a single row (B = 1); None: each row is a sample.
         """
-        qkv = norm_linear(norm, self.qkv, x_BND, shift, scale)
-        q, k, v = qkv.unflatten(-1, (-1, 3, self.head_dim)).unbind(-2)
+        q, k, v = self.qkv(x_BND, shift, scale).unflatten(-1, (-1, 3, self.head_dim)).unbind(-2)
         q, k = self.query_norm(q), self.key_norm(k)
         if lengths is None:
             attended = attention(q, k, v, mask_BN, backend=self.backend)
@@ -62,7 +61,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Media tokens attend to text tokens. Keys and values do not depend on time, so sampling caches them."""
+    """Media tokens, after a pre-norm, attend to text tokens. Keys and values do not depend on time, so sampling caches them."""
 
     def __init__(
         self,
@@ -70,6 +69,7 @@ class CrossAttention(nn.Module):
         num_heads: int,
         context_dim: int,
         *,
+        norm: nn.Module | None = None,
         bias: bool = False,
         backend: AttentionBackend = "auto",
         qk_norm: bool = False,
@@ -77,7 +77,7 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.head_dim = dim // num_heads
         self.backend: AttentionBackend = backend
-        self.query = Linear(dim, dim, bias=bias)
+        self.query = NormLinear(norm or nn.Identity(), Linear(dim, dim, bias=bias))
         self.key_value = Linear(context_dim, 2 * dim, bias=bias)
         self.out = ZeroLinear(dim, dim, bias=bias)
         self.query_norm, self.key_norm = make_qk_norms(qk_norm, self.head_dim)
@@ -91,19 +91,17 @@ class CrossAttention(nn.Module):
         self,
         x_BND: Tensor,
         keys_values: tuple[Tensor, Tensor],
-        norm: nn.Module | None = None,
         *,
         mask_BL: Tensor | None = None,
         lengths: tuple[Lengths, Lengths] | None = None,
     ) -> Tensor:
-        """Attend from x, or from norm(x), to the text.
+        """Attend from norm(x) to the text.
 
         Args:
             mask_BL: bool, True where a text token may be attended to.
             lengths: numbers of media tokens and of text tokens of the samples packed in a single row.
         """
-        query = norm_linear(norm, self.query, x_BND)
-        q = self.query_norm(query.unflatten(-1, (-1, self.head_dim)))
+        q = self.query_norm(self.query(x_BND).unflatten(-1, (-1, self.head_dim)))
         k, v = keys_values
         if lengths is None:
             attended = attention(q, k, v, mask_BL, backend=self.backend)

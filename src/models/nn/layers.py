@@ -72,25 +72,31 @@ def modulate(x_BLD: Tensor, shift: Tensor | None, scale: Tensor | None) -> Tenso
     return x_BLD if shift is None or scale is None else torch.addcmul(x_BLD + shift, x_BLD, scale)
 
 
-def norm_linear(
-    norm: nn.Module | None,
-    linear: nn.Module,
-    x_BLD: Tensor,
-    shift: Tensor | None = None,
-    scale: Tensor | None = None,
-) -> Tensor:
-    """Return linear(norm(x) * (1 + scale) + shift); without a norm, linear(x).
+class NormLinear(nn.Module):
+    """A norm, optionally modulated, and the linear layer that follows it.
 
-    Fused where both modules are our own and nothing observes or replaces them: a hook, a LoRA wrapper or a
-    quantized weight gets the plain path, in which a tensor passes through each module.
+    Fused where both are our own and nothing observes or replaces them: a hook, a LoRA wrapper or a quantized
+    weight gets the plain path, in which a tensor passes through each module.
     """
-    if isinstance(norm, RMSNorm) and isinstance(linear, Linear) and is_fusible(norm) and is_fusible(linear):
-        return fused_linear.rms_norm_linear(
-            x_BLD, norm.weight, shift, scale, norm.eps, linear.weight, linear.bias
-        )
-    normed = x_BLD if norm is None else norm(x_BLD)
-    out: Tensor = linear(modulate(normed, shift, scale))
-    return out
+
+    def __init__(self, norm: nn.Module, linear: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.linear = norm, linear
+
+    def forward(self, x_BLD: Tensor, shift: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
+        """Return linear(norm(x) * (1 + scale) + shift)."""
+        norm, linear = self.norm, self.linear
+        if (
+            isinstance(norm, RMSNorm)
+            and isinstance(linear, Linear)
+            and is_fusible(norm)
+            and is_fusible(linear)
+        ):
+            return fused_linear.rms_norm_linear(
+                x_BLD, norm.weight, shift, scale, norm.eps, linear.weight, linear.bias
+            )
+        out: Tensor = linear(modulate(norm(x_BLD), shift, scale))
+        return out
 
 
 def is_fusible(module: nn.Module) -> bool:
@@ -108,26 +114,22 @@ def is_fusible(module: nn.Module) -> bool:
 
 
 class SwiGLU(nn.Module):
-    """down(silu(gate(x)) * up(x)), with gate and up in one matrix product.
+    """down(silu(gate(x)) * up(x)) after an optional norm, with gate and up in one matrix product.
 
     Rows of gate and up alternate in 8 groups, so that cutting the fused matrix into 2, 4 or 8 equal parts
     (tensor parallelism) gives every rank matching rows of both.
     """
 
-    def __init__(self, dim: int, hidden_dim: int, *, bias: bool = False) -> None:
+    def __init__(
+        self, dim: int, hidden_dim: int, *, norm: nn.Module | None = None, bias: bool = False
+    ) -> None:
         super().__init__()
-        self.gate_up = Linear(dim, 2 * hidden_dim, bias=bias)
+        self.gate_up = NormLinear(norm or nn.Identity(), Linear(dim, 2 * hidden_dim, bias=bias))
         self.down = Linear(hidden_dim, dim, bias=bias)
 
-    def forward(
-        self,
-        x_BLD: Tensor,
-        norm: nn.Module | None = None,
-        shift: Tensor | None = None,
-        scale: Tensor | None = None,
-    ) -> Tensor:
-        """Apply to x, or to norm(x) * (1 + scale) + shift."""
-        gate_up = norm_linear(norm, self.gate_up, x_BLD, shift, scale)
+    def forward(self, x_BLD: Tensor, shift: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
+        """Apply to norm(x) * (1 + scale) + shift."""
+        gate_up: Tensor = self.gate_up(x_BLD, shift, scale)
         if isinstance(self.down, Linear) and is_fusible(self.down):
             return fused_linear.swiglu_linear(gate_up, self.down.weight, self.down.bias)
         gate, up = split_gate_up(gate_up)
@@ -136,30 +138,32 @@ class SwiGLU(nn.Module):
 
 
 class MLP(nn.Module):
-    """down(activation(up(x))), the feed-forward network of the DiT block."""
+    """down(activation(up(x))) after an optional norm, the feed-forward network of the DiT block."""
 
-    def __init__(self, dim: int, hidden_dim: int, *, activation: str, bias: bool = True) -> None:
+    def __init__(
+        self,
+        dim: int,
+        hidden_dim: int,
+        *,
+        activation: str,
+        norm: nn.Module | None = None,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         self.activation = activation
-        self.up = Linear(dim, hidden_dim, bias=bias)
+        self.up = NormLinear(norm or nn.Identity(), Linear(dim, hidden_dim, bias=bias))
         self.down = Linear(hidden_dim, dim, bias=bias)
 
-    def forward(
-        self,
-        x_BLD: Tensor,
-        norm: nn.Module | None = None,
-        shift: Tensor | None = None,
-        scale: Tensor | None = None,
-    ) -> Tensor:
-        """Apply to x, or to norm(x) * (1 + scale) + shift."""
-        hidden = norm_linear(norm, self.up, x_BLD, shift, scale)
+    def forward(self, x_BLD: Tensor, shift: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
+        """Apply to norm(x) * (1 + scale) + shift."""
+        hidden: Tensor = self.up(x_BLD, shift, scale)
         hidden = F.silu(hidden) if self.activation == "silu" else F.gelu(hidden, approximate="tanh")
         out: Tensor = self.down(hidden)
         return out
 
 
-def make_ffn(kind: str, dim: int, hidden_dim: int, *, bias: bool) -> nn.Module:
-    """Return the feed-forward network of a kind: swiglu, silu or gelu."""
+def make_ffn(kind: str, dim: int, hidden_dim: int, *, norm: nn.Module, bias: bool) -> nn.Module:
+    """Return the feed-forward network of a kind, swiglu, silu or gelu, with its pre-norm."""
     if kind == "swiglu":
-        return SwiGLU(dim, hidden_dim, bias=bias)
-    return MLP(dim, hidden_dim, activation=kind, bias=bias)
+        return SwiGLU(dim, hidden_dim, norm=norm, bias=bias)
+    return MLP(dim, hidden_dim, activation=kind, norm=norm, bias=bias)

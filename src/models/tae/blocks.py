@@ -48,9 +48,9 @@ class ResBlock(nn.Module):
 
     def __init__(self, config: TAEConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.norm1 = build_norm(in_channels, config.norm, config.norm_groups)
+        self.norm1 = build_norm(in_channels, config.norm, config.num_norm_groups)
         self.conv1 = build_conv(config, in_channels, out_channels, temporal=config.temporal_every == "conv")
-        self.norm2 = build_norm(out_channels, config.norm, config.norm_groups)
+        self.norm2 = build_norm(out_channels, config.norm, config.num_norm_groups)
         self.conv2 = build_conv(config, out_channels, out_channels, zero=config.zero_residual)
         self.shortcut = Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
@@ -68,8 +68,8 @@ class Attention(nn.Module):
 
     def __init__(self, config: TAEConfig, channels: int, *, over_time: bool) -> None:
         super().__init__()
-        self.heads, self.over_time = config.attention_heads, over_time
-        self.norm = build_norm(channels, config.norm, config.norm_groups)
+        self.num_heads, self.over_time = config.num_attention_heads, over_time
+        self.norm = build_norm(channels, config.norm, config.num_norm_groups)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = ZeroLinear(channels, channels, bias=True) if over_time else nn.Linear(channels, channels)
 
@@ -78,7 +78,7 @@ class Attention(nn.Module):
         h_TBSC: Tensor = self.norm(x_TBCHW).permute(0, 1, 3, 4, 2).reshape(T, B, H * W, C)
         h_bLC = h_TBSC.permute(1, 2, 0, 3).flatten(0, 1) if self.over_time else h_TBSC.flatten(0, 1)
         h_bLC = h_bLC.contiguous()  # otherwise F.linear copies its weight for every position
-        q, k, v = self.qkv(h_bLC).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(h_bLC).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         o_bLC: Tensor = self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         o_TBSC = (
             o_bLC.view(B, H * W, T, C).permute(2, 0, 1, 3) if self.over_time else o_bLC.view(T, B, H * W, C)
@@ -91,16 +91,16 @@ class MidBlock(nn.Module):
 
     def __init__(self, config: TAEConfig, channels: int) -> None:
         super().__init__()
-        self.over_space: nn.Module = nn.Identity()
-        self.over_time: nn.Module = nn.Identity()
+        self.spatial_attention: nn.Module = nn.Identity()
+        self.temporal_attention: nn.Module = nn.Identity()
         if config.attention:
-            self.over_space = Attention(config, channels, over_time=False)
+            self.spatial_attention = Attention(config, channels, over_time=False)
         if config.attention and config.structure != "frame":
-            self.over_time = Attention(config, channels, over_time=True)
+            self.temporal_attention = Attention(config, channels, over_time=True)
         self.block = ResBlock(config, channels, channels)
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
-        out: Tensor = self.block(self.over_time(self.over_space(x_TBCHW)))
+        out: Tensor = self.block(self.temporal_attention(self.spatial_attention(x_TBCHW)))
         return out
 
 
@@ -110,10 +110,10 @@ class MidLevel(nn.Module):
     def __init__(self, config: TAEConfig, channels: int) -> None:
         super().__init__()
         self.block = ResBlock(config, channels, channels)
-        self.rounds = nn.Sequential(*(MidBlock(config, channels) for _ in range(config.middle_rounds)))
+        self.blocks = nn.Sequential(*(MidBlock(config, channels) for _ in range(config.num_mid_blocks)))
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
-        out: Tensor = self.rounds(self.block(x_TBCHW))
+        out: Tensor = self.blocks(self.block(x_TBCHW))
         return out
 
 

@@ -21,15 +21,15 @@ class TAEConfig(Config):
 
     in_channels: int = opt(3, "channels of the pixels", ge=1)
     latent_channels: int = opt(16, "channels of the latent (the paper: 16)", ge=1)
-    widths: tuple[int, ...] = opt((128, 256, 512, 512), "channels at each level, finest level first", ge=1)
-    decoder_widths: tuple[int, ...] | None = opt(
+    channels: tuple[int, ...] = opt((128, 256, 512, 512), "channels at each level, finest level first", ge=1)
+    decoder_channels: tuple[int, ...] | None = opt(
         None, "channels at each level of the decoder, finest first; none: as the encoder"
     )
-    blocks: int = opt(2, "residual blocks at each level of the encoder", ge=1)
-    finest_blocks: int | None = opt(
+    num_blocks: int = opt(2, "residual blocks at each level of the encoder", ge=1)
+    num_finest_blocks: int | None = opt(
         None, "residual blocks at the encoder's finest level; none: as the other levels", ge=0
     )
-    decoder_blocks: int | None = opt(
+    num_decoder_blocks: int | None = opt(
         None, "residual blocks at each level of the decoder; none: one more than the encoder", ge=1
     )
     spatial_down: tuple[int, ...] = opt(
@@ -49,12 +49,12 @@ class TAEConfig(Config):
     norm: TAENorm = opt(
         "group", "group norm of every frame (the paper's), or a norm over the channels at every position"
     )
-    norm_groups: int = opt(
+    num_norm_groups: int = opt(
         32, "groups of the group norm; narrow levels use the largest number that divides their channels", ge=1
     )
     attention: bool = opt(True, "spatial, then temporal attention at the coarsest level")
-    middle_rounds: int = opt(1, "blocks of attention and residual block at the coarsest level", ge=1)
-    attention_heads: int = opt(1, "attention heads at the coarsest level (Latent Diffusion: 1)", ge=1)
+    num_mid_blocks: int = opt(1, "blocks of attention and residual block at the coarsest level", ge=1)
+    num_attention_heads: int = opt(1, "attention heads at the coarsest level (Latent Diffusion: 1)", ge=1)
     shortcuts: bool = opt(
         False,
         "residual connections around down- and upsampling that fold space and time into channels; the "
@@ -68,59 +68,59 @@ class TAEConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        levels = len(self.widths)
+        levels = len(self.channels)
         if not levels:
-            raise ValueError("widths must name at least one level, got ()")
-        if self.decoder_widths is not None and len(self.decoder_widths) != levels:
+            raise ValueError("channels must name at least one level, got ()")
+        if self.decoder_channels is not None and len(self.decoder_channels) != levels:
             raise ValueError(
-                f"decoder_widths must have {levels} levels like widths={self.widths}, "
-                f"got {self.decoder_widths}"
+                f"decoder_channels must have {levels} levels like channels={self.channels}, "
+                f"got {self.decoder_channels}"
             )
         for name in ("spatial_down", "temporal_down"):
             if len(getattr(self, name)) != levels - 1:
                 raise ValueError(
-                    f"{name} must have {levels - 1} factors for widths={self.widths}, "
+                    f"{name} must have {levels - 1} factors for channels={self.channels}, "
                     f"got {getattr(self, name)}"
                 )
         if self.structure == "frame" and self.temporal_factor != 1:
             raise ValueError(f"temporal_down must be all 1 with structure=frame, got {self.temporal_down}")
         if self.temporal_kernel % 2 == 0:
             raise ValueError(f"temporal_kernel must be odd, got {self.temporal_kernel}")
-        for widths in (self.widths, self.widths_decoder):
-            if self.attention and widths[-1] % self.attention_heads:
+        for channels in (self.channels, self.resolved_decoder_channels):
+            if self.attention and channels[-1] % self.num_attention_heads:
                 raise ValueError(
-                    f"attention_heads must divide the channels of the coarsest level, {widths[-1]}, "
-                    f"got {self.attention_heads}"
+                    f"num_attention_heads must divide the channels of the coarsest level, {channels[-1]}, "
+                    f"got {self.num_attention_heads}"
                 )
             if self.shortcuts:
-                self._check_shortcuts(widths)
+                self._check_shortcuts(channels)
 
-    def _check_shortcuts(self, widths: tuple[int, ...]) -> None:
+    def _check_shortcuts(self, channels: tuple[int, ...]) -> None:
         for fine, coarse, s, t in zip(
-            widths, widths[1:], self.spatial_down, self.temporal_down, strict=False
+            channels, channels[1:], self.spatial_down, self.temporal_down, strict=False
         ):
             folded = fine * s * s * t
             if folded % coarse and coarse % folded:
                 raise ValueError(
                     f"shortcuts need channels that divide each other: {coarse} and {fine} x {s * s * t} "
-                    f"do not (widths={widths})"
+                    f"do not (channels={channels})"
                 )
 
     @property
-    def widths_decoder(self) -> tuple[int, ...]:
+    def resolved_decoder_channels(self) -> tuple[int, ...]:
         """Channels of the decoder, finest level first."""
-        return self.widths if self.decoder_widths is None else self.decoder_widths
+        return self.channels if self.decoder_channels is None else self.decoder_channels
 
     @property
-    def blocks_encoder(self) -> tuple[int, ...]:
+    def resolved_encoder_blocks(self) -> tuple[int, ...]:
         """Number of residual blocks at each level of the encoder, finest level first."""
-        finest = self.blocks if self.finest_blocks is None else self.finest_blocks
-        return (finest, *[self.blocks] * (len(self.widths) - 1))
+        finest = self.num_blocks if self.num_finest_blocks is None else self.num_finest_blocks
+        return (finest, *[self.num_blocks] * (len(self.channels) - 1))
 
     @property
-    def blocks_decoder(self) -> int:
+    def resolved_decoder_blocks(self) -> int:
         """Number of residual blocks at each level of the decoder."""
-        return self.blocks + 1 if self.decoder_blocks is None else self.decoder_blocks
+        return self.num_blocks + 1 if self.num_decoder_blocks is None else self.num_decoder_blocks
 
     @property
     def spatial_factor(self) -> int:

@@ -18,27 +18,28 @@ class Decoder(nn.Module):
     def __init__(self, config: TAEConfig) -> None:
         super().__init__()
         self.patch, self.checkpoint = config.patch, config.checkpoint
-        widths, last = config.widths_decoder, len(config.widths) - 1
-        self.conv_in = build_conv(config, config.latent_channels, widths[last])
-        self.middle = MidLevel(config, widths[last])
+        channels, last = config.resolved_decoder_channels, len(config.channels) - 1
+        self.conv_in = build_conv(config, config.latent_channels, channels[last])
+        self.mid = MidLevel(config, channels[last])
         self.levels = nn.ModuleList()
-        in_channels = widths[last]
-        for i in reversed(range(len(widths))):
-            width, num_blocks = widths[i], config.blocks_decoder
+        in_channels = channels[last]
+        for i in reversed(range(len(channels))):
+            level_channels, num_blocks = channels[i], config.resolved_decoder_blocks
             blocks: list[nn.Module] = [
-                ResBlock(config, in_channels if j == 0 else width, width) for j in range(num_blocks)
+                ResBlock(config, in_channels if j == 0 else level_channels, level_channels)
+                for j in range(num_blocks)
             ]
-            in_channels = width
+            in_channels = level_channels
             if i:
                 time, space = config.temporal_down[i - 1], config.spatial_down[i - 1]
-                in_channels = widths[i - 1] if config.shortcuts else width
-                blocks.append(Up(config, width, in_channels, time=time, space=space))
+                in_channels = channels[i - 1] if config.shortcuts else level_channels
+                blocks.append(Up(config, level_channels, in_channels, time=time, space=space))
             self.levels.append(nn.Sequential(*blocks))
-        self.norm_out = build_norm(widths[0], config.norm, config.norm_groups)
-        self.conv_out = build_conv(config, widths[0], config.in_channels * config.patch**2)
+        self.norm_out = build_norm(channels[0], config.norm, config.num_norm_groups)
+        self.conv_out = build_conv(config, channels[0], config.in_channels * config.patch**2)
 
     def forward(self, z_TBCHW: Tensor) -> Tensor:
-        h_TBCHW = self.middle(self.conv_in(z_TBCHW))
+        h_TBCHW = self.mid(self.conv_in(z_TBCHW))
         for level in self.levels:
             recompute = self.checkpoint and self.training
             h_TBCHW = checkpoint(level, h_TBCHW, use_reentrant=False) if recompute else level(h_TBCHW)

@@ -19,10 +19,10 @@ PARTS = {
     "conv_in": "conv_in",
     "conv_out": "conv_out",
     "conv_norm_out": "norm_out",
-    "mid_block.resnets.0": "middle.block",
-    "mid_block.resnets.1": "middle.rounds.0.block",
-    "mid_block.attentions.0.group_norm": "middle.rounds.0.over_space.norm",
-    "mid_block.attentions.0.to_out.0": "middle.rounds.0.over_space.out",
+    "mid_block.resnets.0": "mid.block",
+    "mid_block.resnets.1": "mid.blocks.0.block",
+    "mid_block.attentions.0.group_norm": "mid.blocks.0.spatial_attention.norm",
+    "mid_block.attentions.0.to_out.0": "mid.blocks.0.spatial_attention.out",
 }
 LAYERS = {layer: layer for layer in ("norm1", "conv1", "norm2", "conv2")} | {"conv_shortcut": "shortcut"}
 BLOCK = re.compile(r"(?:down|up)_blocks\.(\d+)\.(resnets|downsamplers|upsamplers)\.(\d+)")
@@ -50,7 +50,7 @@ def from_diffusers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         half, _, rest = name.partition(".")
         layer, _, kind = rest.rpartition(".")
         if layer.startswith("mid_block.attentions.0.to_") and layer[-1] in "qkv":
-            attention.setdefault(f"{half}.middle.rounds.0.over_space.qkv.{kind}", {})[layer[-1]] = value
+            attention.setdefault(f"{half}.mid.blocks.0.spatial_attention.qkv.{kind}", {})[layer[-1]] = value
         else:
             ours[f"{half}.{_layer(name, half, layer, last)}.{kind}"] = value
     for name, parts in attention.items():
@@ -98,17 +98,17 @@ def config_from_diffusers(diffusers_config: Mapping[str, object]) -> TAEConfig:
     ):
         if published.get(key, default) != needed:
             raise ValueError(f"{key} must be {needed}, got {published.get(key, default)}")
-    widths = tuple(published.get("block_out_channels", (64,)))
-    steps = len(widths) - 1
+    channels = tuple(published.get("block_out_channels", (64,)))
+    steps = len(channels) - 1
     return TAEConfig(
         in_channels=published.get("in_channels", 3),
         latent_channels=published.get("latent_channels", 4),
-        widths=widths,
-        blocks=published.get("layers_per_block", 1),
+        channels=channels,
+        num_blocks=published.get("layers_per_block", 1),
         spatial_down=(2,) * steps,
         temporal_down=(1,) * steps,
         structure="frame",
-        norm_groups=published.get("norm_num_groups", 32),
+        num_norm_groups=published.get("norm_num_groups", 32),
         attention=published.get("mid_block_add_attention", True),
     )
 
@@ -121,9 +121,9 @@ def check_same_image_model(model: TAEConfig, image: TAEConfig) -> None:
     """
     temporal = {"structure", "temporal_down", "temporal_kernel", "temporal_every", "checkpoint"}
     derived = {
-        "decoder_widths": "widths_decoder",
-        "finest_blocks": "blocks_encoder",
-        "decoder_blocks": "blocks_decoder",
+        "decoder_channels": "resolved_decoder_channels",
+        "num_finest_blocks": "resolved_encoder_blocks",
+        "num_decoder_blocks": "resolved_decoder_blocks",
     }
     for field in fields(TAEConfig):
         if field.name not in temporal:

@@ -18,26 +18,26 @@ class Encoder(nn.Module):
     def __init__(self, config: TAEConfig) -> None:
         super().__init__()
         self.patch, self.checkpoint = config.patch, config.checkpoint
-        widths, last = config.widths, len(config.widths) - 1
-        self.conv_in = build_conv(config, config.in_channels * config.patch**2, widths[0])
+        channels, last = config.channels, len(config.channels) - 1
+        self.conv_in = build_conv(config, config.in_channels * config.patch**2, channels[0])
         self.levels = nn.ModuleList()
-        for i, width in enumerate(widths):
+        for i, level_channels in enumerate(channels):
             blocks: list[nn.Module] = []
-            in_channels = widths[max(i - 1, 0)]
+            in_channels = channels[max(i - 1, 0)]
             if i:
                 time, space = config.temporal_down[i - 1], config.spatial_down[i - 1]
                 # Latent Diffusion changes the channels in the next block; a shortcut folds to the new number.
-                out_channels = width if config.shortcuts else in_channels
+                out_channels = level_channels if config.shortcuts else in_channels
                 blocks.append(Down(config, in_channels, out_channels, time=time, space=space))
                 in_channels = out_channels
             blocks += [
-                ResBlock(config, in_channels if j == 0 else width, width)
-                for j in range(config.blocks_encoder[i])
+                ResBlock(config, in_channels if j == 0 else level_channels, level_channels)
+                for j in range(config.resolved_encoder_blocks[i])
             ]
             self.levels.append(nn.Sequential(*blocks))
-        self.middle = MidLevel(config, widths[last])
-        self.norm_out = build_norm(widths[last], config.norm, config.norm_groups)
-        self.conv_out = build_conv(config, widths[last], 2 * config.latent_channels)
+        self.mid = MidLevel(config, channels[last])
+        self.norm_out = build_norm(channels[last], config.norm, config.num_norm_groups)
+        self.conv_out = build_conv(config, channels[last], 2 * config.latent_channels)
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         if self.patch > 1:
@@ -46,5 +46,5 @@ class Encoder(nn.Module):
         for level in self.levels:
             recompute = self.checkpoint and self.training
             h_TBCHW = checkpoint(level, h_TBCHW, use_reentrant=False) if recompute else level(h_TBCHW)
-        moments_TBCHW: Tensor = self.conv_out(silu_(self.norm_out(self.middle(h_TBCHW))))
+        moments_TBCHW: Tensor = self.conv_out(silu_(self.norm_out(self.mid(h_TBCHW))))
         return moments_TBCHW

@@ -35,6 +35,6 @@ def inflate(image: Mapping[str, Tensor], video: Mapping[str, Tensor]) -> dict[st
             found[name] = value
         elif index == "0" and spatial_value is not None:
             found[name] = spatial_value
-        elif (index == "1" and spatial_value is not None) or ".over_time." in name:
+        elif (index == "1" and spatial_value is not None) or ".temporal_attention." in name:
             found[name] = initial.detach()
     return found

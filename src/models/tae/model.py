@@ -89,7 +89,7 @@ class TAE(nn.Module):
         """Return the submodules to shard one by one, inner ones first; the root shards the rest."""
         groups: list[nn.Module] = []
         for half in (self.encoder, self.decoder):
-            groups += [*half.levels, half.middle, half]
+            groups += [*half.levels, half.mid, half]
         return [g for g in groups if any(True for _ in g.parameters())]
 
     def _check_video(self, video_BCTHW: Tensor) -> None:

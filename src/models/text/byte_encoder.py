@@ -25,14 +25,13 @@ class TextBlock(nn.Module):
 
     def __init__(self, config: ByteEncoderConfig) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(config.width)
-        self.attention = SelfAttention(config.width, config.heads, backend=config.attention)
-        self.ffn_norm = RMSNorm(config.width)
-        self.ffn = SwiGLU(config.width, config.ffn)
+        dim = config.hidden_size
+        self.attention = SelfAttention(dim, config.num_heads, norm=RMSNorm(dim), backend=config.attention)
+        self.ffn = SwiGLU(dim, config.ffn_dim, norm=RMSNorm(dim))
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-        x_BLD = x_BLD + self.attention(x_BLD, self.attention_norm, mask_BN=mask_BL)
-        out: Tensor = x_BLD + self.ffn(x_BLD, self.ffn_norm)
+        x_BLD = x_BLD + self.attention(x_BLD, mask_BN=mask_BL)
+        out: Tensor = x_BLD + self.ffn(x_BLD)
         return out
 
 
@@ -43,17 +42,19 @@ class ByteEncoder(nn.Module):
         super().__init__()
         self.config = config
         # One vector per (position in the token, byte): their sum distinguishes any two words from step 0.
-        self.symbols = nn.Parameter(torch.empty((config.bytes_per_token + 1) * NUM_SYMBOLS, config.width))
-        self.positions = nn.Parameter(torch.empty(config.max_tokens, config.width))
-        self.word = SwiGLU(config.width, config.ffn)
-        self.word_norm = RMSNorm(config.width)
-        self.blocks = nn.ModuleList(TextBlock(config) for _ in range(config.layers))
-        self.last_norm = RMSNorm(config.width)
+        self.symbol_embed = nn.Parameter(
+            torch.empty((config.bytes_per_token + 1) * NUM_SYMBOLS, config.hidden_size)
+        )
+        self.pos_embed = nn.Parameter(torch.empty(config.max_tokens, config.hidden_size))
+        self.word_ffn = SwiGLU(config.hidden_size, config.ffn_dim)
+        self.word_norm = RMSNorm(config.hidden_size)
+        self.blocks = nn.ModuleList(TextBlock(config) for _ in range(config.depth))
+        self.norm_out = RMSNorm(config.hidden_size)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.symbols, std=0.5)
-        nn.init.normal_(self.positions, std=self.config.position_std)
+        nn.init.normal_(self.symbol_embed, std=0.5)
+        nn.init.normal_(self.pos_embed, std=self.config.position_std)
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Return (ids int64 [B, L, K + 1], mask bool [B, L]) on the CPU; L is the length of the longest text.
@@ -102,16 +103,18 @@ class ByteEncoder(nn.Module):
         # Offsets select one embedding table per position in the token from the single concatenated table.
         offset_S = NUM_SYMBOLS * torch.arange(ids_BLS.shape[2], device=ids_BLS.device)
         bags = (ids_BLS + offset_S).flatten(0, 1)
-        words = nn.functional.embedding_bag(bags, self.symbols, mode="sum").unflatten(0, ids_BLS.shape[:2])
-        x_BLD = self.word_norm(words + self.word(words)) + self.positions[: ids_BLS.shape[1]]
+        words = nn.functional.embedding_bag(bags, self.symbol_embed, mode="sum").unflatten(
+            0, ids_BLS.shape[:2]
+        )
+        x_BLD = self.word_norm(words + self.word_ffn(words)) + self.pos_embed[: ids_BLS.shape[1]]
         for block in self.blocks:
             x_BLD = block(x_BLD, mask_BL)
-        return TextContext(self.last_norm(x_BLD), mask_BL)
+        return TextContext(self.norm_out(x_BLD), mask_BL)
 
     def encode(self, texts: list[str]) -> TextContext:
         """Tokenize and encode on the encoder's device."""
         ids, mask = self.tokenize(texts)
-        device = self.symbols.device
+        device = self.symbol_embed.device
         context: TextContext = self(ids.to(device), mask.to(device))
         return context
 

@@ -11,10 +11,10 @@ from src.models.nn.config import AttentionBackend
 class ByteEncoderConfig(Config):
     """Architecture of a `ByteEncoder`, which is trained jointly with the video model."""
 
-    width: int = opt(192, "dimension of the text tokens", ge=1)
-    layers: int = opt(2, "number of blocks", ge=0)
-    heads: int = opt(4, "attention heads", ge=1)
-    ffn: int = opt(512, "hidden dimension of the feed-forward network, a multiple of 8")
+    hidden_size: int = opt(192, "dimension of the text tokens", ge=1)
+    depth: int = opt(2, "number of blocks", ge=0)
+    num_heads: int = opt(4, "attention heads", ge=1)
+    ffn_dim: int = opt(512, "hidden dimension of the feed-forward network, a multiple of 8")
     bytes_per_token: int = opt(12, "longest run of letters in one token; 1: every byte is a token", ge=1)
     attention: AttentionBackend = opt("auto", "attention kernel, as in the transformer")
     position_std: float = opt(0.02, "standard deviation of the position embeddings at initialization")
@@ -22,10 +22,12 @@ class ByteEncoderConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width % self.heads:
-            raise ValueError(f"width must be a multiple of heads={self.heads}, got {self.width}")
-        if self.ffn % 8:
-            raise ValueError(f"ffn must be a multiple of 8, got {self.ffn}")
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size must be a multiple of num_heads={self.num_heads}, got {self.hidden_size}"
+            )
+        if self.ffn_dim % 8:
+            raise ValueError(f"ffn_dim must be a multiple of 8, got {self.ffn_dim}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,10 +32,10 @@ class AdaLNSingle(nn.Module):
     def __init__(self, dim: int, time_dim: int) -> None:
         super().__init__()
         self.time_dim = time_dim
-        self.hidden = Linear(time_dim, dim, bias=True)
-        self.embed = Linear(dim, dim, bias=True)
-        self.block = ZeroLinear(dim, 6 * dim, bias=True)
-        self.last = ZeroLinear(dim, 2 * dim, bias=True)
+        self.linear_1 = Linear(time_dim, dim, bias=True)
+        self.linear_2 = Linear(dim, dim, bias=True)
+        self.block_modulation = ZeroLinear(dim, 6 * dim, bias=True)
+        self.final_modulation = ZeroLinear(dim, 2 * dim, bias=True)
 
     def forward(self, t_B: Tensor) -> tuple[Tensor, Tensor]:
         """Map [B] to the modulation of the blocks [B, 6, D] and of the final layer [B, 2, D]."""
@@ -43,8 +43,10 @@ class AdaLNSingle(nn.Module):
         with torch.autocast(t_B.device.type, enabled=False):
             dtype = next(p.dtype for p in self.parameters() if p.is_floating_point())
             embedding = timestep_embedding(t_B, self.time_dim).to(dtype)
-            time_BD = F.silu(self.embed(F.silu(self.hidden(embedding))))
-            return self.block(time_BD).unflatten(1, (6, -1)), self.last(time_BD).unflatten(1, (2, -1))
+            time_BD = F.silu(self.linear_2(F.silu(self.linear_1(embedding))))
+            return self.block_modulation(time_BD).unflatten(1, (6, -1)), self.final_modulation(
+                time_BD
+            ).unflatten(1, (2, -1))
 
 
 class ScaleShiftTable(nn.Module):

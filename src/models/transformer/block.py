@@ -18,17 +18,22 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        dim, heads, gate = config.width, config.heads, config.initial_gate
+        dim, heads, gate = config.hidden_size, config.num_heads, config.initial_gate
         bias, backend, qk_norm = config.bias, config.attention, config.qk_norm
         self.modulation = ScaleShiftTable((0.0, 0.0, gate, 0.0, 0.0, gate), dim)
-        self.attention_norm = make_norm(config.norm, dim)
-        self.attention = SelfAttention(dim, heads, bias=bias, backend=backend, qk_norm=qk_norm)
-        self.context_norm = make_norm(config.norm, dim) if config.context_norm else nn.Identity()
-        self.cross_attention = CrossAttention(
-            dim, heads, config.context_dim, bias=bias, backend=backend, qk_norm=qk_norm
+        self.attention = SelfAttention(
+            dim, heads, norm=make_norm(config.norm, dim), bias=bias, backend=backend, qk_norm=qk_norm
         )
-        self.ffn_norm = make_norm(config.norm, dim)
-        self.ffn = make_ffn(config.ffn_kind, dim, config.ffn, bias=bias)
+        self.cross_attention = CrossAttention(
+            dim,
+            heads,
+            config.context_dim,
+            norm=make_norm(config.norm, dim) if config.context_norm else None,
+            bias=bias,
+            backend=backend,
+            qk_norm=qk_norm,
+        )
+        self.ffn = make_ffn(config.ffn_kind, dim, config.ffn_dim, norm=make_norm(config.norm, dim), bias=bias)
 
     def forward(
         self,
@@ -53,13 +58,11 @@ class TransformerBlock(nn.Module):
             modulation = tuple(packing.per_token(each) for each in modulation)
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation
         lengths = None if packing is None else packing.media
-        attended = self.attention(x_BND, self.attention_norm, shift_a, scale_a, lengths=lengths)
+        attended = self.attention(x_BND, shift_a, scale_a, lengths=lengths)
         # Under autocast branches are bfloat16; the residual stream stays in its own dtype (float32).
         x_BND = torch.addcmul(x_BND, gate_a, attended.to(x_BND.dtype))
         keys_values = context if isinstance(context, tuple) else self.cross_attention.keys_values(context)
         pair = None if packing is None else (packing.media, packing.text)
-        x_BND = x_BND + self.cross_attention(
-            x_BND, keys_values, self.context_norm, mask_BL=mask_BL, lengths=pair
-        )
-        hidden = self.ffn(x_BND, self.ffn_norm, shift_f, scale_f)
+        x_BND = x_BND + self.cross_attention(x_BND, keys_values, mask_BL=mask_BL, lengths=pair)
+        hidden = self.ffn(x_BND, shift_f, scale_f)
         return torch.addcmul(x_BND, gate_f, hidden.to(x_BND.dtype))

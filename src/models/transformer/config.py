@@ -11,16 +11,16 @@ from src.models.nn.config import AttentionBackend
 class TransformerConfig(Config):
     """Architecture of a `MediaTransformer`. The defaults are the paper's block at a small size."""
 
-    width: int = opt(256, "model dimension (the paper: 6144)", ge=1)
-    layers: int = opt(6, "number of blocks (the paper: 48)", ge=1)
-    heads: int = opt(
-        4, "attention heads; width / heads is the head dimension (the paper: 48 heads of 128)", ge=1
+    hidden_size: int = opt(256, "model dimension (the paper: 6144)", ge=1)
+    depth: int = opt(6, "number of blocks (the paper: 48)", ge=1)
+    num_heads: int = opt(
+        4, "attention heads; hidden_size / num_heads is the head dimension (the paper: 48 heads of 128)", ge=1
     )
-    ffn: int = opt(
+    ffn_dim: int = opt(
         704, "hidden dimension of the feed-forward network, a multiple of 8 (the paper: 16384)", ge=1
     )
     latent_channels: int = opt(16, "channels of the latent and of the predicted velocity", ge=1)
-    known_channels: int = opt(
+    cond_channels: int = opt(
         0, "additional input channels that condition the model, such as a first frame and its mask", ge=0
     )
     patch: tuple[int, int, int] = opt((1, 2, 2), "latent frames, rows and columns in one token", ge=1)
@@ -52,17 +52,19 @@ class TransformerConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width % self.heads:
-            raise ValueError(f"width must be a multiple of heads={self.heads}, got {self.width}")
-        if self.ffn % 8:
-            raise ValueError(f"ffn must be a multiple of 8, got {self.ffn}")
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size must be a multiple of num_heads={self.num_heads}, got {self.hidden_size}"
+            )
+        if self.ffn_dim % 8:
+            raise ValueError(f"ffn_dim must be a multiple of 8, got {self.ffn_dim}")
         if self.time_dim % 2:
             raise ValueError(f"time_dim must be even, got {self.time_dim}")
         for name in ("patch", "max_positions"):
             if len(getattr(self, name)) != 3:
                 raise ValueError(f"{name} must be three numbers (T, H, W), got {getattr(self, name)}")
-        if self.num_checkpointed_blocks > self.layers:
+        if self.num_checkpointed_blocks > self.depth:
             raise ValueError(
-                f"num_checkpointed_blocks must be at most layers={self.layers}, "
+                f"num_checkpointed_blocks must be at most depth={self.depth}, "
                 f"got {self.num_checkpointed_blocks}"
             )

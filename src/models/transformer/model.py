@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from src.models.nn.layers import Linear, ZeroLinear, make_norm, norm_linear
+from src.models.nn.layers import Linear, NormLinear, ZeroLinear, make_norm
 from src.models.transformer.adaln import AdaLNSingle, ScaleShiftTable
 from src.models.transformer.block import TransformerBlock
 from src.models.transformer.config import TransformerConfig
@@ -40,16 +40,18 @@ class MediaTransformer(nn.Module):
         super().__init__()
         self.config = config
         patch_dim = config.latent_channels * math.prod(config.patch)
-        self.patch_in = Linear(patch_dim, config.width, bias=config.bias)
-        if config.known_channels:  # a layer of its own at zero: a model trained without it starts unchanged
-            cond_dim = config.known_channels * math.prod(config.patch)
-            self.known_in = ZeroLinear(cond_dim, config.width)
-        self.positions = FactorizedPosEmbed(config.max_positions, config.width, config.position_std)
-        self.time = AdaLNSingle(config.width, config.time_dim)
-        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
-        self.last_norm = make_norm(config.norm, config.width)
-        self.last_modulation = ScaleShiftTable((0.0, 0.0), config.width)
-        self.patch_out = ZeroLinear(config.width, patch_dim, bias=config.bias)
+        self.patch_embed = Linear(patch_dim, config.hidden_size, bias=config.bias)
+        if config.cond_channels:  # a layer of its own at zero: a model trained without it starts unchanged
+            cond_dim = config.cond_channels * math.prod(config.patch)
+            self.cond_embed = ZeroLinear(cond_dim, config.hidden_size)
+        self.pos_embed = FactorizedPosEmbed(config.max_positions, config.hidden_size, config.position_std)
+        self.t_embedder = AdaLNSingle(config.hidden_size, config.time_dim)
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.depth))
+        self.final_modulation = ScaleShiftTable((0.0, 0.0), config.hidden_size)
+        self.proj_out = NormLinear(
+            make_norm(config.norm, config.hidden_size),
+            ZeroLinear(config.hidden_size, patch_dim, bias=config.bias),
+        )
 
     def forward(
         self,
@@ -69,17 +71,17 @@ class MediaTransformer(nn.Module):
             cond_BCTHW: conditioning of the latent's size, such as first frames and their mask; None: zeros.
         """
         grid = token_grid(x_BCTHW.shape, self.config.patch)
-        pos_embed_ND: Tensor = self.positions(grid)
-        modulation_B6D, final_B2D = self.time(t_B)
+        pos_embed_ND: Tensor = self.pos_embed(grid)
+        modulation_B6D, final_B2D = self.t_embedder(t_B)
         # Embedded patches join the residual stream, which has the dtype of the position tables (float32).
-        x_BND: Tensor = self.patch_in(to_patches(x_BCTHW, self.config.patch)).to(pos_embed_ND.dtype)
+        x_BND: Tensor = self.patch_embed(to_patches(x_BCTHW, self.config.patch)).to(pos_embed_ND.dtype)
         if cond_BCTHW is not None:
-            x_BND = x_BND + self.known_in(to_patches(cond_BCTHW, self.config.patch))
+            x_BND = x_BND + self.cond_embed(to_patches(cond_BCTHW, self.config.patch))
         if isinstance(context, ContextCache):
             mask_BL = context.mask_BL
         x_BND = self._run_blocks(x_BND, modulation_B6D, context, mask_BL, pos_embed_ND)
-        shift, scale = self.last_modulation(final_B2D)
-        out_BNP = norm_linear(self.last_norm, self.patch_out, x_BND, shift, scale)
+        shift, scale = self.final_modulation(final_B2D)
+        out_BNP = self.proj_out(x_BND, shift, scale)
         return from_patches(out_BNP, grid, self.config.patch)
 
     def forward_packed(
@@ -97,15 +99,15 @@ class MediaTransformer(nn.Module):
         """
         patch = self.config.patch
         grids = [token_grid(video.shape, patch) for video in videos_CTHW]
-        pos_embed_ND = torch.cat([self.positions(grid) for grid in grids])
-        modulation_B6D, final_B2D = self.time(t_B)
+        pos_embed_ND = torch.cat([self.pos_embed(grid) for grid in grids])
+        modulation_B6D, final_B2D = self.t_embedder(t_B)
         tokens_1NP = torch.cat([to_patches(video[None], patch) for video in videos_CTHW], 1)
         context_1SD, text_lengths = pack_text(context_BLD, mask_BL)
         packing = Packing(tuple(math.prod(grid) for grid in grids), text_lengths)
-        x_1ND: Tensor = self.patch_in(tokens_1NP).to(pos_embed_ND.dtype)
+        x_1ND: Tensor = self.patch_embed(tokens_1NP).to(pos_embed_ND.dtype)
         x_1ND = self._run_blocks(x_1ND, modulation_B6D, context_1SD, None, pos_embed_ND, packing)
-        shift, scale = (packing.per_token(each) for each in self.last_modulation(final_B2D))
-        out_1NP = norm_linear(self.last_norm, self.patch_out, x_1ND, shift, scale)
+        shift, scale = (packing.per_token(each) for each in self.final_modulation(final_B2D))
+        out_1NP: Tensor = self.proj_out(x_1ND, shift, scale)
         parts = zip(out_1NP.split(packing.media, 1), grids, strict=True)
         return [from_patches(part, grid, patch)[0] for part, grid in parts]
 

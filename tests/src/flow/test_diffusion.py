@@ -69,7 +69,7 @@ def test_ddim_maps_noise_to_a_known_gaussian():
         return phi.cos() * noise - phi.sin() * data
 
     noise = randn(4000, 1)
-    config = SamplerConfig(guidance=1.0, steps=200, schedule="linear")
+    config = SamplerConfig(guidance_scale=1.0, num_steps=200, schedule="linear")
     out = sample(velocity, noise, config, objective="v_prediction")
     torch.testing.assert_close(out, mean + std * noise, rtol=0, atol=0.05)
 
@@ -78,7 +78,7 @@ def test_ddim_maps_noise_to_a_known_gaussian():
         return (phi.cos() * x - 3.0) / phi.sin()
 
     for steps in (1, 7):
-        config = SamplerConfig(guidance=1.0, steps=steps, schedule="linear")
+        config = SamplerConfig(guidance_scale=1.0, num_steps=steps, schedule="linear")
         torch.testing.assert_close(
             sample(towards_three, noise, config, objective="v_prediction"), torch.full_like(noise, 3.0)
         )

@@ -72,7 +72,7 @@ def test_zero_slope_variant():
     ("call", "message"),
     [
         (lambda: linear(0), "num_steps.*0"),
-        (lambda: linear_quadratic(50, 40), "emulated_steps.*40"),
+        (lambda: linear_quadratic(50, 40), "num_emulated_steps.*40"),
         (lambda: linear_quadratic(50, 250, "cubic"), "variant.*cubic"),
     ],
 )

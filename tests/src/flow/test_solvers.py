@@ -10,7 +10,7 @@ from scipy import stats
 from src.flow.config import SamplerConfig
 from src.flow.dopri5 import dopri5
 from src.flow.guidance import classifier_free_guidance
-from src.flow.noise import randn_slots, torch_generator
+from src.flow.noise import randn_samples, torch_generator
 from src.flow.sampling import sample
 from src.flow.schedules import linear, linear_quadratic, solver_times
 from src.flow.solvers import SOLVERS, euler, midpoint
@@ -70,7 +70,7 @@ def test_dopri5_is_of_fifth_order():
 
 def test_sampler_with_dopri5():
     seen = []
-    config = SamplerConfig(guidance=1.0, solver="adaptive", tolerance=1e-5)
+    config = SamplerConfig(guidance_scale=1.0, solver="adaptive", tolerance=1e-5)
     x = torch.ones(2, 3)
     out = sample(lambda x, t: x, x, config, on_step=lambda i, x: seen.append(i))
     torch.testing.assert_close(out, math.e * x, rtol=1e-4, atol=0)
@@ -79,12 +79,12 @@ def test_sampler_with_dopri5():
 
 
 def test_guidance_scale_over_time():
-    line = SamplerConfig(guidance=8.0, guidance_schedule="linear", guidance_end=2.0)
+    line = SamplerConfig(guidance_scale=8.0, guidance_schedule="linear", guidance_scale_end=2.0)
     assert [line.guidance_scale_at(t) for t in (0.0, 0.5, 1.0)] == [8.0, 5.0, 2.0]
-    cosine = SamplerConfig(guidance=8.0, guidance_schedule="cosine", guidance_end=2.0)
+    cosine = SamplerConfig(guidance_scale=8.0, guidance_schedule="cosine", guidance_scale_end=2.0)
     assert [cosine.guidance_scale_at(t) for t in (0.0, 0.5, 1.0)] == pytest.approx([8.0, 5.0, 2.0])
     assert cosine.guidance_scale_at(0.25) > line.guidance_scale_at(0.25)
-    assert SamplerConfig(guidance=3.0, guidance_end=9.0).guidance_scale_at(1.0) == 3.0
+    assert SamplerConfig(guidance_scale=3.0, guidance_scale_end=9.0).guidance_scale_at(1.0) == 3.0
     states = []
 
     def velocity(x, t):
@@ -95,11 +95,11 @@ def test_guidance_scale_over_time():
         states.append(x[0, 0].item())
 
     config = SamplerConfig(
-        steps=2, schedule="linear", guidance=1.0, guidance_schedule="linear", guidance_end=3.0
+        num_steps=2, schedule="linear", guidance_scale=1.0, guidance_schedule="linear", guidance_scale_end=3.0
     )
     sample(velocity, torch.zeros(1, 1), config, on_step=record)
     assert states == pytest.approx([0.5, 0.5 + 0.5 * 2])  # scale 1 at t = 0, 2 at t = 0.5
-    assert not SamplerConfig(guidance=1.0).uses_guidance
+    assert not SamplerConfig(guidance_scale=1.0).uses_guidance
 
 
 def test_midpoint_is_exact_on_linear_fields_in_time():
@@ -130,7 +130,7 @@ def test_guidance_scale_of_one_evaluates_the_condition_only():
         sizes.append(len(x))
         return torch.ones_like(x)
 
-    out = sample(velocity, torch.zeros(3, 2), SamplerConfig(steps=4, guidance=1.0))
+    out = sample(velocity, torch.zeros(3, 2), SamplerConfig(num_steps=4, guidance_scale=1.0))
     torch.testing.assert_close(out, torch.ones(3, 2))
     assert sizes == [3] * 4
 
@@ -145,7 +145,7 @@ def test_sampling_maps_noise_to_a_known_gaussian():
         return mean + (t * std**2 - (1 - t)) / scale**2 * (x - t * mean)
 
     noise = torch.randn(4000, 1, generator=torch_generator(0, "test.gauss"))
-    config = SamplerConfig(guidance=1.0, steps=100, emulated_steps=250)
+    config = SamplerConfig(guidance_scale=1.0, num_steps=100, num_emulated_steps=250)
     out = sample(velocity, noise, config)
     torch.testing.assert_close(out, mean + std * noise, rtol=0, atol=0.1)
     assert out.mean().item() == pytest.approx(mean, abs=0.05)
@@ -163,13 +163,24 @@ def test_on_step_is_called_and_dtype_is_kept():
 
 def test_paper_defaults():
     config = SamplerConfig()
-    assert (config.solver, config.steps, config.emulated_steps, config.guidance) == ("euler", 50, 250, 7.5)
+    assert (config.solver, config.num_steps, config.num_emulated_steps, config.guidance_scale) == (
+        "euler",
+        50,
+        250,
+        7.5,
+    )
     torch.testing.assert_close(solver_times(config), linear_quadratic(50, 250))
 
 
 @pytest.mark.parametrize(
     "bad",
-    [{"steps": 0}, {"emulated_steps": 10}, {"guidance": -1.0}, {"guidance_end": -2.0}, {"tolerance": 0}],
+    [
+        {"num_steps": 0},
+        {"num_emulated_steps": 10},
+        {"guidance_scale": -1.0},
+        {"guidance_scale_end": -2.0},
+        {"tolerance": 0},
+    ],
 )
 def test_errors_for_invalid_sampler_configs(bad):
     with pytest.raises(ValueError, match=f"{next(iter(bad))}.*{re.escape(str(next(iter(bad.values()))))}"):
@@ -177,14 +188,14 @@ def test_errors_for_invalid_sampler_configs(bad):
 
 
 def test_sampling_starts_from_the_given_standard_normal_noise():
-    noise = randn_slots((16, 2, 4, 4), 7, "sample", 0, list(range(64)))
+    noise = randn_samples((16, 2, 4, 4), 7, "sample", 0, list(range(64)))
     seen = []
 
     def velocity(x, t):
         seen.append((x, t))
         return torch.zeros_like(x)
 
-    out = sample(velocity, noise, SamplerConfig(guidance=1.0, steps=2))
+    out = sample(velocity, noise, SamplerConfig(guidance_scale=1.0, num_steps=2))
     assert torch.equal(seen[0][0], noise)
     assert not seen[0][1].any()
     assert torch.equal(out, noise)

@@ -23,7 +23,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_pipeline(root: Path, **changes: object) -> VideoPipeline:
     given = {"run": str(root / "video"), "tae": str(root / "tae"), "precision": "fp32"} | changes
-    return VideoPipeline(GenerateConfig(sampler=SamplerOverrides(steps=2, guidance=2.0), **given))  # type: ignore[arg-type]
+    return VideoPipeline(GenerateConfig(sampler=SamplerOverrides(num_steps=2, guidance_scale=2.0), **given))  # type: ignore[arg-type]
 
 
 def test_blocks_are_compiled_one_by_one_on_demand(root: Path) -> None:

@@ -5,7 +5,7 @@ from src.losses.adversarial import discriminator_hinge
 from src.models.config import DiscriminatorConfig
 from src.models.discriminator import Discriminator
 
-SMALL = dict(width=8, layers=2)
+SMALL = dict(base_channels=8, num_layers=2)
 
 
 @pytest.mark.parametrize("kind", ["2d", "3d"])
@@ -56,5 +56,5 @@ def test_meta_build_then_reset():
 
 
 def test_error_for_invalid_config():
-    with pytest.raises(ValueError, match="layers must be at least 1, got 0"):
-        DiscriminatorConfig(layers=0)
+    with pytest.raises(ValueError, match="num_layers must be at least 1, got 0"):
+        DiscriminatorConfig(num_layers=0)

@@ -16,12 +16,16 @@ from src.parallel.meta_init import initialize
 from tests.fixtures.ranks import Ranks
 
 FACTORIES = {
-    "transformer": lambda: MediaTransformer(TransformerConfig(width=32, layers=2, heads=2, ffn=32)),
-    "layer-norm transformer": lambda: MediaTransformer(
-        TransformerConfig(width=32, layers=1, heads=2, ffn=32, norm="layer", ffn_kind="gelu", bias=True)
+    "transformer": lambda: MediaTransformer(
+        TransformerConfig(hidden_size=32, depth=2, num_heads=2, ffn_dim=32)
     ),
-    "text": lambda: ByteEncoder(ByteEncoderConfig(width=16, layers=1, heads=2, ffn=16)),
-    "tae": lambda: TAE(TAEConfig(widths=(8, 8, 16, 16), latent_channels=4)),
+    "layer-norm transformer": lambda: MediaTransformer(
+        TransformerConfig(
+            hidden_size=32, depth=1, num_heads=2, ffn_dim=32, norm="layer", ffn_kind="gelu", bias=True
+        )
+    ),
+    "text": lambda: ByteEncoder(ByteEncoderConfig(hidden_size=16, depth=1, num_heads=2, ffn_dim=16)),
+    "tae": lambda: TAE(TAEConfig(channels=(8, 8, 16, 16), latent_channels=4)),
 }
 
 

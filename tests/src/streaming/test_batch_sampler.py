@@ -46,7 +46,7 @@ def test_order_differs_between_epochs_and_seeds() -> None:
     assert [first.batch_at(s).records for s in range(8)] != [other.batch_at(s).records for s in range(8)]
 
 
-def test_a_step_does_not_depend_on_what_was_asked_before() -> None:
+def test_a_step_does_not_depend_on_what_was_read_before() -> None:
     in_order = [mixed().batch_at(s) for s in range(60)]
     plan = mixed()
     assert [plan.batch_at(s) for s in reversed(range(60))] == in_order[::-1]
@@ -72,7 +72,7 @@ def test_buckets_take_turns_by_size_and_lose_nothing() -> None:
         assert sorted(flat[total : 2 * total]) == list(range(total))
 
 
-def test_a_batch_touches_only_neighbouring_chunks() -> None:
+def test_a_batch_touches_only_neighboring_chunks() -> None:
     plan = one_bucket((10,) * 20, 10, shuffle_chunks=2)
     assert all(len({i // 10 for i in plan.batch_at(s).records}) <= 2 for s in range(20))
     assert any(len({i // 10 for i in plan.batch_at(s).records}) == 2 for s in range(20))

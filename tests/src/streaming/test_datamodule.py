@@ -51,34 +51,34 @@ def same(a: ClipBatch, b: ClipBatch) -> bool:
 def test_ranks_together_see_what_one_process_sees(toy: Path, world_size: int) -> None:
     alone = batches(toy)
     ranks = [batches(toy, rank=r, world_size=world_size) for r in range(world_size)]
-    for step, whole in enumerate(alone):
-        shares = [rank[step] for rank in ranks]
-        ids = [i for s in shares for i in s.ids]
-        assert ids == whole.ids
+    for step, full in enumerate(alone):
+        parts = [rank[step] for rank in ranks]
+        ids = [i for s in parts for i in s.ids]
+        assert ids == full.ids
         assert len(set(ids)) == len(ids)
-        assert [i for s in shares for i in s.global_indices] == whole.global_indices
-        assert [c for s in shares for c in s.captions] == whole.captions
-        assert torch.equal(torch.cat([s.video_BCTHW for s in shares]), whole.video_BCTHW)
+        assert [i for s in parts for i in s.global_indices] == full.global_indices
+        assert [c for s in parts for c in s.captions] == full.captions
+        assert torch.equal(torch.cat([s.video_BCTHW for s in parts]), full.video_BCTHW)
 
 
 @pytest.mark.parametrize("start", [1, 7, 23])
 def test_resuming_at_any_step_equals_going_on(toy: Path, start: int) -> None:
-    whole, rest = batches(toy), batches(toy, start=start)
+    full, rest = batches(toy), batches(toy, start=start)
     assert len(rest) == 24 - start
-    assert all(same(a, b) for a, b in zip(whole[start:], rest, strict=True))
+    assert all(same(a, b) for a, b in zip(full[start:], rest, strict=True))
 
 
 def test_workers_change_nothing_and_resume_too(toy: Path) -> None:
-    whole = batches(toy)
+    full = batches(toy)
     data = MediaDataModule(config(toy, num_workers=2), 5, num_steps=24)
     loader = data.train_dataloader()
     for step, batch in enumerate(loader):
-        assert same(batch, whole[step])
+        assert same(batch, full[step])
         if step == 4:
             break
     assert loader.state_dict() == {"step": 5}  # handed out, whatever workers prefetched
     rest = list(loader)
-    assert all(same(a, b) for a, b in zip(whole[5:], rest, strict=True))
+    assert all(same(a, b) for a, b in zip(full[5:], rest, strict=True))
 
 
 def test_the_path_and_the_file_system_change_nothing(toy: Path, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_pixels_are_in_minus_one_to_one(toy: Path) -> None:
     assert pixels.max() <= 1
 
 
-def test_validation_is_fixed_and_whole(toy: Path) -> None:
+def test_validation_is_fixed_and_full(toy: Path) -> None:
     data = MediaDataModule(config(toy, val_batches=0), 5, num_steps=4)
     loader = data.val_dataloader()
     first, again = list(loader), list(loader)
@@ -154,8 +154,8 @@ def test_merged_buckets_fill_a_batch_together(tmp_path: Path) -> None:
         MediaDataModule(DataConfig(streams={"v": stream}), 0, num_steps=8, rank=r, world_size=4)
         for r in range(4)
     ]
-    for step, shares in enumerate(zip(*(r.train_dataloader() for r in ranks), strict=True)):
-        assert torch.equal(torch.cat([s.video_BCTHW for s in shares]), out[step].video_BCTHW)
+    for step, parts in enumerate(zip(*(r.train_dataloader() for r in ranks), strict=True)):
+        assert torch.equal(torch.cat([s.video_BCTHW for s in parts]), out[step].video_BCTHW)
     for wrong in ({"crop": 0}, {"crop": 9}, {"lengths": (5,)}, {"lengths": ()}):
         options = {
             "path": str(root),
@@ -210,7 +210,7 @@ def test_stale_latents_name_both_keys_and_the_command(tmp_path: Path) -> None:
         ({"batch_size": 9}, r"data.streams.v.batch_size=9 cannot be shared equally by 2 ranks"),
     ],
 )
-def test_wrong_settings_are_told_in_one_line(toy: Path, change: dict, words: str) -> None:
+def test_wrong_settings_are_reported_in_one_line(toy: Path, change: dict, words: str) -> None:
     stream = StreamConfig(**({"path": str(toy), "frames": "videos", "batch_size": 8} | change))
     with pytest.raises(DataError, match=words) as error:
         MediaDataModule(
@@ -266,13 +266,13 @@ def test_lightning_resumes_in_the_middle_without_losing_a_batch(toy: Path, tmp_p
         trainer.fit(module, MediaDataModule(config(toy), 5, num_steps=100), ckpt_path=resume)
         return module, trainer
 
-    whole, _ = run(12)
+    full, _ = run(12)
     first, trainer = run(5)
     trainer.save_checkpoint(tmp_path / "five.ckpt")
     second, _ = run(12, tmp_path / "five.ckpt")
-    assert [step for step, _ in whole.seen] == list(range(12))
-    assert first.seen + second.seen == whole.seen
-    assert torch.equal(second.weight, whole.weight)
+    assert [step for step, _ in full.seen] == list(range(12))
+    assert first.seen + second.seen == full.seen
+    assert torch.equal(second.weight, full.weight)
 
 
 def test_batch_sizes_from_a_token_budget(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ TOKENS = 24 * 8 + 42 * 4
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Films of two sizes and pictures. Read only."""
+    """Videos of two sizes and images. Read only."""
     return write_latents(tmp_path_factory.mktemp("mixed") / "set", COUNTS)
 
 
@@ -43,13 +43,13 @@ def batches(path: Path, start: int = 0, **options) -> list[LatentBatch]:
 
 
 def tokens(batch: LatentBatch) -> int:
-    return sum(film[0].numel() // 4 for film in batch.mean_BCTHW)  # a patch of 1x2x2
+    return sum(video[0].numel() // 4 for video in batch.mean_BCTHW)  # a patch of 1x2x2
 
 
 def same(a: LatentBatch, b: LatentBatch) -> bool:
-    films = zip(a.mean_BCTHW + a.std_BCTHW, b.mean_BCTHW + b.std_BCTHW, strict=True)
+    videos = zip(a.mean_BCTHW + a.std_BCTHW, b.mean_BCTHW + b.std_BCTHW, strict=True)
     plain = [(x.ids, x.global_indices, x.step, x.captions, x.loss_weight) for x in (a, b)]
-    return plain[0] == plain[1] and all(torch.equal(x, y) for x, y in films)
+    return plain[0] == plain[1] and all(torch.equal(x, y) for x, y in videos)
 
 
 def test_batches_mix_sizes_and_keep_the_budget(mixed: Path) -> None:
@@ -57,10 +57,10 @@ def test_batches_mix_sizes_and_keep_the_budget(mixed: Path) -> None:
     assert all(b.packed and len(b) >= 2 for b in found)
     assert max(map(tokens, found)) <= 50
     assert sum(map(tokens, found[:9])) == TOKENS
-    assert sum(len({film.shape for film in b.mean_BCTHW}) > 1 for b in found) > 20
+    assert sum(len({video.shape for video in b.mean_BCTHW}) > 1 for b in found) > 20
     assert all(b.text is not None and len(b.text["bytes"][0]) == len(b) for b in found)
-    pictures = [not c.startswith("FPS-") for c in found[0].captions]
-    assert pictures == [i.startswith("1x") for i in found[0].ids]
+    images = [not c.startswith("FPS-") for c in found[0].captions]
+    assert images == [i.startswith("1x") for i in found[0].ids]
 
 
 def test_every_record_once_in_an_epoch(mixed: Path) -> None:
@@ -85,29 +85,29 @@ def test_any_sizes_fill_windows_within_the_budget(seed: int) -> None:
         assert all(sum(d.tokens) <= 100 and len(d.records) >= 2 and d.epoch == epoch for d in batches)
     assert pickle.loads(pickle.dumps(plan)).batch_at(7) == plan.batch_at(7)  # whatever was asked before
     even = PackedBucketSpec((40, 40), 4, (16, 16), 64)
-    assert even.num_batches == 20  # films of one size: the budget is full
+    assert even.num_batches == 20  # videos of one size: the budget is full
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_ranks_share_a_batch_and_no_sample_comes_twice(mixed: Path, world_size: int) -> None:
+def test_ranks_split_a_batch_and_no_sample_comes_twice(mixed: Path, world_size: int) -> None:
     ranks = [batches(mixed, rank=r, world_size=world_size) for r in range(world_size)]
-    for whole, *shares in zip(batches(mixed), *ranks, strict=True):
-        assert sorted(s for b in shares for s in b.global_indices) == whole.global_indices
+    for full, *parts in zip(batches(mixed), *ranks, strict=True):
+        assert sorted(s for b in parts for s in b.global_indices) == full.global_indices
         found = {
-            s: (i, c) for b in shares for s, i, c in zip(b.global_indices, b.ids, b.captions, strict=True)
+            s: (i, c) for b in parts for s, i, c in zip(b.global_indices, b.ids, b.captions, strict=True)
         }
-        assert [found[s] for s in whole.global_indices] == list(zip(whole.ids, whole.captions, strict=True))
-        assert max(map(tokens, shares)) - min(map(tokens, shares)) <= 8
-        assert [b.loss_weight for b in shares] == [len(b) * world_size / len(whole) for b in shares]
+        assert [found[s] for s in full.global_indices] == list(zip(full.ids, full.captions, strict=True))
+        assert max(map(tokens, parts)) - min(map(tokens, parts)) <= 8
+        assert [b.loss_weight for b in parts] == [len(b) * world_size / len(full) for b in parts]
 
 
 @pytest.mark.parametrize("start", [1, 7, 23])
 def test_resuming_at_any_step_equals_going_on(mixed: Path, tmp_path: Path, start: int) -> None:
-    whole = batches(mixed)
+    full = batches(mixed)
     moved = shutil.copytree(mixed, tmp_path / "mnt" / "elsewhere")
     rest = batches(moved, start=start)
     assert len(rest) == 24 - start
-    assert all(same(a, b) for a, b in zip(whole[start:], rest, strict=True))
+    assert all(same(a, b) for a, b in zip(full[start:], rest, strict=True))
 
 
 def test_workers_change_nothing(mixed: Path) -> None:
@@ -148,7 +148,7 @@ def test_report_shows_what_a_batch_holds(mixed: Path) -> None:
         ({"world_size": 2, "rank": 0, "batch_size": 3}, r"batch_size=3 cannot be shared equally by 2 ranks"),
     ],
 )
-def test_wrong_settings_are_told_in_one_line(mixed: Path, change: dict, words: str) -> None:
+def test_wrong_settings_are_reported_in_one_line(mixed: Path, change: dict, words: str) -> None:
     def build() -> None:
         made = data(mixed, **change)
         made.train_dataloader()

@@ -30,8 +30,8 @@ def test_pixel_records_come_back_bit_for_bit(tmp_path: Path, monkeypatch: pytest
 
 
 def test_latent_records_come_back_with_text_of_varied_length(tmp_path: Path) -> None:
-    video, picture = Bucket(16, 32, 32), Bucket(1, 32, 32)
-    dataset = Dataset(write_latents(tmp_path / "set", {video: 4, picture: 1}))
+    video, image = Bucket(16, 32, 32), Bucket(1, 32, 32)
+    dataset = Dataset(write_latents(tmp_path / "set", {video: 4, image: 1}))
     for i in range(4):
         wanted, found = latent(f"16x32x32/{i:04d}", video, words=1 + i % 3), dataset.latents("16x32x32", i)
         assert found.moments_2CTHW.dtype == torch.float16

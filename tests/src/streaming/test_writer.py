@@ -1,4 +1,4 @@
-"""A data set is whole or not there, and an interruption changes nothing about the result."""
+"""A data set is full or not there, and an interruption changes nothing about the result."""
 
 import os
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_part_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_resumed_after_any_part_or_while_gathering_gives_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = tree(write_pixels(tmp_path / "whole", SIZES))
+    full = tree(write_pixels(tmp_path / "full", SIZES))
     with PixelWriter(tmp_path / "cut", "k") as writer, writer.part(1) as part:  # parts 0 and 2 never came
         for i in range(10, 20):
             part.add(clip(f"4x8x8/{i:04d}", 4, 8, 8))
@@ -53,7 +53,7 @@ def test_resumed_after_any_part_or_while_gathering_gives_the_same_bytes(
         with pytest.raises(KeyboardInterrupt):
             write_pixels(tmp_path / "cut", SIZES)
     assert not (tmp_path / "cut" / "dataset.json").exists()
-    assert tree(write_pixels(tmp_path / "cut", SIZES)) == whole
+    assert tree(write_pixels(tmp_path / "cut", SIZES)) == full
 
 
 def test_another_key_is_refused_until_renewed(tmp_path: Path) -> None:

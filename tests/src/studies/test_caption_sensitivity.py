@@ -101,15 +101,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     )
                 )  # fmt: skip
         writer.finish(1, {})
-    words = [
-        "name=toy", "latents=latents", "transformer.hidden_size=32", "transformer.depth=1", "transformer.num_heads=2",
-        "transformer.ffn_dim=32", "transformer.latent_channels=4", "transformer.patch=[1,1,1]",
-        "transformer.max_positions=[2,4,4]", "transformer.context_dim=32", "text.hidden_size=32", "text.depth=1",
-        "text.num_heads=2", "text.ffn_dim=32", "data.val.all.path=" + str(root / "latents" / "val"),
-        "data.val.all.batch_size=5", "data.streams.all.path=none",
+    overrides = [
+        "name=toy", "latents=latents", "transformer.hidden_size=32", "transformer.depth=1",
+        "transformer.num_heads=2", "transformer.ffn_dim=32", "transformer.latent_channels=4",
+        "transformer.patch=[1,1,1]", "transformer.max_positions=[2,4,4]", "transformer.context_dim=32",
+        "text.hidden_size=32", "text.depth=1", "text.num_heads=2", "text.ffn_dim=32", "data.val.all.path=" +
+        str(root / "latents" / "val"), "data.val.all.batch_size=5", "data.streams.all.path=none",
     ]  # fmt: skip
     for name in ("untrained", "sensitive"):
-        stage = config.load(VideoRunConfig, None, words)
+        stage = config.load(VideoRunConfig, None, overrides)
         module = new_video_module(stage)
         module.configure_model()
         if name == "sensitive":

@@ -34,12 +34,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measure(root: Path, *overrides: str) -> dict:
     args = [str(SHIPPED), f"tae={root / 'run'}", f"data={root / 'data'}"]
     train.main([*args, "beyond=[1,1.5,30]", *overrides])
-    return json.loads((root / "run" / "latent_norms" / "latent_norms.json").read_text())
+    return json.loads((root / "run" / "latent_outliers" / "latent_outliers.json").read_text())
 
 
 def test_fractions_are_those_of_the_penalty(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = measure(root, "number=6")
-    assert found["films"] == 6
+    found = measure(root, "num_videos=6")
+    assert found["num_videos"] == 6
     tae, _ = loading.load_tae(root / "run")
     dataset, latents = Dataset(root / "data"), []
     for bucket in dataset.readers:
@@ -47,14 +47,14 @@ def test_fractions_are_those_of_the_penalty(root: Path, capsys: pytest.CaptureFi
             video = dataset.pixels(bucket, index).video_TCHW.transpose(0, 1)[None].float() / 127.5 - 1
             video = torch.nn.functional.pad(video, (0, 0, 0, -video.shape[3] % 8, 0, 0), mode="replicate")
             latents.append(tae.encode(video).mean_BCTHW)
-    assert found["positions"] == sum(x[:, 0].numel() for x in latents)
+    assert found["num_positions"] == sum(x[:, 0].numel() for x in latents)
     for r in (1.0, 1.5):
         counts = [float(outlier_fraction(x, r)) * x[:, 0].numel() for x in latents]
-        assert found["beyond"][f"{r:g}"] == pytest.approx(sum(counts) / found["positions"])
+        assert found["beyond"][f"{r:g}"] == pytest.approx(sum(counts) / found["num_positions"])
     assert 0 < found["beyond"]["1.5"] < found["beyond"]["1"]
     assert found["beyond"]["30"] == 0
     assert "positions beyond r deviations: r = 1: " in capsys.readouterr().out
-    image = np.asarray(Image.open(root / "run" / "latent_norms" / "latent_norms.png"))
+    image = np.asarray(Image.open(root / "run" / "latent_outliers" / "latent_outliers.png"))
     assert len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 100  # frames, maps, a curve
 
 

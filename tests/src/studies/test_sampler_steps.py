@@ -20,13 +20,13 @@ experiment: sampler_steps
 name: study
 run_dir: study
 generate:
-  {run: video, tae: tae, prompts: prompts.jsonl, batch_size: 2, precision: fp32, sampler: {guidance: 2}}
-reference: {steps: 24}
-arms:
-  same: {steps: 24}
-  coarse: {steps: 2}
-  finer: {steps: 8}
-  quadratic: {schedule: linear-quadratic, steps: 4, emulated_steps: 8}
+  {run: video, tae: tae, prompts: prompts.jsonl, batch_size: 2, precision: fp32, sampler: {guidance_scale: 2}}
+reference: {num_steps: 24}
+variants:
+  same: {num_steps: 24}
+  coarse: {num_steps: 2}
+  finer: {num_steps: 8}
+  quadratic: {schedule: linear-quadratic, num_steps: 4, num_emulated_steps: 8}
 """
 
 
@@ -54,9 +54,9 @@ def test_distances_are_to_the_reference_with_equal_noise(root: Path) -> None:
     assert found["same"]["psnr"] is None
     assert 0 < found["finer"]["latent_distance"]["mean"] < found["coarse"]["latent_distance"]["mean"]
     assert found["finer"]["psnr"]["mean"] > found["coarse"]["psnr"]["mean"]
-    assert found["coarse"]["latent_distance"]["mean"] < found["reference"]["other_film"]
-    assert all(r["films"] == 3 for r in found.values())
-    assert found["quadratic"]["arm"]["variant"] == "continuous"
+    assert found["coarse"]["latent_distance"]["mean"] < found["reference"]["other_video"]
+    assert all(r["num_videos"] == 3 for r in found.values())
+    assert found["quadratic"]["settings"]["variant"] == "continuous"
 
 
 def test_distance_is_that_of_normalized_latents(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_table_and_plot_show_every_variant(root: Path) -> None:
     assert "| quadratic | linear-quadratic continuous, as 8 | 4 |" in table
     assert "| same |" in table
     assert "3 videos." in table
-    assert (root / "study/solvers.png").read_bytes().startswith(b"\x89PNG")
+    assert (root / "study/sampler_steps.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_interrupted_study_resumes_with_equal_results(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +117,8 @@ def test_interrupted_study_resumes_with_equal_results(root: Path, monkeypatch: p
     ("overrides", "message"),
     [
         (
-            ["reference.steps=30"],
-            "study/reference was generated with other settings: variant.steps was 24, now 30",
+            ["reference.num_steps=30"],
+            "study/reference was generated with other settings: variant.num_steps was 24, now 30",
         ),
         (
             ["generate.seed=5"],
@@ -126,8 +126,8 @@ def test_interrupted_study_resumes_with_equal_results(root: Path, monkeypatch: p
         ),
         (["generate.prompts=plain.txt"], "generate.prompts=plain.txt: has prompts without facts"),
         (["generate.out=x"], "generate.out=x: not supported"),
-        (["arms.coarse.steps=0"], "arms.coarse: steps must be at least 1, got 0"),
-        (["arms.reference.steps=2"], "none of them named 'reference'"),
+        (["variants.coarse.num_steps=0"], "variants.coarse: num_steps must be at least 1, got 0"),
+        (["variants.reference.num_steps=2"], "none of them named 'reference'"),
     ],
 )
 def test_errors(root: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], message: str) -> None:

@@ -20,13 +20,13 @@ def test_cutting_fused_rows_keeps_heads_complete():
     x, total = randn(2, 3, 8), 0
     for rank in range(2):
         half = SelfAttention(8, 4).double()
-        half.qkv.weight = nn.Parameter(full.qkv.weight.chunk(2)[rank])
+        half.qkv.linear.weight = nn.Parameter(full.qkv.linear.weight.chunk(2)[rank])
         half.out.weight = nn.Parameter(full.out.weight.chunk(2, dim=1)[rank])
         total = total + half(x)
     torch.testing.assert_close(total, full(x))
     ffn, parts = SwiGLU(8, 16).double(), 0
     for rank in range(2):
-        gate, up = ffn.gate_up.weight.chunk(2)[rank].unflatten(0, (4, 2, 2)).unbind(1)
+        gate, up = ffn.gate_up.linear.weight.chunk(2)[rank].unflatten(0, (4, 2, 2)).unbind(1)
         hidden = F.silu(x @ gate.flatten(0, 1).T) * (x @ up.flatten(0, 1).T)
         parts = parts + hidden @ ffn.down.weight.chunk(2, dim=1)[rank].T
     torch.testing.assert_close(parts, ffn(x))
@@ -40,10 +40,10 @@ def test_normalized_queries_and_keys_bound_the_logits(qk_norm):
     nn.init.normal_(text.out.weight)
     x, context = randn(2, 5, 16), randn(2, 3, 8)
     with torch.no_grad():
-        before = own(x), text(x, text.keys_values(context), None)
-        own.qkv.weight.unflatten(0, (2, 3, 8))[:, :2] *= 50
-        text.query.weight *= 50
+        before = own(x), text(x, text.keys_values(context))
+        own.qkv.linear.weight.unflatten(0, (2, 3, 8))[:, :2] *= 50
+        text.query.linear.weight *= 50
         text.key_value.weight.unflatten(0, (2, 2, 8))[:, 0] *= 50
-        after = own(x), text(x, text.keys_values(context), None)
+        after = own(x), text(x, text.keys_values(context))
     for a, b in zip(before, after, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-3) == qk_norm

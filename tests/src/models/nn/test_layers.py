@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from src.flow.noise import torch_generator
 from src.models.nn import layers
 from src.models.nn.fused_linear import swiglu_linear
-from src.models.nn.layers import MLP, NORM_EPS, Linear, SwiGLU, ZeroLinear, make_norm, norm_linear
+from src.models.nn.layers import MLP, NORM_EPS, Linear, NormLinear, SwiGLU, ZeroLinear, make_norm
 
 
 def randn(*shape, dtype=torch.float64):
@@ -18,7 +18,7 @@ def randn(*shape, dtype=torch.float64):
 def test_swiglu_is_its_formula():
     ffn = SwiGLU(6, 16).double()
     x = randn(2, 3, 6)
-    rows = ffn.gate_up.weight.unflatten(0, (8, 2, 2))
+    rows = ffn.gate_up.linear.weight.unflatten(0, (8, 2, 2))
     gate, up = x @ rows[:, 0].flatten(0, 1).T, x @ rows[:, 1].flatten(0, 1).T
     torch.testing.assert_close(ffn(x), (gate * torch.sigmoid(gate) * up) @ ffn.down.weight.T)
 
@@ -27,7 +27,7 @@ def test_mlp_activations():
     x = randn(2, 6)
     for name, function in (("silu", F.silu), ("gelu", lambda h: F.gelu(h, approximate="tanh"))):
         mlp = MLP(6, 8, activation=name).double()
-        torch.testing.assert_close(mlp(x), mlp.down(function(mlp.up(x))))
+        torch.testing.assert_close(mlp(x), mlp.down(function(mlp.up.linear(x))))
 
 
 def test_norms():
@@ -73,7 +73,7 @@ def test_norm_linear_matches_its_definition(monkeypatch, kind, shape, bias, fuse
     for p in weights:
         torch.nn.init.normal_(p, generator=random)
     plain = F.linear(reference_norm(norm, x, modulation), layer.weight, layer.bias)
-    ours = norm_linear(norm, layer, x, *modulation)
+    ours = NormLinear(norm, layer)(x, *modulation)
     out = torch.randn(3, 5, 7, generator=random).double()
     torch.testing.assert_close(ours, plain)
     of = [x, *modulation, *weights]
@@ -94,10 +94,10 @@ def test_fused_layers_used_twice_and_frozen(frozen):
         return gated(gated(hidden)).square().sum()
 
     def plain_ffn(h):
-        gate, up = F.linear(h, ffn.gate_up.weight).unflatten(-1, (8, 2, -1)).unbind(-2)
+        gate, up = F.linear(h, ffn.gate_up.linear.weight).unflatten(-1, (8, 2, -1)).unbind(-2)
         return F.linear((F.silu(gate) * up).flatten(-2), ffn.down.weight)
 
-    ours = torch.autograd.grad(twice(lambda h: norm_linear(norm, layer, h), ffn), [x, *of])
+    ours = torch.autograd.grad(twice(NormLinear(norm, layer), ffn), [x, *of])
     plain = torch.autograd.grad(twice(lambda h: layer(reference_norm(norm, h, ())), plain_ffn), [x, *of])
     for a, b in zip(ours, plain, strict=True):
         torch.testing.assert_close(a, b)
@@ -110,9 +110,13 @@ def test_fused_layers_under_autocast():
     shift, scale = (randn(3, 1, 16, dtype=torch.float32).add(i).requires_grad_() for i in range(2))
     of = [x, shift, scale, *norm.parameters(), *layer.parameters(), *ffn.parameters()]
     with torch.autocast("cpu", torch.bfloat16):
-        ours = ffn(norm_linear(norm, layer, x, shift, scale))
+        ours = ffn(NormLinear(norm, layer)(x, shift, scale))
         hidden = layer(reference_norm(norm, x, (shift, scale)))
-        gate, up = F.linear(hidden, ffn.gate_up.weight, ffn.gate_up.bias).unflatten(-1, (8, 2, -1)).unbind(-2)
+        gate, up = (
+            F.linear(hidden, ffn.gate_up.linear.weight, ffn.gate_up.linear.bias)
+            .unflatten(-1, (8, 2, -1))
+            .unbind(-2)
+        )
         plain = F.linear((F.silu(gate) * up).flatten(-2), ffn.down.weight, ffn.down.bias)
     assert ours.dtype == plain.dtype == torch.bfloat16
     for a, b in zip(
@@ -124,12 +128,12 @@ def test_fused_layers_under_autocast():
 
 def test_fused_layers_compile_to_one_graph():
     """As torch.compile sees a block in training: one graph, the same gradients."""
-    norm, ffn, x = make_norm("rms", 16), SwiGLU(16, 16), randn(3, 16, dtype=torch.float32)
+    ffn, x = SwiGLU(16, 16, norm=make_norm("rms", 16)), randn(3, 16, dtype=torch.float32)
 
     def loss(x):
-        return ffn(x, norm).square().sum()
+        return ffn(x).square().sum()
 
-    of = [*norm.parameters(), *ffn.parameters()]
+    of = [*ffn.parameters()]
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
     for a, b in zip(torch.autograd.grad(compiled(x), of), torch.autograd.grad(loss(x), of), strict=True):
         torch.testing.assert_close(a, b)
@@ -139,7 +143,7 @@ def test_gradient_of_a_norm_input_keeps_float32_under_autocast():
     """The residual stream is float32: its gradient must not be rounded to bfloat16."""
     x = randn(2, 3, 16, dtype=torch.float32).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        out = norm_linear(make_norm("rms", 16), Linear(16, 16), x)
+        out = NormLinear(make_norm("rms", 16), Linear(16, 16))(x)
     (gradient,) = torch.autograd.grad(out.float().square().sum(), x)
     assert not torch.equal(gradient, gradient.bfloat16().float())
 
@@ -170,7 +174,7 @@ def test_fused_swiglu_matches_autograd_and_saves_only_its_input(dtype, tokens):
 def test_observed_modules_take_the_plain_path_with_the_same_values(monkeypatch, observe):
     norm, layer = make_norm("rms", 16).double(), Linear(16, 7).double()
     x = randn(3, 5, 16).requires_grad_()
-    fused = norm_linear(norm, layer, x)
+    fused = NormLinear(norm, layer)(x)
     assert "_RMSNormLinear" in type(fused.grad_fn).__name__
     seen = []
     if observe == "hook":
@@ -181,7 +185,7 @@ def test_observed_modules_take_the_plain_path_with_the_same_values(monkeypatch, 
         layer.__class__ = type("Quantized", (Linear,), {})
     else:
         monkeypatch.setattr(layers, "FUSED", False)
-    plain = norm_linear(norm, layer, x)
+    plain = NormLinear(norm, layer)(x)
     assert "_RMSNormLinear" not in type(plain.grad_fn).__name__
     assert seen == ([x.shape] if "hook" in observe else [])
     torch.testing.assert_close(plain, fused)

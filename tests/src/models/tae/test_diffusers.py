@@ -73,7 +73,7 @@ def weights() -> dict[str, torch.Tensor]:
 def small(**changes: object) -> TAEConfig:
     return TAEConfig(
         **{
-            **dict(widths=(8, 16, 24, 24), blocks=2, latent_channels=4, norm_groups=4),
+            **dict(channels=(8, 16, 24, 24), num_blocks=2, latent_channels=4, num_norm_groups=4),
             **changes,
         }
     )
@@ -147,14 +147,14 @@ def test_errors_for_other_layouts(tmp_path: Path) -> None:
     ("published", "model", "message"),
     [
         ({}, {}, None),
-        ({"norm_num_groups": 2}, {}, "norm_groups must be 2 as in the image autoencoder, got 4"),
+        ({"norm_num_groups": 2}, {}, "num_norm_groups must be 2 as in the image autoencoder, got 4"),
         (
             {"block_out_channels": (8, 8, 24, 24)},
             {},
-            r"widths must be \(8, 8, 24, 24\) as in .* got \(8, 16, 24, 24\)",
+            r"channels must be \(8, 8, 24, 24\) as in .* got \(8, 16, 24, 24\)",
         ),
         ({}, {"norm": "rms"}, "norm must be group as in the image autoencoder, got rms"),
-        ({}, {"decoder_blocks": 2}, "decoder_blocks must be 3 as in the image autoencoder, got 2"),
+        ({}, {"num_decoder_blocks": 2}, "num_decoder_blocks must be 3 as in the image autoencoder, got 2"),
         ({"use_quant_conv": True}, {}, "use_quant_conv must be False, got True"),
         ({"_class_name": "AutoencoderDC"}, {}, "_class_name must be AutoencoderKL, got AutoencoderDC"),
     ],

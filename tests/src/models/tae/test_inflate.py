@@ -7,12 +7,12 @@ from src.models.tae.config import TAEConfig
 from src.models.tae.inflate import inflate
 from src.models.tae.model import TAE
 
-WIDTHS = {"widths": (8, 16, 16), "spatial_down": (2, 2), "blocks": 1, "norm_groups": 4}
+SIZES = {"channels": (8, 16, 16), "spatial_down": (2, 2), "num_blocks": 1, "num_norm_groups": 4}
 
 
 def build(structure: str, **kwargs: object) -> TAE:
     down = (1, 1) if structure == "frame" else (2, 2)
-    model = TAE(TAEConfig(structure=structure, temporal_down=down, **{**WIDTHS, **kwargs}))
+    model = TAE(TAEConfig(structure=structure, temporal_down=down, **{**SIZES, **kwargs}))
     for module in model.modules():
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
@@ -36,7 +36,7 @@ def test_inflated_model_equals_the_image_model_on_single_frames(structure: str, 
 
 
 def test_layers_missing_in_the_image_model_are_left_out() -> None:
-    image, video = build("frame"), build("2.5d", blocks=2)
+    image, video = build("frame"), build("2.5d", num_blocks=2)
     found = inflate(image.state_dict(), video.state_dict())
     missing = [n for n in video.state_dict() if n not in found]
     assert missing

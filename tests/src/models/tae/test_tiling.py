@@ -18,8 +18,8 @@ from src.models.tae.tiling import (
 )
 
 # One temporal convolution a block and no attention: the model sees few frames to either side.
-NEAR = dict(widths=(8, 8, 8), spatial_down=(2, 2), temporal_down=(2, 2), blocks=1, decoder_blocks=1)
-NEAR |= dict(norm="layer", latent_channels=4, temporal_every="block", attention=False, norm_groups=4)
+NEAR = dict(channels=(8, 8, 8), spatial_down=(2, 2), temporal_down=(2, 2), num_blocks=1, num_decoder_blocks=1)
+NEAR |= dict(norm="layer", latent_channels=4, temporal_every="block", attention=False, num_norm_groups=4)
 
 
 @pytest.fixture(autouse=True)

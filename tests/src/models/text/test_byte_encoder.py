@@ -13,7 +13,7 @@ TEXTS = ["", "A red star.", "Static shot. A large blue ring drifts up-right and 
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    return ByteEncoder(ByteEncoderConfig(width=32, layers=2, heads=2, ffn=64))
+    return ByteEncoder(ByteEncoderConfig(hidden_size=32, depth=2, num_heads=2, ffn_dim=64))
 
 
 def test_words_become_tokens(encoder):
@@ -57,13 +57,15 @@ def test_no_byte_is_lost(encoder, text):
 
 
 def test_pure_bytes():
-    encoder = ByteEncoder(ByteEncoderConfig(width=8, layers=0, heads=1, ffn=8, bytes_per_token=1))
+    encoder = ByteEncoder(
+        ByteEncoderConfig(hidden_size=8, depth=0, num_heads=1, ffn_dim=8, bytes_per_token=1)
+    )
     ids, _ = encoder.tokenize(["a b"])
     assert ids[0, :, 0].tolist() == [257, 97, 32, 98]
 
 
 def test_long_text_is_truncated():
-    encoder = ByteEncoder(ByteEncoderConfig(width=8, layers=1, heads=1, ffn=8, max_tokens=5))
+    encoder = ByteEncoder(ByteEncoderConfig(hidden_size=8, depth=1, num_heads=1, ffn_dim=8, max_tokens=5))
     assert encoder.encode(["word " * 100]).tokens_BLD.shape == (1, 5, 8)
 
 
@@ -89,8 +91,10 @@ def test_every_parameter_gets_a_gradient(encoder):
 
 def test_std_of_position_embeddings():
     torch.manual_seed(0)
-    encoder = ByteEncoder(ByteEncoderConfig(width=32, layers=0, heads=1, ffn=8, position_std=0.3))
-    assert encoder.positions.std().item() == pytest.approx(0.3, rel=0.1)
+    encoder = ByteEncoder(
+        ByteEncoderConfig(hidden_size=32, depth=0, num_heads=1, ffn_dim=8, position_std=0.3)
+    )
+    assert encoder.pos_embed.std().item() == pytest.approx(0.3, rel=0.1)
 
 
 def test_captions_are_dropped_by_the_given_numbers():
@@ -106,7 +110,9 @@ def test_join_batches(encoder):
     torch.testing.assert_close(joined.tokens_BLD[3, 0], encoder.encode([""]).tokens_BLD[0, 0])
 
 
-@pytest.mark.parametrize("bad", [{"width": 0}, {"layers": -1}, {"heads": 5}, {"ffn": 12}, {"max_tokens": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"hidden_size": 0}, {"depth": -1}, {"num_heads": 5}, {"ffn_dim": 12}, {"max_tokens": 0}]
+)
 def test_errors_for_invalid_configs(bad):
     with pytest.raises(ValueError, match=f"{next(iter(bad))}"):
         ByteEncoderConfig(**bad)

@@ -12,10 +12,10 @@ from src.models.transformer.config import TransformerConfig
 from src.models.transformer.model import MediaTransformer
 
 TINY = TransformerConfig(
-    width=32, layers=3, heads=2, ffn=64, patch=(1, 2, 2), latent_channels=4, context_dim=24,
+    hidden_size=32, depth=3, num_heads=2, ffn_dim=64, patch=(1, 2, 2), latent_channels=4, context_dim=24,
     max_positions=(4, 4, 4), time_dim=16,
 )  # fmt: skip
-PAPER_30B = TransformerConfig(width=6144, layers=48, heads=48, ffn=16384, context_dim=6144)
+PAPER_30B = TransformerConfig(hidden_size=6144, depth=48, num_heads=48, ffn_dim=16384, context_dim=6144)
 
 
 def build(config=TINY, *, seed=0, zero_init=False):
@@ -45,14 +45,18 @@ def test_paper_size():
     blocks = sum(p.numel() for p in model.blocks.parameters())
     assert blocks == pytest.approx(28.99e9, rel=1e-3)
     assert 29.0e9 < count < 29.5e9
-    assert not [name for name, p in model.named_parameters() if name.endswith("bias") and "time." not in name]
+    assert not [
+        name for name, p in model.named_parameters() if name.endswith("bias") and "t_embedder." not in name
+    ]
 
 
 @pytest.mark.parametrize(
     ("width", "layers", "heads", "ffn", "billions"), [(1536, 24, 16, 4096, 0.91), (3072, 32, 24, 8192, 4.83)]
 )
 def test_smaller_sizes(width, layers, heads, ffn, billions):
-    config = TransformerConfig(width=width, layers=layers, heads=heads, ffn=ffn, context_dim=width)
+    config = TransformerConfig(
+        hidden_size=width, depth=layers, num_heads=heads, ffn_dim=ffn, context_dim=width
+    )
     with torch.device("meta"):
         model = MediaTransformer(config)
     assert sum(p.numel() for p in model.blocks.parameters()) == pytest.approx(billions * 1e9, rel=0.01)
@@ -62,7 +66,7 @@ def test_initial_velocity_is_zero_and_gates_are_closed():
     model = build(zero_init=True)
     x, t, context, mask = inputs()
     assert not model(x, t, context, mask).any()
-    modulation, _ = model.time(t)
+    modulation, _ = model.t_embedder(t)
     tokens = torch.randn(2, 16, 32)
     assert torch.equal(model.blocks[0](tokens, modulation, context, mask, None), tokens)
 
@@ -167,10 +171,10 @@ def test_autocast_keeps_time_and_positions_in_float32():
     exact = model(x, t, context, mask)
     with torch.autocast("cpu", torch.bfloat16):
         rough = model(x, t, context, mask)
-        modulation, _ = model.time(t)
+        modulation, _ = model.t_embedder(t)
     assert modulation.dtype == torch.float32
-    assert torch.equal(modulation, model.time(t)[0])
-    assert model.positions((1, 2, 4)).dtype == torch.float32
+    assert torch.equal(modulation, model.t_embedder(t)[0])
+    assert model.pos_embed((1, 2, 4)).dtype == torch.float32
     assert F.mse_loss(rough.float(), exact) < 1e-3 * exact.square().mean()
     rough.float().square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
@@ -189,7 +193,7 @@ def test_position_embeddings_at_every_block_or_the_first():
     first.load_state_dict(every.state_dict())
     assert not torch.allclose(every(x, t, context, mask), first(x, t, context, mask), atol=1e-4)
     with torch.no_grad():
-        for table in every.positions.parameters():
+        for table in every.pos_embed.parameters():
             table.zero_()
         first.load_state_dict(every.state_dict())
     torch.testing.assert_close(every(x, t, context, mask), first(x, t, context, mask))
@@ -227,9 +231,9 @@ def test_errors_for_invalid_latents():
 @pytest.mark.parametrize(
     "bad",
     [
-        {"width": 0},
-        {"heads": 3},
-        {"ffn": 60},
+        {"hidden_size": 0},
+        {"num_heads": 3},
+        {"ffn_dim": 60},
         {"patch": (1, 2)},
         {"num_checkpointed_blocks": 4},
         {"time_dim": 3},
@@ -241,11 +245,11 @@ def test_errors_for_invalid_configs(bad):
 
 
 def test_inputs_of_fused_layers_are_not_saved_for_the_backward_pass():
-    """Floats saved per token by a block with ffn = 2 hidden_size: 15 hidden_size; 27 with plain autograd."""
+    """Floats saved per token by a block with ffn_dim = 2 hidden_size: 15 hidden_size; 27 with plain autograd."""
     saved_floats = []
     for layers in (2, 4):
         saved = {}
-        model = build(dataclasses.replace(TINY, layers=layers, max_positions=(4, 8, 8)))
+        model = build(dataclasses.replace(TINY, depth=layers, max_positions=(4, 8, 8)))
         video, text = torch.randn(1, 4, 4, 16, 16), torch.randn(1, 6, 24)
         with torch.autograd.graph.saved_tensors_hooks(
             lambda x, saved=saved: saved.setdefault(x.untyped_storage().data_ptr(), x), lambda x: x
@@ -253,7 +257,7 @@ def test_inputs_of_fused_layers_are_not_saved_for_the_backward_pass():
             model(video, torch.tensor([0.5]), text)
         own = {p.data_ptr() for p in model.parameters()}
         saved_floats.append(sum(x.untyped_storage().nbytes() // 4 for q, x in saved.items() if q not in own))
-    assert (saved_floats[1] - saved_floats[0]) / 2 / 256 / TINY.width < 15.5
+    assert (saved_floats[1] - saved_floats[0]) / 2 / 256 / TINY.hidden_size < 15.5
 
 
 class LoRALinear(nn.Module):
@@ -278,7 +282,7 @@ def linear_layers(model):
 @pytest.mark.parametrize("packed", [False, True])
 def test_hooks_and_lora_on_every_linear_layer(variant, packed):
     """Each hook sees the tensors of its layer, values are unchanged, and a step trains every adapter."""
-    model = build(dataclasses.replace(TINY, known_channels=2, **variant)).requires_grad_(False)
+    model = build(dataclasses.replace(TINY, cond_channels=2, **variant)).requires_grad_(False)
     x, t, context, mask = inputs()
     cond = torch.randn(2, 2, 2, 4, 8, generator=torch_generator(1, "test.transformer"))
 
@@ -288,7 +292,7 @@ def test_hooks_and_lora_on_every_linear_layer(variant, packed):
         return model(x, t, context, mask, cond)
 
     expected = run()
-    names = [name for name in linear_layers(model) if not (packed and name == "known_in")]
+    names = [name for name in linear_layers(model) if not (packed and name == "cond_embed")]
     calls = dict.fromkeys(names, 0)
     for name in names:
         layer = model.get_submodule(name)
