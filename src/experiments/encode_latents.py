@@ -29,28 +29,33 @@ def run(config: EncodeLatentsConfig) -> None:
     """Encode every split."""
     run_dir = Path(config.run_dir)
     with run_directory.locked_run_dir(run_dir, config, compare=not config.renew):
-        model, encoder = loading.load_tae(Path(config.tae))
+        model, tae_key = loading.load_tae(Path(config.tae))
         texts = latents.load_text_encoders(config.encoders)
-        encoder = latents.encoders_key(encoder, texts, config.first_frames)
+        encoder = latents.encoders_key(tae_key, texts, config.first_frames)
+        keys = {"tae_key": tae_key, "encoder": encoder}
         splits = [p.parent.name for p in sorted(Path(config.data).glob("*/dataset.json"))]
         if "train" not in splits:
             raise UserError(f"data={config.data}: no prepared data set there (train/dataset.json is missing)")
         for split in splits:
-            encode_split(config, model, texts, encoder, split, run_dir / split)
+            encode_split(config, model, texts, keys, split, run_dir / split)
 
 
 def encode_split(
     config: EncodeLatentsConfig,
     model: TAE,
     texts: dict[str, FrozenEncoder],
-    encoder: str,
+    keys: dict[str, str],
     split: str,
     out: Path,
 ) -> None:
-    """Encode one split in parts; parts that exist already are kept."""
+    """Encode one split in parts; parts that exist already are kept.
+
+    Args:
+        keys: of the TAE alone (`tae_key`) and of all that encodes (`encoder`), for the provenance.
+    """
     dataset = Dataset(Path(config.data) / split)
-    key = latent_key(dataset.info.content, encoder)
-    provenance: dict[str, Any] = {"pixels": str(dataset.root), "tae": config.tae, "encoder": encoder}
+    key = latent_key(dataset.info.content, keys["encoder"])
+    provenance: dict[str, Any] = {"pixels": str(dataset.root), "tae": config.tae, **keys}
     if texts:
         provenance["text"] = {name: asdict(each.config) for name, each in texts.items()}
     if config.first_frames:

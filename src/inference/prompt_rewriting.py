@@ -85,7 +85,7 @@ class LanguageModelRewriter:
                 raise UserError(f"rewrite.instruction={config.instruction}: no such file")
             self.instruction = Path(config.instruction).read_text(encoding="utf-8").strip()
         transformers.utils.logging.disable_progress_bar()
-        source = {"pretrained_model_name_or_path": config.path, "local_files_only": True}
+        source: dict[str, Any] = {"pretrained_model_name_or_path": config.path, "local_files_only": True}
         try:
             model: Any = transformers.AutoModelForCausalLM.from_pretrained(**source, dtype="auto")
             self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(**source)

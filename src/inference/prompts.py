@@ -63,7 +63,7 @@ def read_requests(
     Raises:
         UserError: no prompts, an unreadable file, or a repeated id.
     """
-    entries = [{"id": f"{i:04d}", "prompt": text} for i, text in enumerate(prompts)]
+    entries: list[dict[str, Any]] = [{"id": f"{i:04d}", "prompt": text} for i, text in enumerate(prompts)]
     if path:
         entries += read_prompts(Path(path), len(entries))
     if not entries:

@@ -40,7 +40,7 @@ def reconstruct(settings: ReconstructConfig, videos: list[Path]) -> Path:
     sources = open_sources(settings, videos)
     out = Path(settings.out or loading.run_folder(Path(settings.run)) / "reconstructed")
     make_folder(out, "out")
-    files = OutputFiles(out, settings.shown, settings.crf, settings.manifests)
+    files = OutputFiles(out, settings.num_shown, settings.crf, settings.manifests)
     scores = []
     for source in sources:
         with torch.inference_mode(), autocast(resolve(settings.precision, device.type), device.type):
@@ -68,9 +68,9 @@ def load_model(settings: ReconstructConfig) -> TAE:
 
 def open_sources(settings: ReconstructConfig, videos: list[Path]) -> list[SourceVideo]:
     """Return every requested video under a unique name."""
-    sources = open_files(videos, settings.frames)
+    sources = open_files(videos, settings.max_frames)
     if settings.data:
-        sources += open_dataset(Path(settings.data), settings.clips, settings.frames)
+        sources += open_dataset(Path(settings.data), settings.num_clips, settings.max_frames)
     counts: dict[str, int] = {}
     for source in sources:
         counts[source.name] = counts.get(source.name, 0) + 1
@@ -83,13 +83,13 @@ def write_scores(settings: ReconstructConfig, scores: list[VideoScores], out: Pa
     """Write the scores of every frame to scores.csv, and settings and provenance to reconstruction.json."""
     with (out / "scores.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["film", "frame", "psnr", "ssim"])
+        rows.writerow(["video", "frame", "psnr", "ssim"])
         for video in scores:
             for frame, (psnr, ssim) in enumerate(zip(video.psnr, video.ssim, strict=True)):
                 rows.writerow([video.name, frame, f"{psnr:.4f}", f"{ssim:.6f}"])
     record = {
         "settings": config.to_dict(settings),
-        "films": {video.name: video.source for video in scores},
+        "videos": {video.name: video.source for video in scores},
         "checkpoint": str(find_checkpoint(Path(settings.run))),
         "provenance": provenance.collect(),
     }

@@ -149,7 +149,8 @@ def reconstruct_video(tae: TAE, video: SourceVideo, files: OutputFiles, tiling: 
                     even = np.pad(frame, [(0, n % 2) for n in frame.shape[:2]] + [(0, 0)], mode="edge")
                     if name not in writers:
                         path = files.out / f"{name}.mp4"
-                        writer = media_writer.video_writer(path, *even.shape[:2], video.fps, files.crf)
+                        height, width = even.shape[:2]
+                        writer = media_writer.video_writer(path, height, width, video.fps, files.crf)
                         writers[name] = stack.enter_context(writer)
                     writers[name](even)
                 overview.add(np.concatenate((original, output), 0))

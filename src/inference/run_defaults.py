@@ -58,12 +58,12 @@ def video_format(config: GenerateConfig, stage: VideoRunConfig, tae: TAEConfig) 
     position tables.
     """
     buckets = trained_buckets(stage) or [largest_possible_bucket(stage.transformer, tae)]
-    if config.frames is not None:  # images have a size of their own
-        buckets = [bucket for bucket in buckets if bucket.num_frames == config.frames] or buckets
+    if config.num_frames is not None:  # images have a size of their own
+        buckets = [bucket for bucket in buckets if bucket.num_frames == config.num_frames] or buckets
     largest = max(buckets, key=lambda b: (b.num_frames, b.height * b.width, b.width))
     fps = config.fps if config.fps is not None else trained_fps(stage, largest)
     return VideoFormat(
-        config.frames or largest.num_frames,
+        config.num_frames or largest.num_frames,
         config.height or largest.height,
         config.width or largest.width,
         fps,
@@ -115,22 +115,12 @@ def tae_of_latents(run: str, stage: VideoRunConfig) -> str:
 def refuse_other_tae(stage: VideoRunConfig, tae: str, key: str) -> None:
     """Raise UserError if the latents that a run was trained on were encoded by another TAE than `key`'s."""
     for info in latents_info(stage):
-        made_by = latents_tae_key(info)
-        if made_by and made_by != key:
+        latents_key = info.provenance.get("tae_key", key)
+        if latents_key != key:
             raise UserError(
                 f"tae={tae}: key {key[:12]}, but the run's latents were encoded by a TAE with key "
-                f"{made_by[:12]} ({info.provenance.get('tae')}); give that one as tae=..."
+                f"{latents_key[:12]} ({info.provenance.get('tae')}); give that one as tae=..."
             )
-
-
-def latents_tae_key(info: DatasetInfo) -> str:
-    """Return the key of the TAE that encoded a data set, or "" if it is not recorded."""
-    provenance = info.provenance
-    if "tae_key" in provenance:
-        return str(provenance["tae_key"])
-    # Latents stored with text embeddings or first frames have one key for everything.
-    combined = provenance.get("text") or provenance.get("first_frames")
-    return "" if combined else str(provenance.get("encoder", ""))
 
 
 def refuse_recipe(run: str) -> None:

@@ -63,8 +63,8 @@ def run(config: CaptionSensitivityConfig) -> None:
         "checkpoint": str(find_checkpoint(run_path)),
         "use": config.use,
         "words": config.words,
+        "sensitivities": [vars(each) for each in sensitivities],
     }
-    result["sensitivities"] = [vars(each) for each in sensitivities]
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     console = Console(highlight=False)
     console.print(sensitivity_table(sensitivities, config.run))
@@ -145,6 +145,7 @@ def _wanted_indices(batch: LatentBatch, config: CaptionSensitivityConfig, count:
 
 def _latents(model: VideoModel, batch: LatentBatch, indices: list[int]) -> tuple[Tensor, Tensor | None]:
     """Return normalized latents and, for image-to-video, their conditioning, as in validation."""
+    assert isinstance(batch.mean_BCTHW, Tensor), "validation batches are not packed"
     x = model.normalize(batch.mean_BCTHW.to(model.device))[indices]
     if not model.flow.first_frame_prob:
         return x, None

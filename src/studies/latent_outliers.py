@@ -4,7 +4,7 @@
 
 The *distance* of a latent position is the norm of its difference from its frame's mean, in units of the norm
 of the frame's standard deviation: the quantity that the outlier penalty compares with r. Distant positions
-are the spots that the penalty removes. Writes latent_norms.json and latent_norms.png.
+are the spots that the penalty removes. Writes latent_outliers.json and latent_outliers.png.
 
 Legend: B batch (1), C channels, T frames, H height, W width, N latent frames, S = H * W positions.
 """
@@ -52,23 +52,23 @@ def run(config: LatentOutliersConfig) -> None:
         raise UserError(f"data={config.data}: contains no videos")
     all_distances = torch.cat([video.distance_THW.flatten() for video in videos])
     beyond = {f"{r:g}": float((all_distances > r).double().mean()) for r in config.beyond}
-    out = Path(config.out or loading.run_folder(tae_path) / "latent_norms")
+    out = Path(config.out or loading.run_folder(tae_path) / "latent_outliers")
     out.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {
         "checkpoint": str(find_checkpoint(tae_path)),
         "use": config.use,
         "data": config.data,
     }
-    result |= {"films": len(videos), "positions": len(all_distances)}
-    result |= {"beyond": beyond, "farthest": float(all_distances.max())}
-    (out / "latent_norms.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    plot(videos, all_distances, config, out / "latent_norms.png")
+    result |= {"num_videos": len(videos), "num_positions": len(all_distances)}
+    result |= {"beyond": beyond, "max_distance": float(all_distances.max())}
+    (out / "latent_outliers.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    plot(videos, all_distances, config, out / "latent_outliers.png")
     fractions = ", ".join(f"r = {r}: {fraction:.3%}" for r, fraction in beyond.items())
     console = Console(highlight=False)
     console.print(
-        f"positions beyond r deviations: {fractions}; farthest {result['farthest']:.1f}", soft_wrap=True
+        f"positions beyond r deviations: {fractions}; farthest {result['max_distance']:.1f}", soft_wrap=True
     )
-    console.print(f"written: {out / 'latent_norms.json'}, latent_norms.png", soft_wrap=True)
+    console.print(f"written: {out / 'latent_outliers.json'}, latent_outliers.png", soft_wrap=True)
 
 
 def read_videos(config: LatentOutliersConfig) -> Iterator[tuple[str, Tensor]]:
@@ -80,7 +80,7 @@ def read_videos(config: LatentOutliersConfig) -> Iterator[tuple[str, Tensor]]:
     dataset = Dataset(Path(config.data))
     if dataset.info.kind != "pixels":
         raise UserError(f"data={config.data}: holds {dataset.info.kind}, expected pixels")
-    per_bucket = -(-config.number // len(dataset.readers)) if config.number else 0
+    per_bucket = -(-config.num_videos // len(dataset.readers)) if config.num_videos else 0
     for bucket, reader in dataset.readers.items():
         for index in range(min(per_bucket or len(reader), len(reader))):
             record = dataset.pixels(bucket, index)
@@ -104,7 +104,7 @@ def plot(
     videos: list[VideoDistances], all_distances: Tensor, config: LatentOutliersConfig, path: Path
 ) -> None:
     """Plot middle frames above maps of their latents' distances, and the fraction of positions beyond r."""
-    worst = sorted(videos, key=lambda video: -float(video.distance_THW.max()))[: config.shown]
+    worst = sorted(videos, key=lambda video: -float(video.distance_THW.max()))[: config.num_shown]
     figure = Figure(figsize=(1.6 * len(worst) + 4.2, 3.6), layout="constrained")
     grid = figure.add_gridspec(2, len(worst) + 1, width_ratios=[1.0] * len(worst) + [2.2])
     top = max(6.0, float(all_distances.max()))
@@ -114,7 +114,7 @@ def plot(
         for row, image in enumerate((video.frame_HWC, distance_HW)):
             axes = figure.add_subplot(grid[row, column])
             axes.axis("off")
-            scale = {} if row == 0 else {"vmin": 0.0, "vmax": top, "cmap": "magma"}
+            scale: dict[str, Any] = {} if row == 0 else {"vmin": 0.0, "vmax": top, "cmap": "magma"}
             maps.append((axes, axes.imshow(image, interpolation="nearest", **scale)))
             if row:
                 axes.set_title(f"max {float(video.distance_THW.max()):.1f}", fontsize="small")

@@ -14,13 +14,15 @@ class MeasureConfig(Config):
 
     prompts: str = opt("", "prompts with facts; video variants generate them for the Bounce checker")
     generate: str = opt("", "config of src.generate for these videos")
-    films: dict[str, Any] = opt({}, "overrides of src.generate, such as batch_size")
+    generate_overrides: dict[str, Any] = opt({}, "overrides of src.generate, such as batch_size")
     data: dict[str, str] = opt({}, "pixel data sets that autoencoder variants reconstruct, by name")
-    clips: int = opt(0, "clips of each bucket of them; 0: all", ge=0)
+    num_clips: int = opt(0, "clips of each bucket of them; 0: all", ge=0)
     backbones: tuple[str, ...] = opt(
         ("efflite0",), "backbones of eval.run for distances of reconstructed from real videos; empty: none"
     )
-    norms: int = opt(64, "videos of each data set whose latents are checked for outliers; 0: none", ge=0)
+    num_outlier_videos: int = opt(
+        64, "videos of each data set whose latents are checked for outliers; 0: none", ge=0
+    )
 
     def check(self) -> None:
         """Raise UserError for missing files, before anything is trained."""
@@ -44,14 +46,16 @@ class VariantConfig(Config):
     )
     stages: tuple[str, ...] = opt((), "configs of its stages in order, relative to the working directory")
     set: dict[str, Any] = opt({}, "overrides for all its stages (dotted keys)")
-    equal_time: str = opt(
+    matched_time: str = opt(
         "",
         "variant whose training time this one matches by the steps of its last stage; empty: as configured",
     )
     measured: Literal["last", "all"] = opt(
         "last", "checkpoints of its last stage to measure: the last one, or all that are kept"
     )
-    films: dict[str, Any] = opt({}, "overrides of src.generate for this variant, such as sampler.schedule")
+    generate_overrides: dict[str, Any] = opt(
+        {}, "overrides of src.generate for this variant, such as sampler.schedule"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,35 +65,35 @@ class AblationConfig(Config):
     experiment: str = opt("ablation", "kind of run")
     name: str = opt("ablation", "name of the run")
     run_dir: str = opt("runs/${name}", "directory of the variants: RUN_DIR/VARIANT/seed-N/STAGE")
-    all: dict[str, VariantConfig] = opt({}, "the variants by name")
-    arms: tuple[str, ...] = opt((), "the variants to run; empty: all")
+    variants: dict[str, VariantConfig] = opt({}, "the variants by name")
+    only: tuple[str, ...] = opt((), "names of the variants to run; empty: all")
     seeds: tuple[int, ...] = opt((0,), "seeds of weights, order and noise")
     set: dict[str, Any] = opt({}, "overrides for every stage of every variant (dotted keys)")
-    probe_steps: int = opt(40, "steps to time a variant with equal_time before it runs", ge=2)
+    probe_steps: int = opt(40, "steps to time a variant with matched_time before it runs", ge=2)
     measure: MeasureConfig = opt(MeasureConfig(), "measurements after training")
     paper: dict[str, dict[str, Any]] = opt({}, "the paper's rows, shown below ours")
     notes: tuple[str, ...] = opt((), "footnotes of the table")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, variant in self.all.items():
-            for key in ("after", "equal_time"):
+        for name, variant in self.variants.items():
+            for key in ("after", "matched_time"):
                 other = getattr(variant, key)
-                if other and other not in self.all:
-                    raise ValueError(f"all.{name}.{key}: unknown variant {other!r}")
+                if other and other not in self.variants:
+                    raise ValueError(f"variants.{name}.{key}: unknown variant {other!r}")
             self._check_order(name, ())
 
     def _check_order(self, name: str, path: tuple[str, ...]) -> None:
         if name in path:
-            raise ValueError(f"all.{name}: dependency cycle ({' -> '.join((*path, name))})")
+            raise ValueError(f"variants.{name}: dependency cycle ({' -> '.join((*path, name))})")
         for other in self.dependencies(name):
-            if other in self.all:
+            if other in self.variants:
                 self._check_order(other, (*path, name))
 
     def dependencies(self, name: str) -> list[str]:
         """Return the variants that must be trained before this one."""
-        variant = self.all[name]
-        return [other for other in (variant.after, variant.equal_time) if other]
+        variant = self.variants[name]
+        return [other for other in (variant.after, variant.matched_time) if other]
 
     def seed_dir(self, name: str, seed: int) -> Path:
         """Return the directory of one variant at one seed."""
@@ -98,9 +102,9 @@ class AblationConfig(Config):
     def stage_dirs(self, name: str, seed: int) -> list[Path]:
         """Return the run directories of a variant's own stages, existing or not."""
         root = self.seed_dir(name, seed)
-        return [root / f"{i}_{Path(path).stem}" for i, path in enumerate(self.all[name].stages)]
+        return [root / f"{i}_{Path(path).stem}" for i, path in enumerate(self.variants[name].stages)]
 
     def chain(self, name: str, seed: int) -> list[Path]:
         """Return the run directories of all stages behind a variant's weights, its predecessors' first."""
-        after = self.all[name].after
+        after = self.variants[name].after
         return [*(self.chain(after, seed) if after else []), *self.stage_dirs(name, seed)]

@@ -31,7 +31,7 @@ class MatchedTime:
 
     budget_seconds: float
     seconds_per_step: float
-    steps: int
+    num_steps: int
 
 
 def total_training_seconds(runs: list[Path]) -> float:

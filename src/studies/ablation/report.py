@@ -37,7 +37,7 @@ def collect_rows(config: AblationConfig) -> list[Row]:
     `seconds` are those of training in this stage, `chain_seconds` of all stages behind its weights.
     """
     rows = []
-    for name, variant in config.all.items():
+    for name, variant in config.variants.items():
         seeds = sorted(int(p.name.removeprefix("seed-")) for p in Path(config.run_dir, name).glob("seed-*"))
         for seed in seeds:
             chain = config.chain(name, seed)
@@ -53,7 +53,7 @@ def _stage_rows(name: str, variant: VariantConfig, seed: int, run: Path, chain: 
     measures_all = is_last and variant.measured == "all"
     return [
         {
-            "arm": name,
+            "variant": name,
             "seed": seed,
             "stage": run.name,
             "step": checkpoint_step(path),
@@ -88,15 +88,15 @@ def variant_table(config: AblationConfig, rows: list[Row]) -> str:
     last = [row for row in rows if row["last"]]
     columns = [LOSS, *dict.fromkeys(key for row in last for key in row["measured"])]
     table = []
-    for name, variant in config.all.items():
-        own = [row for row in last if row["arm"] == name]
+    for name, variant in config.variants.items():
+        own = [row for row in last if row["variant"] == name]
         if not own:
             continue
         seconds = format_mean([row["chain_seconds"] for row in own])
-        matched = [row for row in last if row["arm"] == variant.equal_time]
+        matched = [row for row in last if row["variant"] == variant.matched_time]
         if matched:
             ratio = fmean(r["chain_seconds"] for r in own) / fmean(r["chain_seconds"] for r in matched)
-            seconds += f" ({ratio:.2f} of {variant.equal_time})"
+            seconds += f" ({ratio:.2f} of {variant.matched_time})"
         values = [[(row["metrics"] | row["measured"]).get(key) for row in own] for key in columns]
         steps = format_mean([row["step"] for row in own])
         table.append([name, str(len(own)), steps, seconds, *map(format_mean, values)])
@@ -115,8 +115,8 @@ def format_mean(values: list[Any]) -> str:
 def checkpoint_tables(config: AblationConfig, rows: list[Row], root: Path) -> list[str]:
     """Tabulate and plot validation loss beside scores, for variants that measure all their checkpoints."""
     parts = []
-    for name, variant in config.all.items():
-        own = [r for r in rows if variant.measured == "all" and r["arm"] == name and r["measured"]]
+    for name, variant in config.variants.items():
+        own = [r for r in rows if variant.measured == "all" and r["variant"] == name and r["measured"]]
         own = [r for r in own if LOSS in r["metrics"]]
         if len(own) >= 2:
             parts.append(_checkpoint_table(name, own))

@@ -1,6 +1,6 @@
 """Ablations over seeds: each variant is a chain of stages; finished work is kept.
 
-    python -m src.train configs/ablations/video.yaml ['arms=[diffusion,dit_block]'] ['seeds=[0,1,2]']
+    python -m src.train configs/ablations/video.yaml ['only=[diffusion,dit_block]'] ['seeds=[0,1,2]']
     python -m src.train configs/ablations/tae.yaml
 
 Every variant and seed trains in RUN_DIR/VARIANT/seed-N/STAGE, each stage initialized from the one before, and
@@ -38,15 +38,15 @@ REPEAT_SEED_OFFSET = 1000
 
 def run(config: AblationConfig) -> None:
     """Train and measure whatever is not finished; write the results after every variant."""
-    unknown = [name for name in config.arms if name not in config.all]
+    unknown = [name for name in config.only if name not in config.variants]
     if unknown:
-        raise UserError(f"arms: unknown variant {unknown[0]!r}; known: {', '.join(config.all)}")
+        raise UserError(f"only: unknown variant {unknown[0]!r}; known: {', '.join(config.variants)}")
     config.measure.check()
     root, console = Path(config.run_dir), Console(highlight=False)
     trained: set[tuple[str, int]] = set()
     with locked_run_dir(root, config, compare=False):
         for seed in config.seeds:  # seed by seed: an interrupted ablation has every variant at equal seeds
-            for name in config.arms or config.all:
+            for name in config.only or config.variants:
                 console.print(f"[bold]{name}[/bold], seed {seed}", soft_wrap=True)
                 train_variant(config, name, seed, trained)
                 measure_variant(config, name, seed)
@@ -63,7 +63,7 @@ def train_variant(config: AblationConfig, name: str, seed: int, trained: set[tup
     if (name, seed) in trained:
         return
     trained.add((name, seed))
-    variant = config.all[name]
+    variant = config.variants[name]
     for other in config.dependencies(name):
         train_variant(config, other, seed, trained)
     chain = config.chain(variant.after, seed) if variant.after else []
@@ -74,12 +74,12 @@ def train_variant(config: AblationConfig, name: str, seed: int, trained: set[tup
             # A repeated stage is a second draw of it: both start from the stage before them.
             is_repeat = index > 0 and variant.stages[index - 1] == path
             if is_repeat and len(chain) < 2:
-                raise UserError(f"all.{name}.stages: the first stage cannot be repeated")
+                raise UserError(f"variants.{name}.stages: the first stage cannot be repeated")
             start = chain[-2] if is_repeat else chain[-1] if chain else None
             overrides = [f"train.seed={seed + REPEAT_SEED_OFFSET * is_repeat}"]
             overrides += [f"start_from={start}"] if start else []
             overrides += to_overrides(variant.set) + to_overrides(config.set)
-            if variant.equal_time and index == len(variant.stages) - 1:
+            if variant.matched_time and index == len(variant.stages) - 1:
                 overrides.append(_matched_steps(config, name, seed, path, overrides))
             _train_stage(path, run_dir, overrides)
         chain.append(run_dir)
@@ -115,20 +115,20 @@ def _matched_steps(config: AblationConfig, name: str, seed: int, path: str, over
     stage: Any = configs.load(schema, path, ["run_dir=none", *overrides])
     folder = config.seed_dir(name, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    budget = total_training_seconds(config.chain(config.all[name].equal_time, seed))
+    budget = total_training_seconds(config.chain(config.variants[name].matched_time, seed))
     budget -= total_training_seconds(config.chain(name, seed)[:-1])
 
     def run_probe(run_dir: Path, further: dict[str, Any]) -> None:
         _train_stage(path, run_dir, [*overrides, *to_overrides(further)])
 
     min_steps = stage.train.warmup_steps + 1
-    result = match_time(folder / "equal_time.json", budget, run_probe, config.probe_steps, min_steps)
-    return f"train.max_steps={result.steps}"
+    result = match_time(folder / "matched_time.json", budget, run_probe, config.probe_steps, min_steps)
+    return f"train.max_steps={result.num_steps}"
 
 
 def measure_variant(config: AblationConfig, name: str, seed: int) -> None:
     """Measure the last stage of a variant, by its kind; finished measurements are kept."""
-    variant = config.all[name]
+    variant = config.variants[name]
     runs = config.stage_dirs(name, seed)
     if not runs:
         return
@@ -138,4 +138,4 @@ def measure_variant(config: AblationConfig, name: str, seed: int) -> None:
         if is_tae:
             measure_autoencoder(config.measure, checkpoint)
         else:
-            measure_video_model(config.measure, checkpoint, variant.films)
+            measure_video_model(config.measure, checkpoint, variant.generate_overrides)
