@@ -75,7 +75,7 @@ class OCRMetric:
         seen = {word for lines in read for word in split_words(lines)}
         found = [hit for text in expected for hit in match_words(text, seen)]
         values = {"ocr_rapidocr": float(np.mean(similar)), "ocr_words_rapidocr": float(np.mean(found))}
-        return Measurement(values, {"wanted": expected, "read": read})
+        return Measurement(values, {"expected": expected, "recognized": read})
 
     def read_lines(self, frame_HWC: np.ndarray) -> list[str]:
         """Return the recognized lines of a frame from top to bottom."""

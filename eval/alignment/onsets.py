@@ -47,7 +47,7 @@ class ReferenceOnsets:
 class BounceOnsets:
     """Onsets of the audio against the impacts in a Bounce video's facts."""
 
-    name = "bounce_sound"
+    name = "bounce_onsets"
     scores = _SCORES
 
     def describe(self) -> dict[str, Any]:
@@ -154,8 +154,8 @@ def onset_scores(detected: np.ndarray, expected: np.ndarray) -> dict[str, float]
 
 def _compare(detected: np.ndarray, expected: np.ndarray) -> Measurement:
     detail = {
-        "heard_s": np.round(detected, 4).tolist(),
-        "wanted_s": np.round(expected, 4).tolist(),
+        "detected_s": np.round(detected, 4).tolist(),
+        "expected_s": np.round(expected, 4).tolist(),
         "lags_s": [float(detected[i] - expected[j]) for i, j in match_onsets(detected, expected)],
         "shift_s": estimate_offset(detected, expected),
     }

@@ -22,10 +22,10 @@ from data.bounce.audio import MODES, ambience, damped, strike
 from data.bounce.vocabulary import BACKGROUNDS, SIZES
 from eval.alignment.onsets import detect_onsets, merge_close_times
 from eval.core.audio import Audio
-from eval.core.draws import generator
 from eval.core.results import FRACTION, Item, Measurement, Score
+from src.core.rng import numpy_generator
 
-VERSION = "bounce-sound-1"
+VERSION = "bounce-audio-2"
 SAMPLE_RATE = 48_000
 WINDOW_EDGES_S = (0.0, 0.025, 0.05, 0.1, 0.2, 0.3)  # bounds of the windows after a hit
 BANDS_HZ = 60 * 2 ** (np.arange(49) / 6)  # sixth octaves, 60 Hz to 15 kHz
@@ -43,15 +43,15 @@ class Hit:
 
     time_s: float
     materials: tuple[str, ...]
-    likeness: float  # cosine of the best candidate
+    similarity: float  # cosine of the best candidate
 
 
 @dataclass(frozen=True)
 class AudioReading:
-    """What the checker recognizes in an audio track; `place` is empty for silence."""
+    """What the checker recognizes in an audio track; `background` is empty for silence."""
 
     hits: tuple[Hit, ...]
-    place: str
+    background: str
 
 
 def analyze_audio(audio: Audio) -> AudioReading:
@@ -61,7 +61,7 @@ def analyze_audio(audio: Audio) -> AudioReading:
     ends = [*times[1:], len(mono) / SAMPLE_RATE][: len(times)]
     hits = (_classify_hit(mono, float(t), float(end)) for t, end in zip(times, ends, strict=True))
     return AudioReading(
-        tuple(hit for hit in hits if hit.likeness >= MIN_SIMILARITY), _classify_background(mono)
+        tuple(hit for hit in hits if hit.similarity >= MIN_SIMILARITY), _classify_background(mono)
     )
 
 
@@ -105,7 +105,7 @@ def _levels(part_S: np.ndarray) -> np.ndarray:
 def _hit_bank() -> tuple[list[tuple[str, ...]], np.ndarray]:
     """Return the materials of each candidate, and its spectrum [K, W, B]."""
     count = round(WINDOW_EDGES_S[-1] * SAMPLE_RATE)
-    burst = damped(0.0, 0.012, count, SAMPLE_RATE)[0] * generator(0, "bounce-sound/click").uniform(
+    burst = damped(0.0, 0.012, count, SAMPLE_RATE)[0] * numpy_generator(0, "bounce-sound/click").uniform(
         -1, 1, count
     )
     alone = {
@@ -160,19 +160,19 @@ def _background_bank() -> tuple[list[str], np.ndarray]:
 def evaluate_audio(reading: AudioReading, facts: dict[str, Any]) -> dict[str, float]:
     """Compare what sounds with the facts, whatever the timing (`eval.alignment.onsets` scores that).
 
-    - sound_count: 1 if the number of hits equals the number of impacts (those within 50 ms count as one).
-    - sound_material: F1 of the materials over all hits; absent where neither side has a hit.
-    - sound_place: 1 if the ambience is that of the background.
+    - audio_hits: 1 if the number of hits equals the number of impacts (those within 50 ms count as one).
+    - audio_materials: F1 of the materials over all hits; absent where neither side has a hit.
+    - audio_background: 1 if the ambience is that of the background.
     """
     expected = expected_materials(facts)
-    values = {"sound_count": float(len(reading.hits) == len(expected))}
+    values = {"audio_hits": float(len(reading.hits) == len(expected))}
     a, b = (
         Counter(name for hit in each for name in hit)
         for each in (expected, [hit.materials for hit in reading.hits])
     )
     if total := sum(a.values()) + sum(b.values()):
-        values["sound_material"] = 2 * sum((a & b).values()) / total
-    return values | {"sound_place": float(reading.place == facts["background"])}
+        values["audio_materials"] = 2 * sum((a & b).values()) / total
+    return values | {"audio_background": float(reading.background == facts["background"])}
 
 
 def expected_materials(facts: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -189,11 +189,11 @@ def expected_materials(facts: dict[str, Any]) -> list[tuple[str, ...]]:
 class BounceAudioMetric:
     """Score the audio of Bounce videos against their facts: number of hits, materials, background."""
 
-    name = "bounce_hearing"
+    name = "bounce_audio"
     scores = {
-        "sound_count": Score(1, FRACTION, "number of hits equals the number of impacts"),
-        "sound_material": Score(1, FRACTION, "F1 of the materials over all hits"),
-        "sound_place": Score(1, FRACTION, "ambience of the correct background"),
+        "audio_hits": Score(1, FRACTION, "number of hits equals the number of impacts"),
+        "audio_materials": Score(1, FRACTION, "F1 of the materials over all hits"),
+        "audio_background": Score(1, FRACTION, "ambience of the correct background"),
     }
 
     def describe(self) -> dict[str, Any]:
@@ -210,4 +210,4 @@ class BounceAudioMetric:
             raise ValueError("sample has no `facts` with impacts, objects and background")
         reading = analyze_audio(item.audio)
         expected = [list(materials) for materials in expected_materials(facts)]
-        return Measurement(evaluate_audio(reading, facts), {"asked": expected, "heard": asdict(reading)})
+        return Measurement(evaluate_audio(reading, facts), {"expected": expected, "reading": asdict(reading)})

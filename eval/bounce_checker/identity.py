@@ -16,7 +16,7 @@ class BounceIdentity:
     scores = {
         "identity": Score(1, FRACTION, "all objects of the reference found, with their shape and color"),
         "identity_shape": Score(1, FRACTION, "objects of the reference whose shape is found"),
-        "identity_colour": Score(1, FRACTION, "objects of the reference whose color is found"),
+        "identity_color": Score(1, FRACTION, "objects of the reference whose color is found"),
     }
 
     def describe(self) -> dict[str, Any]:
@@ -43,14 +43,14 @@ def match_objects(expected: Reading, found: Reading) -> dict[str, float]:
         np.array(
             [[getattr(a, key) == getattr(b, key) for b in found.objects] for a in expected.objects], float
         )
-        for key in ("shape", "colour")
+        for key in ("shape", "color")
     )
     if not found.objects:
-        return {"identity": 0.0, "identity_shape": 0.0, "identity_colour": 0.0}
+        return {"identity": 0.0, "identity_shape": 0.0, "identity_color": 0.0}
     pairs = linear_sum_assignment(-(shape + color + shape * color))
     num = len(expected.objects)
     return {
         "identity": float((shape * color)[pairs].sum() == num),
         "identity_shape": float(shape[pairs].sum() / num),
-        "identity_colour": float(color[pairs].sum() / num),
+        "identity_color": float(color[pairs].sum() / num),
     }

@@ -16,13 +16,13 @@ from data.bounce.scene import sample_scene
 from data.bounce.world import WORLD_VERSION, VideoFacts, render_audio
 from eval.bounce_checker.audio import SAMPLE_RATE, analyze_audio, evaluate_audio
 from eval.core.audio import Audio
-from eval.core.draws import generator
 from eval.core.intervals import wilson_bounds
 from eval.reports.tables import require_parent_dir
 from src.core.cli import run as run_command
 from src.core.config import from_command_line
 from src.core.fields import Config, opt
 from src.core.markdown import markdown_table
+from src.core.rng import numpy_generator
 
 WORLD = WorldConfig(max_objects=2, holdout="include", split="all")
 HEADS = ("degradation", "n", "number of hits", "F1 of materials", "n with hits", "background")
@@ -30,7 +30,7 @@ HEADS = ("degradation", "n", "number of hits", "F1 of materials", "n with hits",
 
 def add_white_noise(samples_S: np.ndarray) -> np.ndarray:
     """Add white noise at -50 dB of full scale."""
-    return samples_S + generator(0, "validate/hiss").normal(0, 10 ** (-50 / 20), len(samples_S))
+    return samples_S + numpy_generator(0, "validate/hiss").normal(0, 10 ** (-50 / 20), len(samples_S))
 
 
 DEGRADATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -62,9 +62,9 @@ def format_row(name: str, scores: list[dict[str, float]]) -> list[str]:
         low, high = wilson_bounds(int(correct), len(scores))
         return f"{100 * correct / len(scores):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
-    f1 = [each["sound_material"] for each in scores if "sound_material" in each]
+    f1 = [each["audio_materials"] for each in scores if "audio_materials" in each]
     mean = f"{np.mean(f1):.3f}" if f1 else "–"
-    return [name, str(len(scores)), percent("sound_count"), mean, str(len(f1)), percent("sound_place")]
+    return [name, str(len(scores)), percent("audio_hits"), mean, str(len(f1)), percent("audio_background")]
 
 
 def validate(config: ValidateAudioConfig) -> list[list[str]]:

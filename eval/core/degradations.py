@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from eval.core.video import codec_round_trip
+from src.core.rng import numpy_generator
 
 Degradation = Callable[[np.ndarray, int], np.ndarray]
 
@@ -35,7 +36,7 @@ def reversed_time(video: np.ndarray, seed: int) -> np.ndarray:
 
 def shuffled(video: np.ndarray, seed: int) -> np.ndarray:
     """Shuffle the frames."""
-    return video[_rng(seed, 1).permutation(len(video))]
+    return video[numpy_generator(seed, "degradations/shuffle").permutation(len(video))]
 
 
 def blur(sigma: float) -> Degradation:
@@ -55,7 +56,7 @@ def noise(sigma: float) -> Degradation:
     """Return independent Gaussian noise, `sigma` in levels of 255."""
 
     def apply(video: np.ndarray, seed: int) -> np.ndarray:
-        return _to_uint8(video + _rng(seed, 2).normal(0, sigma, video.shape))
+        return _to_uint8(video + numpy_generator(seed, "degradations/noise").normal(0, sigma, video.shape))
 
     return apply
 
@@ -64,7 +65,7 @@ def color_shift(strength: float) -> Degradation:
     """Return a random tint, of up to `strength`, with saturation lower by up to twice that."""
 
     def apply(video: np.ndarray, seed: int) -> np.ndarray:
-        rng = _rng(seed, 3)
+        rng = numpy_generator(seed, "degradations/color")
         values = video.astype(np.float32)
         gray = values.mean(-1, keepdims=True)
         pale = gray + (values - gray) * (1 - 2 * strength * rng.random())
@@ -86,10 +87,6 @@ def as_generated(strength: float) -> Degradation:
 def h264(crf: int) -> Degradation:
     """Return an H.264 round trip in yuv420p (libx264, preset medium)."""
     return lambda video, seed: codec_round_trip(video, 16, crf=crf)
-
-
-def _rng(seed: int, stream: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, stream]))
 
 
 def _to_uint8(values: np.ndarray) -> np.ndarray:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.draws import generator
 from eval.core.intervals import Array
 from eval.core.scored_runs import read_scored_runs
 from eval.human.votes import VOTE_VALUES, Vote, read_votes
@@ -26,6 +25,7 @@ from src.core.config import from_command_line
 from src.core.errors import UserError
 from src.core.fields import Config, opt
 from src.core.markdown import markdown_table
+from src.core.rng import numpy_generator
 
 NUM_RESAMPLES = 1000
 
@@ -63,7 +63,7 @@ def measure_agreement(votes: list[Vote], scores: Scores, *, seed: int = 0) -> di
     if not len(pairs.item):
         raise ValueError("votes: no vote is on items that the metric has values for")
     rows_of = np.split(np.argsort(pairs.item, kind="stable"), np.bincount(pairs.item).cumsum()[:-1])
-    rng = generator(seed, "agreement", len(rows_of))
+    rng = numpy_generator(seed, "agreement", len(rows_of))
     draws = [
         np.concatenate([rows_of[i] for i in rng.integers(len(rows_of), size=len(rows_of))])
         for _ in range(NUM_RESAMPLES)

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from eval.core.draws import generator
 from eval.core.manifest import Sample
 from eval.loaders.media_files import open_text
+from src.core.rng import numpy_generator
 
 MINI_SIZE = 381  # prompts of the ablations in Movie Gen, whose list is not published
 
@@ -134,12 +134,12 @@ def stratified_subset(samples: Sequence[Sample], *, num: int = MINI_SIZE, seed: 
     names = sorted(strata)
     exact = {name: num * len(strata[name]) / len(single) for name in names}
     counts = {name: int(exact[name]) for name in names}
-    ties = dict(zip(names, generator(seed, "bench-mini/ties").permutation(len(names)), strict=True))
+    ties = dict(zip(names, numpy_generator(seed, "bench-mini/ties").permutation(len(names)), strict=True))
     by_rest = sorted(names, key=lambda name: (counts[name] - exact[name], ties[name]))
     for name in by_rest[: num - sum(counts.values())]:
         counts[name] += 1
     picked = []
     for index, name in enumerate(names):
-        order = generator(seed, "bench-mini", index).permutation(len(strata[name]))
+        order = numpy_generator(seed, "bench-mini", index).permutation(len(strata[name]))
         picked += [strata[name][i] for i in order[: counts[name]]]
     return [single[index] for index in sorted(picked)]

@@ -102,7 +102,7 @@ def score_audio(
             facts = draw_audio_facts(index + (degraded and wrong_caption))
             reading = read_degraded_audio(index, degrade if degraded else unchanged_audio)
             found.append(evaluate_audio(reading, facts.to_dict()))
-        keys = ("sound_count", "sound_material", "sound_place")
+        keys = ("audio_hits", "audio_materials", "audio_background")
         return {key: float(np.mean([each[key] for each in found if key in each])) for key in keys}
 
     return measure
@@ -134,21 +134,21 @@ _FRACTIONS = (0, 0.5, 1)
 BOUNCE_TRIALS = (
     Trial("wrong caption", _FRACTIONS, score_content(wrong_caption=True), {"subject": -1, "motion": -1}),
     Trial("wrong caption of audio", _FRACTIONS, score_audio(wrong_caption=True),
-          {"sound_count": -1, "sound_material": -1, "sound_place": -1}),
+          {"audio_hits": -1, "audio_materials": -1, "audio_background": -1}),
     Trial("silent audio", _FRACTIONS, score_audio(np.zeros_like),
-          {"sound_count": -1, "sound_material": -1, "sound_place": -1}),
-    Trial("noisy audio", _FRACTIONS, score_audio(noisy), {"sound_place": -1}),
+          {"audio_hits": -1, "audio_materials": -1, "audio_background": -1}),
+    Trial("noisy audio", _FRACTIONS, score_audio(noisy), {"audio_background": -1}),
     # the caption says what sounds, not when: onset_f1 and onset_shift are for that
     Trial("audio late by 80 ms", _FRACTIONS, score_audio(delayed),
-          {"sound_count": 0, "sound_material": 0, "sound_place": 0}),
+          {"audio_hits": 0, "audio_materials": 0, "audio_background": 0}),
     Trial("audio at 0.4 of its volume", _FRACTIONS, score_audio(attenuated),
-          {"sound_count": 0, "sound_material": 0, "sound_place": 0}),
+          {"audio_hits": 0, "audio_materials": 0, "audio_background": 0}),
     Trial("another individual", _FRACTIONS, score_identity(another=True),
-          {"identity": -1, "identity_shape": -1, "identity_colour": -1}),
+          {"identity": -1, "identity_shape": -1, "identity_color": -1}),
     Trial("individual of another color", _FRACTIONS, score_identity(rotate_colors),
-          {"identity": -1, "identity_shape": 0, "identity_colour": -1}),
+          {"identity": -1, "identity_shape": 0, "identity_color": -1}),
     Trial("individual in a reversed video", _FRACTIONS, score_identity(reversed_time),
-          {"identity": 0, "identity_shape": 0, "identity_colour": 0}),
+          {"identity": 0, "identity_shape": 0, "identity_color": 0}),
     Trial("wrong color", _FRACTIONS, score_content(rotate_colors), {"subject": -1, "motion": 0}),
     Trial("reversed video", _FRACTIONS, score_content(reversed_time), {"subject": 0, "motion": -1}),
     Trial("frozen video", _FRACTIONS, score_content(frozen), {"subject": 0, "motion": -1}),

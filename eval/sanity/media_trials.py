@@ -9,13 +9,13 @@ import numpy as np
 from eval.alignment.onsets import detect_onsets, onset_scores
 from eval.core.audio import Audio
 from eval.core.degradations import blur, noise, reversed_time
-from eval.core.draws import generator
 from eval.quality.fidelity import compare_videos
 from eval.quality.loudness import measure_audio
 from eval.quality.low_level import filter_scores, frame_difference_scores, freeze_scores
 from eval.quality.pitch import RATE as PITCH_RATE
 from eval.quality.pitch import Pitch, pitch_scores
 from eval.quality.spectral import compare_audio
+from src.core.rng import numpy_generator
 
 SAMPLE_RATE, FPS = 48_000, 16.0
 Values = dict[str, float]
@@ -38,7 +38,7 @@ class Trial:
 
 def synthetic_video(seed: int) -> np.ndarray:
     """Return uint8 [10, 48, 48, 3]: moving stripes with sharp edges, so that blur has an effect."""
-    rng = generator(seed, "selftest/film")
+    rng = numpy_generator(seed, "selftest/film")
     t, y, x = np.mgrid[:10, :48, :48]
     planes = []
     for _ in range(3):
@@ -49,7 +49,7 @@ def synthetic_video(seed: int) -> np.ndarray:
 
 def synthetic_audio(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return float64 [S] of decaying tones over faint noise, 3 s, and the times of their onsets."""
-    rng = generator(seed, "selftest/sound")
+    rng = numpy_generator(seed, "selftest/sound")
     times = 0.25 + 0.45 * np.arange(6) + rng.uniform(-0.05, 0.05, 6)
     out = rng.normal(0, 0.002, 3 * SAMPLE_RATE)
     for time in times:
@@ -123,19 +123,19 @@ def clip_samples(samples_S: np.ndarray, gain: float) -> np.ndarray:
 
 def add_noise(samples_S: np.ndarray, level: float) -> np.ndarray:
     """Add white noise with standard deviation `level`."""
-    return samples_S + generator(0, "selftest/hiss").normal(0, level, len(samples_S))
+    return samples_S + numpy_generator(0, "selftest/hiss").normal(0, level, len(samples_S))
 
 
 def detuned(seed: int, cents: float) -> Values:
     """Compare the pitch of a note with overtones and of the same note higher by `cents`. Needs torchcrepe."""
-    hertz = generator(seed, "selftest/note").uniform(200, 500)
+    hertz = numpy_generator(seed, "selftest/note").uniform(200, 500)
     degraded, real = (_note(hertz * 2 ** (shift / 1200)) for shift in (cents, 0))
     return pitch_scores(*_pitch().track_pitch(degraded), *_pitch().track_pitch(real))[0]
 
 
 def muted(seed: int, fraction: float) -> Values:
     """Compare the pitch of a note and of the same note with silence at its start. Needs torchcrepe."""
-    real = _note(generator(seed, "selftest/note").uniform(200, 500))
+    real = _note(numpy_generator(seed, "selftest/note").uniform(200, 500))
     return pitch_scores(*_pitch().track_pitch(silence(real, fraction)), *_pitch().track_pitch(real))[0]
 
 
