@@ -5,15 +5,10 @@ from typing import Literal
 
 from data.aspect_buckets import bucket_sizes
 from data.bounce.config import WORDINGS, WorldConfig
+from data.sample_captions import SAMPLE_CAPTIONS
 from src.core.fields import Config, opt
 
 VAL_SEEDS = 5_000_000  # seeds of validation videos start here, beyond every training video
-
-SAMPLE_CAPTIONS = {
-    "bigbuckbunny.mp4": "A big grey rabbit comes out of its burrow and stretches on a green meadow.",
-    "bikes.mp4": "A city street with cars, cyclists and parked bicycles.",
-    "carphone_pristine.mp4": "A man in a suit with a red bow tie talks in the back of a moving car.",
-}
 
 
 @dataclass(frozen=True, kw_only=True)

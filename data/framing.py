@@ -65,13 +65,13 @@ def choose_framing(
     Raises:
         MediaError: "too small" if frames would have to be enlarged and `upscale` is off.
     """
-    shown = width * pixel_aspect  # width in square pixels
-    aspect = math.log(shown / height)
+    square_width = width * pixel_aspect  # in square pixels
+    aspect = math.log(square_width / height)
     best_h, best_w = min(sizes, key=lambda s: (abs(math.log(s[1] / s[0]) - aspect), s))
-    scales = (best_h / height, best_w / shown)
+    scales = (best_h / height, best_w / square_width)
     scale = max(scales) if fit == "crop" else min(scales)
     if scale > 1 + 1e-6 and not upscale:
         raise MediaError("too small", f"{width}x{height} for a bucket of {best_w}x{best_h}")
     limit = max if fit == "crop" else min
-    resized = limit(best_h, round(height * scale)), limit(best_w, round(shown * scale))
+    resized = limit(best_h, round(height * scale)), limit(best_w, round(square_width * scale))
     return Framing(best_h, best_w, *resized, fit)

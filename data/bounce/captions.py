@@ -51,7 +51,7 @@ def caption_variants(facts: VideoFacts) -> list[str]:
     """Return captions from short to long; the first is in fixed plain wording, the others vary.
 
     Captions of videos (six) start with the camera label ("Pan right. ..."); those of images (five) have
-    neither label nor motion ("A picture of ...").
+    neither label nor motion.
     """
     random = PortableRandom(facts.seed, facts.version + "/captions")
     if facts.is_image:

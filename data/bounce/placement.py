@@ -73,7 +73,7 @@ def _settle(
 
 
 def apart(a: Body, b: Body, at_a: Place | None = None, at_b: Place | None = None) -> bool:
-    """Whether two bodies are visibly apart, where they are or at the given centres."""
+    """Return whether two bodies are visibly apart, at their own or other centers."""
     (ax, ay), (bx, by) = at_a or (a.x, a.y), at_b or (b.x, b.y)
     dx, dy = bx - ax, by - ay
     length = math.sqrt(dx * dx + dy * dy) or 1.0

@@ -92,7 +92,7 @@ def tags_of(facts: VideoFacts) -> list[str]:
         "shape-color": {(o.shape, o.color) for o in facts.objects},
         "shape-direction": {(o.shape, o.direction) for o in facts.objects},
     }
-    return out + [f"held-out:{name}" for name, shown in pairs.items() if shown & HELD_OUT[name]]
+    return out + [f"held-out:{name}" for name, found in pairs.items() if found & HELD_OUT[name]]
 
 
 def main(argv: list[str]) -> None:

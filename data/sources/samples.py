@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.config import SAMPLE_CAPTIONS, SamplesConfig
+from data.config import SamplesConfig
+from data.sample_captions import SAMPLE_CAPTIONS
 from data.sources.files import FILES_VERSION, media_records
 from data.work_units import Input
 from src.core.hashing import file_sha256

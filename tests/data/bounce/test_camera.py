@@ -13,7 +13,7 @@ def shot(camera: str, seed: int = 3, **settings) -> BounceVideo:
 
 
 def shift(first: np.ndarray, last: np.ndarray) -> tuple[float, float]:
-    """Where the picture's content went, pixels right and down, by phase correlation."""
+    """Return the shift of the content in pixels (right, down) by phase correlation."""
     a, b = (np.fft.fft2(f.astype(float).mean(-1) - f.mean()) for f in (first, last))
     cross = np.fft.ifft2(np.conj(a) * b).real
     y, x = np.unravel_index(cross.argmax(), cross.shape)

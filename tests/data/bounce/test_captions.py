@@ -11,13 +11,13 @@ REST = ("stays still", "rests in place", "does not move", "remains motionless")
 
 
 @pytest.fixture(scope="module")
-def told() -> list[tuple[VideoFacts, list[str]]]:
+def captioned() -> list[tuple[VideoFacts, list[str]]]:
     made = [make_video(s, WorldConfig(), **SIZE).facts for s in range(110)]
     return [(facts, caption_variants(facts)) for facts in made]
 
 
-def test_every_caption_tells_camera_subjects_and_motion(told):
-    for facts, texts in told:
+def test_every_caption_tells_camera_subjects_and_motion(captioned):
+    for facts, texts in captioned:
         for text in texts:
             assert text.startswith(facts.camera.capitalize() + ". ")
             assert text.endswith(".")
@@ -57,24 +57,27 @@ def test_first_caption_is_plain():
     assert caption_variants(facts)[0].startswith(f"{facts.camera.capitalize()}. A {o.color} {o.shape} ")
 
 
-def test_wording_varies_in_words_and_length(told):
-    lengths = [len(text.split()) for _, texts in told for text in texts]
+def test_wording_varies_in_words_and_length(captioned):
+    lengths = [len(text.split()) for _, texts in captioned for text in texts]
     assert min(lengths) < 9
     assert max(lengths) > 45
-    assert all(len(texts) == 6 for _, texts in told)
+    assert all(len(texts) == 6 for _, texts in captioned)
     verbs = {
-        v for _, texts in told for t in texts for v in re.findall(r"glides|slides|travels|drifts|moves", t)
+        v
+        for _, texts in captioned
+        for t in texts
+        for v in re.findall(r"glides|slides|travels|drifts|moves", t)
     }
     assert len(verbs) == 5
 
 
-def test_captions_are_a_function_of_the_facts(told):
-    for facts, texts in told[:20]:
+def test_captions_are_a_function_of_the_facts(captioned):
+    for facts, texts in captioned[:20]:
         assert caption_variants(VideoFacts.from_dict(facts.to_dict())) == texts
 
 
-def test_things_met_before_are_the_thing(told):
-    hits = [texts[0] for facts, texts in told if any(i.kind == "object" for i in facts.impacts)]
+def test_things_met_before_are_the_thing(captioned):
+    hits = [texts[0] for facts, texts in captioned if any(i.kind == "object" for i in facts.impacts)]
     assert hits
     for text in hits:
         for name in re.findall(rf"\bthe ((?:{'|'.join(COLORS)}) \w+)", text):
@@ -84,7 +87,7 @@ def test_things_met_before_are_the_thing(told):
             assert known.start() < text.index(f"the {name}")
 
 
-def test_pictures_have_no_motion_and_no_camera():
+def test_images_have_no_motion_and_no_camera():
     for seed in range(20):
         facts = make_video(seed, WorldConfig(), num_frames=1, height=16, width=16, fps=16).facts
         for text in caption_variants(facts):

@@ -47,7 +47,7 @@ def test_squares_meet_face_to_face():
     assert simulate([a, b], 1.0, 1.0, 0.5)[0].time_s == pytest.approx(0.6 - 2 * 0.088)
 
 
-def test_energy_is_kept_and_nobody_leaves_the_room():
+def test_energy_is_kept_and_no_body_leaves_the_room():
     bodies = [
         Body("circle", 0.1, 0.2, 0.2, 0.9, 0.43),
         Body("star", 0.14, 1.2, 0.3, -0.6, 0.7, spin=2.0),
@@ -71,5 +71,5 @@ def test_momentum_is_kept_in_a_glancing_hit():
     simulate([a, b], 1.0, 1.0, 0.5)
     assert a.mass * a.vx + b.mass * b.vx == pytest.approx(0.5 * a.mass)
     assert a.mass * a.vy + b.mass * b.vy == pytest.approx(0.0)
-    assert b.vy > 0 > a.vy  # pushed apart along the line between the centres
+    assert b.vy > 0 > a.vy  # pushed apart along the line between the centers
     assert math.hypot(b.vx, b.vy) > 0.1

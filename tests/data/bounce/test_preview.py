@@ -15,7 +15,7 @@ def test_contact_sheet(tmp_path):
     assert sheet.std() > 30
 
 
-def test_film_has_pictures_and_sound_of_one_length(tmp_path):
+def test_video_has_images_and_audio_of_one_length(tmp_path):
     out = tmp_path / "bounce.mp4"
     main([str(out), "num_videos=2", "size=48", "seconds=1", "world.bounce_prob=1", "world.still_prob=0"])
     with av.open(str(out)) as container:
@@ -29,7 +29,7 @@ def test_film_has_pictures_and_sound_of_one_length(tmp_path):
 
 
 def test_mistakes_are_named(capsys):
-    assert cli.run(main, ["out=film.gif"]) == 2
-    assert "film.gif" in capsys.readouterr().err
+    assert cli.run(main, ["out=video.gif"]) == 2
+    assert "video.gif" in capsys.readouterr().err
     assert cli.run(main, ["num_videos=0"]) == 2
     assert "num_videos must be at least 1, got 0" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_held_out_prompts_for_composition():
         assert {"held-out:shape-color", "held-out:shape-direction"} & set(p["tags"])
 
 
-def test_tags_cut_by_what_is_shown():
+def test_tags_cut_by_what_is_visible():
     for p in make_prompts(20, 3, WorldConfig()):
         objects = p["facts"]["objects"]
         assert f"objects:{len(objects)}" in p["tags"]

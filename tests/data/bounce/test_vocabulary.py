@@ -29,7 +29,7 @@ def test_words_are_many_enough():
     assert len(BACKGROUNDS) >= 4
 
 
-def test_colours_are_far_apart():
+def test_colors_are_far_apart():
     for (a, x), (b, y) in itertools.combinations(COLORS.items(), 2):
         assert np.linalg.norm(np.subtract(x, y)) > 80, (a, b)
 

@@ -20,7 +20,7 @@ ONE_STATIC = WorldConfig(max_objects=1, cameras=("static shot",))
 
 
 @pytest.fixture(scope="module")
-def films() -> list[BounceVideo]:
+def videos() -> list[BounceVideo]:
     return [make_video(seed, WorldConfig(), **SMALL) for seed in range(120)]
 
 
@@ -29,19 +29,19 @@ def digest(one: BounceVideo) -> str:
     return hashlib.sha256(one.video_THWC.tobytes() + facts.encode()).hexdigest()[:16]
 
 
-# Golden films. If one changes, every data set and cached latent changes with it: raise WORLD_VERSION.
+# Golden videos. If one changes, every data set and cached latent changes with it: raise WORLD_VERSION.
 GOLDEN = {
     "0": "e65729c4b1045144",
     "4": "9821cf56e547c5a9",
     "9": "c492cd3f19c56043",
-    "picture 2": "18697e878c9a1159",
+    "image 2": "18697e878c9a1159",
     "wide 7": "62cc5bd473ce7a60",
 }
 
 
-def test_golden_films():
+def test_golden_videos():
     made = {str(seed): digest(make_video(seed, WorldConfig(), **SMALL)) for seed in (0, 4, 9)}
-    made["picture 2"] = digest(make_video(2, WorldConfig(), **{**SMALL, "num_frames": 1}))
+    made["image 2"] = digest(make_video(2, WorldConfig(), **{**SMALL, "num_frames": 1}))
     made["wide 7"] = digest(make_video(7, WorldConfig(), num_frames=40, height=48, width=80, fps=24.0))
     assert WORLD_VERSION == "bounce-1"
     assert made == GOLDEN
@@ -59,8 +59,8 @@ def test_another_process_makes_the_same_bytes():
     assert out.strip() == str([digest(make_video(s, WorldConfig(), **SMALL)) for s in (1, 2, 3)])
 
 
-def test_seeds_make_different_films(films):
-    assert len({digest(one) for one in films}) == len(films)
+def test_seeds_make_different_videos(videos):
+    assert len({digest(one) for one in videos}) == len(videos)
 
 
 def test_shapes_and_types():
@@ -72,26 +72,26 @@ def test_shapes_and_types():
     assert (one.facts.num_frames, one.facts.height, one.facts.width, one.facts.fps) == (5, 40, 72, 10.0)
 
 
-def test_facts_survive_json(films):
-    for one in films:
+def test_facts_survive_json(videos):
+    for one in videos:
         assert VideoFacts.from_dict(json.loads(json.dumps(one.facts.to_dict()))) == one.facts
 
 
-def test_resolution_does_not_change_the_scene(films):
+def test_resolution_does_not_change_the_scene(videos):
     for seed in range(20):
-        low, high = make_video(seed, WorldConfig(), **TINY), films[seed]
+        low, high = make_video(seed, WorldConfig(), **TINY), videos[seed]
         assert low.facts.objects == high.facts.objects
         assert low.facts.impacts == high.facts.impacts
         np.testing.assert_allclose(low.tracks_NTXYRA[..., :3] * 2, high.tracks_NTXYRA[..., :3], atol=1e-3)
 
 
-def test_pixels_show_the_tracks(films):
-    """The centre of the pixels of an object's color is where the track says."""
+def test_pixels_show_the_tracks(videos):
+    """The center of the pixels of an object's color is where the track says."""
     seen = 0
-    for one in films:
+    for one in videos:
         colors = [o.color for o in one.facts.objects]
         for n, fact in enumerate(one.facts.objects):
-            if colors.count(fact.color) > 1 or fact.shape == "triangle":  # its centre is not its mean
+            if colors.count(fact.color) > 1 or fact.shape == "triangle":  # its center is not its mean
                 continue
             for t in (0, 7, 15):
                 x, y, radius, _ = one.tracks_NTXYRA[n, t]
@@ -106,15 +106,15 @@ def test_pixels_show_the_tracks(films):
 
 
 def room_tracks(one: BounceVideo) -> np.ndarray:
-    """Object centres in room units, [N, T, 2]."""
+    """Object centers in room units, [N, T, 2]."""
     px_T = one.view_T3[:, 2] / min(one.facts.height, one.facts.width)
-    centre = np.array([one.facts.width, one.facts.height]) / 2
-    return (one.tracks_NTXYRA[..., :2] - centre) * px_T[:, None] + one.view_T3[:, :2]
+    center = np.array([one.facts.width, one.facts.height]) / 2
+    return (one.tracks_NTXYRA[..., :2] - center) * px_T[:, None] + one.view_T3[:, :2]
 
 
-def test_facts_say_what_the_tracks_do(films):
+def test_facts_say_what_the_tracks_do(videos):
     """Direction before the first impact, stillness, and a change of course exactly where `bounces`."""
-    for one in films:
+    for one in videos:
         for n, (fact, xy) in enumerate(zip(one.facts.objects, room_tracks(one), strict=True)):
             times = [i.time_s for i in one.facts.impacts if n in i.objects]
             assert fact.bounces == bool(times)
@@ -133,17 +133,17 @@ def test_facts_say_what_the_tracks_do(films):
             assert (kink > 0.01) == fact.bounces
 
 
-def test_impacts_are_legible(films):
-    hits = [(one, impact) for one in films for impact in one.facts.impacts]
+def test_impacts_are_legible(videos):
+    hits = [(one, impact) for one in videos for impact in one.facts.impacts]
     assert {impact.kind for _, impact in hits} == {"wall", "object"}
-    for one in films:
+    for one in videos:
         for n, _ in enumerate(one.facts.objects):
             first = next((i.time_s for i in one.facts.impacts if n in i.objects), None)
             assert first is None or 0.29 <= first <= 0.76
 
 
-def test_objects_stay_in_view_and_apart_at_first(films):
-    for one in films:
+def test_objects_stay_in_view_and_apart_at_first(videos):
+    for one in videos:
         x, y, radius = (one.tracks_NTXYRA[..., k] for k in range(3))
         assert ((x - 0.5 * radius > 0) & (x + 0.5 * radius < 64)).all()
         assert ((y - 0.5 * radius > 0) & (y + 0.5 * radius < 64)).all()
@@ -153,14 +153,14 @@ def test_objects_stay_in_view_and_apart_at_first(films):
                 assert np.linalg.norm(start[a, :2] - start[b, :2]) > 0.85 * (start[a, 2] + start[b, 2])
 
 
-def test_objects_of_a_film_can_be_told_apart(films):
-    for one in films:
+def test_objects_of_a_video_can_be_distinguished(videos):
+    for one in videos:
         names = [(o.shape, o.color) for o in one.facts.objects]
         assert len(set(names)) == len(names)
 
 
-def test_everything_happens(films):
-    facts = [one.facts for one in films]
+def test_everything_happens(videos):
+    facts = [one.facts for one in videos]
     objects = [o for f in facts for o in f.objects]
     assert {len(f.objects) for f in facts} == {1, 2, 3}
     for name, words in (("size", SIZES), ("color", COLORS), ("direction", [*DIRECTIONS, STILL])):
@@ -184,7 +184,7 @@ def test_appearing_and_vanishing_show():
         assert far == (fact.appears or fact.vanishes)
 
 
-def test_spin_turns_the_picture():
+def test_spin_turns_the_image():
     config = WorldConfig(
         max_objects=1, shapes=("square",), still_prob=1.0, spin_prob=1.0, cameras=("static shot",)
     )
@@ -193,7 +193,7 @@ def test_spin_turns_the_picture():
     assert np.abs(spun.video_THWC[0].astype(int) - spun.video_THWC[8]).max() > 60
 
 
-def test_pictures_have_still_facts():
+def test_images_have_still_facts():
     one = make_video(5, WorldConfig(), **{**TINY, "num_frames": 1})
     assert one.facts.is_image
     assert one.facts.camera == "static shot"
@@ -218,8 +218,8 @@ def test_any_size_length_and_rate(size):
 def test_training_never_sees_what_is_kept_from_it():
     facts = [make_video(seed, ONE_STATIC, **TINY).facts for seed in range(300)]
     assert not any(has_held_out(f) or is_test(f) for f in facts)
-    pictures = [make_video(seed, ONE_STATIC, **{**TINY, "num_frames": 1}).facts for seed in range(200)]
-    assert not any(has_held_out(f) for f in pictures)
+    images = [make_video(seed, ONE_STATIC, **{**TINY, "num_frames": 1}).facts for seed in range(200)]
+    assert not any(has_held_out(f) for f in images)
 
 
 def test_holdout_and_split_choose_the_rest():
@@ -256,13 +256,13 @@ def test_bad_sizes_are_named():
             make_video(0, WorldConfig(), **{**TINY, **bad})
 
 
-def test_a_world_without_films_says_so():
+def test_a_world_without_videos_says_so():
     nothing = WorldConfig(shapes=("star",), colors=("blue",), max_objects=1)
     with pytest.raises(ValueError, match="no video for seed 0"):
         make_video(0, nothing, **TINY)
 
 
-def test_a_film_takes_milliseconds():
+def test_a_video_takes_milliseconds():
     best = math.inf
     for seed in range(40):
         started = time.perf_counter()

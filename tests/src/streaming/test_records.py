@@ -1,4 +1,4 @@
-"""What is written comes back as it was, or is refused before it is written (traps T20 to T22)."""
+"""A record is read back unchanged, or refused before it is written."""
 
 from pathlib import Path
 
