@@ -44,7 +44,7 @@ def test_shipped_words_change_one_fact_of_a_caption() -> None:
         facts = one_object(seed)
         o, caption = facts.objects[0], caption_variants(facts)[0]
         wrong = {
-            "color": {"color": opposite(COLORS, o.colour)},
+            "color": {"color": opposite(COLORS, o.color)},
             "shape": {"shape": opposite(SHAPES, o.shape)},
             "direction": {"direction": opposite(DIRECTIONS, o.direction)}
             if o.direction in DIRECTIONS
