@@ -1,6 +1,7 @@
 """The planned content of a video, sampled before anything is placed."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from data.bounce.config import WorldConfig
 from data.bounce.facts import ObjectFacts
@@ -74,7 +75,7 @@ def _collision(
     direction = random.pick(config.directions)
     at_rest = random.chance(0.5) or _OPPOSITE[direction] not in config.directions
     ours, theirs = random.pick(config.speeds), random.pick(config.speeds)
-    hit = {"bounces": True, "appears": False, "vanishes": False, "spin": False}
+    hit: dict[str, Any] = {"bounces": True, "appears": False, "vanishes": False, "spin": False}
     return [
         replace(a, direction=direction, speed=ours, **hit),
         replace(

@@ -111,7 +111,8 @@ def simulate(bodies: list[Body], width: float, height: float, duration: float) -
     Returns:
         All impacts in order of time.
     """
-    now, impacts = 0.0, []
+    now = 0.0
+    impacts: list[Impact] = []
     for body in bodies:
         body.path = [(0.0, body.x, body.y, body.vx, body.vy)]
     while True:

@@ -78,7 +78,8 @@ def write_preview(path: Path, videos: list[BounceVideo]) -> None:
 
 def _caption(text: str, width: int, lines: int) -> np.ndarray:
     """Return wrapped text as an image, uint8 [H, width, 3], cut after `lines` lines."""
-    font, rows, row = ImageFont.load_default(15), [], ""
+    font, row = ImageFont.load_default(15), ""
+    rows: list[str] = []
     for word in text.split():
         if row and font.getlength(f"{row} {word}") > width - 12:
             rows, row = [*rows, row], word

@@ -132,7 +132,8 @@ def _select_buckets(key: str, config: StreamConfig, available: list[str]) -> lis
 
 def report(plans: Mapping[str, StreamPlan]) -> str:
     """Return a table of streams and buckets: records, tokens, batch size, batches in an epoch."""
-    rows = [("stream", "bucket", "records", "tokens", "batch", "tokens/batch", "batches/epoch", "fraction")]
+    rows: list[tuple[str, ...]] = []
+    rows += [("stream", "bucket", "records", "tokens", "batch", "tokens/batch", "batches/epoch", "fraction")]
     total = sum(plan.spec.weight for plan in plans.values())
     for name, plan in plans.items():
         for bucket, spec in plan.spec.buckets.items():
