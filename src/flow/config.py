@@ -44,7 +44,8 @@ class SamplerConfig(Config):
         super().__post_init__()
         if self.schedule == "linear-quadratic" and self.num_emulated_steps < self.num_steps:
             raise ValueError(
-                f"num_emulated_steps must be at least num_steps={self.num_steps}, got {self.num_emulated_steps}"
+                f"num_emulated_steps must be at least num_steps={self.num_steps}, "
+                f"got {self.num_emulated_steps}"
             )
 
     @property

@@ -69,5 +69,5 @@ def test_a_failed_case_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_error_for_unknown_case() -> None:
-    with pytest.raises(ValueError, match="case must be one of TAE.*, got 'Sora'"):
+    with pytest.raises(ValueError, match=r"case must be one of TAE.*, got 'Sora'"):
         tae.TAEBenchConfig(case="Sora")

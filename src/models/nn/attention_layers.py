@@ -61,7 +61,10 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Media tokens, after a pre-norm, attend to text tokens. Keys and values do not depend on time, so sampling caches them."""
+    """Media tokens, after a pre-norm, attend to text tokens.
+
+    Keys and values do not depend on the flow time, so sampling caches them.
+    """
 
     def __init__(
         self,

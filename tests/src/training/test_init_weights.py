@@ -53,7 +53,7 @@ def test_position_tables_grow(run: Path) -> None:
 
 def test_architecture_mismatch(run: Path) -> None:
     for changes, words in (
-        ({"max_positions": (2, 4, 4)}, r"positions.time has shape \[4, 32\], the model\'s is \[2, 32\]"),
+        ({"max_positions": (2, 4, 4)}, r"pos_embed.time has shape \[4, 32\], the model\'s is \[2, 32\]"),
         ({"ffn_dim": 64}, r"gate_up.linear.weight has shape \[64, 32\], the model\'s is \[128, 32\]"),
         ({"depth": 3}, r"missing key transformer.blocks.2"),
     ):

@@ -55,7 +55,7 @@ def test_kernel_of_five(gradients, frames, stride):
     plain = F.conv3d(padded, layer.weight[..., None, None], layer.bias, (stride, 1, 1))
     with torch.set_grad_enabled(gradients):
         torch.testing.assert_close(to_batch_first(layer(x)), plain, rtol=1e-4, atol=1e-4)
-    with pytest.raises(ValueError, match="temporal_kernel must be 3 .* got 5"):
+    with pytest.raises(ValueError, match=r"temporal_kernel must be 3 .* got 5"):
         TemporalConv(4, 5, up=True)
 
 

@@ -202,6 +202,7 @@ def test_inference_equals_training_forward(kwargs, autocast):
     torch.testing.assert_close(z, slow.latent_BCTHW.detach(), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kwargs", [{}, {"checkpoint": True}])
 def test_it_compiles(kwargs):
     """One graph with backward, and one without gradients."""
@@ -245,7 +246,7 @@ def test_errors_for_invalid_videos(shape, message):
 
 
 def test_error_for_wrong_latent_channels():
-    with pytest.raises(ValueError, match="latent must have 4 channels .* got 5"):
+    with pytest.raises(ValueError, match=r"latent must have 4 channels .* got 5"):
         build().decode(torch.zeros(1, 5, 1, 2, 2))
 
 

@@ -245,7 +245,7 @@ def test_errors_for_invalid_configs(bad):
 
 
 def test_inputs_of_fused_layers_are_not_saved_for_the_backward_pass():
-    """Floats saved per token by a block with ffn_dim = 2 hidden_size: 15 hidden_size; 27 with plain autograd."""
+    """A block with ffn_dim = 2 hidden_size saves 15 hidden_size floats per token; 27 with plain autograd."""
     saved_floats = []
     for layers in (2, 4):
         saved = {}
