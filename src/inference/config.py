@@ -93,7 +93,7 @@ class ReconstructConfig(Config):
     num_clips: int = opt(8, "clips of each bucket of data; 0: all", ge=0)
     max_frames: int = opt(0, "maximum number of frames of each video; 0: all", ge=0)
     out: str = opt("", "output directory; empty: RUN/reconstructed")
-    num_shown: int = opt(6, "frames in the overview image of each video", ge=1)
+    num_overview_frames: int = opt(6, "frames in the overview image of each video", ge=1)
     crf: int = opt(8, "H.264 quality of the videos, 0 (lossless) to 51", ge=0, le=51)
     precision: Precision = opt("fp32", "fp32 or bf16 (where the device has it)")
     device: str = opt("auto", "auto (CUDA if available), cpu, cuda or cuda:N")

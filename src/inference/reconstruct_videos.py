@@ -40,7 +40,7 @@ def reconstruct(settings: ReconstructConfig, videos: list[Path]) -> Path:
     sources = open_sources(settings, videos)
     out = Path(settings.out or loading.run_folder(Path(settings.run)) / "reconstructed")
     make_folder(out, "out")
-    files = OutputFiles(out, settings.num_shown, settings.crf, settings.manifests)
+    files = OutputFiles(out, settings.num_overview_frames, settings.crf, settings.manifests)
     scores = []
     for source in sources:
         with torch.inference_mode(), autocast(resolve(settings.precision, device.type), device.type):

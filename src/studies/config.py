@@ -100,7 +100,7 @@ class LatentOutliersConfig(Config):
     beyond: tuple[float, ...] = opt(
         (2.0, 3.0, 4.0, 5.0), "thresholds, in standard deviations, beyond which positions are counted", gt=0
     )
-    num_shown: int = opt(6, "videos in the plot, those with the largest distances", ge=1)
+    num_plotted: int = opt(6, "videos in the plot, those with the largest distances", ge=1)
     tiling: TilingConfig = opt(TilingConfig(), "tiles of long videos and large frames")
 
     def __post_init__(self) -> None:

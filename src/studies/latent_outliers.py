@@ -104,7 +104,7 @@ def plot(
     videos: list[VideoDistances], all_distances: Tensor, config: LatentOutliersConfig, path: Path
 ) -> None:
     """Plot middle frames above maps of their latents' distances, and the fraction of positions beyond r."""
-    worst = sorted(videos, key=lambda video: -float(video.distance_THW.max()))[: config.num_shown]
+    worst = sorted(videos, key=lambda video: -float(video.distance_THW.max()))[: config.num_plotted]
     figure = Figure(figsize=(1.6 * len(worst) + 4.2, 3.6), layout="constrained")
     grid = figure.add_gridspec(2, len(worst) + 1, width_ratios=[1.0] * len(worst) + [2.2])
     top = max(6.0, float(all_distances.max()))

@@ -38,7 +38,7 @@ def output(root: Path) -> Path:
     args = [f"video={root / name}" for name in ("long.mp4", "other/long.mp4", "still.png")]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert cli.run(reconstruct.main, ["run=run", *args, *FAST, "crf=0", "num_shown=3"]) == 0
+        assert cli.run(reconstruct.main, ["run=run", *args, *FAST, "crf=0", "num_overview_frames=3"]) == 0
     return root / "run" / "reconstructed"
 
 
@@ -99,10 +99,10 @@ def test_frames_at_most(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = [f"run={root / 'run'}", f"video={root / 'long.mp4'}", "max_frames=5", f"out={root / 'few'}", *FAST]
     assert cli.run(reconstruct.main, args) == 0
     assert frames(root / "few" / "long.mp4").shape[0] == 5
-    shown = capsys.readouterr().out
+    printed = capsys.readouterr().out
     mean = np.mean([float(row["psnr"]) for row in rows(root / "few")])
-    assert f"{mean:.2f}" in shown
-    assert "36x50" in shown
+    assert f"{mean:.2f}" in printed
+    assert "36x50" in printed
 
 
 def test_overview_frames_are_spread_over_any_length() -> None:
