@@ -2,6 +2,8 @@
 
 import os
 
+from src.core.errors import UserError
+
 
 def global_rank(devices_per_node: int = 1) -> int:
     """Return this process's rank over all nodes; 0 in a single process.
@@ -23,6 +25,22 @@ def global_rank(devices_per_node: int = 1) -> int:
 def is_first_rank() -> bool:
     """Return whether this process is rank 0, the one that writes files and prints."""
     return global_rank() == 0
+
+
+def check_srun_tasks(devices_per_node: int, num_nodes: int) -> None:
+    """Compare the tasks that srun started with the processes that a run expects.
+
+    Raises:
+        UserError: their numbers differ, or the job was not given its tasks by node, as Lightning needs it.
+    """
+    if not _is_srun_task():
+        return
+    tasks = int(os.environ["SLURM_NTASKS"])
+    if tasks != devices_per_node * num_nodes or "SLURM_NTASKS_PER_NODE" not in os.environ:
+        raise UserError(
+            f"train.parallel has num_devices={devices_per_node}, num_nodes={num_nodes}, but srun started "
+            f"{tasks} tasks; use --ntasks-per-node={devices_per_node} --nodes={num_nodes}"
+        )
 
 
 def _is_srun_task() -> bool:

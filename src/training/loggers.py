@@ -47,7 +47,7 @@ class JSONLinesLogger(Logger):
 
 
 def build_loggers(run_dir: Path, start: int) -> list[Logger]:
-    """Return the TensorBoard logger, whose curves are named after the run directory, and the JSON-lines logger.
+    """Return the loggers of a run: TensorBoard, in the run directory itself, and JSON lines.
 
     Args:
         start: step that the run resumes at; events of later steps are hidden in TensorBoard.

@@ -12,7 +12,7 @@ import lightning as L
 from rich.console import Console
 
 from src.core.errors import UserError
-from src.core.launch import global_rank
+from src.core.launch import check_srun_tasks, global_rank
 from src.parallel import checkpoint_io
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.strategy import build_strategy, resolve_accelerator
@@ -145,35 +145,28 @@ def build_trainer(
         run_dir, every=config.checkpoint_every, keep=config.keep_checkpoints, last_step=config.max_steps
     )
     accelerator, strategy = resolve_accelerator(parallel), build_strategy(parallel)
-    try:
-        return L.Trainer(
-            accelerator=accelerator,
-            devices=parallel.num_devices,
-            num_nodes=parallel.num_nodes,
-            strategy=strategy,
-            precision="32-true",  # the module uses autocast itself; weights are always fp32
-            # One endless epoch: Lightning would otherwise end at the last batch of the loaders.
-            max_epochs=-1,
-            max_steps=config.max_steps,
-            val_check_interval=min(config.val_every, config.max_steps) if validates else None,
-            check_val_every_n_epoch=None,
-            limit_val_batches=1.0 if validates else 0,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            logger=build_loggers(run_dir, resumed_at),
-            callbacks=[*callbacks, checkpoints],
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,  # batches are split over ranks by the batch sampler
-            default_root_dir=run_dir,
-        )
-    except (ValueError, RuntimeError) as error:
-        if "SLURM" in str(error) or "srun" in str(error):
-            raise UserError(
-                f"train.parallel.num_devices={parallel.num_devices}, num_nodes={parallel.num_nodes} and the SLURM job do not "
-                f"agree; use --ntasks-per-node={parallel.num_devices} --nodes={parallel.num_nodes} ({error})"
-            ) from error
-        raise
+    check_srun_tasks(parallel.num_devices, parallel.num_nodes)
+    return L.Trainer(
+        accelerator=accelerator,
+        devices=parallel.num_devices,
+        num_nodes=parallel.num_nodes,
+        strategy=strategy,
+        precision="32-true",  # the module uses autocast itself; weights are always fp32
+        # One endless epoch: Lightning would otherwise end at the last batch of the loaders.
+        max_epochs=-1,
+        max_steps=config.max_steps,
+        val_check_interval=min(config.val_every, config.max_steps) if validates else None,
+        check_val_every_n_epoch=None,
+        limit_val_batches=1.0 if validates else 0,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        logger=build_loggers(run_dir, resumed_at),
+        callbacks=[*callbacks, checkpoints],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # batches are split over ranks by the batch sampler
+        default_root_dir=run_dir,
+    )
 
 
 class InitWeights(L.Callback):

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from src.core.errors import UserError
 from src.core.provenance import ROOT
 from src.training.checkpoint_paths import last_checkpoint
 from src.training.metrics_file import METRICS_FILE, read_metrics
+from src.training.trainer import build_trainer
 from tests.fixtures.ranks import free_port
 from tests.fixtures.toy_data import write_pixels
+from tests.fixtures.toy_modules import train_config, two_processes
 
 CONFIG = """
 experiment: tae
@@ -81,3 +84,17 @@ def test_cuda_without_a_gpu_is_a_one_line_error(folder: Path) -> None:
     assert process.returncode == 2
     assert errors.startswith("error: train.parallel.accelerator=cuda: no usable GPU")
     assert errors.count("\n") == 1
+
+
+def test_slurm_job_of_another_size_is_a_one_line_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4", "SLURM_JOB_NAME": "train"}
+    job |= {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "MASTER_ADDR": "127.0.0.1"}
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"--ntasks-per-node=2 --nodes=1") as error:
+        build_trainer(
+            train_config(parallel=two_processes()), tmp_path, resumed_at=0, validates=False, callbacks=[]
+        )
+    assert "\n" not in str(error.value)
