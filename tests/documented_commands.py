@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from data.bounce.config import PreviewConfig
+from src.core import config
+
 ROOT = Path(__file__).resolve().parent.parent
 SUBSTITUTES = {  # placeholders of pages that are about any config
     "src.train": "configs/video/tiny_joint.yaml",
@@ -133,10 +136,11 @@ def check(command: Command) -> None:
     argv = [SUBSTITUTES.get(command.module, a) if a in ("CONFIG", "CONFIG.yaml") else a for a in command.argv]
     argv = [re.sub(r"\$\w+", "2", a) for a in argv if a not in ("[key=value", "...]")]
     module = command.module
-    if module == "data.bounce.preview":
-        argv = [a for a in argv if "=" in a]
     for path in (a for a in argv if a.endswith(".yaml") and "=" not in a):
         assert (ROOT / path).is_file(), f"{command}: no file {path}"
+    if module == "data.bounce.preview":  # has no --print
+        config.build(PreviewConfig, config.read([], [a for a in argv if "=" in a]))
+        return
     if module == "src.model_summary":
         module = "src.train"  # the same configs
     with contextlib.redirect_stdout(io.StringIO()):

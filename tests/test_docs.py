@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from data.config import PrepareConfig
 from src.core import config
+from src.core.config_help import keys
 from src.core.errors import UserError
 from src.experiments.config import RecipeConfig
 from src.experiments.recipe import stage_argv
-from src.registry import find_experiment
+from src.inference.config import GenerateConfig, ReconstructConfig
+from src.registry import EXPERIMENTS, find_experiment
 from tests.documented_commands import (
     Command,
     check,
@@ -107,6 +110,26 @@ def test_paths_and_links_of_a_page_exist(page: Path) -> None:
             assert list(ROOT.glob(name.rstrip("/"))), f"no file {name}"
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         assert "://" in link or (page.parent / link).exists(), f"broken link {link}"
+
+
+def known_keys() -> re.Pattern[str]:
+    """Return a pattern of the keys of training, generation and preparation, and of their prefixes."""
+    schemas = [each.config for each in EXPERIMENTS.values()]
+    patterns = set()
+    for schema in (*schemas, GenerateConfig, ReconstructConfig, PrepareConfig):
+        for key in keys(schema):
+            parts = key.split(".")
+            patterns |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+    return re.compile("|".join(re.escape(each).replace("NAME", r"[\w*]+") for each in patterns))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_settings_that_a_page_names_exist(page: Path) -> None:
+    known = known_keys()
+    groups = "train|model|transformer|flow|losses|features|discriminator|data|tiling|sampler|measure|files"
+    for key in re.findall(rf'`"?((?:{groups})\.\w[\w.*]*)[=`]', page.read_text(encoding="utf-8")):
+        is_file = (ROOT / f"{key.replace('.', '/')}.py").exists() or key.endswith((".py", ".*", ".sbatch"))
+        assert is_file or known.fullmatch(key), f"no setting {key}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
