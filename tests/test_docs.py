@@ -16,6 +16,8 @@ from src.experiments.config import RecipeConfig
 from src.experiments.recipe import stage_argv
 from src.inference.config import GenerateConfig, ReconstructConfig
 from src.registry import EXPERIMENTS, find_experiment
+from src.runs.steps import to_overrides
+from src.studies.ablation.config import AblationConfig
 from tests.documented_commands import (
     Command,
     check,
@@ -30,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 RECIPES = [ROOT / "configs" / f"{name}.yaml" for name in ("recipes/tiny", "recipes/small", "debug/recipe")]
+NAMES = ("ablations/tae", "ablations/tae_real", "ablations/video", "debug/ablation")
+ABLATIONS = [ROOT / "configs" / f"{name}.yaml" for name in NAMES]
 INDEX = ROOT / "configs" / "README.md"
 FOLDERS = ("src", "data", "eval", "tests", "benchmarks", "configs", "docs")
 
@@ -75,6 +79,18 @@ def test_stages_of_a_recipe_resolve(path: Path) -> None:
     for name, stage in recipe.stages.items():
         module, *argv = stage_argv(recipe, name, stage)
         check(Command(f"{page_id(path)}: {name}", module, tuple(argv)))
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=page_id)
+def test_stages_of_an_ablation_resolve(path: Path) -> None:
+    ablation = config.load(AblationConfig, path)
+    for name, variant in ablation.variants.items():
+        overrides = [*to_overrides(ablation.set), *to_overrides(variant.set)]
+        for stage in variant.stages:
+            check(Command(f"{page_id(path)}: {name}", "src.train", (stage, *overrides)))
+        for each in (ablation.measure.generate_overrides, variant.generate_overrides):
+            argv = [ablation.measure.generate, "run=RUN", *to_overrides(each)]
+            check(Command(f"{page_id(path)}: {name}", "src.generate", tuple(filter(None, argv))))
 
 
 @pytest.mark.parametrize(
