@@ -72,7 +72,7 @@ def test_an_error_in_a_setting_is_reported_before_lightning_is_imported() -> Non
 
 
 def test_imports_inside_functions_defer_heavy_or_optional_packages_only() -> None:
-    """An import of our own inside a function would hide a cycle; entry points defer what --help does not need."""
+    """Such an import of our own would hide a cycle; entry points defer what --help does not need."""
     deferring = {"src/registry.py", *(f"{name.replace('.', '/')}.py" for name in ENTRY_POINTS)}
     found = []
     for folder in ("src", "data", "eval"):

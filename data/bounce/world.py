@@ -33,9 +33,9 @@ WORLD_VERSION = "bounce-1"
 __all__ = [
     "WORLD_VERSION",
     "BounceVideo",
-    "VideoFacts",
     "Impact",
     "ObjectFacts",
+    "VideoFacts",
     "WorldConfig",
     "caption_variants",
     "make_video",

@@ -12,6 +12,8 @@ from typing import BinaryIO
 import av
 import numpy as np
 
+from src.core.media_writer import X264_PARAMS
+
 
 class MediaError(ValueError):
     """A media file that cannot be decoded; the message is one line that names the file and the reason."""
@@ -69,8 +71,8 @@ def _decode(source: str | BinaryIO, name: str, max_frames: int | None) -> Video:
 def encode_video(target: str | BinaryIO, frames_THWC: np.ndarray, fps: float, *, crf: int = 18) -> None:
     """Encode H.264 in MP4 (libx264, preset medium, one thread).
 
-    The same frames give the same bytes, except now and then for noise of 16 to 32 pixels a side. Even
-    sizes are stored as yuv420p, which every player reads, odd ones as yuv444p.
+    Equal frames give equal bytes. Even sizes are stored as yuv420p, which every player reads, odd ones as
+    yuv444p.
 
     Args:
         target: a path or a writable, seekable binary file.
@@ -85,7 +87,7 @@ def encode_video(target: str | BinaryIO, frames_THWC: np.ndarray, fps: float, *,
     if not fps > 0:
         raise ValueError(f"fps: must be positive, got {fps}")
     _, height, width, _ = frames_THWC.shape
-    options = {"crf": str(crf), "preset": "medium", "threads": "1"}
+    options = {"crf": str(crf), "preset": "medium", "threads": "1", "x264-params": X264_PARAMS}
     # the index goes first, so that browsers start playing at once; libav can move it only in a real file
     flags = {"movflags": "faststart"} if isinstance(target, str) else {}
     with av.open(target, "w", format="mp4", options=flags) as container:

@@ -116,9 +116,7 @@ def read(
         values = parse_overrides(schema, overrides)
     except OverrideError as error:
         raise ConfigError(str(error)) from error
-    tree = OmegaConf.create()
-    for path in configs:
-        tree = OmegaConf.merge(tree, read_tree(Path(path)))
+    tree = OmegaConf.merge({}, *[read_tree(Path(path)) for path in configs])
     assert isinstance(tree, DictConfig)
     for key, value in values:
         OmegaConf.update(tree, key, value, force_add=True)
@@ -155,7 +153,7 @@ def build(schema: type[T], node: DictConfig) -> T:
 
 
 def _without_null_entries(schema: type, node: DictConfig) -> DictConfig:
-    """Drop `NAME: null` where a dict of dataclasses is expected: so a child config removes a parent's entry."""
+    """Drop `NAME: null` in a dict of dataclasses: so a child config removes an entry of its parent."""
     return OmegaConf.create(_drop_nulls(schema, OmegaConf.to_container(node)))
 
 
@@ -241,7 +239,7 @@ def from_command_line(schema: type[T], argv: list[str], about: str | None) -> T 
 
 
 def defaults(schema: type, tree: DictConfig) -> dict[str, Any]:
-    """Return the values that `--help` shows as defaults: a config file's, else the dataclass's, by dotted key."""
+    """Return by dotted key the defaults that `--help` shows: a config file's, else the dataclass's."""
     try:
         merged = OmegaConf.merge(OmegaConf.structured(schema), _without_null_entries(schema, tree))
     except OmegaConfBaseException as error:

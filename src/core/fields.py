@@ -4,8 +4,8 @@
     class SamplerConfig(Config):
         steps: int = opt(50, "solver steps", ge=1)
 
-Limits are checked whenever the dataclass is made, from YAML or in code. A class with rules that involve several
-fields adds its own `__post_init__` and calls `super().__post_init__()` first.
+Limits are checked whenever the dataclass is made, from YAML or in code. A class with rules that involve
+several fields adds its own `__post_init__` and calls `super().__post_init__()` first.
 """
 
 import copy

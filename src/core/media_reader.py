@@ -77,7 +77,7 @@ class OpenVideo:
             raise MediaError(reason, f"decoding stopped after {count} frames: {_line(error)}") from None
 
     def _from_key_frame(self, start_s: float) -> Iterator[Any]:
-        """Yield decoded frames from the key frame before `start_s`, or from the beginning where seeking fails.
+        """Yield decoded frames from the key frame before `start_s`, or from the start where seeking fails.
 
         Formats without an index (MPEG-TS) seek into the middle of a group of frames, whose frames decode
         wrongly without any error.

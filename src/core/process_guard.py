@@ -1,8 +1,8 @@
 """Worker processes that exit when the process that started them does, even if that one is killed.
 
-A worker started through a fork server is re-parented to init and would block forever after `kill -9` of the main
-process, with all its memory. So each worker holds the reading end of a pipe whose writing end only the main process
-has, and exits when it closes.
+A worker started through a fork server is re-parented to init and would block forever after `kill -9` of the
+main process, with all its memory. So each worker holds the reading end of a pipe whose writing end only the
+main process has, and exits when it closes.
 """
 
 import os
@@ -12,7 +12,7 @@ from multiprocessing.context import BaseContext
 
 
 class ParentWatchdog:
-    """The main process's side; `exit_with_parent` is called in each worker (picklable while it is started)."""
+    """The main process's side; each worker calls `exit_with_parent` (picklable while it is started)."""
 
     def __init__(self, context: BaseContext) -> None:
         reader, self._writer = context.Pipe(duplex=False)

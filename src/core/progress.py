@@ -11,7 +11,7 @@ LOG_SECONDS = 30.0  # between two lines where there is no terminal
 
 
 class ProgressReport:
-    """A bar on a terminal, else lines at most every LOG_SECONDS. Use as a context manager, or start and stop it.
+    """A bar on a terminal, else lines at most every LOG_SECONDS; a context manager, or start and stop it.
 
     The time left comes from this process's own speed: items finished by an earlier, interrupted call
     do not enter it.

@@ -1,4 +1,4 @@
-"""Provenance of a run: resolved config, code version, packages, machine and command, written before step 0."""
+"""Provenance of a run, written before step 0: resolved config, code version, packages, machine, command."""
 
 import importlib.metadata
 import json
@@ -50,7 +50,7 @@ def code_state() -> dict[str, Any]:
 
 
 def changed_code(before: dict[str, Any]) -> list[str]:
-    """Return the source files that differ from an earlier `code_state`; none where there is no git history."""
+    """Return the source files that differ from an earlier `code_state`; none without git history."""
     now = code_state()
     if not before.get("commit") or not now["commit"]:
         return []

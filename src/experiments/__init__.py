@@ -1,1 +1,1 @@
-"""Kinds of run: each module has `run(config)` and puts everything together for one kind (see src.registry)."""
+"""Kinds of run: each module has `run(config)`, which puts one kind together (see src.registry)."""

@@ -40,7 +40,9 @@ def run(config: AverageConfig) -> None:
 
 
 def greedy(inputs: list[Path], config: AverageConfig, log: Path) -> list[Path]:
-    """Select runs for a greedy soup (Wortsman et al., 2022): best first, each next one only if the mean's loss does not rise.
+    """Select runs for a greedy soup: best first, each next one only if the loss of the mean does not rise.
+
+    Wortsman et al., "Model soups", 2022, algorithm 1.
 
     Args:
         log: JSON file for every loss measured.

@@ -38,7 +38,7 @@ class AverageConfig(Config):
     use: Use = opt("ema", "which weights of each: ema or raw")
     select: Literal["all", "greedy"] = opt(
         "all",
-        "all: the uniform mean; greedy: from the best run on, add those that do not raise the validation loss",
+        "all: the uniform mean; greedy: from the best run on, add those that do not raise the loss",
     )
     validate: bool = opt(
         False, "measure the validation loss of the average on the first input's validation data"

@@ -1,9 +1,9 @@
-"""Keyed noise tensors: a draw is a function of its key alone, whatever was drawn before it and wherever it runs.
+"""Keyed noise tensors: a draw is a function of its key alone, on every device and in every order.
 
-Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) maps a 128-bit counter and a
-64-bit key to four random 32-bit words. Here the key names the draw and the counter the position in the tensor, so
-that resuming, another number of ranks, another device or another draw elsewhere changes nothing. Words are equal
-bit by bit on every device; normals, which pass through log, cos and sin, agree to rounding.
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) maps a 128-bit counter and
+a 64-bit key to four random 32-bit words. Here the key names the draw and the counter the position in the
+tensor, so that resuming, another number of ranks, another device or another draw elsewhere changes nothing.
+Words are equal bit by bit on every device; normals, which pass through log, cos and sin, agree to rounding.
 
 Legend: B samples, N positions of one sample, W = 4 words of one Philox block.
 """
@@ -23,7 +23,7 @@ WORD = 0xFFFFFFFF
 
 
 def torch_generator(seed: int, stream: str, *counters: int) -> torch.Generator:
-    """Return a CPU generator for one keyed stream, for torch functions that take one (weight initialization)."""
+    """Return a CPU generator for one keyed stream, for torch functions that take one."""
     return torch.Generator("cpu").manual_seed(rng.key(seed, stream, *counters))
 
 
@@ -40,7 +40,8 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(ROUNDS):
-        # 32 x 32 -> 64 bits. The product wraps into int64's sign bit; shift and mask give its upper word all the same.
+        # 32 x 32 -> 64 bits. The product wraps into int64's sign bit; shift and mask give its upper word all
+        # the same.
         p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
         c0, c1, c2, c3 = (p1 >> 32 & WORD) ^ c1 ^ k0, p1 & WORD, (p0 >> 32 & WORD) ^ c3 ^ k1, p0 & WORD
         k0, k1 = (k0 + KEY_STEPS[0]) & WORD, (k1 + KEY_STEPS[1]) & WORD
@@ -66,7 +67,8 @@ def normal(keys: Sequence[int], shape: Sequence[int] = (), device: torch.device 
     """Draw standard normal numbers by Box and Muller's method, a tensor for each key; float32 [B, *shape]."""
     num = math.prod(shape)
     words = random_words(keys, 2 * -(-num // 2), device)
-    # (0, 1] for the radius, since log(0) is infinite; 32 bits reach 6.7 standard deviations, 24 bits only 5.8.
+    # (0, 1] for the radius, since log(0) is infinite; 32 bits reach 6.7 standard deviations, 24 bits only
+    # 5.8.
     first = ((words[:, ::2] + 1).double() * 2.0**-32).float()
     second = (words[:, 1::2] >> 8).float() * 2.0**-24
     radius, angle = torch.sqrt(-2 * torch.log(first)), 2 * math.pi * second

@@ -106,7 +106,8 @@ def code_note(record: Path) -> str:
     if not changed:
         return ""
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    return f"completed with other code ({changed[0]}{more} changed since); name=NEW starts a run with today's code"
+    advice = "name=NEW starts a run with today's code"
+    return f"completed with other code ({changed[0]}{more} changed since); {advice}"
 
 
 def execute(name: str, argv: list[str]) -> float:

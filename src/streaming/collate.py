@@ -1,4 +1,4 @@
-"""Turn records into a batch. Every choice (crop, clip length, caption) is keyed by (seed, step, global index).
+"""Turn records into a batch. Choices (crop, clip length, caption) are keyed by seed, step, global index.
 
 Legend: B batch, C channels, T frames, H height, W width, L text tokens, D text features.
 """
@@ -15,7 +15,7 @@ from src.streaming.schema.records import LatentRecord, PixelRecord
 
 
 def with_fps(caption: str, fps: float) -> str:
-    """Return the caption as the video model reads it: "FPS-16 ..." (Movie Gen, sec. 3.1.4); 29.97 reads 30."""
+    """Return the caption as the video model reads it: "FPS-16 ..." (Movie Gen, sec. 3.1.4)."""
     return f"FPS-{round(fps, 1):g} {caption}"
 
 

@@ -87,7 +87,7 @@ class StepDataset(TorchDataset[Batch]):
 
 
 class StepLoader:
-    """Batches of consecutive steps; `len` is one virtual epoch, so Lightning neither prefetches nor loses one.
+    """Batches of consecutive steps; `len` is a virtual epoch, so Lightning neither prefetches nor loses one.
 
     `state_dict` is {"step": n}: n batches have been yielded. Iterating continues from there to the
     end of the virtual epoch; with `restart` (validation) every iteration begins at step 0.

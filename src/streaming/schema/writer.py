@@ -135,7 +135,7 @@ class DatasetWriter:
         return [] if self.complete else [n for n in range(num_parts) if not self._part_dir(n).is_dir()]
 
     def part(self, number: int) -> Any:
-        """Return a context manager of a PartWriter; the part exists only if the block ends without an error."""
+        """Return a context manager of a PartWriter; the part exists only if the block ends without error."""
         return write_part(self.root, number, self.chunk_bytes)
 
     def _part_dir(self, number: int) -> Path:

@@ -45,8 +45,8 @@ experiment: video
 name: video
 latents: latents
 transformer:
-  {hidden_size: 32, depth: 2, num_heads: 2, ffn_dim: 32, latent_channels: 4, patch: [1, 1, 1], max_positions: [2, 4, 4],
-  context_dim: 32}
+  {hidden_size: 32, depth: 2, num_heads: 2, ffn_dim: 32, latent_channels: 4, patch: [1, 1, 1], max_positions:
+  [2, 4, 4], context_dim: 32}
 text: {hidden_size: 32, depth: 1, num_heads: 2, ffn_dim: 32}
 data:
   streams:

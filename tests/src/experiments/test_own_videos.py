@@ -1,4 +1,4 @@
-"""The commands of docs/own_videos.md, as printed, on three ordinary clips; only the numbers of steps are lowered."""
+"""The commands of docs/own_videos.md, as printed, on three ordinary clips; only step counts are lowered."""
 
 import re
 import shlex
@@ -93,8 +93,15 @@ def make_demo_models() -> None:
         ]
     )
     train.main(
-        ["configs/video/tiny_sft.yaml", "run_dir=runs/tiny/sft", "latents=runs/tiny/latents", "start_from="]
-        + ["data.streams.videos.batch_size=2", "data.val.videos.batch_size=2", *FEW_STEPS]
+        [
+            "configs/video/tiny_sft.yaml",
+            "run_dir=runs/tiny/sft",
+            "latents=runs/tiny/latents",
+            "start_from=",
+            "data.streams.videos.batch_size=2",
+            "data.val.videos.batch_size=2",
+            *FEW_STEPS,
+        ]
     )
 
 

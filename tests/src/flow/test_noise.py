@@ -1,4 +1,4 @@
-"""Philox against its published vectors; statistics of the numbers made from it; independence of batch and device."""
+"""Philox against its published vectors, statistics of its numbers, independence of batch and device."""
 
 import math
 

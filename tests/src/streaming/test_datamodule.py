@@ -202,7 +202,8 @@ def test_stale_latents_name_both_keys_and_the_command(tmp_path: Path) -> None:
     [
         (
             {"batch_size": 48},
-            r"data.streams.v: bucket 4x8x8 has 47 records, fewer than one batch of 48; use data.streams.v.batch_size=47",
+            r"data.streams.v: bucket 4x8x8 has 47 records, fewer than one batch of 48; "
+            r"use data.streams.v.batch_size=47",
         ),
         ({"buckets": ("4x8x9",)}, r"data.streams.v.buckets: 4x8x9 not in .*which has 1x8x8, 4x8x8"),
         ({"frames": "images", "buckets": ("4x8x8",)}, r"has no images; its buckets are"),
