@@ -3,17 +3,22 @@
 Legend: B batch, C channels, T frames, H height, W width, S = H * W positions, N = B * T latent frames.
 
 Reduction: the published weights, 1e5 of the penalty (the paper) and 1e-6 of the KL (Latent Diffusion), belong
-to a reconstruction error *summed* over the pixel values of a sample. Ours is averaged, so `per_pixel_value`
-divides both terms by the number of pixel values: published weights keep their meaning at any video size.
+to a reconstruction error *summed* over pixel values. Ours is averaged, so `per_pixel_value` divides the KL,
+which grows with the length of a video, by the pixel values of the video, and the penalty, which is that of
+one frame, by those of one frame: published weights keep their meaning at any size and length.
 """
 
 import torch
 from torch import Tensor
 
 
-def per_pixel_value(term: Tensor, video_BCTHW: Tensor) -> Tensor:
-    """Rescale a term with a weight for a summed reconstruction error to one for an averaged error."""
-    return term / video_BCTHW[0].numel()
+def per_pixel_value(term: Tensor, pixels: Tensor) -> Tensor:
+    """Rescale a term with a weight for a summed reconstruction error to one for an averaged error.
+
+    Args:
+        pixels: pixels that the term belongs to: a video [C, T, H, W] or a frame [C, H, W].
+    """
+    return term / pixels.numel()
 
 
 def spatial_deviations(latent_BCTHW: Tensor) -> tuple[Tensor, Tensor]:

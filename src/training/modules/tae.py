@@ -207,10 +207,10 @@ class TAEModule(TrainingModule):
     def _latent_terms(self, out: Reconstruction) -> tuple[Tensor, Terms]:
         c, video = self.losses, out.video_BCTHW
         terms = {"kl": out.posterior.kl().mean()}
-        total = c.kl_weight * per_pixel_value(terms["kl"], video)
+        total = c.kl_weight * per_pixel_value(terms["kl"], video[0])
         if c.opl_weight:
             terms["opl"] = outlier_penalty(out.latent_BCTHW, c.opl_r)
-            total = total + c.opl_weight * per_pixel_value(terms["opl"], video)
+            total = total + c.opl_weight * per_pixel_value(terms["opl"], video[0, :, 0])
         terms["outlier_fraction"] = outlier_fraction(out.latent_BCTHW)
         return total, {name: value.detach() for name, value in terms.items()}
 

@@ -11,7 +11,8 @@ class TAELossConfig(Config):
     """Weights of the loss terms.
 
     Pixel terms are means. The weights of the KL divergence and of the outlier penalty are those published for
-    a sum over pixel values, and are rescaled to the means (`src.losses.per_pixel_value`).
+    a sum over pixel values, and are rescaled to the means (`src.losses.latent.per_pixel_value`): the KL by
+    the pixel values of a video, the penalty by those of one frame.
     """
 
     reconstruction: Literal["l1", "mse"] = opt("l1", "distance of pixels in [-1, 1]; its weight is 1")

@@ -58,5 +58,5 @@ def test_constant_latent_has_zero_penalty_and_gradient():
 def test_published_weights_with_an_averaged_error():
     video, noisy = torch.zeros(2, 3, 4, 8, 8), torch.ones(2, 3, 4, 8, 8)
     summed = (noisy - video).abs().sum() / 2 + 1e-6 * torch.tensor(1e9)
-    averaged = (noisy - video).abs().mean() + 1e-6 * per_pixel_value(torch.tensor(1e9), video)
+    averaged = (noisy - video).abs().mean() + 1e-6 * per_pixel_value(torch.tensor(1e9), video[0])
     torch.testing.assert_close(summed / video[0].numel(), averaged)

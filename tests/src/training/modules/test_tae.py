@@ -12,8 +12,10 @@ from src.losses.adversarial import adaptive_weight, generator_hinge, squared_gra
 from src.losses.latent import outlier_penalty
 from src.losses.reconstruction import gradient_loss, l1_loss, mse_loss
 from src.losses.video_metrics import score_videos
+from src.models.tae.model import Reconstruction
+from src.models.tae.posterior import Posterior
 from src.training.checkpoint_paths import last_checkpoint
-from src.training.init_weights import load_weights
+from src.training.init_weights import InitFrom, load_weights
 from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.modules import tae
 from src.training.trainer import fit
@@ -78,10 +80,28 @@ def test_gradient_equals_that_of_the_plain_loss() -> None:
         weight = c.gan_weight
         if c.adaptive_gan_weight:
             weight *= adaptive_weight(*squared_gradient_norms([pixel, push], reconstruction))
-        latent = c.kl_weight * out.posterior.kl().mean() + c.opl_weight * outlier_penalty(out.latent_BCTHW)
-        (pixel + weight * push + latent / video[0].numel()).backward()
+        kl = out.posterior.kl().mean() / video[0].numel()
+        penalty = outlier_penalty(out.latent_BCTHW) / video[0, :, 0].numel()
+        (pixel + weight * push + c.kl_weight * kl + c.opl_weight * penalty).backward()
         for a, p in zip(ours, module.tae.parameters(), strict=True):
             torch.testing.assert_close(a, p.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_outlier_penalty_has_one_weight_at_any_length() -> None:
+    """A video of equal frames has the loss of one of them, and its gradient as a mean over frames."""
+    module = tae_module(train_config(), kl_weight=0.0, opl_weight=1e5, opl_r=1.0)
+    frame = torch.randn(2, 4, 1, 4, 4)
+    losses, gradients = [], []
+    for num_frames, num_latents in ((1, 1), (32, 4)):
+        latent = frame.repeat(1, 1, num_latents, 1, 1).requires_grad_()
+        video = torch.zeros(2, 3, num_frames, 32, 32)
+        loss, _ = module._latent_terms(Reconstruction(video, latent, Posterior(latent, latent * 0)))
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append(latent.grad)
+    torch.testing.assert_close(losses[0], 1e5 * outlier_penalty(frame, 1.0) / (3 * 32 * 32))
+    torch.testing.assert_close(losses[1], losses[0])
+    torch.testing.assert_close(gradients[1], gradients[0].repeat(1, 1, 4, 1, 1) / 4)
 
 
 def test_discriminator_starts_late_and_steps_are_batches(one: Path) -> None:
@@ -188,7 +208,7 @@ def test_checkpoint_has_latent_statistics(tmp_path: Path, monkeypatch: pytest.Mo
     torch.testing.assert_close(found["latent_std_C"], (square - mean**2).sqrt(), rtol=1e-4, atol=1e-5)
 
     again = tae_module(config, gan_weight=0.0)
-    load_weights(again, tmp_path)
+    load_weights(again, InitFrom(tmp_path))
     assert again.latent_std_C.tolist() == [1.0] * 4  # each stage has statistics of its own
 
 
