@@ -29,7 +29,7 @@ def run(config: AverageConfig) -> None:
         if config.select == "greedy":
             selected = greedy(selected, config, run_dir / "average" / "greedy.json")
         mean = average_weights(selected, config.use)
-        payload: dict = {"state_dict": mean}
+        payload: dict = {"state_dict": mean, "tae_key": tae_key(config.inputs)}
         if config.validate:
             payload["val_metrics"] = validation(mean, selected[0])
         checkpoint_io.write_checkpoint(payload, checkpoint_dir(run_dir) / "step-00000000.ckpt")
@@ -37,6 +37,23 @@ def run(config: AverageConfig) -> None:
         (run_dir / "config.yaml").write_text(text, encoding="utf-8")
         if is_first_rank():
             console.print(f"{run_dir}: mean of {', '.join(map(str, selected))}", soft_wrap=True)
+
+
+def tae_key(inputs: tuple[str, ...]) -> str:
+    """Return the key of the TAE whose latents all inputs were trained on; empty if none names one.
+
+    Raises:
+        UserError: two inputs were trained on latents of different TAEs.
+    """
+    keys = {path: key for path in inputs if (key := loading.stored_tae_key(Path(path)))}
+    first = next(iter(keys), "")
+    for path, key in keys.items():
+        if key != keys[first]:
+            raise UserError(
+                f"inputs: {first} was trained on latents of a TAE with key {keys[first][:12]}, {path} on those "
+                f"of one with key {key[:12]}; average runs on latents of one TAE"
+            )
+    return keys.get(first, "")
 
 
 def greedy(inputs: list[Path], config: AverageConfig, log: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from src.training.config import Use
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeLatentsConfig(Config):
-    """Which autoencoder encodes which data set."""
+    """Settings of encoding: the autoencoder, the text encoders and the data set."""
 
     experiment: str = opt("encode_latents", "kind of run")
     name: str = opt("latents", "name of the run")
@@ -29,7 +29,7 @@ class EncodeLatentsConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class AverageConfig(Config):
-    """Which runs to average."""
+    """Settings of averaging: the runs and their selection."""
 
     experiment: str = opt("average", "kind of run")
     name: str = opt("???", "name of the average")

@@ -15,8 +15,9 @@ from src.runs import run_directory
 from src.runs.config import TAERunConfig
 from src.streaming.datamodule import MediaDataModule
 from src.training.callbacks.samples import ReconstructionVideos
+from src.training.init_weights import InitFrom
 from src.training.modules.tae import TAEModule
-from src.training.trainer import InitFrom, fit
+from src.training.trainer import fit
 
 
 def run(config: TAERunConfig) -> None:

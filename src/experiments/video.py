@@ -13,7 +13,9 @@ from src.streaming.collate import with_fps
 from src.streaming.datamodule import MediaDataModule
 from src.streaming.reader import Dataset
 from src.training.callbacks.samples import SampleVideos
-from src.training.trainer import InitFrom, fit
+from src.training.checkpoint_paths import last_checkpoint
+from src.training.init_weights import InitFrom
+from src.training.trainer import fit
 
 
 def run(config: VideoRunConfig) -> None:
@@ -32,11 +34,12 @@ def run(config: VideoRunConfig) -> None:
         if is_first_rank():
             Console(highlight=False).print(data.report())
         callbacks = [sample_videos(config)] if config.train.sample_every else []
-        init_from = None
-        if config.start_from:
-            # A text-to-video model learns to take a first frame: that layer is new, and starts at zero.
-            new = ("transformer.cond_embed.",) if config.transformer.cond_channels else ()
-            init_from = InitFrom(Path(config.start_from), config.start_use, new)
+        key, resume, init_from = latents.tae_key(config), last_checkpoint(run_dir), None
+        if resume is not None:
+            advice = "give another run_dir=... or encode them with that TAE"
+            latents.refuse_other_tae(f"run_dir={run_dir}", resume, config.latents, key, advice)
+        elif config.start_from:
+            init_from = start_of(config, key)
         fit(
             module,
             data,
@@ -44,8 +47,38 @@ def run(config: VideoRunConfig) -> None:
             run_dir,
             init_from=init_from,
             label=config.name,
+            metadata={"tae_key": key},
             callbacks=callbacks,
         )
+
+
+def start_of(config: VideoRunConfig, tae_key: str) -> InitFrom:
+    """Return which weights of `start_from` a stage takes over.
+
+    Args:
+        tae_key: key of the TAE that encoded the stage's latents.
+
+    Raises:
+        UserError: the source was trained on latents of another TAE, and the config does not allow it.
+    """
+    keep: tuple[str, ...] = ()
+    if config.allow_other_tae:
+        keep = ("latent_mean_C", "latent_std_C")  # the source's describe other latents
+    else:
+        setting, advice = (
+            f"start_from={config.start_from}",
+            "give latents of that TAE or allow_other_tae=true",
+        )
+        latents.refuse_other_tae(setting, Path(config.start_from), config.latents, tae_key, advice)
+    return InitFrom(
+        Path(config.start_from),
+        config.start_use,
+        # A text-to-video model learns to take a first frame: that layer is new, and starts at zero.
+        allow_new=("transformer.cond_embed.",) if config.transformer.cond_channels else (),
+        keep=keep,
+        position_growth=config.position_growth,
+        with_optimizer=config.start_optimizer,
+    )
 
 
 def sample_videos(config: VideoRunConfig) -> SampleVideos:

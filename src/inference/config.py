@@ -11,7 +11,7 @@ from src.training.config import Precision, Use
 
 @dataclass(frozen=True, kw_only=True)
 class RewriteConfig(Config):
-    """Whether and how prompts are rewritten before the model reads them."""
+    """Settings of prompt rewriting."""
 
     by: Literal["none", "model", "bounce"] = opt(
         "none", "none; model: a causal language model; bounce: the rules of the Bounce world"
@@ -48,7 +48,7 @@ class SamplerOverrides(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig(Config):
-    """Which videos to generate, with which model."""
+    """Settings of `src.generate`."""
 
     run: str = opt("???", "run directory, checkpoint or exported file of a video model")
     tae: str = opt("", "run or exported file of the TAE; empty: the one that encoded the run's latents")
@@ -83,12 +83,12 @@ class GenerateConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructConfig(Config):
-    """Which videos to reconstruct, with which autoencoder."""
+    """Settings of `src.reconstruct`."""
 
     run: str = opt("???", "run directory or checkpoint of a TAE")
     use: Use = opt("ema", "weights: ema or raw")
     data: str = opt(
-        "", "prepared data set (the directory that holds dataset.json), beside or instead of video="
+        "", "prepared data set (the directory that holds dataset.json), in addition to video= or instead"
     )
     num_clips: int = opt(8, "clips of each bucket of data; 0: all", ge=0)
     max_frames: int = opt(0, "maximum number of frames of each video; 0: all", ge=0)
@@ -105,8 +105,8 @@ class ReconstructConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig(Config):
-    """Which weights to export."""
+    """Settings of `src.export`."""
 
     run: str = opt("???", "run directory or checkpoint of a TAE or a video model")
-    out: str = opt("", "file to write, ending in .safetensors; empty: RUN.safetensors beside the run")
+    out: str = opt("", "file to write, ending in .safetensors; empty: RUN.safetensors")
     use: Use = opt("ema", "weights: ema or raw")

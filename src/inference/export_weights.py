@@ -30,7 +30,13 @@ def export(settings: ExportConfig) -> Path:
         raise UserError(f"run={run}: expected a tae or video run, got {kind}")
     tensors = safetensors_io.read_weights(checkpoint, settings.use)
     step = checkpoint_step(checkpoint) if CHECKPOINT_NAME.fullmatch(checkpoint.name) else 0
-    header = safetensors_io.Header(config=text, use=settings.use, step=step, source=str(checkpoint))
+    header = safetensors_io.Header(
+        config=text,
+        use=settings.use,
+        step=step,
+        source=str(checkpoint),
+        tae_key=loading.stored_tae_key(checkpoint),
+    )
     safetensors_io.write_weights(out, tensors, header)
     num_values = sum(tensor.numel() for tensor in tensors.values())
     Console(highlight=False).print(

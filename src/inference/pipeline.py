@@ -141,7 +141,7 @@ def load_models(config: GenerateConfig) -> tuple[VideoModel, TAE, VideoRunConfig
         raise UserError(
             f"tae={tae_run} has {tae.config.latent_channels} latent channels, the model {channels}"
         )
-    run_defaults.refuse_other_tae(stage, tae_run, key)
+    run_defaults.refuse_other_tae(config.run, stage, tae_run, key)
     return model, tae, stage
 
 
@@ -178,7 +178,7 @@ def check_tiling(config: GenerateConfig, tae: TAE) -> None:
 def first_frame_latent(
     config: GenerateConfig, format: VideoFormat, model: VideoModel, tae: TAE
 ) -> Tensor | None:
-    """Return the latent [1, C, 1, H, W] of the first frame, or None without `image`.
+    """Return the latent [1, C, 1, H, W] of the first frame, or None if `image` is empty.
 
     Raises:
         UserError: an unreadable image, a model without image conditioning, or images instead of videos.

@@ -48,7 +48,7 @@ class SourceVideo:
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """What to write for each video: the folder, frames of the overview, H.264 quality, originals or not."""
+    """Files to write for each video: the folder, frames of the overview, H.264 quality, originals or not."""
 
     out: Path
     num_overview_frames: int = 6

@@ -43,12 +43,12 @@ def has_dataset(stream: StreamConfig) -> bool:
 
 
 def stream_buckets(stream: StreamConfig) -> list[Bucket]:
-    """Return the buckets of a stream: those it names, else its data set's; none without a data set."""
+    """Return the buckets of a stream: those it names, else its data set's; [] if there is none."""
     names = list(stream.buckets)
     if not names and has_dataset(stream):
         names = sorted(read_info(stream.path).buckets)
-    is_wanted = {"all": (True, False), "videos": (False,), "images": (True,)}[stream.frames]
-    return [bucket for bucket in map(Bucket.parse, names) if bucket.is_image in is_wanted]
+    kinds = {"all": (True, False), "videos": (False,), "images": (True,)}[stream.frames]
+    return [bucket for bucket in map(Bucket.parse, names) if bucket.is_image in kinds]
 
 
 def video_format(config: GenerateConfig, stage: VideoRunConfig, tae: TAEConfig) -> VideoFormat:
@@ -112,14 +112,19 @@ def tae_of_latents(run: str, stage: VideoRunConfig) -> str:
         ) from error
 
 
-def refuse_other_tae(stage: VideoRunConfig, tae: str, key: str) -> None:
-    """Raise UserError if the latents that a run was trained on were encoded by another TAE than `key`'s."""
-    for info in latents_info(stage):
-        latents_key = info.provenance.get("tae_key", key)
+def refuse_other_tae(run: str, stage: VideoRunConfig, tae: str, key: str) -> None:
+    """Raise UserError if the latents that a run was trained on were encoded by another TAE than `key`'s.
+
+    The key is that of the checkpoint or exported file, else that of the latents where they are here.
+    """
+    names = {info.provenance.get("tae_key", ""): info.provenance.get("tae") for info in latents_info(stage)}
+    stored = loading.stored_tae_key(Path(run))
+    for latents_key in filter(None, (stored, *names)):
         if latents_key != key:
+            where = f" ({names[latents_key]})" if names.get(latents_key) else ""
             raise UserError(
                 f"tae={tae}: key {key[:12]}, but the run's latents were encoded by a TAE with key "
-                f"{latents_key[:12]} ({info.provenance.get('tae')}); give that one as tae=..."
+                f"{latents_key[:12]}{where}; give that one as tae=..."
             )
 
 

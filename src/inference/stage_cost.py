@@ -101,9 +101,9 @@ def step_table(stage: VideoRunConfig, costs: list[StepCost]) -> Table:
     weights = {name: stream.weight for name, stream in stage.data.streams.items()}
     total_flops = total_tokens = 0.0
     for name in {cost.stream for cost in costs}:
-        own = [cost for cost in costs if cost.stream == name]
-        steps_per_bucket = weights[name] / sum(weights.values()) * stage.train.max_steps / len(own)
-        total_flops += steps_per_bucket * sum(cost.flops for cost in own)
-        total_tokens += steps_per_bucket * sum(cost.tokens for cost in own)
+        stream_costs = [cost for cost in costs if cost.stream == name]
+        steps_per_bucket = weights[name] / sum(weights.values()) * stage.train.max_steps / len(stream_costs)
+        total_flops += steps_per_bucket * sum(cost.flops for cost in stream_costs)
+        total_tokens += steps_per_bucket * sum(cost.tokens for cost in stream_costs)
     table.add_row("stage", "total", "", "", f"{total_tokens:.2e}", f"{total_flops:.2e}")
     return table

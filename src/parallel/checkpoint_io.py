@@ -118,6 +118,13 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return metadata
 
 
+def read_entry(path: Path, key: str, default: Any) -> Any:
+    """Read one entry beside the tensors of a checkpoint of either format."""
+    if is_sharded(path):
+        return read_metadata(path).get(key, default)
+    return read_checkpoint(path, mmap=True).get(key, default)
+
+
 def read_full_tensors(path: Path) -> dict[str, Tensor]:
     """Read all tensors of a sharded checkpoint in this process alone."""
     tensors = {

@@ -20,7 +20,7 @@ from src.parallel.checkpoint_io import CheckpointError
 
 SUFFIX = ".safetensors"
 EMA_PREFIX = "ema."
-COUNTERS = ("batch_counter",)  # buffers that are stored beside the weights and are no weights
+COUNTERS = ("batch_counter",)  # buffers in the state dict that are no weights
 KEY = "moviegen"  # of the header's entry, JSON of `Header`
 
 
@@ -32,6 +32,7 @@ class Header:
     use: str  # which weights: "ema" (where there was an EMA) or "raw"
     step: int
     source: str  # path of the checkpoint
+    tae_key: str = ""  # of a video model: key of the TAE that encoded its latents
 
 
 def select_weights(state_dict: Mapping[str, Tensor], use: str = "ema") -> dict[str, Tensor]:
@@ -99,7 +100,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Header) -> 
     """
     if path.exists():
         raise CheckpointError(f"{path}: already exists; remove it or choose another name")
-    # safetensors refuses tensors that share memory, hence the clone
+    # safetensors rejects tensors that share memory, hence the clone
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     try:
         with atomic_write(path, sync=True) as temporary:

@@ -1,1 +1,1 @@
-"""What kinds of run share: configs, run directories, finished runs reopened, commands as steps."""
+"""Code that kinds of run share: configs, run directories, finished runs reopened, commands as steps."""

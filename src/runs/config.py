@@ -8,7 +8,7 @@ from src.models.tae.config import TAEConfig
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
 from src.models.transformer.config import TransformerConfig
 from src.streaming.config import DataConfig
-from src.training.config import TrainConfig, Use
+from src.training.config import PositionGrowth, TrainConfig, Use
 from src.training.modules.tae_config import TAELossConfig
 from src.training.modules.video_config import FlowConfig
 
@@ -22,8 +22,8 @@ class TAERunConfig(Config):
     run_dir: str = opt("runs/${name}", "directory for checkpoints and metrics")
     start_from: str = opt(
         "",
-        "run, checkpoint, exported file, or .safetensors of a diffusers AutoencoderKL (config.json beside "
-        "it) whose weights initialize this run; empty: random initialization",
+        "run, checkpoint, exported file, or .safetensors of a diffusers AutoencoderKL (config.json in the same "
+        "folder) whose weights initialize this run; empty: random initialization",
     )
     start_use: Use = opt("ema", "which of its weights: ema or raw")
     dataset: str = opt("", "prepared data set, for ${dataset} in the paths of streams")
@@ -56,6 +56,15 @@ class VideoRunConfig(Config):
     tae: str = opt("", "run directory of the TAE that decodes sample videos; empty: the one of the latents")
     start_from: str = opt("", "run, checkpoint or exported file whose weights initialize this stage")
     start_use: Use = opt("ema", "which of its weights: ema or raw")
+    start_optimizer: bool = opt(
+        False, "also start from the optimizer's moments: a change of batch size within a stage; needs raw"
+    )
+    position_growth: PositionGrowth | None = opt(
+        None,
+        "spatial position tables longer than those of start_from: pad (larger frames of the same resolution) "
+        "or interpolate (a higher resolution); null refuses longer ones",
+    )
+    allow_other_tae: bool = opt(False, "start from a model of another TAE's latents")
     transformer: TransformerConfig = opt(TransformerConfig(), "the transformer")
     text: ByteEncoderConfig = opt(ByteEncoderConfig(), "the text encoder, trained with the transformer")
     encoders: dict[str, FrozenTextConfig] = opt(
@@ -68,6 +77,8 @@ class VideoRunConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.start_optimizer and not (self.start_from and self.start_use == "raw"):
+            raise ValueError("start_optimizer=true needs start_from and start_use=raw")
         for name, stream in self.data.streams.items():
             if stream.pack:
                 self._check_packed(f"data.streams.{name}", stream.batch_size)

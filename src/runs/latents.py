@@ -1,4 +1,4 @@
-"""What a run of encoded latents was made with: text encoders, cache keys, statistics."""
+"""Properties of encoded latents: text encoders, cache keys, statistics."""
 
 from pathlib import Path
 
@@ -56,6 +56,46 @@ def expected_latent_keys(config: VideoRunConfig) -> dict[str, str]:
             )
             keys[stream.path] = latent_key(read_info(pixels).content, key)
     return keys
+
+
+def tae_key(config: VideoRunConfig) -> str:
+    """Return the key of the TAE that encoded a stage's latents; empty if they name none.
+
+    Raises:
+        UserError: two streams come from different TAEs.
+    """
+    streams = (*config.data.streams.values(), *config.data.val.values())
+    found = {path: _key_of(path) for path in (config.latents + "/train", *(s.path for s in streams))}
+    found = {path: key for path, key in found.items() if key}
+    for path, key in found.items():
+        first, first_key = next(iter(found.items()))
+        if key != first_key:
+            raise UserError(
+                f"{first} and {path} were encoded by different TAEs, with keys {first_key[:12]} and "
+                f"{key[:12]}; encode both with one"
+            )
+    return next(iter(found.values()), "")
+
+
+def _key_of(path: str) -> str:
+    has_index = bool(path) and (Path(path) / "dataset.json").is_file()  # the loader reports what is missing
+    return read_info(path).provenance.get("tae_key", "") if has_index else ""
+
+
+def refuse_other_tae(setting: str, source: Path, latents: str, key: str, advice: str) -> None:
+    """Raise UserError if a model was trained on latents of another TAE than the one with this key.
+
+    Args:
+        setting: what names the model, and `advice` what would work, for the message.
+        source: the model's run directory, checkpoint or exported file.
+        latents: path of the latents that were encoded by the TAE with this key.
+    """
+    source_key = loading.stored_tae_key(source)
+    if source_key and key and source_key != key:
+        raise UserError(
+            f"{setting}: was trained on latents of a TAE with key {source_key[:12]}, but latents={latents} were "
+            f"encoded by one with key {key[:12]}; {advice}"
+        )
 
 
 def read_statistics(latents: Path) -> tuple[torch.Tensor, torch.Tensor]:

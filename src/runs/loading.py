@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from src.core import config as configs
 from src.core.errors import UserError
 from src.models.tae.model import TAE
-from src.parallel import safetensors_io
+from src.parallel import checkpoint_io, safetensors_io
 from src.runs.config import TAERunConfig, VideoRunConfig
 from src.streaming.schema.cache_keys import encoder_key
 from src.training.checkpoint_paths import find_checkpoint
@@ -61,6 +61,19 @@ def run_folder(run: Path) -> Path:
 def read_weights(run: Path, use: Use = "ema") -> dict[str, Tensor]:
     """Read weights by name, of a run's newest checkpoint or of one checkpoint; by default the EMA's."""
     return safetensors_io.read_weights(find_checkpoint(run), use)
+
+
+def stored_tae_key(run: Path) -> str:
+    """Return the key of the TAE that encoded a video run's latents; empty if the file names none.
+
+    Args:
+        run: a run directory, a checkpoint or a file of weights.
+    """
+    path = find_checkpoint(run)
+    if path.suffix == safetensors_io.SUFFIX:
+        header = safetensors_io.find_header(path)
+        return header.tae_key if header else ""
+    return str(checkpoint_io.read_entry(path, "tae_key", ""))
 
 
 def strip_prefix(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ def locked_run_dir(run_dir: Path, config: Any, compare: bool = True) -> Iterator
     """Lock a run directory, check that it belongs to this config, and record provenance.
 
     Args:
-        compare: refuse a directory that holds a run with other settings.
+        compare: reject a directory that holds a run with other settings.
 
     Raises:
         UserError: another process uses it, or it holds a run with other settings.

@@ -96,8 +96,8 @@ def is_done(record: Path, name: str, argv: list[str], folder: Path) -> bool:
         message=f"{name} already completed with different settings",
         advice=f"give another run_dir=... or remove {folder}",
     )
-    places = [str(new[key]) for key in ("run_dir", "out") if new.get(key)]
-    return all(Path(place).exists() for place in places if "${" not in place)
+    outputs = [str(new[key]) for key in ("run_dir", "out") if new.get(key)]
+    return all(Path(path).exists() for path in outputs if "${" not in path)
 
 
 def code_note(record: Path) -> str:

@@ -1,4 +1,4 @@
-"""Settings that every training run has, whatever it trains; needs neither torch nor Lightning."""
+"""Settings of every training run; needs neither torch nor Lightning."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,6 +7,7 @@ from src.core.fields import Config, opt
 from src.parallel.config import ParallelConfig
 
 Use = Literal["ema", "raw"]  # which weights of a checkpoint
+PositionGrowth = Literal["pad", "interpolate"]  # of spatial position tables that a stage makes longer
 Precision = Literal["fp32", "bf16"]
 LRSchedule = Literal["constant", "cosine", "one_cycle", "plateau"]
 
@@ -29,7 +30,9 @@ class TrainConfig(Config):
     plateau_patience: int = opt(
         3, "validations without a new best before plateau halves the learning rate", ge=0
     )
-    weight_decay: float = opt(0.1, "weight decay of AdamW; none for vectors (gains, biases)", ge=0)
+    weight_decay: float = opt(
+        0.1, "weight decay of linear and convolution weights; all other parameters have none", ge=0
+    )
     beta1: float = opt(0.9, "first beta of AdamW", ge=0, lt=1)
     beta2: float = opt(0.95, "second beta of AdamW", ge=0, lt=1)
     max_grad_norm: float = opt(1.0, "gradient norm above which gradients are clipped; 0: no clipping", ge=0)

@@ -1,32 +1,48 @@
 """Start a stage from the weights of another run; average the weights of several runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from src.core.errors import UserError
 from src.models.transformer.pos_embed import expand_table
+from src.parallel import checkpoint_io
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.fsdp import copy_full_
-from src.parallel.safetensors_io import COUNTERS, EMA_PREFIX, read_weights
-from src.parallel.state_dict import check_architecture, shapes_of
+from src.parallel.safetensors_io import COUNTERS, EMA_PREFIX, SUFFIX, read_weights
+from src.parallel.state_dict import check_architecture, scatter_optimizer, shapes_of
 from src.training.checkpoint_paths import find_checkpoint
-from src.training.config import Use
+from src.training.config import PositionGrowth, Use
 
 if TYPE_CHECKING:  # it imports lightning, which averaging does not need
     from src.training.modules.base import TrainingModule
 
-# Position tables may grow between stages: spatial ones are interpolated (higher resolution), the temporal one
-# is padded (longer videos) (Movie Gen, sec. 3.2.2).
-RESIZABLE: dict[str, Literal["interpolate", "pad"]] = {
-    "pos_embed.height": "interpolate",
-    "pos_embed.width": "interpolate",
-    "pos_embed.time": "pad",
-}
+TIME_TABLE = "pos_embed.time"  # always padded: longer videos at the same spacing (Movie Gen, sec. 3.2.2)
+SPATIAL_TABLES = ("pos_embed.height", "pos_embed.width")
+
+
+@dataclass(frozen=True)
+class InitFrom:
+    """Source of the weights that a stage starts from.
+
+    Args:
+        use: the EMA's weights (where there is an EMA) or the raw ones.
+        allow_new: prefixes of names that the source may lack (new parts of a model).
+        keep: names of tensors that are not loaded.
+        position_growth: how spatial position tables become longer; None refuses longer ones.
+        with_optimizer: also load the state of the optimizers.
+    """
+
+    checkpoint: Path
+    use: Use = "ema"
+    allow_new: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    position_growth: PositionGrowth | None = None
+    with_optimizer: bool = False
 
 
 @dataclass
@@ -41,76 +57,118 @@ class WeightReport:
     dropped: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"weights from {self.source} ({self.use}): {len(self.loaded)} tensors loaded"]
+        counts = f"{len(self.loaded)} tensors loaded, {len(self.resized)} resized"
+        counts += f", {len(self.new)} new, {len(self.dropped)} dropped"
+        lines = [f"weights from {self.source} ({self.use}): {counts}"]
         for kind in ("resized", "new", "dropped"):
             names = getattr(self, kind)
             if names:
-                listed = ", ".join(names[:6]) + (f", ... ({len(names)} in total)" if len(names) > 6 else "")
+                listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
                 lines.append(f"  {kind}: {listed}")
         return "\n".join(lines)
 
 
-def load_weights(
-    module: "TrainingModule", checkpoint: Path, use: Use = "ema", allow_new: tuple[str, ...] = ()
-) -> WeightReport:
+def load_weights(module: "TrainingModule", init: InitFrom, run_dir: Path = Path()) -> WeightReport:
     """Load another run's weights into a module and its EMA; step counters stay at 0.
 
     Args:
-        checkpoint: a checkpoint of either format, a .safetensors file of weights, or a run directory (its
-            newest checkpoint).
-        use: the EMA's weights (where there is an EMA) or the raw ones.
-        allow_new: prefixes of names that the checkpoint may lack (new parts of a model).
+        init: its `checkpoint` is a checkpoint of either format, a .safetensors file of weights, or a run
+            directory (its newest checkpoint).
+        run_dir: the run that starts, for messages.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or does not fit; the message names the path and
             the first tensor that differs.
     """
-    path = find_checkpoint(Path(checkpoint))
+    path = find_checkpoint(init.checkpoint)
     module.configure_model()
-    source = module.adapt_weights(read_weights(path, use))
-    report = WeightReport(path, use)
+    source = module.adapt_weights(read_weights(path, init.use))
+    report = WeightReport(path, init.use)
+    skipped = {*COUNTERS, *init.keep}
+    targets = {
+        name: tensor
+        for name, tensor in module.state_dict(keep_vars=True).items()
+        if not name.startswith(EMA_PREFIX) and name not in skipped
+    }
+    report.dropped = [name for name in source if name not in targets and name not in skipped]
+    _check_any_match(path, source, targets, run_dir)
     with torch.no_grad():
-        for name, target in module.state_dict(keep_vars=True).items():
-            if name.startswith(EMA_PREFIX) or name in COUNTERS:
-                continue
-            _load_tensor(report, name, target, source, allow_new)
-    targets = module.state_dict().keys()
-    report.dropped = [n for n in source if n not in targets and n not in COUNTERS]
-    if not report.loaded:
-        raise CheckpointError(f"{path}: none of its {len(source)} tensors matches this model")
+        for name, target in targets.items():
+            _load_tensor(report, name, target, source, init)
     module.reset_ema()
     return report
 
 
+def _check_any_match(
+    path: Path, source: Mapping[str, Tensor], targets: Mapping[str, Tensor], run_dir: Path
+) -> None:
+    if any(name in targets and source[name].shape == targets[name].shape for name in source):
+        return
+    found = f", such as {next(iter(source))}" if source else ""
+    name, tensor = next(iter(targets.items()))
+    raise CheckpointError(
+        f"{path}: none of its {len(source)} tensors{found} is one of the {len(targets)} tensors of "
+        f"{run_dir / 'config.yaml'}, such as {name} {list(tensor.shape)}"
+    )
+
+
 def _load_tensor(
-    report: WeightReport,
-    name: str,
-    target: Tensor,
-    source: Mapping[str, Tensor],
-    allow_new: tuple[str, ...],
+    report: WeightReport, name: str, target: Tensor, source: Mapping[str, Tensor], init: InitFrom
 ) -> None:
     value = source.get(name)
     if value is None:
-        if not any(name.startswith(prefix) for prefix in allow_new):
+        if not any(name.startswith(prefix) for prefix in init.allow_new):
             raise CheckpointError(f"{report.source}: architecture mismatch: missing key {name}")
         report.new.append(name)
         return
     if value.shape != target.shape:
-        value = _resize(report.source, name, value, target.shape)
+        value = _resize(report.source, name, value, target.shape, init.position_growth)
         report.resized.append(f"{name} {list(source[name].shape)} -> {list(target.shape)}")
     else:
         report.loaded.append(name)
     copy_full_(target, value)
 
 
-def _resize(path: Path, name: str, value: Tensor, shape: torch.Size) -> Tensor:
-    mode = next((mode for suffix, mode in RESIZABLE.items() if name.endswith(suffix)), None)
-    if mode is None or value.shape[1:] != shape[1:] or value.shape[0] >= shape[0]:
+def _resize(
+    path: Path, name: str, value: Tensor, shape: torch.Size, position_growth: PositionGrowth | None
+) -> Tensor:
+    is_table = name.endswith((TIME_TABLE, *SPATIAL_TABLES))
+    if not is_table or value.shape[1:] != shape[1:] or value.shape[0] >= shape[0]:
         raise CheckpointError(
             f"{path}: architecture mismatch: {name} has shape {list(value.shape)}, "
             f"the model's is {list(shape)}"
         )
+    mode: PositionGrowth | None = "pad" if name.endswith(TIME_TABLE) else position_growth
+    if mode is None:
+        raise CheckpointError(
+            f"{path}: {name} has {len(value)} positions, the model's {shape[0]}; give position_growth=pad "
+            "for larger frames of the same resolution, interpolate for a higher resolution"
+        )
     return expand_table(value.float(), shape[0], mode)
+
+
+def load_optimizer_state(optimizers: Sequence[torch.optim.Optimizer], checkpoint: Path) -> None:
+    """Load the moments of the same parameters from another run; learning rates and decay stay this run's.
+
+    Raises:
+        CheckpointError: the checkpoint has no optimizer, or that of other parameters.
+    """
+    path = find_checkpoint(checkpoint)
+    is_export = path.suffix == SUFFIX
+    states = [] if is_export else checkpoint_io.read_checkpoint(path, mmap=True).get("optimizer_states", [])
+    if [_layout(each["param_groups"]) for each in states] != [_layout(o.param_groups) for o in optimizers]:
+        raise CheckpointError(
+            f"{path}: has no state of this run's optimizer over the same parameters; give a checkpoint of a "
+            "run with the same model and optimizer"
+        )
+    for optimizer, state in zip(optimizers, states, strict=True):
+        groups = optimizer.state_dict()["param_groups"]
+        scatter_optimizer(optimizer, {"state": state["state"], "param_groups": groups})
+
+
+def _layout(groups: Sequence[Mapping[str, Any]]) -> list[tuple[int, bool | None]]:
+    """Return the number of parameters of each group, and of Muon whether they are its matrices."""
+    return [(len(group["params"]), group.get("matrices")) for group in groups]
 
 
 def average_weights(checkpoints: list[Path], use: Use = "ema") -> dict[str, Tensor]:
@@ -126,7 +184,7 @@ def average_weights(checkpoints: list[Path], use: Use = "ema") -> dict[str, Tens
     for path in map(find_checkpoint, checkpoints):
         found = read_weights(path, use)
         if not total:
-            # summed in float64: the mean is then rounded once, whatever the order
+            # summed in float64: the mean is then rounded once and independent of the order
             total = {k: v.double() if v.is_floating_point() else v.clone() for k, v in found.items()}
             dtypes = {k: v.dtype for k, v in found.items()}
             continue

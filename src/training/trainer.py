@@ -4,9 +4,10 @@ import errno
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from rich.console import Console
@@ -22,8 +23,8 @@ from src.training.callbacks.ema import EMACallback, ValidateLastStep
 from src.training.callbacks.metrics import MetricsCallback
 from src.training.callbacks.progress import ProgressLine
 from src.training.checkpoint_paths import checkpoint_step, last_checkpoint, remove_partial_checkpoints
-from src.training.config import TrainConfig, Use
-from src.training.init_weights import load_weights
+from src.training.config import TrainConfig
+from src.training.init_weights import InitFrom, load_optimizer_state, load_weights
 from src.training.loggers import build_loggers
 from src.training.modules.base import NonFiniteError, TrainingModule
 
@@ -39,18 +40,6 @@ class FitResult:
     metrics: dict[str, float]
 
 
-@dataclass(frozen=True)
-class InitFrom:
-    """Source of the weights that a stage starts from.
-
-    `allow_new` holds prefixes of parameter names that the source may lack.
-    """
-
-    checkpoint: Path
-    use: Use = "ema"
-    allow_new: tuple[str, ...] = ()
-
-
 def fit(
     module: TrainingModule,
     data: L.LightningDataModule,
@@ -59,6 +48,7 @@ def fit(
     *,
     init_from: InitFrom | None = None,
     label: str = "train",
+    metadata: Mapping[str, str] | None = None,
     callbacks: Sequence[L.Callback] = (),
 ) -> FitResult:
     """Train to `config.max_steps`; resumes from the newest checkpoint in `run_dir`, bit for bit.
@@ -67,6 +57,7 @@ def fit(
         data: its loaders must be sized and resumable (those of `MediaDataModule` are).
         init_from: weights to start from; ignored when the run resumes.
         label: name in the progress line.
+        metadata: entries to store in every checkpoint, such as the key of the latents' TAE.
 
     Raises:
         CheckpointError: a checkpoint is damaged, does not fit, or cannot be written.
@@ -79,7 +70,8 @@ def fit(
     resume = last_checkpoint(run_dir)
     resumed_at = checkpoint_step(resume) if resume is not None else 0
     if resume is not None and resumed_at >= config.max_steps:
-        return FitResult(resume, resumed_at, resumed_at, 0.0, _stored_metrics(resume))
+        stored = checkpoint_io.read_entry(resume, "val_metrics", {})
+        return FitResult(resume, resumed_at, resumed_at, 0.0, dict(stored))
     if getattr(data, "num_steps", None) is not None:
         # One step more than is used: otherwise the last batch ends an epoch, and Lightning would not resume a
         # finished run with a larger max_steps inside that epoch.
@@ -87,6 +79,7 @@ def fit(
     _report_precision(config)
     metrics = MetricsCallback(config.log_every)
     own: list[L.Callback] = [EMACallback(), metrics, ValidateLastStep(config.max_steps)]
+    own.append(StoreMetadata(metadata or {}))
     if init_from is not None and resume is None:
         own.append(InitWeights(init_from))
     if config.progress:
@@ -177,10 +170,24 @@ class InitWeights(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, TrainingModule)
-        source = self.init_from
-        report = load_weights(module, source.checkpoint, source.use, source.allow_new)
+        init = self.init_from
+        report = load_weights(module, init, Path(trainer.default_root_dir))
+        if init.with_optimizer:
+            load_optimizer_state(trainer.optimizers, init.checkpoint)
         if trainer.is_global_zero:
-            _print_line(str(report))
+            _print_line(f"{report}\n  optimizer state loaded" if init.with_optimizer else str(report))
+
+
+class StoreMetadata(L.Callback):
+    """Writes entries that identify a run's data into each of its checkpoints."""
+
+    def __init__(self, metadata: Mapping[str, str]) -> None:
+        self.metadata = metadata
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint.update(self.metadata)
 
 
 def _report_precision(config: TrainConfig) -> None:
@@ -200,9 +207,3 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # the EMA networks are
-
-
-def _stored_metrics(path: Path) -> dict[str, float]:
-    if checkpoint_io.is_sharded(path):
-        return dict(checkpoint_io.read_metadata(path).get("val_metrics", {}))
-    return dict(checkpoint_io.read_checkpoint(path, mmap=True).get("val_metrics", {}))

@@ -20,7 +20,7 @@ from src.parallel.checkpoint_io import CheckpointError
 from src.runs import loading
 from src.runs.config import VideoRunConfig
 from src.training.checkpoint_paths import find_checkpoint
-from src.training.init_weights import load_weights
+from src.training.init_weights import InitFrom, load_weights
 from src.training.trainer import fit
 from tests.fixtures.ranks import Ranks
 from tests.fixtures.toy_modules import ToyData, train_config, two_processes, video_module
@@ -94,7 +94,7 @@ def test_a_stage_starts_from_a_file_and_averages_take_it(root: Path, monkeypatch
     monkeypatch.chdir(root)
     modules = [video_module(train_config(seed=9)) for _ in range(2)]
     for module, source in zip(modules, ("video", "video.safetensors"), strict=True):
-        assert load_weights(module, Path(source)).new == []
+        assert load_weights(module, InitFrom(Path(source))).new == []
     states = [module.state_dict() for module in modules]
     assert all(torch.equal(states[0][k], v) for k, v in states[1].items() if not k.startswith("latent"))
     args = ["name=mean", "run_dir=mean", "inputs=[video.safetensors,video]"]

@@ -1,4 +1,4 @@
-"""Image-to-video: first frames beside the latents, a stage that takes them, and generation from an image."""
+"""Image-to-video: latents with first frames, a stage that takes them, and generation from an image."""
 
 from pathlib import Path
 
@@ -55,12 +55,12 @@ def test_first_frames_are_encoded_as_images(root: Path, monkeypatch: pytest.Monk
 
 
 def test_the_stage_starts_as_the_model_before(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from src.training.init_weights import load_weights
+    from src.training.init_weights import InitFrom, load_weights
 
     monkeypatch.chdir(root)
     config = load(VideoRunConfig, "i2v/config.yaml")
     new, (old, _) = new_video_module(config), loading.load_video(Path("t2v"))
-    report = load_weights(new, Path("t2v"), "ema", ("transformer.cond_embed.",))
+    report = load_weights(new, InitFrom(Path("t2v"), allow_new=("transformer.cond_embed.",)))
     assert report.new == ["transformer.cond_embed.weight"]
     x, t, text = torch.randn(1, 4, 2, 4, 4), torch.rand(1), torch.randn(1, 3, 32)
     cond = torch.randn(1, 5, 2, 4, 4)

@@ -12,7 +12,7 @@ from src.experiments.tae import check_image_autoencoder
 from src.models.tae.config import TAEConfig
 from src.models.tae.diffusers import config_from_diffusers, from_diffusers
 from src.models.tae.model import TAE
-from src.training.init_weights import load_weights
+from src.training.init_weights import InitFrom, load_weights
 from tests.fixtures.toy_modules import tae_module, train_config
 
 SHAPE = {
@@ -106,7 +106,7 @@ def test_reconstructions_equal_those_of_diffusers() -> None:
 def test_a_video_run_starts_as_the_image_model(tmp_path: Path) -> None:
     save_file(weights(), tmp_path / "image.safetensors")
     module = tae_module(train_config(), tae=small())
-    report = load_weights(module, tmp_path / "image.safetensors")
+    report = load_weights(module, InitFrom(tmp_path / "image.safetensors"))
     assert not report.dropped
     image = TAE(small(structure="frame", temporal_down=(1, 1, 1))).eval()
     image.load_state_dict(from_diffusers(weights()))
@@ -134,13 +134,13 @@ def test_errors_for_other_layouts(tmp_path: Path) -> None:
     ):
         save_file(weights() | change, tmp_path / "image.safetensors")
         with pytest.raises(UserError, match=message):
-            load_weights(module, tmp_path / "image.safetensors")
+            load_weights(module, InitFrom(tmp_path / "image.safetensors"))
     partial = {
         name: value for name, value in weights().items() if "encoder.mid_block.attentions.0.to_k" not in name
     }
     save_file(partial, tmp_path / "image.safetensors")
     with pytest.raises(UserError, match="attention of encoder lacks one of to_q, to_k, to_v"):
-        load_weights(module, tmp_path / "image.safetensors")
+        load_weights(module, InitFrom(tmp_path / "image.safetensors"))
 
 
 @pytest.mark.parametrize(
