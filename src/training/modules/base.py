@@ -64,7 +64,8 @@ class TrainingModule(L.LightningModule):
         self.automatic_optimization = False
         self.train_config = train
         self.precision_name: Precision = "fp32"
-        self.metrics: dict[str, float] = {}  # of the latest step
+        self.metrics: dict[str, float] = {}  # of the latest step, means over processes
+        self.device_metrics: dict[str, Tensor] = {}  # this process's others, read only when they are logged
         self.val_metrics: dict[str, float] = {}  # of the latest validation
         self.val_history: list[float] = []  # of `val_metric`
         self._built = self._sharded = False
@@ -146,9 +147,9 @@ class TrainingModule(L.LightningModule):
 
     def make_optimizer(self, *names: str) -> torch.optim.AdamW:
         """Return the configured optimizer over all parameters of some networks."""
-        named = [(n, p) for net in names for n, p in getattr(self, net).named_parameters()]
+        nets = [self.network(name) for name in names]
         dtype = torch.bfloat16 if self.precision_name == "bf16" else torch.float32
-        return build_optimizer(named, self.train_config, dtype=dtype, sharded=self._distributed)
+        return build_optimizer(nets, self.train_config, dtype=dtype, sharded=self._distributed)
 
     def learning_rate(self) -> float:
         """Return the learning rate of the current step."""
@@ -196,6 +197,13 @@ class TrainingModule(L.LightningModule):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return GradientStep(loss_value, norm_value)
+
+    def latest_metrics(self) -> dict[str, float]:
+        """Return all metrics of the latest step, means over processes; collective, waits for the device."""
+        if not self.device_metrics:
+            return dict(self.metrics)
+        means = self.reduce_over_ranks(torch.stack(list(self.device_metrics.values()))).tolist()
+        return dict(zip(self.device_metrics, means, strict=True)) | self.metrics
 
     def _non_finite_message(self, loss: float, norm: float, ids: list[str]) -> str:
         if self._distributed:

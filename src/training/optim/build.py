@@ -1,17 +1,29 @@
-"""Build the configured optimizer over named parameters, in groups with and without weight decay."""
+"""Build the configured optimizer over the parameters of networks, in groups with and without weight decay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from src.models.tae.temporal import Conv3d, TemporalConv
 from src.training.config import TrainConfig
 from src.training.optim.muon import Muon, is_hidden_matrix
 
+DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv3d, TemporalConv)
+
+
+def decayed_weights(net: nn.Module) -> set[Tensor]:
+    """Return the parameters with weight decay: the weights of linear and convolution layers.
+
+    Decay would shrink gains towards zero although they belong at one, and position and modulation tables,
+    which are added to larger values, until they no longer count.
+    """
+    return {module.weight for module in net.modules() if isinstance(module, DECAYED)}
+
 
 def build_optimizer(
-    named: list[tuple[str, nn.Parameter]], config: TrainConfig, *, dtype: torch.dtype, sharded: bool
+    nets: Sequence[nn.Module], config: TrainConfig, *, dtype: torch.dtype, sharded: bool
 ) -> torch.optim.AdamW:
     """Return AdamW, or Muon for hidden matrices with AdamW for the rest; frozen parameters are left out.
 
@@ -19,17 +31,18 @@ def build_optimizer(
         dtype: of Muon's matrix products.
         sharded: whether parameters are DTensors.
     """
-    named = [(n, p) for n, p in named if p.requires_grad]
-    hidden = {n for n, p in named if config.optimizer == "muon" and is_hidden_matrix(n, p)}
-    rest = [p for n, p in named if n not in hidden]
+    named = [(n, p) for net in nets for n, p in net.named_parameters() if p.requires_grad]
+    decayed = {weight for net in nets for weight in decayed_weights(net)}
+    hidden = {p for n, p in named if config.optimizer == "muon" and is_hidden_matrix(n, p)}
+    rest = [p for _, p in named if p not in hidden]
     groups = [
-        {"params": [p for p in rest if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p in rest if p in decayed], "weight_decay": config.weight_decay},
+        {"params": [p for p in rest if p not in decayed], "weight_decay": 0.0},
     ]
     optimizer: Callable[..., torch.optim.AdamW] = torch.optim.AdamW
     if config.optimizer == "muon":
         optimizer = partial(Muon, dtype=dtype)
-        matrices = [p for n, p in named if n in hidden]
+        matrices = [p for _, p in named if p in hidden]
         groups.append({"params": matrices, "weight_decay": config.weight_decay, "matrices": True})
     groups = [group for group in groups if group["params"]]
     # The fused step reads each weight once, but is not implemented for shards on every device.
