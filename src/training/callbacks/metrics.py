@@ -67,7 +67,7 @@ class MetricsCallback(L.Callback):
             "seconds_per_step": self._seconds / self._steps,
         }
         self._reset()
-        metrics = {**module.metrics, "lr": trainer.optimizers[0].param_groups[0]["lr"]}
+        metrics = {**module.latest_metrics(), "lr": trainer.optimizers[0].param_groups[0]["lr"]}
         train = {f"train/{name}": value for name, value in metrics.items()}
         speed = {f"speed/{name}": value for name, value in self.rates.items()}
         _log_metrics(trainer, {**train, **speed}, module.step)

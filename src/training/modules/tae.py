@@ -4,6 +4,7 @@ Legend: B batch, C channels, T frames, H height, W width.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -23,10 +24,24 @@ from src.parallel.fsdp import set_gradient_sync
 from src.streaming.batch import ClipBatch
 from src.training.config import TrainConfig
 from src.training.modules import tae_init
-from src.training.modules.base import BatchSize, TrainingModule
+from src.training.modules.base import BatchSize, GradientStep, TrainingModule
 from src.training.modules.tae_config import TAELossConfig
 
 Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class OutputGradients:
+    """Losses at a reconstruction and their gradients there: of the pixel terms, and of the discriminator's."""
+
+    terms: Terms
+    pixel_BCTHW: Tensor
+    adversarial_BCTHW: Tensor | None
+
+    def squared_norms(self) -> Tensor:
+        """Return the squared norms of both gradients, [2]."""
+        assert self.adversarial_BCTHW is not None
+        return torch.stack([self.pixel_BCTHW.square().sum(), self.adversarial_BCTHW.square().sum()])
 
 
 class TAEModule(TrainingModule):
@@ -105,19 +120,23 @@ class TAEModule(TrainingModule):
         terms: Terms = {}
         fakes: list[tuple[ClipBatch, Tensor, float]] = []
         moments_2C = torch.zeros(2, self.tae_config.latent_channels, device=self.device)
+        adaptive = self._adaptive_weight_of_parts(batch) if adversarial else None
         for part, weight in self.micro_batches(batch, self.tae):
-            part_terms, fake, part_moments_2C = self._backward(part, weight, adversarial)
+            part_terms, fake, part_moments_2C = self._backward(part, weight, adversarial, adaptive)
             fakes.append((part, fake, weight))
             terms = {name: terms.get(name, 0) + value * weight for name, value in part_terms.items()}
             moments_2C = moments_2C + part_moments_2C * weight
-        norms = {"grad_norm": self.apply_gradients(optimizer, terms["loss"], batch.ids).grad_norm}
+        result = self.apply_gradients(optimizer, terms.pop("loss"), batch.ids)
+        self.metrics = {
+            "loss": result.loss,
+            "grad_norm": result.grad_norm,
+            f"loss_{batch.stream}": result.loss,
+        }
         if adversarial:
             # Not stepped through Lightning, whose global_step would count two steps per batch.
-            step = self._train_discriminator(others[0].optimizer, fakes, batch.ids)
-            terms["discriminator"], norms["discriminator_grad_norm"] = step
-        means = self.reduce_over_ranks(torch.stack(list(terms.values()))).tolist()
-        self.metrics = dict(zip(terms, means, strict=True)) | norms
-        self.metrics[f"loss_{batch.stream}"] = self.metrics["loss"]
+            result = self._train_discriminator(others[0].optimizer, fakes, batch.ids)
+            self.metrics |= {"discriminator": result.loss, "discriminator_grad_norm": result.grad_norm}
+        self.device_metrics = terms
         self._update_latent_statistics(self.reduce_over_ranks(moments_2C))
         self.advance_step()
 
@@ -134,13 +153,23 @@ class TAEModule(TrainingModule):
         square_C.lerp_(moments_2C[1], weight)
         self.latent_std_C.copy_((square_C - self.latent_mean_C**2).clamp_min(0).sqrt())
 
-    def _backward(self, batch: ClipBatch, weight: float, adversarial: bool) -> tuple[Terms, Tensor, Tensor]:
-        """Compute the autoencoder's gradients for one micro-batch.
+    def _adaptive_weight_of_parts(self, batch: ClipBatch) -> Tensor | None:
+        """Return the adaptive weight of all micro-batches together, from a forward pass of their own.
 
-        Returns:
-            Its losses, its reconstruction, and mean and mean square of each latent channel, [2, C].
+        None where the only part's own gradients decide, in `_backward`, or where the weight is constant.
         """
-        video = batch.pixels()
+        if self.train_config.num_micro_batches == 1 or not self.losses.adaptive_gan_weight:
+            return None
+        squares_2 = torch.zeros(2, device=self.device)
+        for part, weight in self.micro_batches(batch):
+            video = part.pixels()
+            with torch.no_grad():
+                reconstruction = self._reconstruct(part, video).video_BCTHW.float()
+            output = self._output_gradients(reconstruction.requires_grad_(), video, adversarial=True)
+            squares_2 += output.squared_norms() * weight**2
+        return self._adaptive_weight(squares_2)
+
+    def _reconstruct(self, batch: ClipBatch, video: Tensor) -> Reconstruction:
         noise = randn_samples(
             self._latent_shape(video),
             self.train_config.seed,
@@ -150,10 +179,33 @@ class TAEModule(TrainingModule):
             self.device,
         )
         with self.autocast():
-            out = self.tae(video, noise)
+            return cast(Reconstruction, self.tae(video, noise))
+
+    def _backward(
+        self, batch: ClipBatch, weight: float, adversarial: bool, adaptive: Tensor | None = None
+    ) -> tuple[Terms, Tensor, Tensor]:
+        """Compute the autoencoder's gradients for one micro-batch.
+
+        Args:
+            adaptive: adaptive weight of the adversarial term; None: from this micro-batch's gradients.
+
+        Returns:
+            Its losses, its reconstruction, and mean and mean square of each latent channel, [2, C].
+        """
+        video = batch.pixels()
+        out = self._reconstruct(batch, video)
         reconstruction = out.video_BCTHW.float()
         at_output = reconstruction.detach().requires_grad_()  # cuts the graph where gradients are compared
-        terms, gradient = self._output_terms(at_output, video, adversarial)
+        output = self._output_gradients(at_output, video, adversarial)
+        terms, gradient = output.terms, output.pixel_BCTHW
+        if output.adversarial_BCTHW is not None:
+            if not self.losses.adaptive_gan_weight:
+                adaptive = torch.ones((), device=gradient.device)
+            elif adaptive is None:
+                adaptive = self._adaptive_weight(output.squared_norms() * weight**2)
+            terms["gan_weight"] = self.losses.gan_weight * adaptive
+            terms["loss"] = terms["loss"] + terms["gan_weight"] * terms["generator"]
+            gradient = gradient + terms["gan_weight"] * output.adversarial_BCTHW
         latent_loss, latent_terms = self._latent_terms(out)
         torch.autograd.backward([reconstruction, latent_loss * weight], [gradient * weight, None])
         terms |= latent_terms
@@ -162,8 +214,8 @@ class TAEModule(TrainingModule):
         moments_2C = torch.stack([latent.mean((0, 2, 3, 4)), latent.square().mean((0, 2, 3, 4))])
         return terms, reconstruction.detach(), moments_2C
 
-    def _output_terms(self, reconstruction: Tensor, video: Tensor, adversarial: bool) -> tuple[Terms, Tensor]:
-        """Return the losses at the output video, and the gradient of their sum with respect to it."""
+    def _output_gradients(self, reconstruction: Tensor, video: Tensor, adversarial: bool) -> OutputGradients:
+        """Return the losses at the output video and their gradients with respect to it."""
         c = self.losses
         distance = l1_loss if c.reconstruction == "l1" else mse_loss
         terms = {"reconstruction": distance(reconstruction, video)}
@@ -180,7 +232,9 @@ class TAEModule(TrainingModule):
             name = f"perceptual_{features.name}"
             terms[name] = features(reconstruction, video)
             total = total + c.perceptual_weight * terms[name]
-        gradient = torch.autograd.grad(total, reconstruction)[0]
+        terms["loss"] = total
+        pixel = torch.autograd.grad(total, reconstruction)[0]
+        adversarial_gradient = None
         if adversarial:
             # the discriminator's own gradients come from its own loss, in `_train_discriminator`
             self.discriminator.requires_grad_(False)
@@ -189,20 +243,12 @@ class TAEModule(TrainingModule):
             terms["generator"] = generator_hinge(logits.float())
             adversarial_gradient = torch.autograd.grad(terms["generator"], reconstruction)[0]
             self.discriminator.requires_grad_(True)
-            scale = c.gan_weight * (
-                self._adaptive_weight(gradient, adversarial_gradient)
-                if c.adaptive_gan_weight
-                else torch.ones((), device=gradient.device)
-            )
-            gradient = gradient + scale * adversarial_gradient
-            total = total + scale * terms["generator"]
-            terms["gan_weight"] = scale
-        return {name: value.detach() for name, value in (terms | {"loss": total}).items()}, gradient
+        detached = {name: value.detach() for name, value in terms.items()}
+        return OutputGradients(detached, pixel, adversarial_gradient)
 
-    def _adaptive_weight(self, gradient: Tensor, adversarial_gradient: Tensor) -> Tensor:
+    def _adaptive_weight(self, squares_2: Tensor) -> Tensor:
         """Return the adaptive weight of the global batch: squared norms are summed over processes first."""
-        squares = torch.stack([gradient.square().sum(), adversarial_gradient.square().sum()])
-        return adaptive_weight(*self.reduce_over_ranks(squares, "sum"))
+        return adaptive_weight(*self.reduce_over_ranks(squares_2, "sum"))
 
     def _latent_terms(self, out: Reconstruction) -> tuple[Tensor, Terms]:
         c, video = self.losses, out.video_BCTHW
@@ -216,8 +262,8 @@ class TAEModule(TrainingModule):
 
     def _train_discriminator(
         self, optimizer: torch.optim.Optimizer, fakes: list[tuple[ClipBatch, Tensor, float]], ids: list[str]
-    ) -> tuple[Tensor, float]:
-        """Take one step of the discriminator; return this process's loss and the gradient norm."""
+    ) -> GradientStep:
+        """Take one step of the discriminator."""
         total = torch.zeros((), device=self.device)
         for number, (part, fake, weight) in enumerate(fakes, 1):
             set_gradient_sync([self.discriminator], number == len(fakes))
@@ -226,7 +272,7 @@ class TAEModule(TrainingModule):
             loss = discriminator_hinge(real_logits.float(), fake_logits.float()) * weight
             loss.backward()
             total += loss.detach()
-        return total, self.apply_gradients(optimizer, total, ids).grad_norm
+        return self.apply_gradients(optimizer, total, ids)
 
     # ---- validation
 

@@ -58,7 +58,7 @@ def test_throughput_sums_processes_and_leaves_out_pauses(
     monkeypatch.setattr("src.training.callbacks.metrics.time.perf_counter", lambda: now[0])
     module = SimpleNamespace(
         step=0,
-        metrics={},
+        latest_metrics=dict,
         device="cpu",
         batch_size=lambda b: SimpleNamespace(samples=2, tokens=50),
         reduce_over_ranks=lambda value, op: (

@@ -1,6 +1,7 @@
 """Training of the autoencoder: gradients, the discriminator, and two ranks."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from src.training.checkpoint_paths import last_checkpoint
 from src.training.init_weights import InitFrom, load_weights
 from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.modules import tae
+from src.training.modules.base import GradientStep
 from src.training.trainer import fit
 from tests.fixtures.ranks import Ranks
 from tests.fixtures.toy_modules import (
@@ -183,14 +185,26 @@ def test_two_ranks_equal_one_process(one: Path, tmp_path: Path, ranks: Ranks) ->
         assert apart < 0.15 * moved, (part, float(apart / moved))
 
 
-def test_micro_batches_have_the_same_gradient(tmp_path: Path) -> None:
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_micro_batches_have_the_same_gradient(monkeypatch: pytest.MonkeyPatch, adaptive: bool) -> None:
+    """Of the discriminator too; the adversarial term has one adaptive weight in a step."""
+    gradients, metrics = [], []
     for parts in (1, 2):
-        config = train_config(**{**SETTINGS, "max_steps": 2, "val_every": 0}, num_micro_batches=parts)
-        module = tae_module(config, gan_weight=0.0)
-        fit(module, ToyClipData(2), config, tmp_path / str(parts))
-    ours, theirs = (read_metrics(tmp_path / n / METRICS_FILE) for n in ("1", "2"))
-    for a, b in zip(ours, theirs, strict=True):
-        assert a["train/grad_norm"] == pytest.approx(b["train/grad_norm"], rel=1e-4)
+        module = tae_module(
+            train_config(num_micro_batches=parts), gan_start=0, gan_weight=2.0, adaptive_gan_weight=adaptive
+        )
+        module.configure_model()
+        monkeypatch.setattr(module, "optimizers", lambda: [SimpleNamespace(optimizer=None)] * 2)
+        monkeypatch.setattr(module, "apply_gradients", lambda _, loss, ids: GradientStep(float(loss), 0.0))
+        batch = ToyClips(0, 1)[0]
+        batch.video_BCTHW[2:] //= 2  # parts whose own adaptive weights differ
+        module.training_step(batch, 0)
+        gradients.append({name: p.grad for name, p in module.named_parameters() if p.requires_grad})
+        metrics.append(module.latest_metrics())
+    assert any(name.startswith("discriminator.") for name in gradients[0])
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-7, msg=name)
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-4)
 
 
 def test_checkpoint_has_latent_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
