@@ -24,7 +24,7 @@ class EncodeLatentsConfig(Config):
     first_frames: bool = opt(False, "also store the latent of each video's first frame, for image-to-video")
     batch_size: int = opt(32, "clips encoded at a time", ge=1)
     precision: str = opt("fp32", "fp32 or bf16", choices=("fp32", "bf16"))
-    renew: bool = opt(False, "replace latents that another encoder or other data produced")
+    overwrite: bool = opt(False, "replace latents that another encoder or other data produced")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ PART_SIZE = 512
 def run(config: EncodeLatentsConfig) -> None:
     """Encode every split."""
     run_dir = Path(config.run_dir)
-    with run_directory.locked_run_dir(run_dir, config, compare=not config.renew):
+    with run_directory.locked_run_dir(run_dir, config, compare=not config.overwrite):
         model, tae_key = loading.load_tae(Path(config.tae))
         texts = latents.load_text_encoders(config.encoders)
         encoder = latents.encoders_key(tae_key, texts, config.first_frames)
@@ -61,7 +61,7 @@ def encode_split(
     if config.first_frames:
         provenance["first_frames"] = True
     parts = dataset.parts(PART_SIZE)
-    with LatentWriter(out, key, renew=config.renew) as writer:
+    with LatentWriter(out, key, overwrite=config.overwrite) as writer:
         missing = writer.missing(len(parts))
         total = sum(stop - start for _, start, stop in parts)
         todo = sum(parts[n][2] - parts[n][1] for n in missing)

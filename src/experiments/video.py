@@ -29,7 +29,7 @@ def run(config: VideoRunConfig) -> None:
             config.train.seed,
             num_steps=config.train.max_steps,
             keys=latents.expected_latent_keys(config),
-            renew="the latents stage again with renew=true",
+            rebuild_command="the latents stage again with overwrite=true",
         )
         if is_first_rank():
             Console(highlight=False).print(data.report())
@@ -90,7 +90,7 @@ def sample_videos(config: VideoRunConfig) -> SampleVideos:
     dataset = Dataset(val.path)
     tae, _ = loading.load_tae(Path(config.tae or dataset.info.provenance["tae"]))
     bucket = max(dataset.buckets, key=lambda b: (b.num_frames, b.height * b.width))
-    if all(s.frames == "images" for s in config.data.streams.values()):
+    if all(s.media == "images" for s in config.data.streams.values()):
         bucket = min(dataset.buckets, key=lambda b: b.num_frames)
     prompts = list(config.samples.prompts)
     for index in range(0 if prompts else config.samples.number):

@@ -47,7 +47,7 @@ def stream_buckets(stream: StreamConfig) -> list[Bucket]:
     names = list(stream.buckets)
     if not names and has_dataset(stream):
         names = sorted(read_info(stream.path).buckets)
-    kinds = {"all": (True, False), "videos": (False,), "images": (True,)}[stream.frames]
+    kinds = {"all": (True, False), "videos": (False,), "images": (True,)}[stream.media]
     return [bucket for bucket in map(Bucket.parse, names) if bucket.is_image in kinds]
 
 

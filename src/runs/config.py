@@ -22,8 +22,8 @@ class TAERunConfig(Config):
     run_dir: str = opt("runs/${name}", "directory for checkpoints and metrics")
     start_from: str = opt(
         "",
-        "run, checkpoint, exported file, or .safetensors of a diffusers AutoencoderKL (config.json in the same "
-        "folder) whose weights initialize this run; empty: random initialization",
+        "run, checkpoint, exported file, or .safetensors of a diffusers AutoencoderKL (its config.json in the"
+        " same folder) whose weights initialize this run; empty: random initialization",
     )
     start_use: Use = opt("ema", "which of its weights: ema or raw")
     dataset: str = opt("", "prepared data set, for ${dataset} in the paths of streams")

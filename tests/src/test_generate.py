@@ -15,7 +15,8 @@ from src.core.errors import UserError
 from src.core.media_reader import open_video
 from src.flow.config import SamplerConfig
 from src.inference import generate_videos
-from src.inference.config import GenerateConfig, SamplerOverrides
+from src.inference.config import ExportConfig, GenerateConfig, SamplerOverrides
+from src.inference.export_weights import export
 from src.inference.pipeline import VideoPipeline
 from src.inference.prompts import read_requests
 from src.runs import loading
@@ -209,6 +210,21 @@ def test_another_tae_than_that_of_the_latents_is_refused(root: Path) -> None:
     VideoPipeline(config.load(GenerateConfig, None, ARGS))
     with pytest.raises(UserError, match=r"tae=other: key \w+, but the run's latents were encoded by a TAE"):
         VideoPipeline(config.load(GenerateConfig, None, [*ARGS, "tae=other"]))
+
+
+def test_another_tae_is_refused_where_the_latents_are_elsewhere(root: Path) -> None:
+    write_toy_tae(root / "other", seed=1)
+    checkpoint = Path("video/checkpoints/step-00000001.ckpt")
+    payload = torch.load(checkpoint) | {"tae_key": loading.load_tae(Path("tae"))[1]}
+    torch.save(payload, checkpoint)
+    export(ExportConfig(run="video"))
+    for run in ("video", str(checkpoint), "video.safetensors"):
+        args = [f"run={run}", "device=cpu"]
+        VideoPipeline(config.load(GenerateConfig, None, [*args, "tae=tae"]))
+        with pytest.raises(
+            UserError, match=r"tae=other: key \w{12}, but the run's latents were encoded by a"
+        ):
+            VideoPipeline(config.load(GenerateConfig, None, [*args, "tae=other"]))
 
 
 @pytest.mark.parametrize(
