@@ -4,7 +4,7 @@
 
 Sensitivity is the relative rise of the training loss, at fixed flow times and fixed noise, when the caption
 of a validation sample is replaced by one with a wrong word, or by the empty one. No video is generated, and
-no metric is involved. A model that ignores a word has sensitivity zero to it, whatever its loss is.
+no metric is involved. A model that ignores a word has sensitivity zero to it, at any loss.
 
 Legend: B batch, C channels, T frames, H height, W width (of the latent).
 """
@@ -67,7 +67,10 @@ def run(config: CaptionSensitivityConfig) -> None:
     }
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     console = Console(highlight=False)
-    console.print(sensitivity_table(sensitivities, config.run))
+    console.print(
+        f"{config.run}: rise of the loss, %", soft_wrap=True
+    )  # a table's title would wrap a long path
+    console.print(sensitivity_table(sensitivities))
     console.print(f"written: {out}", soft_wrap=True)
 
 
@@ -103,7 +106,7 @@ def measure(
     losses: dict[tuple[str, float], list[tuple[float, float]]] = {}
     count, first_caption = 0, ""
     for batch in batches:
-        indices = _wanted_indices(batch, config, count)
+        indices = _selected_indices(batch, config, count)
         if not indices:
             continue
         count, first_caption = count + len(indices), first_caption or batch.captions[indices[0]]
@@ -124,7 +127,7 @@ def measure(
                     pairs = zip(right_B[rows].tolist(), wrong_B.tolist(), strict=True)
                     losses.setdefault((name, time), []).extend(pairs)
     if not count:
-        raise UserError(f"frames={config.frames}: the validation data has none")
+        raise UserError(f"media={config.media}: the validation data has none")
     for kind in kinds:
         if (kind.name, config.times[0]) not in losses:
             raise UserError(
@@ -134,10 +137,10 @@ def measure(
     return [_sensitivity(name, time, pairs) for (name, time), pairs in losses.items()]
 
 
-def _wanted_indices(batch: LatentBatch, config: CaptionSensitivityConfig, count: int) -> list[int]:
+def _selected_indices(batch: LatentBatch, config: CaptionSensitivityConfig, count: int) -> list[int]:
     """Return the indices of the batch's real samples to measure, `count` of which are measured already."""
     kind = "images" if batch.bucket.startswith("1x") else "videos"
-    if config.frames not in ("all", kind):
+    if config.media not in ("all", kind):
         return []
     indices = [i for i, real in enumerate(batch.real_B.tolist()) if real]
     return indices[: config.num_samples - count] if config.num_samples else indices
@@ -170,10 +173,10 @@ def _sensitivity(name: str, time: float, pairs: list[tuple[float, float]]) -> Se
     )
 
 
-def sensitivity_table(sensitivities: list[Sensitivity], title: str) -> Table:
+def sensitivity_table(sensitivities: list[Sensitivity]) -> Table:
     """Return a table of sensitivity ± standard error in percent: rows are kinds of words, columns times."""
     times = list(dict.fromkeys(each.time for each in sensitivities))
-    table = Table("wrong", "n", *(f"t = {t:g}" for t in times), title=f"{title}: rise of the loss, %")
+    table = Table("wrong", "n", *(f"t = {t:g}" for t in times))
     for name in dict.fromkeys(each.words for each in sensitivities):
         by_time = {each.time: each for each in sensitivities if each.words == name}
         cells = [f"{100 * by_time[t].sensitivity:+.1f} ±{100 * by_time[t].standard_error:.1f}" for t in times]
