@@ -6,7 +6,7 @@ process) everything here is a no-op.
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -48,21 +48,24 @@ def compile_groups(net: nn.Module, context: ParallelContext) -> None:
 def shard(net: nn.Module, context: ParallelContext) -> None:
     """Apply `fully_shard` to each group and then to the root.
 
-    With `param_dtype` bf16 the gathered copies are bf16, while gradients are reduced, and weights stored, in
-    fp32. Inputs are not cast: autocast decides per operation, so flow times keep all their bits.
+    With `param_dtype` bf16 the gathered copies of the groups are bf16; gradients are reduced, and weights
+    stored, in fp32. The root is gathered in fp32: embeddings, positions, time MLP, first and last layers. They
+    give the residual stream and the modulation their dtype, and autocast casts their matrices as it does in
+    one process. Inputs are not cast either, so flow times keep all their bits, and every activation has the
+    dtype of one process; of a group's norm gains and tables, which join fp32 activations, only the values are
+    rounded.
     """
     assert context.mesh is not None
     # Nothing here changes an output in place, so returning a view is safe.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-    policy = MixedPrecisionPolicy(
-        param_dtype=context.param_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
-    )
+    root_policy = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
+    policy = replace(root_policy, param_dtype=context.param_dtype)
     for group in shard_groups(net):
         fully_shard(group, mesh=context.mesh, mp_policy=policy)
     # By default FSDP2 keeps the root gathered after its forward pass, for the backward pass that follows.
     # Validation and sampling have none: full tensors would stay where EMA and checkpoints expect shards.
-    fully_shard(net, mesh=context.mesh, mp_policy=policy, reshard_after_forward=True)
-    for method in ("encode", "decode", "forward_packed"):  # entry points beside `forward` must gather as well
+    fully_shard(net, mesh=context.mesh, mp_policy=root_policy, reshard_after_forward=True)
+    for method in ("encode", "decode", "forward_packed"):  # these entry points must gather as well
         if hasattr(net, method):
             register_fsdp_forward_method(net, method)
 
