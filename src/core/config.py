@@ -1,38 +1,32 @@
 """Configs: typed dataclasses filled from YAML files and `key=value` overrides.
 
 A YAML file may name parents with `extends:` (one path or a list, relative to the file). Files and
-overrides are merged in order by OmegaConf against the dataclass, which refuses unknown keys and
+overrides are merged in order by OmegaConf against the dataclass, which rejects unknown keys and
 wrong types; everything after that works with plain frozen dataclasses. Only `src.core` imports omegaconf.
 """
 
 import dataclasses
 import difflib
-import types
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from src.core.config_build import ConfigError, build, unknown_key, without_null_entries
 from src.core.config_help import help_text
-from src.core.errors import UserError
-from src.core.overrides import OverrideError, dataclass_of, parse_overrides
+from src.core.overrides import OverrideError, parse_overrides
 
 T = TypeVar("T")
 HELP = ("--help", "-h")
-
-
-class ConfigError(UserError):
-    """A mistake in a config file or an override, reported in one line."""
 
 
 @dataclass(frozen=True)
 class Arguments:
     """A parsed command line: config files, `key=value` overrides and flags.
 
-    `topics` are the words beside `--help`: a kind of run, or the beginning of the keys to show.
+    `topics` are the arguments after `--help`: a kind of run, or the beginning of the keys to show.
     """
 
     configs: tuple[Path, ...]
@@ -131,43 +125,6 @@ def read_text(text: str) -> DictConfig:
     return node
 
 
-def build(schema: type[T], node: DictConfig) -> T:
-    """Check a merged tree against a dataclass and build it.
-
-    Raises:
-        ConfigError: unknown key (with the nearest known one), wrong type, or a value refused by a
-            dataclass's own `__post_init__`; the message names the full key and the value.
-    """
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(schema), _without_null_entries(schema, node))
-        plain = OmegaConf.to_container(merged, resolve=True)
-    except ConfigKeyError as error:
-        raise ConfigError(_unknown_key(schema, str(error.full_key))) from error
-    except ValidationError as error:
-        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
-    except OmegaConfBaseException as error:
-        raise ConfigError(
-            f"{getattr(error, 'full_key', None) or 'config'}: {str(error).splitlines()[0]}"
-        ) from error
-    return _instantiate(schema, plain, "")
-
-
-def _without_null_entries(schema: type, node: DictConfig) -> DictConfig:
-    """Drop `NAME: null` in a dict of dataclasses: so a child config removes an entry of its parent."""
-    return OmegaConf.create(_drop_nulls(schema, OmegaConf.to_container(node)))
-
-
-def _drop_nulls(schema: type, tree: Any) -> Any:
-    hints = get_type_hints(schema)
-    for name in [name for name in tree if name in hints and isinstance(tree[name], dict)]:
-        inner, args = dataclass_of(hints[name]), get_args(hints[name])
-        if inner is not None:
-            _drop_nulls(inner, tree[name])
-        elif get_origin(hints[name]) is dict and dataclass_of(args[1]):
-            tree[name] = {key: value for key, value in tree[name].items() if value is not None}
-    return tree
-
-
 def load(schema: type[T], path: Path | str | None, overrides: tuple[str, ...] | list[str] = ()) -> T:
     """Read one config file (or none) with overrides into a dataclass."""
     return build(schema, read([Path(path)] if path else [], overrides, schema))
@@ -225,7 +182,7 @@ def _flatten(tree: Any, prefix: str) -> dict[str, Any]:
 
 
 def from_command_line(schema: type[T], argv: list[str], about: str | None) -> T | None:
-    """Build what a command line asks for; None after `--help` (`about`, then the keys) or `--print`."""
+    """Build the config of a command line; None after `--help` (`about`, then the keys) or `--print`."""
     arguments = parse_arguments(argv)
     tree = read(arguments.configs, arguments.overrides, schema)
     if arguments.help:
@@ -241,10 +198,10 @@ def from_command_line(schema: type[T], argv: list[str], about: str | None) -> T 
 def defaults(schema: type, tree: DictConfig) -> dict[str, Any]:
     """Return by dotted key the defaults that `--help` shows: a config file's, else the dataclass's."""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(schema), _without_null_entries(schema, tree))
+        merged = OmegaConf.merge(OmegaConf.structured(schema), without_null_entries(schema, tree))
     except OmegaConfBaseException as error:
         raise ConfigError(
-            _unknown_key(schema, str(error.full_key))
+            unknown_key(schema, str(error.full_key))
             if isinstance(error, ConfigKeyError)
             else str(error).splitlines()[0]
         ) from error
@@ -257,47 +214,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def _instantiate(hint: Any, value: Any, key: str) -> Any:
-    """Rebuild typed objects from plain containers: nested dataclasses, tuples, dicts of dataclasses."""
-    inner = dataclass_of(hint)
-    if inner is not None and isinstance(value, dict):
-        hints = get_type_hints(inner)
-        parts = {k: _instantiate(hints[k], v, f"{key}.{k}" if key else k) for k, v in value.items()}
-        missing = [k for k, v in parts.items() if isinstance(v, str) and v == "???"]
-        if missing:
-            raise ConfigError(f"{key + '.' if key else ''}{missing[0]} must be given")
-        try:
-            return inner(**parts)
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(f"{key}: {error}" if key else str(error)) from error
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (typing.Union, types.UnionType) and value is not None:
-        fitting = [a for a in args if get_origin(a) in (tuple, list, dict)]
-        return _instantiate(fitting[0], value, key) if fitting else value
-    if origin is tuple and isinstance(value, list):
-        kinds = [args[0]] * len(value) if len(args) == 2 and args[1] is Ellipsis else args
-        return tuple(_instantiate(k, v, key) for k, v in zip(kinds, value, strict=True))
-    if origin is list and isinstance(value, list):
-        return [_instantiate(args[0], v, f"{key}[{i}]") for i, v in enumerate(value)]
-    if origin is dict and isinstance(value, dict):
-        return {k: _instantiate(args[1], v, f"{key}.{k}") for k, v in value.items()}
-    return value
-
-
-def _unknown_key(schema: type, full_key: str) -> str:
-    """Name the unknown key and the nearest known key, or else all keys of that place."""
-    scope: Any = schema
-    *path, last = full_key.split(".")
-    for part in path:
-        hints = get_type_hints(scope) if dataclasses.is_dataclass(scope) else {}
-        hint = hints.get(part, scope)
-        scope = dataclass_of(hint) or (get_args(hint)[-1] if get_args(hint) else scope)
-    known = [f.name for f in dataclasses.fields(scope)] if dataclasses.is_dataclass(scope) else []
-    near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
-    prefix = ".".join(path) + "." if path else ""
-    hint_text = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(known)}"
-    return f"unknown key {full_key}; {hint_text}"
