@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from src import train
 from src.core.errors import UserError
 from src.core.provenance import ROOT
-from src.training.checkpoint_paths import last_checkpoint
+from src.training.checkpoint_paths import last_checkpoint, list_checkpoints
 from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.trainer import build_trainer
 from tests.fixtures.ranks import free_port
@@ -21,7 +22,7 @@ CONFIG = """
 experiment: tae
 name: toy
 model: {channels: [8, 8, 8, 8], latent_channels: 4, num_blocks: 1, norm: rms, attention: false}
-data: {streams: {videos: {path: data, batch_size: 4}}}
+data: {streams: {videos: {path: data, batch_size: 4}}, val: {videos: {path: data, batch_size: 4}}}
 train: {max_steps: 2, val_every: 0, log_every: 1, progress: false}
 """
 
@@ -75,6 +76,36 @@ def test_two_slurm_tasks_train_together(folder: Path) -> None:
     assert path is not None
     assert path.name == "step-00000002.ckpt"
     assert [record["step"] for record in read_metrics(folder / "run" / METRICS_FILE)] == [1, 2]
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for a command that has to succeed; return what it printed."""
+    try:
+        output, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    return output
+
+
+def test_a_run_is_resumed_with_other_processes_and_intervals(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    train.main(["toy.yaml", "run_dir=uninterrupted", "train.max_steps=6"])
+    run, changed = folder / "run", ["data.num_workers=1", "train.val_every=3", "train.progress=true"]
+    finish(start(run))
+    two_processes = [str(ROOT / "configs/hardware/cpu_fsdp.yaml"), "train.checkpoint_every=1"]
+    output = finish(start(run, *two_processes, *changed, "train.max_steps=4"))
+    assert "toy: 2 of 4 were done before; resuming" in output
+    names = [path.name for path in list_checkpoints(run)]
+    assert names == ["step-00000003.ckpt", "step-00000004.ckpt"]
+    finish(start(run, "train.max_steps=6"))
+    ours, theirs = (read_metrics(path / METRICS_FILE) for path in (run, folder / "uninterrupted"))
+    assert [r["step"] for r in ours if "val/loss" in r] == [3, 4]
+    losses = [r["train/loss"] for r in ours if "train/loss" in r]
+    assert losses == pytest.approx([r["train/loss"] for r in theirs], rel=1e-5)
+    assert len(losses) == 6 == len({round(loss, 4) for loss in losses})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
