@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 FAST := tests/src/core tests/src/flow tests/src/losses tests/src/models tests/eval/core tests/eval/human tests/test_repository.py tests/test_language.py
 
-.PHONY: help install demo test-fast test test-services test-long lint format bench-tae bench-video bench-eval lock clean
+.PHONY: help install demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval lock clean
 
 help:  ## Show the targets; times are of two idle cores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,8 +31,11 @@ test: $(INSTALLED)  ## Run all tests but those of services and long ones (10 min
 test-services: $(INSTALLED)  ## Run the tests of services: databases, browsers, object stores (6 min; none yet)
 	$(PYTEST) -m services || [ $$? -eq 5 ]
 
-test-long: $(INSTALLED)  ## Run the long tests, once per release: mutants, full meshes, simulations (60 min; none yet)
+test-long: $(INSTALLED)  ## Run the long tests, once per release: goldens by instruction set, a trial of mutants (10 min)
 	$(PYTEST) -m long || [ $$? -eq 5 ]
+
+mutants: $(INSTALLED)  ## Count the mutants of models, flow, losses and keyed order that tests miss (60 min, resumes)
+	$(BIN)/python -m benchmarks.mutants
 
 lint: $(INSTALLED)  ## Check style, layers between packages, and types
 	$(BIN)/ruff check .

@@ -1,0 +1,237 @@
+"""Count the mutants of models, flow, losses and keyed order that the tests do not notice.
+
+`python -m benchmarks.mutants` (`make mutants`, about an hour) draws a seeded sample, at least `per_file` of
+each file of `benchmarks/mutant_targets.py`, changes one place at a time in a copy of the checkout, and runs
+the file's tests. A mutant survives if they pass. Results are appended to `out`; the same command resumes, and
+results of an older version of a file are measured again. Mutants that no test can notice are listed with a
+reason in `benchmarks/equivalent_mutants.json` and do not count.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Queue
+
+from benchmarks.mutant_targets import ROOT, TARGETS
+from benchmarks.mutations import Mutation, find_mutations
+from eval.core.intervals import wilson_bounds
+from src.core import cli, config, rng
+from src.core.errors import UserError
+from src.core.fields import Config, opt
+from src.core.hashing import file_sha256
+
+EQUIVALENTS = ROOT / "benchmarks" / "equivalent_mutants.json"
+GOAL = 0.1  # at most this fraction survives
+
+
+@dataclass(frozen=True, kw_only=True)
+class MutantsConfig(Config):
+    """Sample, processes and time limits."""
+
+    num: int = opt(400, "number of mutants", ge=1)
+    per_file: int = opt(
+        5, "mutants of each file at least, as far as it has so many; 0: drawn from all alike", ge=0
+    )
+    seed: int = opt(0, "seed of the sample")
+    only: str = opt("", "only files whose path starts so")
+    num_workers: int = opt(2, "processes, each with a copy of the checkout", ge=1)
+    slowdown: float = opt(
+        4.0, "a mutant that takes this many times as long as the unchanged file is noticed", gt=1
+    )
+    out: str = opt("runs/mutants.jsonl", "results, one line for each mutant")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mutation of a file, and the tests that must notice it."""
+
+    path: str
+    sha256: str  # of the unchanged file
+    mutation: Mutation
+
+    @property
+    def line(self) -> str:
+        """The changed line as in a diff, for people and for the list of equivalents."""
+        before, after = (" ".join(each.split()) for each in (self.mutation.before, self.mutation.after))
+        return f"{before} -> {after}"
+
+
+def all_mutants(only: str = "") -> dict[str, list[Mutant]]:
+    """Return every mutant by file, without those listed as equivalent."""
+    equivalent = {(each["file"], each["in"], each["change"]) for each in read_equivalents()}
+    found = {}
+    for path in TARGETS:
+        if path.startswith(only):
+            source = (ROOT / path).read_text(encoding="utf-8")
+            lines, sha256 = source.splitlines(), file_sha256(ROOT / path)
+            mutants = [Mutant(path, sha256, each) for each in find_mutations(source)]
+            found[path] = [
+                each for each in mutants
+                if (path, lines[each.mutation.line - 1].strip(), each.line) not in equivalent
+            ]  # fmt: skip
+    return found
+
+
+def read_equivalents() -> list[dict[str, str]]:
+    """Return the listed equivalents: file, in (its line of code), change, why."""
+    return json.loads(EQUIVALENTS.read_text(encoding="utf-8"))
+
+
+def draw_sample(mutants: dict[str, list[Mutant]], num: int, per_file: int, seed: int) -> list[Mutant]:
+    """Return `per_file` mutants of each file, and of the others as many as make `num`, in a random order."""
+    shuffled = {
+        path: [each[i] for i in rng.numpy_generator(seed, f"mutants.{path}").permutation(len(each))]
+        for path, each in mutants.items()
+    }
+    sample = [mutant for each in shuffled.values() for mutant in each[:per_file]]
+    rest = [mutant for each in shuffled.values() for mutant in each[per_file:]]
+    order = rng.numpy_generator(seed, "mutants.rest").permutation(len(rest))
+    sample += [rest[i] for i in order[: max(num - len(sample), 0)]]
+    return [sample[i] for i in rng.numpy_generator(seed, "mutants.order").permutation(len(sample))]
+
+
+class Worker:
+    """A copy of the checkout in which one mutant at a time is tested."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        done = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True)
+        names = done.stdout.split("\0")
+        for name in filter(lambda name: (ROOT / name).is_file(), names):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+
+    def run_tests(self, path: str, limit: float | None = None) -> tuple[str, float]:
+        """Return "passed", "failed" or "timeout" of a file's tests, and the seconds that they took."""
+        args = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", *TARGETS[path]]
+        # Without bytecode files: two versions of a file within one second and of one size would be mixed up.
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer than most tests
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "pytest", *args]
+        output_to = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        # A session of its own, so that the processes that the tests started end with them.
+        with subprocess.Popen(
+            command, cwd=self.folder, env=env, start_new_session=True, text=True, **output_to
+        ) as process:
+            try:
+                output, _ = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                return "timeout", time.perf_counter() - started
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode not in (0, 1, 2):  # 1: a test failed, 2: a test file could not be imported
+            raise UserError(f"tests of {path} could not run: {output[-500:]}")
+        return "passed" if process.returncode == 0 else "failed", time.perf_counter() - started
+
+    def test(self, mutant: Mutant, limit: float) -> str:
+        """Return the outcome of the tests of a mutant."""
+        path = self.folder / mutant.path
+        source = path.read_text(encoding="utf-8")
+        path.write_text(mutant.mutation.apply(source), encoding="utf-8")
+        try:
+            return self.run_tests(mutant.path, limit)[0]
+        finally:
+            path.write_text(source, encoding="utf-8")
+
+
+def measure(sample: Iterable[Mutant], settings: MutantsConfig) -> Iterator[tuple[Mutant, str]]:
+    """Yield each mutant and its outcome as it is known.
+
+    Raises:
+        UserError: the tests of an unchanged file fail.
+    """
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(settings.num_workers) as pool:
+        workers: Queue[Worker] = Queue()
+        for index in range(settings.num_workers):
+            workers.put(Worker(Path(folder, str(index))))
+        seconds: dict[str, float] = {}
+
+        def test(mutant: Mutant) -> tuple[Mutant, str]:
+            worker = workers.get()
+            try:
+                if mutant.path not in seconds:
+                    outcome, seconds[mutant.path] = worker.run_tests(mutant.path)
+                    if outcome != "passed":
+                        raise UserError(
+                            f"{mutant.path}: its tests fail without a mutant: {TARGETS[mutant.path]}"
+                        )
+                return mutant, worker.test(mutant, 10 + settings.slowdown * seconds[mutant.path])
+            finally:
+                workers.put(worker)
+
+        yield from pool.map(test, sample)
+
+
+def read_outcomes(path: Path) -> dict[tuple[object, ...], str]:
+    """Return the outcomes measured so far."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {
+        _key(each["path"], each["sha256"], each["mutation"]): each["outcome"]
+        for each in map(json.loads, lines)
+    }
+
+
+def _key(path: str, sha256: str, mutation: dict[str, object]) -> tuple[object, ...]:
+    return path, sha256, mutation["start"], mutation["end"], mutation["after"]
+
+
+def format_report(outcomes: list[tuple[Mutant, str]]) -> str:
+    """Return the survivors, the counts by folder, and the fraction that survives with its Wilson interval."""
+    survivors = [mutant for mutant, outcome in outcomes if outcome == "passed"]
+    lines = [
+        f"{m.path}:{m.mutation.line}: {m.mutation.kind}: {m.line}" for m in sorted(survivors, key=_place)
+    ]
+    for folder in sorted({m.path.rsplit("/", 1)[0] for m, _ in outcomes}):
+        inside = [outcome for m, outcome in outcomes if m.path.rsplit("/", 1)[0] == folder]
+        lines.append(f"{folder}: {inside.count('passed')} of {len(inside)} survive")
+    num, low_high = len(outcomes), wilson_bounds(len(survivors), len(outcomes))
+    low, high = (100 * bound for bound in low_high)
+    lines.append(
+        f"{len(survivors)} of {num} survive: {100 * len(survivors) / num:.1f} % [{low:.1f}, {high:.1f}]"
+    )
+    return "\n".join(lines)
+
+
+def _place(mutant: Mutant) -> tuple[str, int]:
+    return mutant.path, mutant.mutation.start
+
+
+def main(argv: list[str]) -> None:
+    """Test the mutants that are not yet in `out`, and print the report."""
+    settings = config.from_command_line(MutantsConfig, argv, __doc__)
+    if settings is None:
+        return
+    mutants = all_mutants(settings.only)
+    if not mutants:
+        raise UserError(f"only={settings.only} is no file of benchmarks/mutant_targets.py")
+    sample = draw_sample(mutants, settings.num, settings.per_file, settings.seed)
+    out = Path(settings.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    keys = {mutant: _key(mutant.path, mutant.sha256, asdict(mutant.mutation)) for mutant in sample}
+    known = read_outcomes(out)
+    left = [mutant for mutant in sample if keys[mutant] not in known]
+    with out.open("a", encoding="utf-8") as file:
+        for number, (mutant, outcome) in enumerate(measure(left, settings), 1):
+            known[keys[mutant]] = outcome
+            print(json.dumps({**asdict(mutant), "outcome": outcome}), file=file, flush=True)
+            print(
+                f"{number}/{len(left)} {outcome}: {mutant.path}:{mutant.mutation.line}: {mutant.line}",
+                flush=True,
+            )
+    print(format_report([(mutant, known[keys[mutant]]) for mutant in sample]))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
