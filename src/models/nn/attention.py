@@ -12,6 +12,10 @@ from torch import Tensor
 from src.models.nn.chunked_attention import chunked_attention
 from src.models.nn.config import AttentionBackend
 
+# Read once, as torch.compile cannot trace the call.
+HAS_AMX = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+AMX_CHUNKED_KEYS = 512  # with gradients, torch's kernel is slower up to here
+
 
 def attention(
     q_BLHD: Tensor,
@@ -27,8 +31,8 @@ def attention(
         key_mask_BS: bool, True where a key may be attended to; None: everywhere. Each row needs one True.
         backend: "sdpa" (any device), "flash" (CUDA, half precision, package flash-attn), "matmul" (any
             device; materializes the attention matrix, and is the fastest on a CPU for up to a few hundred
-            tokens), "chunked" (any device; the fastest on a CPU in bfloat16) or "auto" (chunked for
-            bfloat16 on a CPU, else sdpa).
+            tokens), "chunked" (any device; the fastest on a CPU in bfloat16 without AMX) or "auto" (see
+            `choose_backend`).
 
     Raises:
         ValueError: unknown backend, or flash-attn is not installed.
@@ -63,9 +67,30 @@ def varlen_attention(
     return torch.cat([attention(q[None], k[None], v[None], backend=backend)[0] for q, k, v in samples])
 
 
+def choose_backend(
+    device_type: str, dtype: torch.dtype, num_keys: int, *, needs_grad: bool, has_amx: bool
+) -> AttentionBackend:
+    """Return the faster of "sdpa" and "chunked", as measured in docs/results.md.
+
+    With AMX torch's own kernel multiplies bfloat16 in hardware, but its backward pass is slow on short rows.
+    Without AMX it computes bfloat16 at the speed of float32.
+    """
+    if device_type != "cpu" or dtype != torch.bfloat16:
+        return "sdpa"
+    if has_amx and not (needs_grad and num_keys <= AMX_CHUNKED_KEYS):
+        return "sdpa"
+    return "chunked"
+
+
 def _auto(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:
-    chunked = q_BLHD.device.type == "cpu" and q_BLHD.dtype == torch.bfloat16
-    return (chunked_attention if chunked else _sdpa)(q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
+    backend = choose_backend(
+        q_BLHD.device.type,
+        q_BLHD.dtype,
+        k_BSHD.shape[1],
+        needs_grad=torch.is_grad_enabled() and any(each.requires_grad for each in (q_BLHD, k_BSHD, v_BSHD)),
+        has_amx=HAS_AMX,
+    )
+    return BACKENDS[backend](q_BLHD, k_BSHD, v_BSHD, key_mask_BS)
 
 
 def _sdpa(q_BLHD: Tensor, k_BSHD: Tensor, v_BSHD: Tensor, key_mask_BS: Tensor | None) -> Tensor:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from src.flow.noise import torch_generator
-from src.models.nn.attention import attention
+from src.models.nn import attention as attention_module
+from src.models.nn.attention import AMX_CHUNKED_KEYS, attention, choose_backend
 
 
 def randn(*shape, dtype=torch.float64):
@@ -29,6 +30,44 @@ def test_kernels_match_the_formula(masked, backend):
     out = attention(q, k, v, mask, backend=backend)
     tolerance = {"rtol": 1e-5, "atol": 1e-6}  # matmul takes its softmax in float32
     torch.testing.assert_close(out, reference_attention(q, k, v, mask), **tolerance)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "keys", "needs_grad", "has_amx", "expected"),
+    [
+        ("cpu", torch.bfloat16, 64, True, False, "chunked"),
+        ("cpu", torch.bfloat16, 4096, False, False, "chunked"),
+        ("cpu", torch.bfloat16, 64, False, True, "sdpa"),
+        ("cpu", torch.bfloat16, AMX_CHUNKED_KEYS, True, True, "chunked"),
+        ("cpu", torch.bfloat16, AMX_CHUNKED_KEYS + 1, True, True, "sdpa"),
+        ("cpu", torch.float32, 64, True, False, "sdpa"),
+        ("cpu", torch.float32, 64, True, True, "sdpa"),
+        ("cuda", torch.bfloat16, 64, True, False, "sdpa"),
+    ],
+)
+def test_choice_by_dtype_cpu_length_and_gradients(device, dtype, keys, needs_grad, has_amx, expected):
+    assert choose_backend(device, dtype, keys, needs_grad=needs_grad, has_amx=has_amx) == expected
+
+
+@pytest.mark.parametrize("has_amx", [False, True])
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_auto_describes_its_inputs(monkeypatch, has_amx, position):
+    """The gradient of any of q, k, v counts, unless none is recorded."""
+    calls = []
+    monkeypatch.setattr(attention_module, "HAS_AMX", has_amx)
+    monkeypatch.setattr(
+        attention_module, "choose_backend", lambda *args, **kwargs: calls.append((args, kwargs)) or "sdpa"
+    )
+    inputs = [randn(1, length, 2, 4, dtype=torch.bfloat16) for length in (5, 7, 7)]
+    attention(*inputs)
+    inputs[position].requires_grad_()
+    attention(*inputs)
+    with torch.no_grad():
+        attention(*inputs)
+    assert [args for args, _ in calls] == [("cpu", torch.bfloat16, 7)] * 3
+    assert [kwargs for _, kwargs in calls] == [
+        {"needs_grad": needs_grad, "has_amx": has_amx} for needs_grad in (False, True, False)
+    ]
 
 
 def fake_flash():

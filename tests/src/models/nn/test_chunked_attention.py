@@ -5,7 +5,6 @@ import torch
 from torch.autograd import gradcheck
 
 from src.flow.noise import torch_generator
-from src.models.nn import attention as attention_module
 from src.models.nn import chunked_attention as module
 from src.models.nn.attention import attention
 from src.models.nn.chunked_attention import chunked_attention
@@ -72,16 +71,8 @@ def test_weights_are_saved_for_few_keys_only(monkeypatch, few_keys, weights):
     assert all(each.dtype == torch.bfloat16 for each in saved)
 
 
-@pytest.mark.parametrize(("dtype", "in_chunks"), [(torch.bfloat16, True), (torch.float32, False)])
-def test_auto_is_chunked_for_bfloat16_on_a_cpu(monkeypatch, dtype, in_chunks):
-    seen = []
-    monkeypatch.setattr(attention_module, "chunked_attention", lambda q, *_: seen.append(q.dtype) or q)
-    attention(*make_inputs(dtype=dtype))
-    assert bool(seen) == in_chunks
-
-
 def test_it_compiles_to_one_graph():
-    """As torch.compile sees a block in training: one graph, the same gradients."""
+    """Compile as for training: one graph, the same gradients."""
     inputs = make_inputs(dtype=torch.bfloat16)
     compiled = torch.compile(chunked_attention, backend="aot_eager", fullgraph=True)
     found, expected = (
