@@ -1,1 +1,1 @@
-"""Speed and memory beside other projects' models; run by hand, never by the tests."""
+"""Speed and memory compared with other projects' models; run by hand, never by the tests."""

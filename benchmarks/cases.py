@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import Numbers, Record
+from benchmarks.record import BenchmarkRecord, Numbers
 from src.core.errors import UserError
 
 STATUS = Path("/proc/self/status")
@@ -40,7 +40,7 @@ def min_seconds(calls: dict[str, Callable[[], Any]], rounds: int, budget: float)
 
     Args:
         rounds: at least 2, since the first warms up.
-        budget: CPU seconds after which no further round starts; two are always made.
+        budget: CPU seconds after which no further round starts; there are always two.
     """
     results: dict[str, float] = {}
     started = time.process_time()
@@ -68,7 +68,7 @@ def reset_peak() -> None:
 
 
 def run_interleaved(
-    module: str, cases: list[str], argv: list[str], rounds: int, record: Record | None = None
+    module: str, cases: list[str], argv: list[str], rounds: int, record: BenchmarkRecord | None = None
 ) -> dict[str, Numbers]:
     """Run `python -m module argv... case=CASE` for all cases, `rounds` times, interleaved.
 
@@ -82,7 +82,7 @@ def run_interleaved(
     Raises:
         UserError: a process failed.
     """
-    record = record or Record()
+    record = record or BenchmarkRecord()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     for index in range(rounds):
         for case in cases:

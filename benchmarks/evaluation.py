@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.cases import cpu_seconds, peak_mib, reset_peak, run_interleaved
 from benchmarks.evaluation_libraries import METRICS, OURS, Features, Values
-from benchmarks.record import Numbers, Record
+from benchmarks.record import BenchmarkRecord, Numbers
 from src.core import cli, config
 from src.core.errors import UserError
 from src.core.fields import Config, opt
@@ -99,7 +99,7 @@ def check_equal(metric: str, results: dict[str, Numbers]) -> None:
                 )
 
 
-def format_markdown(record: Record) -> str:
+def format_markdown(record: BenchmarkRecord) -> str:
     """Return the table of all cases in the record."""
     minimum, lines = record.minimum(), []
     rows, dims = (record.fixed["settings"][key] for key in ("rows", "dims"))
@@ -135,7 +135,7 @@ def main(argv: list[str]) -> None:
         return
     fixed = {key: getattr(settings, key) for key in ("rows", "dims", "repeats")}
     packages = ("numpy", "scipy", "clean-fid", "torch-fidelity", "torchmetrics")
-    record = Record.open(settings.out, fixed, packages)
+    record = BenchmarkRecord.open(settings.out, fixed, packages)
     path = Path(settings.out).with_suffix(".md")
     for metric in settings.metrics:
         cases = [f"{metric}/{library}" for library in METRICS[metric]]

@@ -14,7 +14,7 @@ Numbers = dict[str, Any]
 
 
 @dataclass
-class Record:
+class BenchmarkRecord:
     """The numbers of each process, by case.
 
     Args:

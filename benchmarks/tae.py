@@ -17,7 +17,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.cases import cpu_seconds, peak_mib, reset_peak, run_interleaved
-from benchmarks.record import Record
+from benchmarks.record import BenchmarkRecord
 from src.core import cli, config
 from src.core.fields import Config, opt
 from src.models.tae.config import TAEConfig
@@ -161,7 +161,7 @@ def main(argv: list[str]) -> None:
         print(json.dumps(measure(settings)))
         return
     fixed = {k: v for k, v in config.to_dict(settings).items() if k not in ("case", "rounds", "out")}
-    record = Record.open(settings.out, fixed, ("diffusers",))
+    record = BenchmarkRecord.open(settings.out, fixed, ("diffusers",))
     results = run_interleaved("benchmarks.tae", list(CASES), argv, settings.rounds, record)
     Console(highlight=False).print(build_table(results))
     Console(highlight=False).print(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.cases import min_seconds, peak_mib, reset_peak, run_interleaved
-from benchmarks.record import Record
+from benchmarks.record import BenchmarkRecord
 from benchmarks.video_models import (
     ATTAINABLE,
     CHANNELS,
@@ -169,7 +169,7 @@ def main(argv: list[str]) -> None:
         print(json.dumps(measure(settings)))
         return
     fixed = {key: getattr(settings, key) for key in ("models", "layers", "repeats", "budget")}
-    record = Record.open(settings.out, fixed, ("diffusers",))
+    record = BenchmarkRecord.open(settings.out, fixed, ("diffusers",))
     path = Path(settings.out).with_suffix(".md")
     dtypes = settings.dtypes
     if "bfloat16" in dtypes and not has_bf16("cpu"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from benchmarks.record import Numbers, Record
+from benchmarks.record import BenchmarkRecord, Numbers
 from benchmarks.video_models import ATTAINABLE, OURS, TIMES
 
 PHASES = {"forward": "forward", "train": "forward + backward", "checkpointed": "with checkpointing"}
@@ -12,7 +12,7 @@ STEP = 1.1  # goal, cost of a sampling step in forward passes
 MEMORY_KB, MEMORY_SIZE = 284, ("384", "1024", "float32")  # goal, without checkpointing
 
 
-def format_markdown(record: Record) -> str:
+def format_markdown(record: BenchmarkRecord) -> str:
     """Return the tables and goals of all cases in the record."""
     rows: dict[tuple[str, ...], dict[str, Numbers]] = {}
     for case, numbers in record.minimum().items():

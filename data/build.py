@@ -33,7 +33,7 @@ def prepare(settings: PrepareConfig, console: Console | None = None) -> dict[str
     """Prepare every split that has inputs; return the data sets by split.
 
     Raises:
-        DataError: no input, none that can be used, another data set in the same place, a directory in use,
+        DataError: no input, none that can be used, another data set in the directory, a directory in use,
             disk full.
     """
     console = console or Console()
@@ -56,7 +56,8 @@ def _prepare_split(
     key_parts = {"source": settings.source, "version": version, "parts": len(slices)}
     key_parts["chunk_megabytes"] = settings.chunk_megabytes
     key = stable_hash(key_parts | {"inputs": stable_hash(items)})
-    with PixelWriter(root, key, chunk_bytes=settings.chunk_megabytes << 20, renew=settings.renew) as writer:
+    chunk_bytes = settings.chunk_megabytes << 20
+    with PixelWriter(root, key, chunk_bytes=chunk_bytes, overwrite=settings.overwrite) as writer:
         finished = writer.complete
         if not finished:
             missing = writer.missing(len(slices))

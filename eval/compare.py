@@ -34,7 +34,7 @@ Scores = dict[str, dict[str, Score]]
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig(Config):
-    """Which runs to compare."""
+    """Settings of `eval.compare`."""
 
     runs: tuple[str, ...] = opt((), "folders written by eval.run")
     out: str = opt("???", "folder for the tables")
@@ -185,8 +185,8 @@ def main(argv: list[str]) -> None:
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     console = Console()
-    for metric, own in tables.by_metric(rows):
-        console.print(tables.terminal_table(own, scores.get(metric, {}), metric, console))
+    for metric, metric_rows in tables.by_metric(rows):
+        console.print(tables.terminal_table(metric_rows, scores.get(metric, {}), metric, console))
     for each in comparisons:
         console.print(differences_table(each, scores))
         for note in each.notes:

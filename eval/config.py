@@ -10,7 +10,7 @@ from src.core.fields import Config, opt
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig(Config):
-    """What to score, by which metrics, and where to write the results."""
+    """Settings of `eval.run`: the manifest, the metrics, and the output folder."""
 
     manifest: str = opt("???", "JSONL manifest of samples (see eval/core/manifest.py)")
     out: str = opt("???", "folder of the results; created if missing")

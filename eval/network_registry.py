@@ -9,7 +9,7 @@ from eval.alignment.identity import FaceEmbedder, Identity, ImageEmbedder
 from eval.alignment.text import CLAPScore, ClipScore, ViCLIPScore
 from eval.backbones.cache import FeatureCache
 from eval.backbones.checksummed_weights import Network, Networks
-from eval.backbones.clip_clap import Clap, Clip
+from eval.backbones.clip_clap import CLAP, CLIP
 from eval.backbones.config import ClipsConfig
 from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.extractor import Extractor
@@ -33,9 +33,9 @@ class NetworkFactory:
     def file(self, role: str, user: str) -> Network:
         return self.networks.get(role, user)
 
-    def clip(self, user: str, role: str = "clip") -> Clip:
+    def clip(self, user: str, role: str = "clip") -> CLIP:
         network = self.file(role, user)
-        return self.networks.once(("model", role), lambda: Clip(network))
+        return self.networks.once(("model", role), lambda: CLIP(network))
 
     def dino(self, user: str) -> Dino:
         network = self.file("dino", user)
@@ -52,10 +52,10 @@ NETWORK_METRICS: dict[str, Callable[[NetworkFactory, str], Metric]] = {
     "dists": lambda s, name: Perceptual(name, s.file("vgg16", name)),
     "clip_score": lambda s, name: ClipScore(s.clip(name), s.num_frames),
     "viclip": lambda s, name: ViCLIPScore(s.programs(name, "viclip", "video", "text")),
-    "clap": lambda s, name: CLAPScore(Clap(s.file("clap", name))),
+    "clap": lambda s, name: CLAPScore(CLAP(s.file("clap", name))),
     "imagebind": lambda s, name: ImageBind(s.programs(name, "imagebind", "video", "audio")),
     "desync": lambda s, name: DeSync(s.programs(name, "synchformer", "sync")),
-    # consistency compares neighboring frames, so all are used whatever num_frames says (VBench)
+    # consistency compares neighboring frames, so all are used, regardless of num_frames (VBench)
     "subject_consistency": lambda s, name: Consistency(DinoFrames(s.dino(name), 0), s.cache, name),
     "background_consistency": lambda s, name: Consistency(ClipFrames(s.clip(name), 0), s.cache, name),
     "motion_smoothness": lambda s, name: MotionSmoothness(s.file("interpolation", name)),

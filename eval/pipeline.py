@@ -1,4 +1,4 @@
-"""From manifest to records: every sample is read once, in any number of processes, in the manifest's order.
+"""Score a manifest: every sample is read once, in any number of processes, in the manifest's order.
 
 Metrics of sets are computed in one process from cached features, in the manifest's order and in blocks of
 fixed size, so that results do not depend on the number of processes, bit for bit.
@@ -27,7 +27,7 @@ _worker: tuple[list[Metric], Path] | None = None
 
 
 def score_samples(manifest: str, metrics: list[Metric], num_workers: int) -> Iterator[list[Record]]:
-    """Yield the records of each sample, in the manifest's order whatever the number of workers."""
+    """Yield the records of each sample, in the manifest's order for any number of workers."""
     samples = iter_manifest(manifest, check_files=False)
     root = Path(manifest).resolve().parent
     if not num_workers:
@@ -97,7 +97,7 @@ def distribution_rows(
     """Return the distances of every system to the reference, by one backbone.
 
     Features are copied from the cache to one file per set and read from there in blocks: memory holds blocks,
-    a few numbers for each row and matrices of the feature dimension, whatever the size of the sets.
+    a few numbers for each row and matrices of the feature dimension, for sets of any size.
 
     Args:
         generated: for each system the samples whose features are in the cache.

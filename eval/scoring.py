@@ -1,4 +1,4 @@
-"""Score a manifest with all metrics of a config and write the results; the work behind `eval.run`."""
+"""Score a manifest with all metrics of a config and write the results; `eval.run` is its command line."""
 
 import os
 import time
@@ -121,7 +121,7 @@ def _score_manifest(
 ) -> _ScoredManifest:
     """Run all metrics over a manifest; collect values and, for extractions, the samples in the cache.
 
-    The reference (`results` is None) counts as one system, whatever its samples say.
+    The reference (`results` is None) counts as one system, and the samples' `system` is ignored.
     """
     total = sum(1 for _ in iter_manifest(manifest, check_files=False))
     scored = _ScoredManifest(Aggregator(), {}, {metric.name: {} for metric in metrics})
@@ -178,10 +178,10 @@ def _print_tables(
     out: Path,
 ) -> None:
     for metric in dict.fromkeys(row.metric for row in rows):
-        own = [row for row in rows if row.metric == metric]
+        metric_rows = [row for row in rows if row.metric == metric]
         title = f"{metric} on {Path(config.manifest).name}"
-        console.print(tables.terminal_table(own, scores[metric], title, console))
-        for note in dict.fromkeys(note for row in own for note in row.notes):
+        console.print(tables.terminal_table(metric_rows, scores[metric], title, console))
+        for note in dict.fromkeys(note for row in metric_rows for note in row.notes):
             console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
     for entry in aggregator.dropped[:10]:
         console.print(

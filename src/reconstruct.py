@@ -1,9 +1,9 @@
 """Reconstruct videos with an autoencoder: `python -m src.reconstruct run=RUN video=FILE.mp4 [key=value ...]`.
 
 `video=` may be given several times, and takes images too; `data=DATASET/val` takes prepared clips. Long
-videos are streamed in tiles. Writes, for each video, the reconstruction, the original (left) beside it, and
-an image of a few frames (originals above); for all of them PSNR and SSIM of every frame in `scores.csv`.
-Scores are those of the model's pixels, before the output file compresses them.
+videos are streamed in tiles. Writes, for each video, the reconstruction, a video of the original (left) and
+the reconstruction, and an image of a few frames (originals above); for all of them PSNR and SSIM of every
+frame in `scores.csv`. Scores are those of the model's pixels, before the output file compresses them.
 """
 
 import sys

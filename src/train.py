@@ -1,4 +1,4 @@
-"""Train a stage or run a whole recipe: `python -m src.train [CONFIG.yaml ...] [key=value ...]`.
+"""Train a stage or run a recipe: `python -m src.train [CONFIG.yaml ...] [key=value ...]`.
 
 Without CONFIG it runs the tiny recipe. Several files are merged from left to right. A finished stage
 is skipped, an interrupted one resumes from its last checkpoint.

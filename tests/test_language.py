@@ -180,6 +180,14 @@ def test_words_of_the_field() -> None:
     assert not found, "\n".join(map(str, found[:40]))
 
 
+def test_docstrings_do_not_begin_like_questions() -> None:
+    question = re.compile(r"(What|Which|Who|Whether|How|Where|When|Why)\b")
+    for path in tracked_files():
+        if path.suffix == ".py":
+            for line, text in prose_of((ROOT / path).read_text(encoding="utf-8"), strings=False):
+                assert not question.match(text), f"{path}:{line}: {text[:60]!r} begins like a question"
+
+
 def mapped_sections() -> set[str]:
     """Return the sections of the paper in the first column of docs/paper_map.md, and those above them."""
     rows = (ROOT / "docs" / "paper_map.md").read_text(encoding="utf-8").splitlines()

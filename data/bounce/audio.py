@@ -153,9 +153,9 @@ class AmbienceLayers:
     def hum(self, hertz: float) -> Array:
         return damped(hertz, 1e9, self.count, self.rate)[1]
 
-    def swell(self, hertz: float, least: float = 0.2) -> Array:
-        """Return a slowly changing gain between `least` and 1."""
-        return least + (1 - least) * (0.5 + 0.5 * self.noise(hertz / 2))
+    def swell(self, hertz: float, minimum: float = 0.2) -> Array:
+        """Return a slowly changing gain between `minimum` and 1."""
+        return minimum + (1 - minimum) * (0.5 + 0.5 * self.noise(hertz / 2))
 
     def crackle(self, per_second: float) -> Array:
         """Return sparse short clicks."""

@@ -25,7 +25,7 @@ _COURSE = {
 _VERBS = ("moves", "glides", "slides", "travels", "drifts")
 _SPEED = {"slow": ("slowly", "at a slow pace"), "medium": ("steadily",), "fast": ("quickly", "fast")}
 _REST = ("stays still", "rests in place", "does not move", "remains motionless")
-_PLACE = {
+_LOCATION = {
     "plain": ("in a plain grey room", "on a plain floor"),
     "tiles": ("on a tiled floor", "in a room with checkered tiles"),
     "wood": ("on a wooden floor", "on dark floorboards"),
@@ -60,7 +60,7 @@ def caption_variants(facts: VideoFacts) -> list[str]:
     return [label + CaptionBuilder(facts, random, detail).text() for detail in (0, 1, 1, 2, 2, 3)]
 
 
-_PLACES = {
+_WORDING_SLICES = {
     "plain": slice(0, 1),
     "short": slice(1, 3),
     "long": slice(3, None),
@@ -70,7 +70,7 @@ _PLACES = {
 def captions_by_wording(facts: VideoFacts, wordings: Iterable[str]) -> list[str]:
     """Return the captions in the chosen wordings (of `WORDINGS`), from short to long."""
     every = caption_variants(facts)
-    return [caption for name in WORDINGS if name in wordings for caption in every[_PLACES[name]]]
+    return [caption for name in WORDINGS if name in wordings for caption in every[_WORDING_SLICES[name]]]
 
 
 def _article(words: str) -> str:
@@ -101,11 +101,11 @@ def _name(o: ObjectFacts, random: PortableRandom, detail: int) -> str:
 
 def _image_caption(facts: VideoFacts, random: PortableRandom, detail: int) -> str:
     names = _join(_article(_name(o, random, detail)) for o in facts.objects)
-    place = f" {random.pick(_PLACE[facts.background])}" if detail else ""
+    clause = f" {random.pick(_LOCATION[facts.background])}" if detail else ""
     opening = (
         "A picture of" if not detail else random.pick(("A picture of", "A still image of", "A photo of"))
     )
-    return f"{opening} {names}{place}."
+    return f"{opening} {names}{clause}."
 
 
 class CaptionBuilder:
@@ -118,9 +118,9 @@ class CaptionBuilder:
     def text(self) -> str:
         sentences = [self._object(i) for i in range(len(self.facts.objects))]
         if self.detail:
-            place = self.random.pick(_PLACE[self.facts.background])
+            clause = self.random.pick(_LOCATION[self.facts.background])
             if self.detail > 1 or self.random.chance(0.5):
-                sentences[0] = f"{place}, {sentences[0]}"
+                sentences[0] = f"{clause}, {sentences[0]}"
         if self.detail == 3:
             count = len(self.facts.objects)
             plural = "s" if count > 1 else ""

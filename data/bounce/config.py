@@ -83,7 +83,7 @@ class PromptsConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewConfig(Config):
-    """What to show."""
+    """Settings of `data.bounce.preview`."""
 
     out: str = opt("bounce.png", "file to write: .png for a contact sheet, .mp4 for a video with sound")
     seed: int = opt(0, "seed of the first video; the next have the next seeds")

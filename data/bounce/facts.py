@@ -85,7 +85,7 @@ class VideoFacts:
         return replace(self, objects=objects, impacts=(), num_frames=1)
 
     def combination(self) -> tuple:
-        """Return what every caption tells: the camera's move and each object's shape, color and motion.
+        """Return what every caption states: the camera's move and each object's shape, color and motion.
 
         The split into training videos and test prompts hashes its `repr`, so its form must not change.
         """

@@ -18,7 +18,7 @@ _OPPOSITE = {
 
 @dataclass(frozen=True)
 class Outline:
-    """What stays fixed for a seed while its objects are resampled until a scene is accepted."""
+    """Properties that stay fixed for a seed while its objects are resampled until a scene is accepted."""
 
     camera: str
     background: str
@@ -74,11 +74,14 @@ def _collision(
     """Let `a` run into `b`, which is at rest or comes from the opposite side."""
     direction = random.pick(config.directions)
     at_rest = random.chance(0.5) or _OPPOSITE[direction] not in config.directions
-    ours, theirs = random.pick(config.speeds), random.pick(config.speeds)
+    speed_a, speed_b = random.pick(config.speeds), random.pick(config.speeds)
     hit: dict[str, Any] = {"bounces": True, "appears": False, "vanishes": False, "spin": False}
     return [
-        replace(a, direction=direction, speed=ours, **hit),
+        replace(a, direction=direction, speed=speed_a, **hit),
         replace(
-            b, direction=STILL if at_rest else _OPPOSITE[direction], speed=STILL if at_rest else theirs, **hit
+            b,
+            direction=STILL if at_rest else _OPPOSITE[direction],
+            speed=STILL if at_rest else speed_b,
+            **hit,
         ),
     ]

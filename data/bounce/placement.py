@@ -25,7 +25,7 @@ def hit_window(duration: float, speed: float) -> tuple[float, float]:
     return max(0.3 * min(duration, 1.0), RUN_UP / speed), min(0.75 * duration, duration - RUN_OUT / speed)
 
 
-def place(
+def place_bodies(
     random: PortableRandom,
     objects: list[ObjectFacts],
     room: tuple[float, float],

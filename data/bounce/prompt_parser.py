@@ -60,11 +60,11 @@ class Mention:
     partner: int | None = None  # index of the object that it bounces off; None: a wall
     words: list[str] = field(default_factory=list)  # that describe it
 
-    def says(self, meaning: str) -> bool:
+    def matches(self, meaning: str) -> bool:
         """Return whether a describing word matches a pattern."""
         return any(re.fullmatch(meaning, word) for word in self.words)
 
-    def which(self, meanings: dict[str, str]) -> str | None:
+    def first_match(self, meanings: dict[str, str]) -> str | None:
         """Return the name of the pattern that the first matching word matches."""
         found = (name for word in self.words for name, m in meanings.items() if re.fullmatch(m, word))
         return next(found, None)
@@ -72,32 +72,32 @@ class Mention:
     @property
     def direction(self) -> str | None:
         """One of DIRECTIONS, "still", or None where the prompt is silent."""
-        course = "-".join(filter(None, (self.which(_HEIGHTS), self.which(_SIDES))))
-        return course or (STILL if self.says(_STILL) else None)
+        course = "-".join(filter(None, (self.first_match(_HEIGHTS), self.first_match(_SIDES))))
+        return course or (STILL if self.matches(_STILL) else None)
 
     @property
     def speed(self) -> str | None:
-        return self.which(_SPEEDS)
+        return self.first_match(_SPEEDS)
 
     @property
     def bounces(self) -> bool:
-        return self.says(_BOUNCES)
+        return self.matches(_BOUNCES)
 
     @property
     def moves(self) -> bool:
-        return self.says(_MOVES) or self.bounces
+        return self.matches(_MOVES) or self.bounces
 
     @property
     def spin(self) -> bool:
-        return self.says(_SPINS)
+        return self.matches(_SPINS)
 
     @property
     def appears(self) -> bool:
-        return self.says(_APPEARS)
+        return self.matches(_APPEARS)
 
     @property
     def vanishes(self) -> bool:
-        return self.says(_VANISHES)
+        return self.matches(_VANISHES)
 
 
 @dataclass(frozen=True)

@@ -17,20 +17,20 @@ from data.bounce.config import WorldConfig
 from data.bounce.facts import Impact, ObjectFacts, VideoFacts
 from data.bounce.outline import sample_objects, sample_outline
 from data.bounce.physics import Body, simulate
-from data.bounce.placement import RUN_OUT, apart, hit_window, pace, place
+from data.bounce.placement import RUN_OUT, apart, hit_window, pace, place_bodies
 from data.bounce.portable_random import PortableRandom
 from data.bounce.splits import is_in_world
 from data.bounce.vocabulary import SPEEDS
 from src.core.errors import UserError
 
 LONG_S = 2.0
-"""In videos longer than this (seconds) events may differ from the plan."""
+"""Seconds; in longer videos events may differ from the plan."""
 _OUTLINES, _TRIES, _TRIES_STRICT_LONG, _TRIES_PER_PLAN = 8, 480, 40, 8
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Facts and the motion behind them; of pixels only the frame's shape."""
+    """Facts and the motion that produced them; of the pixels only the frame's shape."""
 
     facts: VideoFacts
     bodies: tuple[Body, ...]
@@ -81,7 +81,7 @@ def _try(
 ) -> Scene | None:
     """Place and simulate once; return None unless it is legible and, if strict, as planned."""
     objects = list(planned.objects)
-    bodies = place(random, objects, room, duration, collides)
+    bodies = place_bodies(random, objects, room, duration, collides)
     if bodies is None:
         return None
     visible = tuple(_visibility(random, o, duration) for o in objects)
@@ -109,23 +109,25 @@ def _visibility(random: PortableRandom, fact: ObjectFacts, duration: float) -> t
 
 def _legible(index: int, body: Body, impacts: list[Impact], duration: float) -> bool:
     """Return whether the object's direction, and its change at an impact, can be seen."""
-    mine = [impact.time_s for impact in impacts if index in impact.objects]
-    if not mine:
+    impact_times = [impact.time_s for impact in impacts if index in impact.objects]
+    if not impact_times:
         return True
     (_, _, _, vx, vy), (_, _, _, wx, wy) = body.path[:2]
     before, after = math.sqrt(vx * vx + vy * vy), math.sqrt(wx * wx + wy * wy)
     earliest, latest = hit_window(duration, before or SPEEDS["fast"] * pace(duration))
-    if not earliest - 1e-6 <= mine[0] <= latest + 1e-6:
+    if not earliest - 1e-6 <= impact_times[0] <= latest + 1e-6:
         return False
-    if len(mine) > 1 and mine[1] - mine[0] < 0.22 * min(duration, 1.0):
+    if len(impact_times) > 1 and impact_times[1] - impact_times[0] < 0.22 * min(duration, 1.0):
         return False
-    rest = (mine[1] if len(mine) > 1 else duration) - mine[0]
+    rest = (impact_times[1] if len(impact_times) > 1 else duration) - impact_times[0]
     turned = math.sqrt((wx - vx) ** 2 + (wy - vy) ** 2)
     return turned >= 0.6 * max(before, 0.3 * pace(duration)) and (before > 0 or after * rest >= RUN_OUT)
 
 
 def _clear(bodies: list[Body], time: float, touching: set[tuple[int, ...]]) -> bool:
     """Return whether objects that never touch are visibly apart at a time."""
-    places = [body.position(time) for body in bodies]
+    positions = [body.position(time) for body in bodies]
     pairs = ((i, j) for j in range(len(bodies)) for i in range(j))
-    return all((i, j) in touching or apart(bodies[i], bodies[j], places[i], places[j]) for i, j in pairs)
+    return all(
+        (i, j) in touching or apart(bodies[i], bodies[j], positions[i], positions[j]) for i, j in pairs
+    )

@@ -5,7 +5,7 @@ Two nested guarantees, both by construction and for any number of training video
 - *held out*: the pairs in `vocabulary.HELD_OUT` (a shape with a color, a shape with a direction) occur in
   no training video;
 - *test*: of the remaining combinations (camera, and each object's shape, color, motion) one in eight,
-  chosen by a hash, occurs only in videos of the test split. A caption always tells its combination, so
+  chosen by a hash, occurs only in videos of the test split. A caption always states its combination, so
   no test prompt is ever a caption of a training video.
 
 Images (single frames) have no motion and are not split beyond the held-out pairs.
@@ -36,7 +36,7 @@ def is_test(facts: VideoFacts) -> bool:
 def is_in_world(facts: VideoFacts, config: WorldConfig) -> bool:
     """Return whether a video with these facts is in the world that `config` describes."""
     if config.holdout == "only":
-        return has_held_out(facts)  # never trained on, whatever the split
+        return has_held_out(facts)  # never trained on, in either split
     if config.holdout == "exclude" and has_held_out(facts):
         return False
     return config.split == "all" or facts.is_image or is_test(facts) == (config.split == "test")

@@ -64,7 +64,7 @@ CAMERAS: tuple[str, ...] = (
 BACKGROUNDS: tuple[str, ...] = ("plain", "tiles", "wood", "grass", "sand", "bricks", "carpet")
 
 MATERIALS: tuple[str, ...] = ("wooden", "metal", "glass", "rubber", "stone")
-"""What an object sounds like at an impact; it does not change its appearance."""
+"""Materials decide the audio of an impact, not an object's appearance."""
 
 HELD_OUT: dict[str, frozenset[tuple[str, str]]] = {
     "shape-color": frozenset(
@@ -124,7 +124,7 @@ def _triangle(x: Array, y: Array) -> Array:
 
 
 def _star(x: Array, y: Array) -> Array:
-    # Fold the plane into the wedge of 36 degrees beside the upper tip, where the outline is one line.
+    # Fold the plane into the wedge of 36 degrees next to the upper tip, where the outline is one line.
     x, y = np.abs(x), -y
     for _ in range(2):
         beyond = np.maximum(_C36 * x - _S36 * y, 0.0)

@@ -67,9 +67,9 @@ def make_video(
     Raises:
         UserError (a ValueError): a size out of range, or a config that allows no legible video.
     """
-    for name, value, least in (("num_frames", num_frames, 1), ("height", height, 8), ("width", width, 8)):
-        if value < least:
-            raise UserError(f"{name}={value}: a video needs at least {least}")
+    for name, value, minimum in (("num_frames", num_frames, 1), ("height", height, 8), ("width", width, 8)):
+        if value < minimum:
+            raise UserError(f"{name}={value}: a video needs at least {minimum}")
     if not fps > 0:
         raise UserError(f"fps={fps}: must be positive")
     scene = sample_scene(seed, WORLD_VERSION, config, num_frames, height, width, float(fps))

@@ -1,1 +1,1 @@
-"""Where media comes from: a procedural world, folders and CSVs, or the videos of an installed package."""
+"""Sources of media: a procedural world, folders and CSVs, or the videos of an installed package."""

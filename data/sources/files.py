@@ -1,4 +1,4 @@
-"""Records from video and image files: a folder with captions beside the files, or a CSV."""
+"""Records from video and image files: a folder with captions next to the files, or a CSV."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -81,13 +81,13 @@ def _val_paths(paths: set[str], fraction: float) -> set[str]:
 
     With few files that may be none or all; then the file nearest to the threshold changes sides.
     """
-    place = {path: key(0, "data/val:" + path) / 2.0**63 for path in sorted(paths)}
-    chosen = {path for path in place if place[path] < fraction}
-    if fraction and len(place) > 1:
+    draws = {path: key(0, "data/val:" + path) / 2.0**63 for path in sorted(paths)}
+    chosen = {path for path in draws if draws[path] < fraction}
+    if fraction and len(draws) > 1:
         if not chosen:
-            chosen = {min(place, key=lambda path: place[path])}
-        elif len(chosen) == len(place):
-            chosen.remove(max(place, key=lambda path: place[path]))
+            chosen = {min(draws, key=lambda path: draws[path])}
+        elif len(chosen) == len(draws):
+            chosen.remove(max(draws, key=lambda path: draws[path]))
     return chosen
 
 
@@ -102,23 +102,23 @@ def media_records(
     if path.suffix.lower() in IMAGE_TYPES:
         yield _image_record(path, item, captions, config, name)
         return
-    counts, made = Counts(), 0
+    counts, num_records = Counts(), 0
     with open_video(path) as video:
         if video.fps < config.min_fps:
             raise MediaError("frame rate too low", f"{video.fps:g} below min_fps={config.min_fps:g}")
         try:
             for clip, framing in _clips(video, item, config, counts):
-                yield _clip_record(clip, framing, video, item, captions, config, f"{name}#{made}")
-                made += 1
-                if config.max_clips and made == config.max_clips:
+                yield _clip_record(clip, framing, video, item, captions, config, f"{name}#{num_records}")
+                num_records += 1
+                if config.max_clips and num_records == config.max_clips:
                     return
         except MediaError as error:
-            if not made:
+            if not num_records:
                 raise
-            yield Rejection(name, error.reason, f"{error.detail}; {made} clips before it were used")
+            yield Rejection(name, error.reason, f"{error.detail}; {num_records} clips before it were used")
     if counts.frames == 0:
         raise MediaError("zero frames", f"no frame between {item.get('start', 0):g} s and the end")
-    if not made:
+    if not num_records:
         raise MediaError(
             "too short",
             f"longest shot has {counts.longest_shot} frames, shortest bucket {min(config.lengths)}",

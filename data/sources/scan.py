@@ -1,4 +1,4 @@
-"""Find media files and their captions: a folder with NAME.txt beside NAME.mp4, or a CSV."""
+"""Find media files and their captions: a folder with NAME.txt next to NAME.mp4, or a CSV."""
 
 import csv
 import io
@@ -47,9 +47,9 @@ def list_csv(path: Path) -> list[Input]:
     items: dict[tuple[str, float, float | None], Input] = {}
     for row in reader:
         item = _csv_item(row, path, reader.line_num)
-        place = (item["path"], item.get("start", 0.0), item.get("end"))
+        interval = (item["path"], item.get("start", 0.0), item.get("end"))
         caption = (row.get("caption") or "").strip()
-        known = items.setdefault(place, item)
+        known = items.setdefault(interval, item)
         if caption and "reason" not in item:
             known.setdefault("captions", []).append(unicodedata.normalize("NFC", caption))
     return list(items.values())
@@ -77,7 +77,7 @@ def _csv_item(row: dict[str, str], path: Path, line: int) -> Input:
 
 
 def read_captions(media: Path) -> tuple[str, ...]:
-    """Read captions from NAME.txt beside a file, one per line.
+    """Read captions from NAME.txt next to a file, one per line.
 
     Raises:
         MediaError: "caption is not UTF-8", with the position of the byte.

@@ -31,22 +31,27 @@ class WorldSource:
         return out
 
     def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
-        one, seed = self.sets[item["set"]], item["seed"]
+        settings, seed = self.sets[item["set"]], item["seed"]
         try:
-            made = make_video(
-                seed, one.world, num_frames=one.num_frames, height=one.height, width=one.width, fps=one.fps
+            rendered = make_video(
+                seed,
+                settings.world,
+                num_frames=settings.num_frames,
+                height=settings.height,
+                width=settings.width,
+                fps=settings.fps,
             )
         except ValueError as error:  # no legible video for this seed
             yield Rejection(self.name(item), "no video", str(error))
             return
-        video = torch.from_numpy(made.video_THWC).permute(0, 3, 1, 2).contiguous()
+        video = torch.from_numpy(rendered.video_THWC).permute(0, 3, 1, 2).contiguous()
         yield PixelRecord(
             id=self.name(item),
             video_TCHW=video,
-            fps=one.fps,
-            captions=tuple(captions_by_wording(made.facts, one.wordings)),
-            facts=made.facts.to_dict(),
-            source={"world": WORLD_VERSION, "seed": seed, "audio": one.num_frames > 1},
+            fps=settings.fps,
+            captions=tuple(captions_by_wording(rendered.facts, settings.wordings)),
+            facts=rendered.facts.to_dict(),
+            source={"world": WORLD_VERSION, "seed": seed, "audio": settings.num_frames > 1},
             content_sha256=content_sha256(video),
         )
 

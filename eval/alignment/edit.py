@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.backbones.clip_clap import Clip, unit_norm
+from eval.backbones.clip_clap import CLIP, unit_norm
 from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.frame_networks import Dino
 from eval.backbones.preprocessing import sample_frames
@@ -23,7 +23,7 @@ class EditDirection:
     of Movie Gen.
     """
 
-    def __init__(self, kind: str, network: Clip | ExportedPrograms, num_frames: int) -> None:
+    def __init__(self, kind: str, network: CLIP | ExportedPrograms, num_frames: int) -> None:
         self.name, self.kind, self.network, self.num_frames = f"edit_{kind}", kind, network, num_frames
         over = "videos" if isinstance(network, ExportedPrograms) else "mean over frames"
         self.scores = {
@@ -35,8 +35,8 @@ class EditDirection:
         }
 
     def describe(self) -> dict[str, Any]:
-        own = {} if isinstance(self.network, ExportedPrograms) else {"frames": self.num_frames or "all"}
-        return {**self.network.describe(), **own}
+        frames = {} if isinstance(self.network, ExportedPrograms) else {"frames": self.num_frames or "all"}
+        return {**self.network.describe(), **frames}
 
     def measure(self, item: Item) -> Measurement:
         captions = [_caption(item, key) for key in ("source_caption", "output_caption")]

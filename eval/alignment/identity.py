@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from eval.backbones.clip_clap import Clip, unit_norm
+from eval.backbones.clip_clap import CLIP, unit_norm
 from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.frame_networks import Dino
 from eval.backbones.preprocessing import sample_frames
@@ -26,7 +26,7 @@ class SubjectEmbedder(Protocol):
 class ImageEmbedder:
     """Embedding of full images by DINO or CLIP, for objects and animals that fill them (Ruiz et al. 2023)."""
 
-    def __init__(self, network: Dino | Clip) -> None:
+    def __init__(self, network: Dino | CLIP) -> None:
         self.network = network
 
     def describe(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class FaceEmbedder:
 
 
 class Identity:
-    """Similarity of the best and the worst frame, and consistency: what raters of Movie Gen are asked."""
+    """Similarity of the best and the worst frame, and consistency: the questions to Movie Gen's raters."""
 
     def __init__(self, kind: str, embedder: SubjectEmbedder, num_frames: int) -> None:
         self.name, self.embedder, self.num_frames = f"identity_{kind}", embedder, num_frames

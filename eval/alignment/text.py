@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.backbones.clip_clap import Clap, Clip
+from eval.backbones.clip_clap import CLAP, CLIP
 from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.preprocessing import sample_frames
 from eval.core.results import FRACTION, Item, Measurement, Score
@@ -21,7 +21,7 @@ class ClipScore:
         "clip_score_truncated": _CUT,
     }
 
-    def __init__(self, clip: Clip, num_frames: int) -> None:
+    def __init__(self, clip: CLIP, num_frames: int) -> None:
         self.clip, self.num_frames = clip, num_frames
 
     def describe(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class CLAPScore:
     name = "clap"
     scores = {"clap": Score(1, "", "cosine of text and audio"), "clap_truncated": _CUT}
 
-    def __init__(self, clap: Clap) -> None:
+    def __init__(self, clap: CLAP) -> None:
         self.clap = clap
 
     def describe(self) -> dict[str, Any]:

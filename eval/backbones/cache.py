@@ -25,7 +25,7 @@ class FeatureCache:
         """Return the features of a file, from the cache or extracted and stored.
 
         Raises:
-            ValueError: the extractor refuses the file, or features are not finite; nothing is stored then.
+            ValueError: the extractor rejects the file, or features are not finite; nothing is stored then.
         """
         return self._load_or_extract(extractor, path, self.entry(extractor, path))
 

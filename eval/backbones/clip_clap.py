@@ -107,7 +107,7 @@ class Checkpoint:
         return self.image_processor(list(frames_THWC), return_tensors="pt")["pixel_values"]
 
 
-class Clip(Checkpoint):
+class CLIP(Checkpoint):
     """Image and text embeddings (Radford et al. 2021)."""
 
     model_types = ("clip",)
@@ -135,7 +135,7 @@ class Clip(Checkpoint):
         return unit_norm(found.pooler_output[0].numpy()), truncated
 
 
-class Clap(Checkpoint):
+class CLAP(Checkpoint):
     """Audio and text embeddings (Wu et al. 2023)."""
 
     model_types = ("clap",)

@@ -23,7 +23,7 @@ ROLES = {
     "synchformer": "folder of the exported program `sync`",
     "face": "folder of the exported program `image`, and of `detector` if there is one",
 }
-"""What the user passes for each role. A value that begins with "folder" is a folder, all others are files."""
+"""Files and folders of the roles. A value that begins with "folder" is a folder, all others are files."""
 
 DOWNLOAD = "download"
 
@@ -38,7 +38,7 @@ class WeightsConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipsConfig(Config):
-    """Which clips of a video FVD is computed over."""
+    """Clips of a video that FVD is computed over."""
 
     num_frames: int = opt(16, "frames of a clip; I3D takes 10 or more", ge=10)
     fps: float = opt(0.0, "frame rate to resample to first, by repeating and dropping; 0: as decoded", ge=0)

@@ -35,7 +35,7 @@ class Extractor(Protocol):
         ...
 
     def extract(self, path: Path) -> Rows:
-        """Return the rows of one file, whatever other files there are. Raises ValueError if impossible."""
+        """Return the rows of one file, independent of other files. Raises ValueError if impossible."""
         ...
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from eval.backbones.checksummed_weights import Network, load_program
-from eval.backbones.clip_clap import BATCH, Checkpoint, Clip
+from eval.backbones.clip_clap import BATCH, CLIP, Checkpoint
 from eval.backbones.config import ClipsConfig
 from eval.backbones.extractor import RESIZING, Rows, resize_frames
 from eval.backbones.preprocessing import CROPPING, center_crop, resample_frames, sample_frames, window_starts
@@ -23,7 +23,7 @@ class ClipFrames:
 
     name, media, distance = "clip", "video", "fd"
 
-    def __init__(self, clip: Clip, num_frames: int) -> None:
+    def __init__(self, clip: CLIP, num_frames: int) -> None:
         self.clip, self.num_frames = clip, num_frames
 
     def describe(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class AudioReading:
-    """What the checker recognizes in an audio track; `background` is empty for silence."""
+    """Content that the checker recognizes in an audio track; `background` is empty for silence."""
 
     hits: tuple[Hit, ...]
     background: str
@@ -82,7 +82,7 @@ def _classify_hit(mono: np.ndarray, time: float, end: float) -> Hit:
 
 
 def hit_spectrum(after_S: np.ndarray, before_S: np.ndarray) -> np.ndarray:
-    """Return the compressed band levels of each window, [W, B], less what sounded before the hit."""
+    """Return the compressed band levels of each window, [W, B], minus the level before the hit."""
     floor = _levels(before_S) if len(before_S) >= 64 else np.zeros(len(BANDS_HZ) - 1)
     rows = []
     for low, high in pairwise(WINDOW_EDGES_S):
@@ -150,15 +150,15 @@ def noise_floor(mono_S: np.ndarray) -> np.ndarray:
 def _background_bank() -> tuple[list[str], np.ndarray]:
     names = [background for background in BACKGROUNDS for _ in range(NUM_AMBIENCES)]
     waves = (
-        ambience(place, 2 * SAMPLE_RATE, SAMPLE_RATE, seed)
-        for place in BACKGROUNDS
+        ambience(background, 2 * SAMPLE_RATE, SAMPLE_RATE, seed)
+        for background in BACKGROUNDS
         for seed in range(NUM_AMBIENCES)
     )
     return names, np.stack([noise_floor(wave) for wave in waves])
 
 
 def evaluate_audio(reading: AudioReading, facts: dict[str, Any]) -> dict[str, float]:
-    """Compare what sounds with the facts, whatever the timing (`eval.alignment.onsets` scores that).
+    """Compare the recognized content with the facts, except timing (see `eval.alignment.onsets`).
 
     - audio_hits: 1 if the number of hits equals the number of impacts (those within 50 ms count as one).
     - audio_materials: F1 of the materials over all hits; absent where neither side has a hit.

@@ -48,7 +48,7 @@ class ObjectReading:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the checker recognizes in a video."""
+    """Content that the checker recognizes in a video."""
 
     objects: tuple[ObjectReading, ...]
     camera: str
@@ -60,7 +60,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether each aspect is correct. `pairs`: for each expected object the index of its match, or None."""
+    """Correctness of each aspect. `pairs`: for each expected object the index of its match, or None."""
 
     subject: bool
     motion: bool
@@ -205,22 +205,22 @@ def evaluate_reading(reading: Reading, facts: dict[str, Any]) -> Verdict:
         errors.append(f"{len(reading.objects)} objects instead of {len(expected)}")
     motion = True
     is_image = facts.get("num_frames", reading.num_frames) == 1
-    for wanted, index in zip(expected, pairs, strict=True):
-        name = f"{wanted['color']} {wanted['shape']}"
+    for fact, index in zip(expected, pairs, strict=True):
+        name = f"{fact['color']} {fact['shape']}"
         if index is None:
             subject, motion = False, False
             errors.append(f"no {name}")
             continue
         found = reading.objects[index]
-        if (found.shape, found.color) != (wanted["shape"], wanted["color"]):
+        if (found.shape, found.color) != (fact["shape"], fact["color"]):
             subject = False
             errors.append(f"{name}: looks like a {found.color} {found.shape}")
         if is_image:
             continue
-        if found.direction != wanted["direction"]:
+        if found.direction != fact["direction"]:
             motion = False
-            errors.append(f"{name}: {found.direction} instead of {wanted['direction']}")
-        if found.bounces != wanted["bounces"]:
+            errors.append(f"{name}: {found.direction} instead of {fact['direction']}")
+        if found.bounces != fact["bounces"]:
             motion = False
             errors.append(f"{name}: {'bounces' if found.bounces else 'does not bounce'}")
     camera = is_image or reading.camera == facts["camera"]
@@ -232,14 +232,12 @@ def evaluate_reading(reading: Reading, facts: dict[str, Any]) -> Verdict:
 def _match(expected: list[dict[str, Any]], found: tuple[ObjectReading, ...]) -> tuple[int | None, ...]:
     """Return for each expected object the index of its match in the best one-to-one assignment."""
 
-    def agreement(wanted: dict[str, Any], index: int | None) -> int:
+    def agreement(fact: dict[str, Any], index: int | None) -> int:
         if index is None:
             return 0
         one = found[index]
-        appearance = 8 * (one.color == wanted["color"]) + 6 * (one.shape == wanted["shape"])
-        return (
-            1 + appearance + 2 * (one.direction == wanted["direction"]) + (one.bounces == wanted["bounces"])
-        )
+        appearance = 8 * (one.color == fact["color"]) + 6 * (one.shape == fact["shape"])
+        return 1 + appearance + 2 * (one.direction == fact["direction"]) + (one.bounces == fact["bounces"])
 
     indices: list[int | None] = [*range(len(found)), *[None] * len(expected)]
     if len(found) > 6:  # more objects than any video of this world has: bound the number of permutations
@@ -247,7 +245,5 @@ def _match(expected: list[dict[str, Any]], found: tuple[ObjectReading, ...]) -> 
     orders = set(permutations(indices, len(expected)))
     return max(
         sorted(orders, key=lambda order: [len(found) if i is None else i for i in order]),
-        key=lambda order: sum(
-            agreement(wanted, index) for wanted, index in zip(expected, order, strict=True)
-        ),
+        key=lambda order: sum(agreement(fact, index) for fact, index in zip(expected, order, strict=True)),
     )

@@ -51,9 +51,9 @@ class BounceMetric:
 def _checks(reading: Reading, verdict: Verdict, facts: dict[str, Any]) -> list[dict[str, Any]]:
     """Return expected and recognized values side by side, object by object, for the reports."""
     checks = []
-    for wanted, index in zip(facts["objects"], verdict.pairs, strict=True):
+    for fact, index in zip(facts["objects"], verdict.pairs, strict=True):
         found = None if index is None else str(reading.objects[index])
-        checks.append(_check(describe_object(wanted), found or "nothing"))
+        checks.append(_check(describe_object(fact), found or "nothing"))
     extra = set(range(len(reading.objects))) - set(verdict.pairs)
     checks += [_check("nothing", str(reading.objects[index])) for index in sorted(extra)]
     if facts.get("num_frames", 2) > 1:
@@ -65,7 +65,7 @@ def _check(expected: str, found: str) -> dict[str, Any]:
     return {"expected": expected, "found": found, "correct": expected == found}
 
 
-def describe_object(wanted: dict[str, Any]) -> str:
+def describe_object(fact: dict[str, Any]) -> str:
     """Return an object's facts in the words of `str(ObjectReading)`."""
-    course = "still" if wanted["direction"] == STILL else f"moves {wanted['direction']}"
-    return f"{wanted['color']} {wanted['shape']}, {course}{', bounces' if wanted['bounces'] else ''}"
+    course = "still" if fact["direction"] == STILL else f"moves {fact['direction']}"
+    return f"{fact['color']} {fact['shape']}, {course}{', bounces' if fact['bounces'] else ''}"

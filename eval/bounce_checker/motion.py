@@ -45,8 +45,8 @@ def fit_motion(frames_T: np.ndarray, path_T2: np.ndarray, *, alone: bool = False
     """
     times, path_T2 = _without_outliers(frames_T.astype(float), path_T2)
     fits = [_Fit.of(times, path_T2, breakpoints) for breakpoints in _candidates(times, path_T2)]
-    most = fits[-1]
-    noise = max(NOISE**2, most.error / (2 * max(len(times) - 2 * len(most.breakpoints) - 2, 1)))
+    largest = fits[-1]
+    noise = max(NOISE**2, largest.error / (2 * max(len(times) - 2 * len(largest.breakpoints) - 2, 1)))
     best = min(
         (fit for fit in fits if not fit.breakpoints or _all_are_impacts(times, fit, alone)),
         key=lambda fit: fit.error / noise + BREAKPOINT_PENALTY * len(fit.breakpoints),

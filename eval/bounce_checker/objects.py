@@ -45,7 +45,7 @@ def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray) -> list[Blob]:
     colors = _label_pixels(lab_THWC, fg_THW)
     tint = floor_chroma(lab_THWC)
     _, height, width = fg_THW.shape
-    least = max(4.0, MIN_AREA * height * width)
+    min_area = max(4.0, MIN_AREA * height * width)
     blobs = []
     for k in range(len(COLOR_NAMES)):
         mask = colors == k
@@ -59,7 +59,7 @@ def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray) -> list[Blob]:
         ids, t, y, x = ids[order], t[order], y[order], x[order]
         ends = np.flatnonzero(np.diff(ids, prepend=-1, append=-1))
         for start, stop in pairwise(ends):
-            if areas[ids[start]] >= least:
+            if areas[ids[start]] >= min_area:
                 pixels = np.column_stack([y[start:stop], x[start:stop]])
                 if not _is_baseboard(pixels, min(height, width)):
                     middle = pixels.mean(0) - ((height - 1) / 2, (width - 1) / 2)
@@ -120,8 +120,8 @@ def _label_pixels(lab: np.ndarray, fg: np.ndarray) -> np.ndarray:
     weak = table.sum(1) < 0.25 * size  # a pale or blurred video: all its pixels vote
     all_votes = np.bincount(group, minlength=table.size).reshape(table.shape)
     table = np.where(weak[:, None], all_votes, table)
-    least = np.maximum(0.16 * table.sum(1), 0.5 * MIN_AREA * fg.shape[1] * fg.shape[2])
-    elected = table >= np.minimum(least, table.max(1))[:, None]
+    min_votes = np.maximum(0.16 * table.sum(1), 0.5 * MIN_AREA * fg.shape[1] * fg.shape[2])
+    elected = table >= np.minimum(min_votes, table.max(1))[:, None]
     single = elected.sum(1) <= 1
     colors[where] = np.where(
         single[part], table.argmax(1)[part], np.where(elected[part, names] & core, names, -2)
@@ -170,7 +170,7 @@ def find_tracks(blobs: list[Blob], num_frames: int, side: int) -> list[Track]:
 
 
 def _is_edge_artifact(small: Track, large: Track) -> bool:
-    """Return whether a track is the off-color edge of another: always beside it, and much smaller."""
+    """Return whether a track is the off-color edge of another: always next to it, and much smaller."""
     shared = small.blobs.keys() & large.blobs.keys()
     if small is large or len(shared) < 0.8 * len(small.blobs):
         return False
@@ -214,9 +214,9 @@ def _assign_blobs(tracks: list[Track], blobs: list[Blob], t: int, side: int) -> 
         blob = blobs[int(gaps[n].argmin())]
         if other is None or len(blob.pixels) < 0.7 * (_median_area(track) + _median_area(tracks[other])):
             continue  # absent or hidden
-        mine, theirs = _split_blob(blob, positions[n], positions[other])
-        if mine is not None and theirs is not None:
-            track.blobs[t], tracks[other].blobs[t] = mine, theirs
+        first, second = _split_blob(blob, positions[n], positions[other])
+        if first is not None and second is not None:
+            track.blobs[t], tracks[other].blobs[t] = first, second
 
 
 def _predict(track: Track, t: int) -> tuple[float, float]:
@@ -233,11 +233,11 @@ def _median_area(track: Track) -> float:
     return float(np.median([len(blob.pixels) for blob in track.blobs.values()]))
 
 
-def _split_blob(blob: Blob, mine: np.ndarray, theirs: np.ndarray) -> tuple[Blob | None, Blob | None]:
+def _split_blob(blob: Blob, first: np.ndarray, second: np.ndarray) -> tuple[Blob | None, Blob | None]:
     """Split a blob by 2-means clustering, started at the two expected positions."""
     middle = blob.pixels.mean(0)
     center = np.array([blob.y, blob.x])
-    seeds = np.array([mine[::-1], theirs[::-1]]) - center + middle  # canvas to pixels, up to the scale
+    seeds = np.array([first[::-1], second[::-1]]) - center + middle  # canvas to pixels, up to the scale
     side = np.zeros(len(blob.pixels), int)
     for _ in range(4):
         side = ((blob.pixels[:, None] - seeds) ** 2).sum(-1).argmin(1)

@@ -43,7 +43,7 @@ DEGRADATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ValidateAudioConfig(Config):
-    """What to validate on."""
+    """Settings of `eval.bounce_checker.validate_audio`."""
 
     num: int = opt(150, "videos whose audio is analyzed", ge=1)
     first_seed: int = opt(500_000, "seed of the first video", ge=0)
@@ -89,7 +89,7 @@ def draw_facts(seed: int) -> VideoFacts:
 
 
 def main(argv: list[str]) -> None:
-    """Print the table, and write it if asked."""
+    """Print the table, and write it if `out` is set."""
     config = from_command_line(ValidateAudioConfig, argv, __doc__)
     if config is None:
         return

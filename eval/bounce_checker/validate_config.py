@@ -30,7 +30,7 @@ WORLDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ValidateCheckerConfig(Config):
-    """What to validate on."""
+    """Settings of `eval.bounce_checker.validate`."""
 
     worlds: tuple[str, ...] = opt(("tiny", "full"), "kinds of videos", choices=tuple(WORLDS))
     degradations: tuple[str, ...] = opt(

@@ -25,8 +25,8 @@ HEADS = ("videos", "degradation", "n", "subject", "motion", "motion of movers", 
 
 
 @dataclass(frozen=True)
-class Trial:
-    """The verdict on one degraded video. `moves`: whether any object moves or bounces."""
+class CheckerTrial:
+    """The verdict on one degraded video. `moves`: True if any object moves or bounces."""
 
     seed: int
     moves: bool
@@ -44,7 +44,7 @@ def render(seed: int, world: World) -> BounceVideo | None:
         return None
 
 
-def run_trial(seed: int, world: World, degradation: str) -> Trial | None:
+def run_trial(seed: int, world: World, degradation: str) -> CheckerTrial | None:
     """Render, degrade, analyze and evaluate one video."""
     clip = render(seed, world)
     if clip is None:
@@ -54,25 +54,25 @@ def run_trial(seed: int, world: World, degradation: str) -> Trial | None:
     reading = analyze_video(video, world.fps)
     seconds = perf_counter() - start
     moves = any(o.direction != "still" or o.bounces for o in clip.facts.objects)
-    return Trial(seed, moves, evaluate_reading(reading, clip.facts.to_dict()), seconds)
+    return CheckerTrial(seed, moves, evaluate_reading(reading, clip.facts.to_dict()), seconds)
 
 
-def run_trials(name: str, degradation: str, config: ValidateCheckerConfig) -> list[Trial]:
+def run_trials(name: str, degradation: str, config: ValidateCheckerConfig) -> list[CheckerTrial]:
     """Return all trials of one row of the table."""
     work = partial(run_trial, world=WORLDS[name], degradation=degradation)
     seeds = range(config.first_seed, config.first_seed + config.num)
     if config.num_workers < 2:
-        found: Iterable[Trial | None] = map(work, seeds)
+        found: Iterable[CheckerTrial | None] = map(work, seeds)
         return [each for each in found if each is not None]
     with ProcessPoolExecutor(config.num_workers, mp_context=get_context("spawn")) as pool:
         return [each for each in pool.map(work, seeds, chunksize=16) if each is not None]
 
 
-def format_row(name: str, degradation: str, trials: list[Trial]) -> list[str]:
+def format_row(name: str, degradation: str, trials: list[CheckerTrial]) -> list[str]:
     """Return one row of the table: per cent correct, with Wilson's 95 % interval for the first two."""
     movers = [each for each in trials if each.moves]
 
-    def percent(aspect: str, among: list[Trial], interval: bool = False) -> str:
+    def percent(aspect: str, among: list[CheckerTrial], interval: bool = False) -> str:
         correct = sum(getattr(each.verdict, aspect) for each in among)
         text = f"{100 * correct / max(len(among), 1):.1f}"
         if not interval or not among:
@@ -93,8 +93,10 @@ def format_row(name: str, degradation: str, trials: list[Trial]) -> list[str]:
     ]
 
 
-def save_failures(name: str, degradation: str, trials: list[Trial], folder: Path, max_rows: int = 24) -> None:
-    """Write a contact sheet of misjudged videos."""
+def save_failures(
+    name: str, degradation: str, trials: list[CheckerTrial], folder: Path, max_rows: int = 24
+) -> None:
+    """Write a contact sheet of wrongly scored videos."""
     failed = [each for each in trials if not all(getattr(each.verdict, key) for key in ASPECTS)]
     rows = []
     for each in failed[:max_rows]:

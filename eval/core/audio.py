@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from eval.core.video import MediaError
+from eval.core.video import DecodeError
 
 
 @dataclass(frozen=True)
@@ -40,34 +40,34 @@ def read_audio(path: str | Path) -> Audio:
     """Decode the first audio stream of a file (also of a video) to floating point.
 
     Raises:
-        MediaError: the file is missing, unreadable, has no audio stream or no samples, or its rate or
+        DecodeError: the file is missing, unreadable, has no audio stream or no samples, or its rate or
             channel layout changes.
     """
     path = Path(path)
     if not path.is_file():
-        raise MediaError(f"{path}: no such file")
+        raise DecodeError(f"{path}: no such file")
     chunks = []
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
-                raise MediaError(f"{path}: has no audio stream")
+                raise DecodeError(f"{path}: has no audio stream")
             stream = container.streams.audio[0]
             rate, layout = stream.rate, stream.layout.name
             to_float = av.AudioResampler(format="fltp", layout=layout, rate=rate)
             for frame in container.decode(stream):
                 if frame.sample_rate != rate or frame.layout.name != layout:
-                    raise MediaError(f"{path}: rate or channels change within the file")
+                    raise DecodeError(f"{path}: rate or channels change within the file")
                 frame.pts = None  # else the resampler fills gaps between time stamps with silence
                 chunks += [each.to_ndarray() for each in to_float.resample(frame)]
     except av.FFmpegError as error:
-        raise MediaError(f"{path}: audio cannot be decoded ({error.strerror})") from None
+        raise DecodeError(f"{path}: audio cannot be decoded ({error.strerror})") from None
     except (ValueError, OSError) as error:
-        raise error if isinstance(error, MediaError) else MediaError(f"{path}: {error}") from None
+        raise error if isinstance(error, DecodeError) else DecodeError(f"{path}: {error}") from None
     if not sum(chunk.shape[1] for chunk in chunks):
-        raise MediaError(f"{path}: contains no audio samples")
+        raise DecodeError(f"{path}: contains no audio samples")
     samples_CS = np.concatenate(chunks, axis=1)
     if not np.isfinite(samples_CS).all():
-        raise MediaError(f"{path}: contains samples that are not finite")
+        raise DecodeError(f"{path}: contains samples that are not finite")
     return Audio(samples_CS, rate)
 
 

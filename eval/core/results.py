@@ -29,7 +29,7 @@ class Score:
     """Meaning of a value. `better`: 1 if higher is better, -1 if lower is, 0 if neither."""
 
     better: int
-    unit: str = ""  # SHARE is shown in per cent
+    unit: str = ""  # FRACTION is shown in per cent
     text: str = ""
 
 
@@ -143,10 +143,10 @@ class Aggregator:
             slices: tags that get rows; none means every tag that occurs.
             seed: of the bootstrap. Samples that share a prompt are resampled together.
         """
-        wanted = set(slices)
+        allowed = set(slices)
         rows = []
         for system, metric, tag in sorted(self._groups, key=lambda k: (k[0], k[1], k[2] != ALL, k[2])):
-            if tag != ALL and wanted and tag not in wanted:
+            if tag != ALL and allowed and tag not in allowed:
                 continue
             cell = self._groups[system, metric, tag]
             scored = [(prompt, values) for prompt, values in cell if values is not None]

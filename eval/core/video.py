@@ -15,7 +15,7 @@ import numpy as np
 from src.core.media_writer import X264_PARAMS
 
 
-class MediaError(ValueError):
+class DecodeError(ValueError):
     """A media file that cannot be decoded; the message is one line that names the file and the reason."""
 
 
@@ -31,12 +31,12 @@ def read_video(path: str | Path, *, max_frames: int | None = None) -> Video:
     """Decode a video, or a still image (one frame, fps 0).
 
     Raises:
-        MediaError: the file is missing, unreadable, truncated, has no video stream or no frames, or its
+        DecodeError: the file is missing, unreadable, truncated, has no video stream or no frames, or its
             frames change size.
     """
     path = Path(path)
     if not path.is_file():
-        raise MediaError(f"{path}: no such file")
+        raise DecodeError(f"{path}: no such file")
     return _decode(str(path), str(path), max_frames)
 
 
@@ -45,7 +45,7 @@ def _decode(source: str | BinaryIO, name: str, max_frames: int | None) -> Video:
     try:
         with av.open(source, metadata_errors="replace") as container:
             if not container.streams.video:
-                raise MediaError(f"{name}: has no video stream")
+                raise DecodeError(f"{name}: has no video stream")
             stream = container.streams.video[0]
             stream.thread_type = "NONE"  # faster for small videos, and repeatable
             rate = stream.average_rate or stream.guessed_rate
@@ -56,15 +56,15 @@ def _decode(source: str | BinaryIO, name: str, max_frames: int | None) -> Video:
             still = container.format.name.endswith(("_pipe", "image2")) and len(frames) == 1
     except av.FFmpegError as error:
         after = f" after frame {len(frames)}" if frames else ""
-        raise MediaError(f"{name}: cannot be decoded{after} ({error.strerror})") from None
+        raise DecodeError(f"{name}: cannot be decoded{after} ({error.strerror})") from None
     except (ValueError, OSError) as error:  # PyAV raises bare ValueErrors for odd containers
-        raise error if isinstance(error, MediaError) else MediaError(f"{name}: {error}") from None
+        raise error if isinstance(error, DecodeError) else DecodeError(f"{name}: {error}") from None
     if not frames:
-        raise MediaError(f"{name}: contains no frames")
+        raise DecodeError(f"{name}: contains no frames")
     if len({frame.shape for frame in frames}) > 1:
-        raise MediaError(f"{name}: frames change size within the video")
+        raise DecodeError(f"{name}: frames change size within the video")
     if not still and not rate:
-        raise MediaError(f"{name}: has no frame rate")
+        raise DecodeError(f"{name}: has no frame rate")
     return Video(np.stack(frames), 0.0 if still else float(rate))
 
 

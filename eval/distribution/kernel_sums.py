@@ -61,13 +61,13 @@ class CenteredSet:
         dim, num = len(center), len(rows)
         offset, square, weighted = np.empty(num), np.empty(num), np.zeros((3, dim))
         second = np.zeros((dim, dim)) if second_moments else None
-        for place in blocks(num):
-            z = rows[place] - center
-            offset[place] = p = z @ center / dim
-            square[place] = np.einsum("nd,nd->n", z, z) / dim
+        for span in blocks(num):
+            z = rows[span] - center
+            offset[span] = p = z @ center / dim
+            square[span] = np.einsum("nd,nd->n", z, z) / dim
             weighted += np.stack([np.ones_like(p), p, p * p]) @ z / dim
             if second is not None:
-                # float32 is enough for w^2, small beside s^3; the sum over blocks is float64
+                # float32 is enough for w^2, small compared with s^3; the sum over blocks is float64
                 z_dn = torch.from_numpy(z.astype(np.float32)).T
                 second += row_products(z_dn, z_dn).numpy() / dim
         return cls(
@@ -95,8 +95,8 @@ class CenteredSet:
         """
         p, (s0, s1, s2) = self.offset + self.constant, other.powers
         w = np.empty((3, len(p)))
-        for place in blocks(len(p)):
-            w[:, place] = other.weighted @ (self.rows[place] - self.center).T
+        for span in blocks(len(p)):
+            w[:, span] = other.weighted @ (self.rows[span] - self.center).T
         cubes = s0 * p**3 + 3 * p**2 * s1 + 3 * p * s2 + other.cubes
         return cubes + 3 * (p**2 * w[0] + 2 * p * w[1] + w[2])
 

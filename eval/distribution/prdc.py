@@ -85,9 +85,9 @@ class _ScaledSet:
     @classmethod
     def from_rows(cls, rows: NDArray[np.floating], center: Array, scale: float) -> Self:
         squares = np.empty(len(rows))
-        for place in blocks(len(rows)):
-            z = (rows[place] - center) * scale
-            squares[place] = np.einsum("nd,nd->n", z, z)
+        for span in blocks(len(rows)):
+            z = (rows[span] - center) * scale
+            squares[span] = np.einsum("nd,nd->n", z, z)
         return cls(rows, center, scale, squares)
 
     def block(self, indices: slice | Indices, dtype: torch.dtype = torch.float32) -> "_Block":
@@ -164,16 +164,16 @@ def squared_radii(z: _ScaledSet, k: int) -> Array:
     out, doubtful = np.empty(num), []
     # width of the bounds: 2 e (|a|^2 + |b|^2) <= 4 e max |z|^2
     slack = 4 * product_error(torch.float32, z.rows.shape[1]) * float(z.squares.max())
-    for place in blocks(num):
+    for span in blocks(num):
         # only candidates that the bounds cannot tell from the k-th are computed; others are below or above it
-        gap = near[place] - near[place, k - 1 : k]
+        gap = near[span] - near[span, k - 1 : k]
         distances = np.where(gap < 0, -np.inf, np.inf)
         i, j = np.nonzero(np.abs(gap) <= slack)
-        distances[i, j] = z.exact(i + place.start, z, neighbors[place][i, j])
-        out[place] = np.sort(distances, 1)[:, k - 1]
+        distances[i, j] = z.exact(i + span.start, z, neighbors[span][i, j])
+        out[span] = np.sort(distances, 1)[:, k - 1]
         # a row that is not a candidate may be nearer unless even the last candidate's lower bound is beyond
-        doubt = (near[place, -1] < out[place]) & (out[place] > 0) & (num_candidates < num - 1)
-        doubtful.append(np.flatnonzero(doubt) + place.start)
+        doubt = (near[span, -1] < out[span]) & (out[span] > 0) & (num_candidates < num - 1)
+        doubtful.append(np.flatnonzero(doubt) + span.start)
     for rows in _split(np.concatenate(doubtful)):
         out[rows] = _radii_over_all_rows(z, rows, k, out[rows])
     return out

@@ -30,7 +30,7 @@ SET_SCORES = {
     "recall": Score(1, FRACTION, "reference samples within the generated samples' balls"),
     "density": Score(1, "", "reference balls around each generated sample, per neighbor"),
     "coverage": Score(1, FRACTION, "reference samples with a generated one in their ball"),
-    "is": Score(1, "", "inception score over the whole set, no splits"),
+    "is": Score(1, "", "inception score over the full set, no splits"),
 }
 """Meaning of the scores; their names in results end in _BACKBONE."""
 Features = NDArray[np.floating]

@@ -179,7 +179,7 @@ _MEASURES: dict[str, tuple[Callable[[_PairTable], float | None], Callable[[_Pair
 
 @dataclass(frozen=True, kw_only=True)
 class AgreementConfig(Config):
-    """Which votes and which scores."""
+    """Settings of `eval.human.agreement`."""
 
     votes: str = opt("???", "votes as .jsonl or .csv (see eval/human/votes.py)")
     runs: tuple[str, ...] = opt((), "folders written by eval.run")
@@ -202,7 +202,7 @@ def compute_agreements(config: AgreementConfig) -> tuple[list[dict[str, Any]], l
     systems, scores = read_scored_runs(config.runs)
     found, notes = [], []
     for axis in sorted({vote.axis for vote in votes}):
-        own = [vote for vote in votes if vote.axis == axis]
+        axis_votes = [vote for vote in votes if vote.axis == axis]
         for metric, score in sorted({key for system in systems.values() for key in system.values}):
             better = scores[metric][score].better
             if not better:
@@ -213,7 +213,7 @@ def compute_agreements(config: AgreementConfig) -> tuple[list[dict[str, Any]], l
                 if (metric, score) in system.values
             }
             try:
-                measured = measure_agreement(own, known, seed=config.seed)
+                measured = measure_agreement(axis_votes, known, seed=config.seed)
             except ValueError as error:
                 notes.append(f"{axis or 'votes'}: {metric}/{score}: {error}")
                 continue

@@ -91,9 +91,9 @@ def torchvision_weights(network: Network) -> Iterator[None]:
     load_state(network.path)  # raises a clear message if it is not a state dict
     before = torch.hub.get_dir()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "checkpoints" / Path(names[network.role].DEFAULT.url).name
-        place.parent.mkdir()
-        place.symlink_to(network.path.resolve())
+        link = Path(folder) / "checkpoints" / Path(names[network.role].DEFAULT.url).name
+        link.parent.mkdir()
+        link.symlink_to(network.path.resolve())
         torch.hub.set_dir(folder)
         try:
             yield

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from eval.backbones.checksummed_weights import Network, load_program, load_state
-from eval.backbones.clip_clap import Clip
+from eval.backbones.clip_clap import CLIP
 from eval.backbones.preprocessing import sample_frames
 from eval.core.results import FRACTION, Item, Measurement, Score
 
@@ -26,12 +26,12 @@ class Aesthetic:
     name = "aesthetic"
     scores = {"aesthetic": Score(1, FRACTION, "LAION's aesthetic score / 10, mean over frames")}
 
-    def __init__(self, clip: Clip, head: Network, num_frames: int) -> None:
+    def __init__(self, clip: CLIP, head: Network, num_frames: int) -> None:
         self.clip, self.head, self.num_frames = clip, head, num_frames
 
     def describe(self) -> dict[str, Any]:
-        own = self.head.describe()
-        return {**self.clip.describe(), "head": own, "frames": self.num_frames or "all"}
+        head = self.head.describe()
+        return {**self.clip.describe(), "head": head, "frames": self.num_frames or "all"}
 
     @cached_property
     def linear_head(self) -> tuple[np.ndarray, float]:

@@ -17,7 +17,7 @@ from eval.core.results import Item, Measurement, Score
 from eval.quality.fidelity import CAP, paired_videos
 
 MODELS = {"vmaf": "vmaf_v0.6.1", "vmaf_neg": "vmaf_v0.6.1neg"}
-# pairs frames by index, whatever the time stamps of the two files
+# pairs frames by index and ignores the time stamps of the files
 _PAIR_BY_INDEX = "format=yuv420p,settb=AVTB,setpts=N/25/TB,split=3"
 
 

@@ -52,8 +52,8 @@ def write_comparison_page(
 ) -> None:
     """Write the page with the videos of `num` samples; it loads nothing from elsewhere."""
     parts = [page_start("Comparison")]
-    for metric, own in by_metric(rows):
-        parts += [f"<h2>{escape(metric)}</h2>", table_html(own, scores.get(metric, {}))]
+    for metric, metric_rows in by_metric(rows):
+        parts += [f"<h2>{escape(metric)}</h2>", table_html(metric_rows, scores.get(metric, {}))]
     parts.append("<h2>Samples</h2><p><small>samples with different verdicts first</small></p>")
     columns = f"grid-template-columns:repeat({len(media)},minmax(8rem,16rem));overflow-x:auto"
     for name in select_differing_first(media, num):

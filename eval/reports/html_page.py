@@ -55,7 +55,7 @@ def write_page(
 ) -> None:
     """Write the page; it loads nothing from elsewhere.
 
-    The head line comes from provenance.json and config.yaml beside `path`, if these exist.
+    The head line comes from provenance.json and config.yaml in the folder of `path`, if these exist.
 
     Args:
         media: samples to display, in this order.
@@ -65,17 +65,17 @@ def write_page(
     parts = [page_start("Evaluation"), _head_line(path.parent)]
     reasons = summary["dropped"]
     parts.append(f"<p>{summary['num_samples']} samples, {len(reasons)} measurements dropped.</p>")
-    for metric, own in by_metric(rows):
-        parts += [f"<h2>{escape(metric)}</h2>", table_html(own, scores.get(metric, {}))]
-        notes = dict.fromkeys(note for row in own for note in row.notes)
+    for metric, metric_rows in by_metric(rows):
+        parts += [f"<h2>{escape(metric)}</h2>", table_html(metric_rows, scores.get(metric, {}))]
+        notes = dict.fromkeys(note for row in metric_rows for note in row.notes)
         parts += [f"<p><small>{escape(note)}</small></p>" for note in notes]
     if media:
         legend = "below each: expected → recognized content where they differ"
         parts.append(f"<h2>Samples</h2><p><small>{escape(selection)}; {legend}</small></p><div class=media>")
         parts += [figure_html(sample, results, root) for sample, results in media]
         parts.append("</div>")
-    for metric, own in by_metric(rows):
-        if plots := _plots(own, scores.get(metric, {})):
+    for metric, metric_rows in by_metric(rows):
+        if plots := _plots(metric_rows, scores.get(metric, {})):
             parts.append(f"<h2>{escape(metric)}: means and 95 % intervals</h2>{plots}")
     if reasons:
         parts.append("<h2>Dropped</h2><ul>")
@@ -133,7 +133,7 @@ def table_html(rows: list[Row], scores: Scores) -> str:
 
 
 def _plots(rows: list[Row], scores: Scores) -> str:
-    """A plot for every value: means and intervals of its systems or slices, one per line."""
+    """Return a plot for every value: means and intervals of its systems or slices, one per line."""
     parts = []
     for name in score_names(rows):
         entries = [

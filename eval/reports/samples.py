@@ -17,9 +17,9 @@ Key = tuple[str, str]
 
 @dataclass
 class SampleResults:
-    """What all metrics say of one sample.
+    """Results of all metrics for one sample.
 
-    `verdicts`: values that are correct (1) or not (0). `values`: the other numbers. `checks`: expected beside
+    `verdicts`: values that are correct (1) or not (0). `values`: the other numbers. `checks`: expected and
     recognized content. `dropped`: reasons of the metrics that could not be computed.
     """
 
@@ -32,7 +32,7 @@ class SampleResults:
 
     @property
     def failed(self) -> bool:
-        """Whether a verdict is negative, or a metric was dropped."""
+        """True if a verdict is negative, or a metric was dropped."""
         return bool(self.dropped) or not all(self.verdicts.values())
 
 
@@ -65,7 +65,7 @@ def select_failures_first(
 ) -> tuple[list[SampleResults], str]:
     """Return at most `num` samples, failed ones first, and a sentence about the selection.
 
-    Failed samples take at most half of the places if there are enough others.
+    Failed samples take at most half of the slots if there are enough others.
     """
     failed, correct = list[SampleResults](), list[SampleResults]()
     num_failed = num_correct = 0

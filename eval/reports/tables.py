@@ -90,19 +90,19 @@ def best_values(rows: list[Row], scores: Scores) -> set[tuple[str, str, str]]:
 def markdown_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
     """Return a table for each metric: 95 % intervals in brackets, best means in bold, notes below."""
     parts = []
-    for metric, own in by_metric(rows):
-        names, known = score_names(own), scores.get(metric, {})
-        best = best_values(own, known)
+    for metric, metric_rows in by_metric(rows):
+        names, known = score_names(metric_rows), scores.get(metric, {})
+        best = best_values(metric_rows, known)
         heads = ["system", "slice", "n scored / samples", *(heading(n, score_of(known, n)) for n in names)]
         table = []
-        for row in own:
+        for row in metric_rows:
             cells = [row.system or "–", row.slice, f"{row.num_scored} / {row.num_samples}"]
             for name in names:
                 text = format_interval(row.intervals.get(name), score_of(known, name))
                 bold = (row.system, row.slice, name) in best
                 cells.append("**{}** {}".format(*text.split(" ", 1)) if bold else text)
             table.append(cells)
-        notes = [f"- {note}\n" for note in dict.fromkeys(note for row in own for note in row.notes)]
+        notes = [f"- {note}\n" for note in dict.fromkeys(note for row in metric_rows for note in row.notes)]
         text = f"### {metric}\n\n{markdown_table(heads, table)}"
         parts.append(text + "\n" * bool(notes) + "".join(notes))
     return "\n".join(parts)
@@ -111,15 +111,15 @@ def markdown_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
 def latex_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
     """Return a booktabs table for each metric; needs \\usepackage{booktabs}."""
     parts = []
-    for metric, own in by_metric(rows):
-        names, known = score_names(own), scores.get(metric, {})
+    for metric, metric_rows in by_metric(rows):
+        names, known = score_names(metric_rows), scores.get(metric, {})
         heads = ["system", "slice", "$n$", *(heading(n, score_of(known, n)) for n in names)]
         lines = [
             f"% {metric}, 95 % intervals in brackets",
             f"\\begin{{tabular}}{{ll{'r' * (len(names) + 1)}}}",
         ]
         lines += ["\\toprule", " & ".join(map(_escape_tex, heads)) + " \\\\", "\\midrule"]
-        for row in own:
+        for row in metric_rows:
             cells = [row.system or "–", row.slice, f"{row.num_scored}/{row.num_samples}"]
             cells += [format_interval(row.intervals.get(name), score_of(known, name)) for name in names]
             lines.append(" & ".join(map(_escape_tex, cells)) + " \\\\")

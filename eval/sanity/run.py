@@ -17,7 +17,7 @@ from src.core.fields import Config, opt
 
 @dataclass(frozen=True, kw_only=True)
 class SanityConfig(Config):
-    """How many samples to degrade."""
+    """Settings of `eval.sanity.run`."""
 
     num: int = opt(3, "samples of each degradation, or sets of Bounce videos; values are averaged", ge=1)
     out: str = opt("", "Markdown file for the table; empty writes none")

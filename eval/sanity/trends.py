@@ -25,13 +25,13 @@ class Trend:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the change from no degradation to the strongest has the expected direction."""
+        """True if the change from no degradation to the strongest has the expected direction."""
         change = self.means[-1] - self.means[0]
         return abs(change) <= MAX_CHANGE if self.expected == 0 else self.expected * change > 0
 
     @property
     def monotonic(self) -> bool:
-        """Whether every step has the expected direction."""
+        """True if every step has the expected direction."""
         if self.expected == 0:
             return bool(np.ptp(self.means) <= MAX_CHANGE)
         return bool((self.expected * np.diff(self.means) > 0).all())

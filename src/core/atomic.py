@@ -8,10 +8,10 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path | str, *, sync: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it replaces `path` when the block ends without an error.
+    """Yield a temporary path next to `path`; it replaces `path` when the block ends without an error.
 
-    After an error the temporary file is removed and whatever stood at `path` is untouched. Its name
-    is hidden and ends in `.tmp`, so tell a library that goes by the suffix which format to write.
+    After an error the temporary file is removed and an existing file at `path` is untouched. Its name
+    is hidden and ends in `.tmp`, so pass the format to a library that infers it from the suffix.
     Permissions follow the umask, also where a library creates private files.
 
     Args:

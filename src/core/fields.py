@@ -4,7 +4,7 @@
     class SamplerConfig(Config):
         steps: int = opt(50, "solver steps", ge=1)
 
-Limits are checked whenever the dataclass is made, from YAML or in code. A class with rules that involve
+Limits are checked on construction, from YAML or in code. A class with rules that involve
 several fields adds its own `__post_init__` and calls `super().__post_init__()` first.
 """
 
@@ -62,7 +62,7 @@ class Config:
 
 
 def limits_text(each: "Field[Any]") -> str:
-    """Return a field's limits in words: "at least 1, at most 8"; empty without any."""
+    """Return a field's limits in words: "at least 1, at most 8"; empty if it has none."""
     return ", ".join(f"{LIMITS[name][0]} {_format(limit)}" for name, limit in _limits(each))
 
 

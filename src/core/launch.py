@@ -47,7 +47,7 @@ def _is_srun_task() -> bool:
     """Return whether SLURM started this process as one of several tasks.
 
     Variables of an allocation are also set in its interactive shell, where Lightning starts the processes
-    itself; it goes by the same job names.
+    itself; Lightning distinguishes them by the same job names.
     """
     several = int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
     return several and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")

@@ -80,7 +80,7 @@ class OpenVideo:
         """Yield decoded frames from the key frame before `start_s`, or from the start where seeking fails.
 
         Formats without an index (MPEG-TS) seek into the middle of a group of frames, whose frames decode
-        wrongly without any error.
+        wrongly but raise no error.
         """
         if start_s > 0:
             self._seek(start_s)

@@ -16,7 +16,7 @@ class OverrideError(ValueError):
 def parse_overrides(schema: type | None, overrides: tuple[str, ...] | list[str]) -> list[tuple[str, Any]]:
     """Return (dotted key, value) of each override, in order.
 
-    A `str` field takes the text verbatim, so that `out=2024_01_01` stays a name and `negative=no` a word;
+    A `str` field takes the text verbatim, so that `out=2024_01_01` stays a name and `negative=no` a string;
     lists of strings are read the same way element by element. A single value stands for a list of one.
     All else is read as a YAML value.
     """

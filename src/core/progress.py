@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with the time left on a terminal, a line now and then in a log."""
+"""Progress of long work: a bar with the remaining time on a terminal, occasional lines in a log."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ class ProgressReport:
         self.update(self.done + count)
 
     def update(self, done: int, text: str = "") -> None:
-        """Report the number of finished items, with a text behind it."""
+        """Report the number of finished items, followed by a text."""
         self.done, now = done, time.monotonic()
         left = format_clock(self._seconds_left(now))
         if self._bar is not None:

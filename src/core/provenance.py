@@ -50,7 +50,7 @@ def code_state() -> dict[str, Any]:
 
 
 def changed_code(before: dict[str, Any]) -> list[str]:
-    """Return the source files that differ from an earlier `code_state`; none without git history."""
+    """Return the source files that differ from an earlier `code_state`; none if there is no git history."""
     now = code_state()
     if not before.get("commit") or not now["commit"]:
         return []

@@ -13,7 +13,7 @@ from src.experiments.config import AverageConfig
 from src.parallel import checkpoint_io
 from src.runs import loading, run_directory
 from src.runs.config import VideoRunConfig
-from src.runs.modules import new_video_module
+from src.runs.modules import build_video_module
 from src.streaming.datamodule import MediaDataModule
 from src.training.checkpoint_paths import checkpoint_dir
 from src.training.init_weights import average_weights
@@ -88,7 +88,7 @@ def validation(weights: dict[str, Tensor], run: Path) -> dict[str, float]:
     loader = MediaDataModule(config.data, config.train.seed, num_steps=1).val_dataloader()
     if not len(loader):
         raise UserError(f"{run}: has no validation data (data.val is empty)")
-    module = new_video_module(config)
+    module = build_video_module(config)
     module.configure_model()
     module.ema.clear()  # validation then uses the networks themselves, which take the given weights
     loading.load_state(module, weights, run)

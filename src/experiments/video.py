@@ -8,7 +8,7 @@ from src.core.launch import is_first_rank
 from src.inference.sample import sample_latents
 from src.runs import latents, loading, run_directory
 from src.runs.config import VideoRunConfig
-from src.runs.modules import new_video_module
+from src.runs.modules import build_video_module
 from src.streaming.collate import with_fps
 from src.streaming.datamodule import MediaDataModule
 from src.streaming.reader import Dataset
@@ -22,7 +22,7 @@ def run(config: VideoRunConfig) -> None:
     """Train the stage to its end; resumes from its newest checkpoint."""
     run_dir = Path(config.run_dir)
     with run_directory.locked_run_dir(run_dir, config):
-        module = new_video_module(config)
+        module = build_video_module(config)
         module.set_latent_statistics(*latents.read_statistics(Path(config.latents)))
         data = MediaDataModule(
             config.data,

@@ -23,9 +23,9 @@ def score_videos(reconstruction_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str,
 def score_frames(reconstruction_BCTHW: Tensor, video_BCTHW: Tensor) -> dict[str, Tensor]:
     """Return PSNR in dB (equal frames: 100) and SSIM of every frame, for values in [-1, 1]; [B, T]."""
     B, _, T = reconstruction_BCTHW.shape[:3]
-    ours, target = (x.transpose(1, 2).flatten(0, 1) for x in (reconstruction_BCTHW, video_BCTHW))
+    output, target = (x.transpose(1, 2).flatten(0, 1) for x in (reconstruction_BCTHW, video_BCTHW))
     ssim = structural_similarity_index_measure(
-        (ours + 1) / 2, (target + 1) / 2, data_range=1.0, reduction="none"
+        (output + 1) / 2, (target + 1) / 2, data_range=1.0, reduction="none"
     )
     assert isinstance(ssim, Tensor)
-    return {"psnr": psnr(ours, target).reshape(B, T), "ssim": ssim.reshape(B, T)}
+    return {"psnr": psnr(output, target).reshape(B, T), "ssim": ssim.reshape(B, T)}

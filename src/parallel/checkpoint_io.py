@@ -119,7 +119,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def read_entry(path: Path, key: str, default: Any) -> Any:
-    """Read one entry beside the tensors of a checkpoint of either format."""
+    """Read one entry other than tensors from a checkpoint of either format."""
     if is_sharded(path):
         return read_metadata(path).get(key, default)
     return read_checkpoint(path, mmap=True).get(key, default)

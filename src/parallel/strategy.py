@@ -30,7 +30,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class SingleProcessStrategy(SingleDeviceStrategy):
-    """One process on one device; refuses a checkpoint that does not fit before loading any of it."""
+    """One process on one device; rejects a checkpoint that does not fit before loading any of it."""
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         checkpoint = checkpoint_io.read_checkpoint(Path(checkpoint_path))

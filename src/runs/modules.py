@@ -4,6 +4,6 @@ from src.runs.config import VideoRunConfig
 from src.training.modules.video import VideoModule
 
 
-def new_video_module(config: VideoRunConfig) -> VideoModule:
+def build_video_module(config: VideoRunConfig) -> VideoModule:
     """Return the module of a stage; Lightning or `configure_model` builds its networks."""
     return VideoModule(config.transformer, config.text, config.flow, config.train, config.encoders)

@@ -1,4 +1,4 @@
-"""From data sets on disk to batches on a rank.
+"""Data sets on disk, and the batches of a rank.
 
 on disk       schema (records, keys, writer), reader (Dataset)
 order         batch_sampler (BatchSampler), buckets, planning (plan_streams)

@@ -1,4 +1,4 @@
-"""What a training step receives.
+"""Batches, the input of a training step.
 
 Legend: B batch (this rank's slice), C channels, T frames, H height, W width, L text tokens, D text features.
 """
@@ -17,7 +17,7 @@ from src.streaming.pixels import from_uint8
 class Batch:
     """Fields common to all batches.
 
-    `global_indices` are the samples' places in the GLOBAL batch: noise keyed by them does not depend on
+    `global_indices` are the samples' indices in the GLOBAL batch: noise keyed by them does not depend on
     the number of ranks. `real_B` is False where a validation batch was filled up with repeats so that
     all ranks have equal shapes; leave those samples out of means.
     """

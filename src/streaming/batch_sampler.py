@@ -7,15 +7,15 @@ workers, or another file system therefore give the same batches (docs/decisions/
 The mixture is exact over every window of sum(weights) steps. Within a stream, buckets alternate in
 proportion to their size. Within a bucket, every record comes once in an epoch: chunks are permuted,
 then records among `shuffle_chunks` neighboring chunks, so that a batch touches few files. An epoch's
-end falls inside a batch and the next epoch continues behind it; no record occurs twice in a batch.
+end may fall inside a batch, which the next epoch fills up; no record occurs twice in a batch.
 Packed streams mix their buckets as one, and batches are cut by tokens (`PackedBucketSpec`).
 
 Legend: N batches of one window or one epoch of a stream, R records of one block of chunks.
 
-Not built: "virtual shards". On hundreds of nodes each reads all chunks, since consecutive places of a
-batch come from the same chunks. Splitting the permuted chunks into a fixed number of virtual shards,
-of which a batch takes equal runs, would let a node read only its own, without order depending on the
-number of nodes. `_records_at` is the one place to change.
+Not built: "virtual shards". On hundreds of nodes each reads all chunks, since consecutive samples of a
+batch come from the same chunks. With a fixed number of virtual shards of the permuted chunks, each of
+which contributes an equal slice of a batch, a node would read its own shards only, and the order would
+not depend on the number of nodes. Only `_records_at` would change.
 """
 
 from bisect import bisect_left, bisect_right
@@ -55,7 +55,7 @@ class BatchSampler:
     """The order of training batches; see the module's docstring.
 
     Args:
-        streams: by name; a weight of 3 beside a weight of 1 means three of four batches.
+        streams: by name; weights 3 and 1 mean three of four batches from the first.
         shuffle_chunks: how many neighboring chunks (after permuting them) records are mixed over.
 
     Raises:
@@ -72,7 +72,7 @@ class BatchSampler:
         # Caches only save time. Sizes: workers ask for steps a few windows apart; blocks are the large
         # ones (records of 16 chunks), and a batch needs those of two epochs at most.
         self._mixture = lru_cache(8)(self._permuted_mixture)
-        self._turns = lru_cache(32)(self._permuted_turns)
+        self._bucket_order = lru_cache(32)(self._permuted_buckets)
         self._swaps = lru_cache(64)(self._border_swaps)
         self._blocks = lru_cache(64)(self._permuted_chunks)
         self._token_starts = lru_cache(64)(self._block_tokens)
@@ -80,13 +80,13 @@ class BatchSampler:
 
     def batch_at(self, step: int) -> BatchIndices:
         """Return the global batch of a step (counted from 0)."""
-        window, place = divmod(step, len(self._window_N))
+        window, index = divmod(step, len(self._window_N))
         mixture_N = self._mixture(window)
-        which = mixture_N[place]
+        which = mixture_N[index]
         name = self._names[which]
-        # Every window holds each stream `weight` times, so earlier windows need not be looked at.
-        turn = window * self.streams[name].weight + int((mixture_N[:place] == which).sum())
-        bucket, batch = self._bucket_of(name, turn)
+        # Every window contains each stream `weight` times, so its number of earlier batches is known.
+        number = window * self.streams[name].weight + int((mixture_N[:index] == which).sum())
+        bucket, batch = self._bucket_of(name, number)
         spec = self.streams[name].buckets[bucket]
         if isinstance(spec, PackedBucketSpec):
             return self._packed_batch(step, name, bucket, batch)
@@ -94,16 +94,16 @@ class BatchSampler:
         records = self._records_at(name, bucket, first, spec.batch_size)
         return BatchIndices(step, name, bucket, records, first // spec.per_epoch)
 
-    def _packed_batch(self, step: int, stream: str, bucket: str, turn: int) -> BatchIndices:
-        """Return the records that begin within a batch's window of its epoch's line of tokens."""
+    def _packed_batch(self, step: int, stream: str, bucket: str, number: int) -> BatchIndices:
+        """Return the records that begin within a batch's window of its epoch's token sequence."""
         spec = self.streams[stream].buckets[bucket]
         assert isinstance(spec, PackedBucketSpec)
-        epoch, batch = divmod(turn, spec.num_batches)
+        epoch, batch = divmod(number, spec.num_batches)
         first, last = spec.window(batch)
         starts = self._token_starts(stream, bucket, epoch)
         records: list[int] = []
         tokens: list[int] = []
-        # Only blocks that the window touches are permuted: a step costs the same at any place of an epoch.
+        # Only blocks that the window touches are permuted: a step costs the same anywhere in an epoch.
         for block in range(bisect_right(starts, first) - 1, bisect_left(starts, last)):
             records_R = self._block(stream, bucket, epoch, block)
             tokens_R = spec.tokens_of(records_R)
@@ -114,7 +114,7 @@ class BatchSampler:
         return BatchIndices(step, stream, bucket, tuple(records), epoch, tokens=tuple(tokens))
 
     def _block_tokens(self, stream: str, bucket: str, epoch: int) -> list[int]:
-        """Return the token of an epoch's line at which each block of a packed bucket begins."""
+        """Return the offset of each block of a packed bucket in its epoch's token sequence."""
         spec = self.streams[stream].buckets[bucket]
         assert isinstance(spec, PackedBucketSpec)
         sizes = np.array(spec.chunk_sizes) * np.array(spec.chunk_tokens)
@@ -127,55 +127,55 @@ class BatchSampler:
         return numpy_generator(self.seed, "data/mixture", window).permutation(self._window_N)
 
     def _batches_before(self, stream: str, epoch: int) -> dict[str, int]:
-        """Return the full batches that each bucket has given when `epoch` epochs are over."""
+        """Return the number of full batches of each bucket in the first `epoch` epochs."""
         return {
             b: epoch * p.per_epoch // p.batch_size for b, p in sorted(self.streams[stream].buckets.items())
         }
 
-    def _permuted_turns(self, stream: str, epoch: int) -> tuple[list[str], np.ndarray]:
-        """Return the buckets of a stream, and their numbers in one epoch's keyed order."""
+    def _permuted_buckets(self, stream: str, epoch: int) -> tuple[list[str], np.ndarray]:
+        """Return the buckets of a stream, and the index of each batch's bucket in one epoch's keyed order."""
         before, after = self._batches_before(stream, epoch), self._batches_before(stream, epoch + 1)
-        turns_N = np.repeat(np.arange(len(before)), [after[b] - before[b] for b in before])
-        return list(before), numpy_generator(self.seed, f"data/buckets/{stream}", epoch).permutation(turns_N)
+        order_N = np.repeat(np.arange(len(before)), [after[b] - before[b] for b in before])
+        return list(before), numpy_generator(self.seed, f"data/buckets/{stream}", epoch).permutation(order_N)
 
-    def _bucket_of(self, stream: str, turn: int) -> tuple[str, int]:
-        """Return the bucket, and the number of its batch, for the stream's batch number `turn`."""
+    def _bucket_of(self, stream: str, number: int) -> tuple[str, int]:
+        """Return the bucket, and its own batch number, of the stream's batch number `number`."""
         if len(self.streams[stream].buckets) == 1:
-            return next(iter(self.streams[stream].buckets)), turn
-        # Which epoch holds the turn? Epochs differ by a batch (rounding), so no division tells; searching
-        # from 1 by doubling takes logarithmic time, where counting up from epoch 0 would slow a resume.
+            return next(iter(self.streams[stream].buckets)), number
+        # Find the epoch of the batch. Epochs differ by a batch (rounding), so a division is not enough;
+        # doubling and bisecting take logarithmic time, where counting up from epoch 0 would slow a resume.
         low, high = 0, 1
-        while sum(self._batches_before(stream, high).values()) <= turn:
+        while sum(self._batches_before(stream, high).values()) <= number:
             low, high = high, high * 2
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (
                 (middle, high)
-                if sum(self._batches_before(stream, middle).values()) <= turn
+                if sum(self._batches_before(stream, middle).values()) <= number
                 else (low, middle)
             )
         before = self._batches_before(stream, low)
-        names, turns_N = self._turns(stream, low)
-        place = turn - sum(before.values())
-        which = turns_N[place]
-        return names[which], before[names[which]] + int((turns_N[:place] == which).sum())
+        names, order_N = self._bucket_order(stream, low)
+        index = number - sum(before.values())
+        which = order_N[index]
+        return names[which], before[names[which]] + int((order_N[:index] == which).sum())
 
     def _records_at(self, stream: str, bucket: str, first: int, count: int) -> tuple[int, ...]:
-        """Return the records at places first..first+count of the endless sequence of epochs."""
+        """Return records first..first+count of the endless sequence of epochs."""
         per_epoch = self.streams[stream].buckets[bucket].per_epoch
         out = []
         for position in range(first, first + count):
-            epoch, place = divmod(position, per_epoch)
+            epoch, index = divmod(position, per_epoch)
             swapped = self._swaps(stream, bucket, epoch)
-            out.append(swapped[place] if place in swapped else self._shuffled(stream, bucket, epoch, place))
+            out.append(swapped[index] if index in swapped else self._shuffled(stream, bucket, epoch, index))
         return tuple(out)
 
     def _border_swaps(self, stream: str, bucket: str, epoch: int) -> dict[int, int]:
         """Return changes to an epoch's order that keep the batch across its beginning free of repeats.
 
-        Records of the head that also occur in the tail of the epoch before trade places with records
-        from the middle, which neither the head nor the tail of this epoch reaches. So no epoch's tail
-        ever depends on the epoch before it.
+        Records of the head that also occur in the tail of the previous epoch are swapped with records from
+        the middle, which is in neither the head nor the tail of this epoch. So an epoch's tail does not
+        depend on the previous epoch.
         """
         spec = self.streams[stream].buckets[bucket]
         tail = epoch * spec.per_epoch % spec.batch_size
@@ -184,28 +184,28 @@ class BatchSampler:
         end = spec.per_epoch
         seen = {self._shuffled(stream, bucket, epoch - 1, p) for p in range(end - tail, end)}
         swaps: dict[int, int] = {}
-        # Partners start behind the first batch and end before the last one: `BucketSpec.per_epoch`
-        # grants partial batches only to buckets of three batches or more, so there are always enough.
+        # Partners start after the first batch and end before the last one: `BucketSpec.per_epoch` allows
+        # partial batches only for buckets of three batches or more, so there are always enough.
         partner = spec.batch_size
-        for place in range(spec.batch_size - tail):
-            record = self._shuffled(stream, bucket, epoch, place)
+        for index in range(spec.batch_size - tail):
+            record = self._shuffled(stream, bucket, epoch, index)
             if record not in seen:
                 continue
             while self._shuffled(stream, bucket, epoch, partner) in seen:
                 partner += 1
             assert partner < end - spec.batch_size
-            swaps |= {place: self._shuffled(stream, bucket, epoch, partner), partner: record}
+            swaps |= {index: self._shuffled(stream, bucket, epoch, partner), partner: record}
             partner += 1
         return swaps
 
-    def _shuffled(self, stream: str, bucket: str, epoch: int, place: int) -> int:
-        """Return the record at a place of an epoch's keyed permutation."""
+    def _shuffled(self, stream: str, bucket: str, epoch: int, index: int) -> int:
+        """Return the record at an index of an epoch's keyed permutation."""
         starts = self._blocks(stream, bucket, epoch)[1]
-        block = bisect_right(starts, place) - 1
-        return int(self._block(stream, bucket, epoch, block)[place - starts[block]])
+        block = bisect_right(starts, index) - 1
+        return int(self._block(stream, bucket, epoch, block)[index - starts[block]])
 
     def _permuted_chunks(self, stream: str, bucket: str, epoch: int) -> tuple[list[np.ndarray], list[int]]:
-        """Return blocks of permuted chunk numbers, and the place at which each block begins."""
+        """Return blocks of permuted chunk numbers, and the index at which each block begins."""
         sizes = np.array(self.streams[stream].buckets[bucket].chunk_sizes)
         order = numpy_generator(self.seed, f"data/chunks/{stream}/{bucket}", epoch).permutation(len(sizes))
         # Two levels (chunks, then records of a few chunks): a full permutation of records would open a
@@ -234,7 +234,7 @@ class ValidationSampler:
     equal shapes; `BatchIndices.num_real` is the number of samples that are not repeats.
 
     Args:
-        limit: batches of each stream at most, spread over its buckets from the first on; 0 means all.
+        limit: maximum number of batches of each stream, taken from its buckets in order; 0 means all.
     """
 
     def __init__(self, streams: dict[str, StreamSpec], *, limit: int = 0) -> None:
@@ -273,5 +273,5 @@ def _check_stream(key: str, stream: StreamSpec) -> None:
 
 
 def _rebuild(streams: dict[str, StreamSpec], seed: int, shuffle_chunks: int) -> BatchSampler:
-    """Return the sampler in another process; caches do not travel."""
+    """Return the unpickled sampler, with empty caches."""
     return BatchSampler(streams, seed, shuffle_chunks=shuffle_chunks)

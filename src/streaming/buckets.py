@@ -21,7 +21,7 @@ class BucketSpec:
 
     @property
     def per_epoch(self) -> int:
-        """Records used in an epoch: all, or only full batches where there are fewer than three."""
+        """Number of records in an epoch: all, or only full batches if there are fewer than three."""
         # a batch across the end of an epoch swaps repeats with the epoch's middle, which two batches lack
         full = self.num_records // self.batch_size * self.batch_size
         return self.num_records if self.num_records >= 3 * self.batch_size else full
@@ -29,16 +29,16 @@ class BucketSpec:
 
 @dataclass(frozen=True)
 class PackedBucketSpec(BucketSpec):
-    """Buckets of different sizes in one batch: as many records as a token budget holds.
+    """Buckets of different sizes in one batch: as many records as fit a token budget.
 
-    The records of an epoch are laid out on a line in their keyed order, each as long as its tokens,
-    and this line is cut into `num_batches` equal windows; a record belongs to the window in which it
-    begins. An epoch's tokens do not depend on the order, so any step's batch is found without
-    counting through the batches before it, and an epoch takes every record exactly once. Windows are
-    shorter than the budget by what the last record may reach over the end.
+    The records of an epoch, concatenated in their keyed order, form a sequence of tokens that is cut into
+    `num_batches` equal windows; a record belongs to the window in which it begins. The length of the
+    sequence does not depend on the order, so any step's batch is found without iterating over earlier
+    batches, and an epoch has every record exactly once. Windows are shorter than the budget by what the
+    last record may extend beyond the end.
 
     Args:
-        batch_size: the fewest records that a batch may hold.
+        batch_size: minimum number of records in a batch.
         chunk_tokens: tokens of a record of each chunk.
         budget: tokens that no batch exceeds.
 
@@ -50,16 +50,16 @@ class PackedBucketSpec(BucketSpec):
     budget: int
 
     def __post_init__(self) -> None:
-        most, total = max(self.chunk_tokens), self.epoch_tokens
+        longest, total = max(self.chunk_tokens), self.epoch_tokens
         if total < self.budget:
             raise ValueError(
                 f"tokens={self.budget} is more than the {total} tokens of all {self.num_records} records; "
                 "use less, or prepare more data"
             )
-        if self._window < 1 or total < self.batch_size * most * self.num_batches:
+        if self._window < 1 or total < self.batch_size * longest * self.num_batches:
             raise ValueError(
                 f"tokens={self.budget} does not always hold batch_size={self.batch_size} packed samples "
-                f"of up to {most} tokens; tokens={(2 * self.batch_size + 1) * most} does, "
+                f"of up to {longest} tokens; tokens={(2 * self.batch_size + 1) * longest} does, "
                 "or a smaller batch_size"
             )
 
@@ -69,17 +69,17 @@ class PackedBucketSpec(BucketSpec):
 
     @property
     def _window(self) -> int:
-        """Tokens within which records may begin, so that none reaches beyond the budget."""
+        """Number of tokens within which records may begin, so that none extends beyond the budget."""
         unit = gcd(*self.chunk_tokens)
         return self.budget // unit * unit - max(self.chunk_tokens) + unit
 
     @cached_property
     def num_batches(self) -> int:
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
         return -(-self.epoch_tokens // self._window)
 
     def window(self, batch: int) -> tuple[int, int]:
-        """Return the tokens of the epoch's line, [first, last), within which a batch's records begin."""
+        """Return the range [first, last) of the epoch's token sequence in which a batch's records begin."""
         first, last = (-(-n * self.epoch_tokens // self.num_batches) for n in (batch, batch + 1))
         return first, last
 
@@ -92,11 +92,11 @@ class PackedBucketSpec(BucketSpec):
 def balanced_partition(sizes: Sequence[int], num_parts: int) -> list[list[int]]:
     """Return the indices of the items of each of several parts of about equal total size.
 
-    The largest items are dealt first, forwards and backwards in turn: the parts' numbers of items differ
-    by one at most, their sizes by one item's.
+    Items are assigned from the largest on, to the parts forwards and backwards alternately: numbers of items
+    differ by at most one, total sizes by at most the size of one item.
     """
     parts: list[list[int]] = [[] for _ in range(num_parts)]
-    for place, item in enumerate(sorted(range(len(sizes)), key=lambda i: -sizes[i])):
-        turn, seat = divmod(place, num_parts)
-        parts[seat if turn % 2 == 0 else num_parts - 1 - seat].append(item)
-    return [sorted(part) for part in parts]
+    for rank, item in enumerate(sorted(range(len(sizes)), key=lambda i: -sizes[i])):
+        sweep, part = divmod(rank, num_parts)
+        parts[part if sweep % 2 == 0 else num_parts - 1 - part].append(item)
+    return [sorted(items) for items in parts]

@@ -20,12 +20,12 @@ def with_fps(caption: str, fps: float) -> str:
 
 
 def choose_caption(captions: tuple[str, ...], seed: int, step: int, index: int) -> int:
-    """Return the number of the caption that a sample shows at a step; -1 where it has none."""
+    """Return the index of a sample's caption at a step; -1 if it has none."""
     return key(seed, "data/caption", step, index) % len(captions) if captions else -1
 
 
 def caption_text(record: PixelRecord | LatentRecord, chosen: int) -> str:
-    """Return the chosen caption, for videos with the frame rate; empty where there is none."""
+    """Return the chosen caption, for videos with the frame rate; empty if there is none."""
     if chosen < 0:
         return ""
     text = record.captions[chosen]
@@ -33,7 +33,7 @@ def caption_text(record: PixelRecord | LatentRecord, chosen: int) -> str:
 
 
 def clip_length(lengths: tuple[int, ...], num_frames: int, seed: int, step: int) -> int:
-    """Return the frames of a step's clips: one of `lengths` up to `num_frames`; `num_frames` without any."""
+    """Return the length of a step's clips: one of `lengths` up to `num_frames`, or `num_frames` if empty."""
     fitting = [n for n in lengths if n <= num_frames] or [num_frames]
     return fitting[key(seed, "data/length", step) % len(fitting)]
 
@@ -48,11 +48,11 @@ def collate_clips(
     lengths: tuple[int, ...] = (),
     num_frames: int,
 ) -> ClipBatch:
-    """Cut each clip at a keyed place and stack.
+    """Cut each clip at a keyed position and stack.
 
     Args:
         crop: side of a random square in pixels, the same size for all; None keeps the frame.
-        lengths: clip lengths to draw from, one for the whole batch; empty keeps all frames.
+        lengths: clip lengths to draw from, one for the full batch; empty keeps all frames.
         num_frames: frames that every record of the global batch has.
     """
     frames = clip_length(lengths, num_frames, seed, batch.step)

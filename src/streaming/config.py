@@ -12,8 +12,8 @@ class StreamConfig(Config):
     """One stream of batches: its data set, its fraction of the steps, and its batch size."""
 
     path: str = opt("", "directory of a prepared data set (the one that holds dataset.json)")
-    frames: Literal["all", "videos", "images"] = opt(
-        "all", "which buckets: more than one frame, one frame, or all"
+    media: Literal["all", "videos", "images"] = opt(
+        "all", "videos: buckets of more than one frame; images: of one frame; all"
     )
     buckets: tuple[str, ...] = opt(
         (), "only these buckets, such as 16x32x32; empty means every one that fits"
@@ -31,7 +31,7 @@ class StreamConfig(Config):
         8, "samples in the global batch, over all ranks; with tokens: its unit; with pack: the least", ge=1
     )
     tokens: int = opt(
-        0, "tokens in the global batch at most: as many samples as fit; 0: batch_size samples", ge=0
+        0, "maximum number of tokens in the global batch, filled with samples; 0: batch_size samples", ge=0
     )
     crop: int = opt(0, "side of a random square cut from each clip, in pixels; 0 keeps the full frame", ge=0)
     lengths: tuple[int, ...] = opt(
@@ -49,7 +49,7 @@ class StreamConfig(Config):
                 f"pack=true takes complete latents, not crop={self.crop}, lengths={list(self.lengths)}"
             )
         if self.tokens and self.merge_buckets:
-            raise ValueError(f"tokens={self.tokens} is by bucket and does not go with merge_buckets=true")
+            raise ValueError(f"tokens={self.tokens} is by bucket; not possible with merge_buckets=true")
 
     def num_samples(self, bucket: Bucket, token_size: tuple[int, int, int]) -> int:
         """Return the samples of a global batch of one bucket: `batch_size`, or what the token budget holds.

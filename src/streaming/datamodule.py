@@ -20,8 +20,8 @@ class MediaDataModule(L.LightningDataModule):
         seed: of order, crops and captions.
         num_steps: length of the training loader, one virtual epoch.
         keys: expected data set key by path; any other key is a stale cache.
-        renew: command that renews a stale cache, for the message.
-        rank, world_size: place among the data-parallel ranks; None takes the trainer's.
+        rebuild_command: command that rebuilds a stale cache, for the message.
+        rank, world_size: of the data-parallel processes; None takes the trainer's.
 
     Raises:
         DataError: empty or broken data set, bucket smaller than a batch, batch size that the ranks
@@ -35,7 +35,7 @@ class MediaDataModule(L.LightningDataModule):
         *,
         num_steps: int,
         keys: dict[str, str] | None = None,
-        renew: str = "",
+        rebuild_command: str = "",
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
@@ -45,7 +45,7 @@ class MediaDataModule(L.LightningDataModule):
                 "data.streams is empty: name at least one stream, such as data.streams.video.path=DIR"
             )
         self.config, self.seed, self.num_steps = config, seed, num_steps
-        self._keys, self._renew = keys or {}, renew
+        self._keys, self._rebuild_command = keys or {}, rebuild_command
         self._rank, self._world_size = rank, world_size
         self._datasets: dict[str, Dataset] = {}
 
@@ -82,7 +82,7 @@ class MediaDataModule(L.LightningDataModule):
         if path not in self._datasets:
             dataset = Dataset(path, verify=self.config.verify)
             if path in self._keys:
-                check_key(path, dataset.info.key, self._keys[path], self._renew)
+                check_key(path, dataset.info.key, self._keys[path], self._rebuild_command)
             self._datasets[path] = dataset
         return self._datasets[path]
 

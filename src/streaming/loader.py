@@ -47,7 +47,7 @@ class StreamSource:
 
 
 class StepDataset(TorchDataset[Batch]):
-    """Batch number `step` of one rank. Holds no state, so workers may ask in any order."""
+    """Batch number `step` of one rank. Stateless, so workers may read steps in any order."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class StepDataset(TorchDataset[Batch]):
         return collate_latents(records, batch, indices, self.seed, loss_weight)
 
     def _global_indices(self, batch: BatchIndices) -> list[int]:
-        """Return this rank's places in the global batch: an equal run, or if packed about as many tokens."""
+        """Return this rank's indices in the global batch: equal slices, or about equal tokens if packed."""
         if batch.tokens:
             return balanced_partition(batch.tokens, self.world_size)[self.rank]
         count = len(batch.records) // self.world_size

@@ -119,13 +119,13 @@ def _select_buckets(key: str, config: StreamConfig, available: list[str]) -> lis
         raise DataError(
             f"{key}.buckets: {', '.join(missing)} not in {config.path}, which has {', '.join(available)}"
         )
-    wanted = {"all": (True, False), "videos": (False,), "images": (True,)}[config.frames]
-    names = [b for b in config.buckets or sorted(available) if Bucket.parse(b).is_image in wanted]
+    kinds = {"all": (True, False), "videos": (False,), "images": (True,)}[config.media]
+    names = [b for b in config.buckets or sorted(available) if Bucket.parse(b).is_image in kinds]
     if not names:
         remove = f"{key}=null removes the stream, " if key.startswith("data.streams.") else ""
         raise DataError(
-            f"{key}: {config.path} has no {config.frames}; its buckets are {', '.join(available)}; "
-            f"{remove}{key}.frames=all takes them"
+            f"{key}: {config.path} has no {config.media}; its buckets are {', '.join(available)}; "
+            f"{remove}{key}.media=all takes them"
         )
     return names
 

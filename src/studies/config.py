@@ -16,7 +16,7 @@ EMPTY_CAPTION = "empty"  # row of the table in which captions are replaced by th
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerVariant(Config):
-    """What one variant of a sampler study changes; everything else is shared."""
+    """Sampler settings of one variant of a study; everything else is shared."""
 
     schedule: Schedule = opt("linear", "time schedule of the solver")
     num_steps: int = opt(50, "number of steps", ge=1)
@@ -59,7 +59,7 @@ class SamplerStepsConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionSensitivityConfig(Config):
-    """Which model to measure, on which videos, with which word substitutions."""
+    """Settings of caption sensitivity: the model, the videos and the word substitutions."""
 
     experiment: str = opt("caption_sensitivity", "kind of run")
     name: str = opt("caption_sensitivity", "name of the measurement")
@@ -71,7 +71,7 @@ class CaptionSensitivityConfig(Config):
         {}, "mutually exclusive phrases by kind; the first one in a caption is replaced by another"
     )
     times: tuple[float, ...] = opt((0.1, 0.3, 0.5, 0.7), "flow times (0: noise, 1: data)", ge=0, lt=1)
-    frames: Literal["all", "videos", "images"] = opt("all", "which of the data: videos, images or all")
+    media: Literal["all", "videos", "images"] = opt("all", "videos, images or all of the data")
     num_samples: int = opt(256, "maximum number of samples; 0: all", ge=0)
     batch_size: int = opt(64, "samples per batch, where latents= names the data", ge=1)
     precision: Precision = opt("fp32", "fp32 or bf16 (where the device has it)")
@@ -88,7 +88,7 @@ class CaptionSensitivityConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class LatentOutliersConfig(Config):
-    """Which autoencoder's latents to measure, on which videos."""
+    """Settings of latent outliers: the autoencoder, the videos and the thresholds."""
 
     experiment: str = opt("latent_outliers", "kind of run")
     name: str = opt("latent_outliers", "name of the measurement")

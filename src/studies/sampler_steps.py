@@ -35,7 +35,7 @@ from src.training.checkpoint_paths import find_checkpoint
 
 
 def run(config: SamplerStepsConfig) -> None:
-    """Generate, score and compare whatever is missing."""
+    """Generate, score and compare all that is missing."""
     root, console = Path(config.run_dir), Console(highlight=False)
     with locked_run_dir(root, config, compare=False):
         requests = read_study_requests(config)

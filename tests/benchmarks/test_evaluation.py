@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import evaluation
 from benchmarks.evaluation_libraries import METRICS
-from benchmarks.record import Record
+from benchmarks.record import BenchmarkRecord
 from src.core.errors import UserError
 
 
@@ -33,7 +33,7 @@ def test_an_unequal_result_is_an_error() -> None:
 
 
 def test_table_shows_ratio_and_memory() -> None:
-    record = Record(fixed={"settings": {"rows": 10, "dims": 4}, "versions": {"torch": "2"}})
+    record = BenchmarkRecord(fixed={"settings": {"rows": 10, "dims": 4}, "versions": {"torch": "2"}})
     record.runs = {
         "kid/ours": [{"seconds": 2.0, "mib": 5.0, "values": {"distance": 0.5}}],
         "kid/clean-fid": [{"seconds": 5.0, "mib": 9.0, "values": {"distance": 0.5}}],

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import cases, record, video, video_models
-from benchmarks.record import Record
+from benchmarks.record import BenchmarkRecord
 from benchmarks.video_table import format_markdown
 from src.core.errors import UserError
 
@@ -83,7 +83,7 @@ def test_peers_have_our_hidden_size(peer: str) -> None:
 
 
 def test_table_and_goals() -> None:
-    record_ = Record(fixed={"versions": {"torch": "2"}})
+    record_ = BenchmarkRecord(fixed={"versions": {"torch": "2"}})
     same = {f"{phase}_{unit}": 100.0 for phase in PHASES for unit in ("us", "kb")}
     ours = {**same, "train_kb": 300.0, "pass_us": 10.0, "step_us": 10.5, "parameters": 2}
     record_.runs = {
@@ -119,12 +119,12 @@ def test_finished_cases_are_not_measured_again(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(cases.subprocess, "run", run)
     path = tmp_path / "deep" / "bench.json"
     with pytest.raises(UserError, match="case a failed"):
-        cases.run_interleaved("module", ["a", "b"], [], 2, Record.open(path, {"layers": 2}))
-    found = cases.run_interleaved("module", ["a", "b"], [], 2, Record.open(path, {"layers": 2}))
+        cases.run_interleaved("module", ["a", "b"], [], 2, BenchmarkRecord.open(path, {"layers": 2}))
+    found = cases.run_interleaved("module", ["a", "b"], [], 2, BenchmarkRecord.open(path, {"layers": 2}))
     assert called == ["case=a", "case=b", "case=a", "case=a", "case=b"]
     assert found == {"a": {"s": 0.25}, "b": {"s": 0.2}} == json.loads(path.read_text())["cases"]
     with pytest.raises(UserError, match="layers=2, not 3"):
-        Record.open(path, {"layers": 3})
+        BenchmarkRecord.open(path, {"layers": 3})
 
 
 @pytest.mark.parametrize("hardware", [True, False])
@@ -134,7 +134,9 @@ def test_bfloat16_is_skipped_where_it_would_be_emulated(
     called: list[str] = []
     monkeypatch.setattr(video, "has_bf16", lambda kind: hardware)
     monkeypatch.setattr(video, "run_interleaved", lambda module, cases, *_: called.extend(cases))
-    monkeypatch.setattr(video.Record, "open", lambda *_: Record(fixed={"versions": {"torch": "2"}}))
+    monkeypatch.setattr(
+        video.BenchmarkRecord, "open", lambda *_: BenchmarkRecord(fixed={"versions": {"torch": "2"}})
+    )
     args = ["models=[ours]", "widths=[384]", "tokens=[256]", f"out={tmp_path}/bench.json"]
     video.main(args)
     rows = [f"{each}/384/256/{dtype}" for dtype in video.DTYPES for each in ("ours", "times")]

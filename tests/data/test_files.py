@@ -25,8 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(out: Path, files: FilesConfig, **options) -> dict[str, Dataset]:
-    made = prepare(PrepareConfig(out=str(out), source="files", files=files, **({"workers": 0} | options)))
-    return {split: Dataset(out / split) for split in made}
+    records = prepare(PrepareConfig(out=str(out), source="files", files=files, **({"workers": 0} | options)))
+    return {split: Dataset(out / split) for split in records}
 
 
 def records(dataset: Dataset) -> dict:
@@ -178,18 +178,18 @@ def test_an_empty_data_set_does_not_block_other_settings(tmp_path: Path) -> None
 def test_settings_that_limit(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", 60, fps=30, cuts=(40,))
 
-    def made(**options):
+    def records(**options):
         clip = ClipConfig(**({"size": 32, "multiple": 8, "lengths": (8,)} | options))
         source = FilesSource(FilesConfig(path=str(tmp_path), clip=clip))
         return list(source.records(source.splits()["train"][0]))
 
-    assert [r.source["shot"] for r in made()] == [1] * 5 + [2] * 2
-    assert len(made(max_clips=2)) == 2
-    assert [round(r.source["start_s"], 2) for r in made(skip_start_s=1.0)] == [1.0, 1.33, 1.6]
-    assert [(r.fps, r.source["start_s"], r.source["duration_s"]) for r in made(fps=10.0)] == [
+    assert [r.source["shot"] for r in records()] == [1] * 5 + [2] * 2
+    assert len(records(max_clips=2)) == 2
+    assert [round(r.source["start_s"], 2) for r in records(skip_start_s=1.0)] == [1.0, 1.33, 1.6]
+    assert [(r.fps, r.source["start_s"], r.source["duration_s"]) for r in records(fps=10.0)] == [
         (10.0, 0.0, 0.8)
     ]
-    assert made(min_fps=31.0)[0].reason == "frame rate too low"
+    assert records(min_fps=31.0)[0].reason == "frame rate too low"
     required = FilesSource(FilesConfig(path=str(tmp_path), captions="required", clip=CLIP))
     assert [r.reason for r in required.records(required.splits()["train"][0])] == ["no caption"]
 

@@ -57,8 +57,8 @@ def test_uint8_resize_is_antialiased_and_as_good_as_float() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1, 96, 128, 3), dtype=np.uint8)
     out = choose_framing(96, 128, 1.0, [(24, 32)], "crop", False).apply(noise).float()
     x = torch.from_numpy(noise).permute(0, 3, 1, 2).float()
-    wanted = torch.nn.functional.interpolate(x, (24, 32), mode="bicubic", antialias=True).clamp(0, 255)
-    assert (out - wanted).abs().max() <= 1.5
+    expected = torch.nn.functional.interpolate(x, (24, 32), mode="bicubic", antialias=True).clamp(0, 255)
+    assert (out - expected).abs().max() <= 1.5
     assert out.std() < 35  # point sampling would keep the noise's 74
 
 

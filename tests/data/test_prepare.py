@@ -50,7 +50,7 @@ def world(out: Path, **options) -> PrepareConfig:
 
 
 def run_toy(root: Path, source: ToySource, workers: int) -> dict[str, bytes]:
-    """What `prepare` does with a source, without its config."""
+    """Run `prepare` with a source in place of a config."""
     with PixelWriter(root, "k") as writer:
         slices = split_inputs(source, source.splits()["train"])
         parts = [WorkUnit(root, n, slices[n], 1 << 20) for n in writer.missing(len(slices))]
@@ -62,8 +62,8 @@ def run_toy(root: Path, source: ToySource, workers: int) -> dict[str, bytes]:
 
 
 def test_a_world_becomes_train_and_val_with_facts_and_captions(tmp_path: Path) -> None:
-    made = prepare(world(tmp_path / "out"))
-    assert {s: {b: i.records for b, i in info.buckets.items()} for s, info in made.items()} == {
+    infos = prepare(world(tmp_path / "out"))
+    assert {s: {b: i.records for b, i in info.buckets.items()} for s, info in infos.items()} == {
         "train": {"4x16x16": 20, "1x16x16": 12},
         "val": {"4x16x16": 4},
     }
@@ -167,11 +167,11 @@ def test_a_finished_data_set_is_left_alone(tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_other_settings_are_refused_until_renewed(tmp_path: Path) -> None:
+def test_other_settings_are_an_error_without_overwrite(tmp_path: Path) -> None:
     prepare(world(tmp_path / "out"))
-    with pytest.raises(DataError, match=r"train: holds another data set.*renew=true"):
+    with pytest.raises(DataError, match=r"train: holds another data set.*overwrite=true"):
         prepare(world(tmp_path / "out", part_size=7))
-    prepare(world(tmp_path / "out", part_size=7, renew=True))
+    prepare(world(tmp_path / "out", part_size=7, overwrite=True))
     assert len(Dataset(tmp_path / "out" / "train")) == 32
 
 
@@ -197,7 +197,7 @@ def test_disk_full_is_one_line_and_nothing_is_lost(tmp_path: Path, monkeypatch: 
     assert result(tmp_path / "out" / "train") == result(tmp_path / "undisturbed" / "train")
 
 
-def test_progress_says_what_is_left(tmp_path: Path) -> None:
+def test_progress_shows_the_remaining_time(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     prepare(world(tmp_path / "out"), console)
     assert "train 32/32  left 0:00" in console.file.getvalue()

@@ -1,4 +1,4 @@
-"""What users bring: every video is either measured or dropped with a reason, and no number is invented."""
+"""Unusual input: every video is either measured or dropped with a reason, and no number is invented."""
 
 import json
 import subprocess

@@ -52,7 +52,7 @@ def test_only_common_samples_count():
 
 
 def write_provenance(root, runs):
-    """Write the settings that eval.run writes beside the scores."""
+    """Write the settings that eval.run writes next to the scores."""
     for run in map(Path, runs):
         (run / "config.yaml").write_text(f"manifest: {root / run.name / 'm.jsonl'}\n")
 

@@ -130,15 +130,15 @@ def test_contracts_that_do_not_say_what_they_must(tmp_path):
 
 def test_desync_reads_the_offset_of_both_windows(tmp_path):
     factory = setup(tmp_path, synchformer=network_checkpoints.save_sync(tmp_path / "sync"))
-    for late_s, wanted, near in (((0, 0), 0, 1), ((0.4, 0.4), 0.4, 0), ((-0.2, 0.4), 0.3, 0.5)):
+    for late_s, expected, near in (((0, 0), 0, 1), ((0.4, 0.4), 0.4, 0), ((-0.2, 0.4), 0.3, 0.5)):
         video, audio = plain((0, 0, 0), 20, 16), np.zeros(2000)
         for flash, late in zip((5, 14), late_s, strict=True):
             video[flash] = 255
             audio[round(1000 * (flash / 10 + late))] = 0.9
         found = values("desync", factory, item(tmp_path, video=video, audio=audio, fps=10))
-        assert found["desync"] == pytest.approx(wanted, abs=1e-6)
+        assert found["desync"] == pytest.approx(expected, abs=1e-6)
         assert found["desync_near"] == near
-        assert found["desync_expected"] == pytest.approx(wanted, abs=0.01)
+        assert found["desync_expected"] == pytest.approx(expected, abs=0.01)
     with pytest.raises(ValueError, match=r"needs 1 s of video and audio, got 0\.60"):
         values("desync", factory, item(tmp_path, video=video[:6], audio=audio, fps=10))
 
@@ -224,15 +224,15 @@ def test_imaging_aesthetic_and_smoothness(tmp_path, clip):
     smooth = values("motion_smoothness", factory, sample)["motion_smoothness"]
     assert smooth == pytest.approx(frame_difference_scores(decoded)["smoothness_blend"], abs=0.51 / 255)
     rows = factory.clip("test", "clip_l14").embed_frames(decoded)
-    wanted = (rows @ head["weight"][0].numpy() + 5).mean() / 10
-    assert values("aesthetic", factory, sample)["aesthetic"] == pytest.approx(wanted, abs=1e-5)
+    expected = (rows @ head["weight"][0].numpy() + 5).mean() / 10
+    assert values("aesthetic", factory, sample)["aesthetic"] == pytest.approx(expected, abs=1e-5)
     torch.save({"weight": torch.randn(1, 768), "bias": torch.zeros(1)}, tmp_path / "head.pth")
     with pytest.raises(ValueError, match=r"768 of the aesthetic head vs 16"):
         values("aesthetic", setup(tmp_path, clip_l14=clip, aesthetic=tmp_path / "head.pth"), sample)
 
 
 def save_dynamic(module, path, inputs):
-    """As an exported program for any size."""
+    """Save as an exported program for any size."""
     side = [torch.export.Dim.DYNAMIC] * 2
     shapes = tuple({2: side[0], 3: side[1]} for _ in range(inputs))
     example = tuple(torch.rand(1, 3, 40, 48) for _ in range(inputs))
@@ -283,7 +283,7 @@ def test_the_rule_of_the_dynamic_degree():
     )  # two frames are not moving by default
 
 
-def test_fvd_takes_the_clips_it_says(tmp_path):
+def test_fvd_uses_the_clips_of_its_description(tmp_path):
     path = network_checkpoints.save_script(network_checkpoints.I3dLike(), tmp_path / "i3d.pt")
     video = np.arange(0, 240, 8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 24, 32, 3), np.uint8)
     write_video(tmp_path / "a.mp4", video, 8, crf=0)

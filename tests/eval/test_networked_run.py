@@ -78,7 +78,7 @@ def records(out):
     return [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
 
 
-def test_every_number_says_by_which_weights(results):
+def test_every_number_names_its_weights(results):
     found = {record["score"]: record for record in records(results)}
     for name in ("clip_score", "clap", "viclip", "subject_consistency", "imaging", "identity_clip_best"):
         assert "weights_sha256" in json.dumps(found[name]), name

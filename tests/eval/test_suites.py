@@ -65,7 +65,7 @@ def pick(results, system, name):
     return found
 
 
-def test_every_number_says_what_it_is(folder, results):
+def test_every_number_describes_itself(folder, results):
     found = pick(results, "soft", "fd_toy")
     assert (found["num_scored"], found["num_samples"]) == (12, 13)
     assert found["dropped"] == [{"id": "lost", "reason": "video: no such file: 'soft/none.mp4'"}]
@@ -106,11 +106,11 @@ def test_processes_change_no_bit(folder, results, workers):
 
 
 def test_a_shared_cache_gives_the_same_and_reads_no_video_twice(folder, results):
-    places = sorted((folder / "out" / "features").rglob("*.npz"))
-    assert len(places) == 36
-    before = [place.stat().st_mtime_ns for place in places]
+    files = sorted((folder / "out" / "features").rglob("*.npz"))
+    assert len(files) == 36
+    before = [file.stat().st_mtime_ns for file in files]
     score(config(folder, "again", cache=str(folder / "out" / "features")))
-    assert [place.stat().st_mtime_ns for place in places] == before
+    assert [file.stat().st_mtime_ns for file in files] == before
     assert (folder / "again" / "table.csv").read_bytes() == (folder / "out" / "table.csv").read_bytes()
 
 

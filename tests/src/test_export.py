@@ -52,10 +52,12 @@ def test_every_tensor_equals_the_checkpoints(root: Path) -> None:
     for name in ("video", "tae"):
         checkpoint = find_checkpoint(root / name)
         assert checkpoint_io.is_sharded(checkpoint) == (name == "video")
-        wanted = safetensors_io.select_weights(checkpoint_io.read_checkpoint(checkpoint)["state_dict"])
+        expected = safetensors_io.select_weights(checkpoint_io.read_checkpoint(checkpoint)["state_dict"])
         found = safetensors_io.read_weights(root / f"{name}.safetensors")
-        assert found.keys() == wanted.keys()
-        assert all(torch.equal(found[k], wanted[k]) and found[k].dtype == wanted[k].dtype for k in wanted)
+        assert found.keys() == expected.keys()
+        assert all(
+            torch.equal(found[k], expected[k]) and found[k].dtype == expected[k].dtype for k in expected
+        )
     raw = checkpoint_io.read_checkpoint(find_checkpoint(root / "video"))["state_dict"]
     name = "transformer.patch_embed.weight"
     exported = safetensors_io.read_weights(root / "video.safetensors")[name]
@@ -73,8 +75,8 @@ def test_models_are_rebuilt_from_the_files_alone(root: Path, tmp_path: Path) -> 
     assert settings == loading.load_run_config(VideoRunConfig, root / "video")
     assert theirs.latent_mean_C.tolist() == [1, 2, 3, 4]
     assert theirs.latent_std_C.tolist() == [0.5, 1, 2, 3]
-    mine = ours.state_dict()
-    assert all(torch.equal(v, mine[k]) for k, v in theirs.state_dict().items())
+    state = ours.state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in theirs.state_dict().items())
     (_, a), (_, b) = (loading.load_tae(p) for p in (root / "tae", tmp_path / "t.safetensors"))
     assert a == b  # latents encoded by one are valid for the other
 

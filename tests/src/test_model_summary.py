@@ -90,7 +90,7 @@ def test_flops_of_the_paper() -> None:
 def test_stages_differ_from_the_tiny_ones_in_numbers_only() -> None:
     tiny = PAPER.parent / "video"
     pairs = {"t2i_256": "tiny_t2i", "joint_256": "tiny_joint", "joint_768": "tiny_joint", "sft": "tiny_sft"}
-    numbers = {  # keys whose values are sizes, names or places
+    numbers = {  # keys whose values are sizes, names or paths
         "name", "run_dir", "latents", "start_from", "encoders", "text", "transformer.attention", "data",
         "train.schedule",
         # The one choice that differs: the paper names no optimizer. Minutes want Muon (docs/decisions/0003),

@@ -44,7 +44,7 @@ def from_diffusers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         half, _, rest = name.partition(".")
         if (found := BLOCK.match(rest)) and found[2] == "resnets":
             last[half] = max(last[half], int(found[3]))
-    ours: dict[str, Tensor] = {}
+    converted: dict[str, Tensor] = {}
     attention: dict[str, dict[str, Tensor]] = {}
     for name, value in weights.items():
         half, _, rest = name.partition(".")
@@ -52,12 +52,12 @@ def from_diffusers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if layer.startswith("mid_block.attentions.0.to_") and layer[-1] in "qkv":
             attention.setdefault(f"{half}.mid.blocks.0.spatial_attention.qkv.{kind}", {})[layer[-1]] = value
         else:
-            ours[f"{half}.{_layer(name, half, layer, last)}.{kind}"] = value
+            converted[f"{half}.{_layer(name, half, layer, last)}.{kind}"] = value
     for name, parts in attention.items():
         if len(parts) != 3:
             raise ValueError(f"attention of {name.partition('.')[0]} lacks one of to_q, to_k, to_v")
-        ours[name] = torch.cat([parts[part] for part in "qkv"])
-    return ours
+        converted[name] = torch.cat([parts[part] for part in "qkv"])
+    return converted
 
 
 def _layer(name: str, half: str, layer: str, last: Mapping[str, int]) -> str:
@@ -127,6 +127,6 @@ def check_same_image_model(model: TAEConfig, image: TAEConfig) -> None:
     }
     for field in fields(TAEConfig):
         if field.name not in temporal:
-            ours, theirs = (getattr(c, derived.get(field.name, field.name)) for c in (model, image))
-            if ours != theirs:
-                raise ValueError(f"{field.name} must be {theirs} as in the image autoencoder, got {ours}")
+            value, expected = (getattr(c, derived.get(field.name, field.name)) for c in (model, image))
+            if value != expected:
+                raise ValueError(f"{field.name} must be {expected} as in the image autoencoder, got {value}")

@@ -54,12 +54,12 @@ class TAE(nn.Module):
         Raises:
             ValueError: `num_frames` needs another number of latent frames, or the channels do not match.
         """
-        most = latent_BCTHW.shape[2] * self.config.temporal_factor
-        num_frames = most if num_frames is None else num_frames
+        max_frames = latent_BCTHW.shape[2] * self.config.temporal_factor
+        num_frames = max_frames if num_frames is None else num_frames
         if self.config.num_latent_frames(num_frames) != latent_BCTHW.shape[2] or num_frames < 1:
-            least = most - self.config.temporal_factor + 1
+            min_frames = max_frames - self.config.temporal_factor + 1
             raise ValueError(
-                f"num_frames must be {least} to {most} for {latent_BCTHW.shape[2]} latent frames, "
+                f"num_frames must be {min_frames} to {max_frames} for {latent_BCTHW.shape[2]} latent frames, "
                 f"got {num_frames}"
             )
         if latent_BCTHW.shape[1] != self.config.latent_channels:

@@ -20,7 +20,7 @@ QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”')
 
 
 def quoted_text(text: str) -> str:
-    """Return the text in double quotes, several parts joined by a space; empty without any."""
+    """Return the text in double quotes, several parts joined by a space; empty if there are none."""
     return " ".join(first or second for first, second in QUOTED.findall(text))
 
 

@@ -24,7 +24,9 @@ def latent_key(content: str, encoder: str) -> str:
     return f"{content[:16]}-{encoder}"
 
 
-def check_key(where: Path | str, found: str, wanted: str, renew: str) -> None:
-    """Raise DataError, naming both keys and the command that renews, unless they are equal."""
-    if found != wanted:
-        raise DataError(f"{where}: stale cache: key {found}, expected {wanted}; rebuild with: {renew}")
+def check_key(where: Path | str, found: str, expected: str, rebuild_command: str) -> None:
+    """Raise DataError, naming both keys and the command that rebuilds it, unless they are equal."""
+    if found != expected:
+        raise DataError(
+            f"{where}: stale cache: key {found}, expected {expected}; rebuild with: {rebuild_command}"
+        )

@@ -85,7 +85,7 @@ def read_info(root: Path | str, kind: Kind | None = None) -> DatasetInfo:
     """Read DIR/dataset.json.
 
     Args:
-        kind: what the caller expects there, for the hint of the message.
+        kind: expected kind, for the hint of the message.
 
     Raises:
         DataError: missing, interrupted preparation, a broken file, or another schema version.

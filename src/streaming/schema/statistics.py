@@ -30,7 +30,7 @@ class ChannelStatistics:
 
     @staticmethod
     def total_of(parts: list[dict[str, Any] | None]) -> Optional["ChannelStatistics"]:
-        """Return the sum over parts, in their order; None without any."""
+        """Return the sum over parts, in their order; None if there are no parts."""
         out = None
         for part in parts:
             if part is not None:

@@ -36,10 +36,10 @@ class DatasetWriter:
         root: the data set's directory.
         kind: "pixels" or "latents".
         key: hash of settings and inputs. Unfinished work under another key is discarded; a finished
-            data set under another key is an error unless `renew` is set or it has no records.
+            data set under another key is an error unless `overwrite` is set or it has no records.
         chunk_bytes: a chunk is closed when the next record would pass this.
         leader: with several ranks, one locks, starts and finishes; the others only write parts, after
-            a barrier behind the leader's start.
+            a barrier after the leader's start.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class DatasetWriter:
         key: str,
         *,
         chunk_bytes: int = 64 << 20,
-        renew: bool = False,
+        overwrite: bool = False,
         leader: bool = True,
     ) -> None:
         self.root, self.kind, self.key = Path(root), kind, key
-        self.chunk_bytes, self.renew, self.leader = chunk_bytes, renew, leader
+        self.chunk_bytes, self.overwrite, self.leader = chunk_bytes, overwrite, leader
         self.complete = False
         self._parts = self.root / PARTS
         self._lock = FileLock(str(self.root.parent / f".{self.root.name}.lock"))
@@ -84,7 +84,7 @@ class DatasetWriter:
 
     def _begin(self) -> None:
         if (self.root / FILENAME).exists():
-            found = None if self.renew else read_info(self.root)
+            found = None if self.overwrite else read_info(self.root)
             if found and (found.key, found.kind) == (self.key, self.kind):
                 self.complete = True
                 shutil.rmtree(self._parts, ignore_errors=True)
@@ -92,7 +92,7 @@ class DatasetWriter:
             if found and found.records:
                 raise DataError(
                     f"{self.root}: holds another data set (key {found.key}, expected {self.key}); "
-                    "use another directory, or renew=true to replace it"
+                    "use another directory, or overwrite=true to replace it"
                 )
             self._restart()
         elif self._plan.exists():
@@ -167,7 +167,7 @@ class DatasetWriter:
         return info
 
     def _gather(self, name: str, parts: list[dict[str, Any]]) -> BucketInfo:
-        """Move one bucket's chunks into its directory and write LitData's index beside them."""
+        """Move one bucket's chunks into its directory and write LitData's index there."""
         target = self.root / name
         target.mkdir(exist_ok=True)
         entries, infos, config = [], [], None
@@ -178,9 +178,9 @@ class DatasetWriter:
             config = config or index["config"]
             for k, chunk in enumerate(index["chunks"]):
                 filename = f"chunk-{number}-{k}.bin"
-                made = self._part_dir(number) / name / chunk["filename"]
-                if made.exists():
-                    os.replace(made, target / filename)
+                chunk_path = self._part_dir(number) / name / chunk["filename"]
+                if chunk_path.exists():
+                    os.replace(chunk_path, target / filename)
                 infos.append(ChunkInfo(filename, chunk["chunk_size"], chunk["chunk_bytes"], chunk["sha256"]))
                 entries.append({k: v for k, v in chunk.items() if k != "sha256"} | {"filename": filename})
         # LitData puts the time here; a constant keeps the bytes equal however often it is made

@@ -60,7 +60,7 @@ class VariantConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class AblationConfig(Config):
-    """Which variants and seeds to train, and how to measure them."""
+    """Settings of an ablation: variants, seeds and measurements."""
 
     experiment: str = opt("ablation", "kind of run")
     name: str = opt("ablation", "name of the run")
@@ -105,6 +105,6 @@ class AblationConfig(Config):
         return [root / f"{i}_{Path(path).stem}" for i, path in enumerate(self.variants[name].stages)]
 
     def chain(self, name: str, seed: int) -> list[Path]:
-        """Return the run directories of all stages behind a variant's weights, its predecessors' first."""
+        """Return the run directories of all stages that a variant's weights depend on, in order."""
         after = self.variants[name].after
         return [*(self.chain(after, seed) if after else []), *self.stage_dirs(name, seed)]

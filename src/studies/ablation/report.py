@@ -34,7 +34,7 @@ def write_results(config: AblationConfig) -> list[Row]:
 def collect_rows(config: AblationConfig) -> list[Row]:
     """Return a row for the last checkpoint of every stage, variant and seed, and for other measured ones.
 
-    `seconds` are those of training in this stage, `chain_seconds` of all stages behind its weights.
+    `seconds` are those of training in this stage, `chain_seconds` of all stages that its weights depend on.
     """
     rows = []
     for name, variant in config.variants.items():
@@ -104,7 +104,7 @@ def variant_table(config: AblationConfig, rows: list[Row]) -> str:
 
 
 def format_mean(values: list[Any]) -> str:
-    """Return the mean, and ± the standard deviation of several values; a dash without any."""
+    """Return the mean, and ± the standard deviation of several values; a dash if there are none."""
     numbers = [float(value) for value in values if value is not None]
     if not numbers:
         return "–"
@@ -113,7 +113,7 @@ def format_mean(values: list[Any]) -> str:
 
 
 def checkpoint_tables(config: AblationConfig, rows: list[Row], root: Path) -> list[str]:
-    """Tabulate and plot validation loss beside scores, for variants that measure all their checkpoints."""
+    """Tabulate and plot validation loss and scores, for variants that measure all their checkpoints."""
     parts = []
     for name, variant in config.variants.items():
         own = [r for r in rows if variant.measured == "all" and r["variant"] == name and r["measured"]]

@@ -37,7 +37,7 @@ REPEAT_SEED_OFFSET = 1000
 
 
 def run(config: AblationConfig) -> None:
-    """Train and measure whatever is not finished; write the results after every variant."""
+    """Train and measure all that is not finished; write the results after every variant."""
     unknown = [name for name in config.only if name not in config.variants]
     if unknown:
         raise UserError(f"only: unknown variant {unknown[0]!r}; known: {', '.join(config.variants)}")

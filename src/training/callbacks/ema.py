@@ -21,7 +21,7 @@ class EMACallback(L.Callback):
 
 
 class ValidateLastStep(L.Callback):
-    """Makes Lightning validate after the last step too, whatever `val_every` is."""
+    """Makes Lightning validate after the last step too, for any `val_every`."""
 
     def __init__(self, last_step: int) -> None:
         self.last_step = last_step

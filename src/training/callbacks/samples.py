@@ -64,7 +64,7 @@ class SampleVideos(L.Callback):
 
 
 class ReconstructionVideos(L.Callback):
-    """Shows originals (left) beside the TAE's reconstructions, from the latest validation."""
+    """Shows originals (left) and the TAE's reconstructions, from the latest validation."""
 
     def __init__(self, *, every: int, last_step: int, fps: float = 8.0) -> None:
         self.every, self.last_step, self.fps = every, last_step, fps

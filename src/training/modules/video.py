@@ -29,7 +29,7 @@ class VideoModule(TrainingModule):
     of processes or workers, on where a run was interrupted, or on validation.
 
     Args:
-        encoders: frozen text encoders by name, whose embeddings the batches contain; without any, a byte
+        encoders: frozen text encoders by name, whose embeddings the batches contain; if empty, a byte
             encoder is trained with the transformer.
 
     The latents' statistics are set before step 0 by `set_latent_statistics` and stored in the checkpoint.
@@ -125,7 +125,7 @@ class VideoModule(TrainingModule):
         if batch.packed:
             # each latent is prepared like a batch of one; only the transformer sees them together
             x, noise, t = zip(*(self._prepare(each, model) for each in batch.unpack()), strict=True)
-            x_list, noise_list = ([each[0] for each in many] for many in (x, noise))
+            x_list, noise_list = ([item[0] for item in batch] for batch in (x, noise))
             return model.velocity_loss(x_list, noise_list, torch.cat(t), condition)
         c, cond = self.flow_config, None
         if c.first_frame_prob:

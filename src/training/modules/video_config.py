@@ -28,8 +28,8 @@ class FlowConfig(Config):
     time_distribution: TimeDistribution = opt(
         "logit-normal", "distribution of the flow times: logit-normal or uniform"
     )
-    time_mean: float = opt(0.0, "mean of the normal behind the logit-normal flow times")
-    time_std: float = opt(1.0, "standard deviation of the normal behind the logit-normal flow times", gt=0)
+    time_mean: float = opt(0.0, "mean of the logit of logit-normal flow times")
+    time_std: float = opt(1.0, "standard deviation of the logit of logit-normal flow times", gt=0)
     sample_posterior: bool = opt(True, "train on samples of the TAE's posterior; false: on its mean")
     num_val_times: int = opt(8, "number of fixed flow times for each validation sample", ge=1)
     sampler: SamplerConfig = opt(

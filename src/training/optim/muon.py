@@ -1,6 +1,6 @@
 """Muon: momentum with an orthogonalized direction, for hidden matrices and kernels; AdamW for the rest.
 
-A step moves all directions of a matrix equally far, whatever the gradient's spectrum. At the few hundred
+A step moves all directions of a matrix equally far, for any spectrum of the gradient. At the few hundred
 steps that a laptop affords it reaches a lower loss than AdamW (docs/decisions/0003). Movie Gen does not use
 it: a switch for runs of minutes. Jordan et al. 2024; the size of a step is matched to AdamW's as in Liu et
 al. 2025 (arXiv 2502.16982), so that one learning rate serves both.

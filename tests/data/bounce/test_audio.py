@@ -49,7 +49,7 @@ def test_every_impact_is_heard():
 
 
 @pytest.mark.parametrize("material", MATERIALS)
-def test_pitch_falls_with_size_as_the_table_says(material):
+def test_pitch_falls_with_size_by_the_table(material):
     pitches = []
     for size in SIZES:
         ring = strike(material, size, 0.5, RATE // 2, RATE)

@@ -12,8 +12,8 @@ REST = ("stays still", "rests in place", "does not move", "remains motionless")
 
 @pytest.fixture(scope="module")
 def captioned() -> list[tuple[VideoFacts, list[str]]]:
-    made = [make_video(s, WorldConfig(), **SIZE).facts for s in range(110)]
-    return [(facts, caption_variants(facts)) for facts in made]
+    all_facts = [make_video(s, WorldConfig(), **SIZE).facts for s in range(110)]
+    return [(facts, caption_variants(facts)) for facts in all_facts]
 
 
 def test_every_caption_tells_camera_subjects_and_motion(captioned):
@@ -97,7 +97,7 @@ def test_images_have_no_motion_and_no_camera():
 
 
 def test_golden_captions():
-    """If they change, raise WORLD_VERSION: cached text goes by it."""
+    """If they change, raise WORLD_VERSION: cached text is keyed by it."""
     said = "\n".join(
         t for s in range(6) for t in caption_variants(make_video(s, WorldConfig(), **SIZE).facts)
     )

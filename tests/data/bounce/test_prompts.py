@@ -12,12 +12,12 @@ WORLD = WorldConfig(max_objects=1, cameras=("static shot",))
 
 
 def test_prompts_are_different_and_reproducible():
-    made = make_prompts(40, 1, WORLD)
-    assert len({p["prompt"] for p in made}) == len({p["id"] for p in made}) == 40
-    assert made == make_prompts(40, 1, WORLD)
-    assert made[:20] == make_prompts(20, 1, WORLD)
-    assert {p["prompt"] for p in made} != {p["prompt"] for p in make_prompts(40, 2, WORLD)}
-    assert json.loads(json.dumps(made)) == made
+    prompts = make_prompts(40, 1, WORLD)
+    assert len({p["prompt"] for p in prompts}) == len({p["id"] for p in prompts}) == 40
+    assert prompts == make_prompts(40, 1, WORLD)
+    assert prompts[:20] == make_prompts(20, 1, WORLD)
+    assert {p["prompt"] for p in prompts} != {p["prompt"] for p in make_prompts(40, 2, WORLD)}
+    assert json.loads(json.dumps(prompts)) == prompts
 
 
 def test_no_prompt_is_a_training_caption():
@@ -27,9 +27,9 @@ def test_no_prompt_is_a_training_caption():
             caption_variants(make_video(seed, WORLD, num_frames=16, height=16, width=16, fps=16).facts)
         )
     for wording in ("plain", "short", "long", "any"):
-        made = make_prompts(30, 0, WORLD, wording=wording)
-        assert not said & {p["prompt"] for p in made}
-    for p in made:
+        prompts = make_prompts(30, 0, WORLD, wording=wording)
+        assert not said & {p["prompt"] for p in prompts}
+    for p in prompts:
         facts = VideoFacts.from_dict(p["facts"])
         assert p["prompt"] in caption_variants(facts)
         assert facts.seed >= FIRST_SEED
@@ -38,8 +38,8 @@ def test_no_prompt_is_a_training_caption():
 
 
 def test_held_out_prompts_for_composition():
-    made = make_prompts(20, 0, WorldConfig(holdout="only"))
-    for p in made:
+    prompts = make_prompts(20, 0, WorldConfig(holdout="only"))
+    for p in prompts:
         assert has_held_out(VideoFacts.from_dict(p["facts"]))
         assert p["id"].startswith("held-out-")
         assert {"held-out:shape-color", "held-out:shape-direction"} & set(p["tags"])

@@ -40,11 +40,11 @@ GOLDEN = {
 
 
 def test_golden_videos():
-    made = {str(seed): digest(make_video(seed, WorldConfig(), **SMALL)) for seed in (0, 4, 9)}
-    made["image 2"] = digest(make_video(2, WorldConfig(), **{**SMALL, "num_frames": 1}))
-    made["wide 7"] = digest(make_video(7, WorldConfig(), num_frames=40, height=48, width=80, fps=24.0))
+    digests = {str(seed): digest(make_video(seed, WorldConfig(), **SMALL)) for seed in (0, 4, 9)}
+    digests["image 2"] = digest(make_video(2, WorldConfig(), **{**SMALL, "num_frames": 1}))
+    digests["wide 7"] = digest(make_video(7, WorldConfig(), num_frames=40, height=48, width=80, fps=24.0))
     assert WORLD_VERSION == "bounce-1"
-    assert made == GOLDEN
+    assert digests == GOLDEN
 
 
 def test_another_process_makes_the_same_bytes():
@@ -256,7 +256,7 @@ def test_bad_sizes_are_named():
             make_video(0, WorldConfig(), **{**TINY, **bad})
 
 
-def test_a_world_without_videos_says_so():
+def test_a_world_without_videos_is_an_error():
     nothing = WorldConfig(shapes=("star",), colors=("blue",), max_objects=1)
     with pytest.raises(ValueError, match="no video for seed 0"):
         make_video(0, nothing, **TINY)

@@ -44,14 +44,14 @@ def test_pairs_are_one_to_one():
 
 
 def test_the_shift_is_found_beyond_the_tolerance():
-    wanted = np.array([0.2, 0.5, 1.1, 1.3])
+    expected = np.array([0.2, 0.5, 1.1, 1.3])
     for late in (-0.36, -0.04, 0.0, 0.2, 0.48):
-        assert estimate_offset(wanted + late, wanted) == pytest.approx(late)
+        assert estimate_offset(expected + late, expected) == pytest.approx(late)
     assert estimate_offset(np.array([0.7, 0.9]), np.array([0.5, 3.0])) == pytest.approx(
         0.2
     )  # of equals the nearest
     assert estimate_offset(np.array([0.0]), np.array([1.5])) is None
-    assert estimate_offset(np.array([]), wanted) is None
+    assert estimate_offset(np.array([]), expected) is None
 
 
 def test_bounce_videos_and_their_own_audio(tmp_path):

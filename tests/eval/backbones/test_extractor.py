@@ -13,7 +13,7 @@ from eval.backbones.extractor import description_sha256, resize_frames, uniform_
 from eval.backbones.user_program import UserProgram, UserProgramConfig
 from eval.core.audio import read_audio, write_audio
 from eval.core.checksums import verified_sha256
-from eval.core.video import MediaError, write_video
+from eval.core.video import DecodeError, write_video
 from src.core.hashing import file_sha256
 
 
@@ -55,7 +55,7 @@ def test_the_cache_goes_by_bytes_and_by_description(tmp_path):
     assert not list((tmp_path / "cache").rglob("*.partial"))
 
 
-def test_a_torn_cache_file_is_made_again_and_bad_features_are_not_stored(tmp_path):
+def test_a_truncated_cache_file_is_replaced_and_bad_features_are_not_stored(tmp_path):
     file, extractor, cache = tmp_path / "a.mp4", Counting(), FeatureCache(tmp_path / "cache")
     file.write_bytes(b"one")
     cache.rows(extractor, file)
@@ -201,15 +201,15 @@ def test_aisfx_separates_noise_from_tones():
 
 def test_audio_of_files_and_files_without_audio(tmp_path):
     write_video(tmp_path / "a.mp4", random_frames(), 8)
-    with pytest.raises(MediaError, match=r"a\.mp4: has no audio stream"):
+    with pytest.raises(DecodeError, match=r"a\.mp4: has no audio stream"):
         read_audio(tmp_path / "a.mp4")
     (tmp_path / "b.wav").write_text("no sound")
-    with pytest.raises(MediaError, match=r"b\.wav"):
+    with pytest.raises(DecodeError, match=r"b\.wav"):
         read_audio(tmp_path / "b.wav")
-    with pytest.raises(MediaError, match="no such file"):
+    with pytest.raises(DecodeError, match="no such file"):
         read_audio(tmp_path / "c.wav")
     write_audio(tmp_path / "d.wav", np.zeros((1, 0), np.float32), 8000)
-    with pytest.raises(MediaError, match=r"d\.wav"):
+    with pytest.raises(DecodeError, match=r"d\.wav"):
         read_audio(tmp_path / "d.wav")
     tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)[None].astype(np.float32)
     write_audio(tmp_path / "e.wav", tone, 48000)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eval.backbones.checksummed_weights import Network, Networks, folder_sha256, load_program
-from eval.backbones.clip_clap import Clap, Clip
+from eval.backbones.clip_clap import CLAP, CLIP
 from eval.backbones.config import ROLES, WeightsConfig
 from eval.backbones.preprocessing import center_crop, padded_window, resample_frames, window_starts
 from eval.core.audio import Audio
@@ -57,7 +57,7 @@ def test_missing_paths_and_wrong_checksums(tmp_path, clip):
         load_program(tmp_path / "b")
 
 
-def test_inception_is_downloaded_where_its_path_says_so_and_once(tmp_path, monkeypatch):
+def test_inception_is_downloaded_once_with_path_download(tmp_path, monkeypatch):
     urls = []
 
     def download(url, path):
@@ -84,24 +84,24 @@ def test_inception_is_downloaded_where_its_path_says_so_and_once(tmp_path, monke
 def test_a_folder_of_something_else_is_reported(tmp_path, clip):
     save_dino(tmp_path)
     with pytest.raises(ValueError, match="has model type vit, expected clip"):
-        Clip(network("clip", tmp_path))
+        CLIP(network("clip", tmp_path))
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match=r"is not a transformers folder: config.json not found"):
-        Clip(network("clip", tmp_path))
+        CLIP(network("clip", tmp_path))
     shutil.copy(clip / "config.json", tmp_path)
     with pytest.raises(ValueError, match=r"is missing tokenizer.json or vocab.json"):
-        Clip(network("clip", tmp_path)).tokenize("a", 12)
+        CLIP(network("clip", tmp_path)).tokenize("a", 12)
     with pytest.raises(ValueError, match=r"\d+ missing tensors, first logit_scale"):
-        Clip(network("clip", tmp_path)).embed_frames(waves(0))  # else it would be drawn at random
+        CLIP(network("clip", tmp_path)).embed_frames(waves(0))  # else it would be drawn at random
     (tmp_path / "model.safetensors").write_text("no tensors")
     with pytest.raises(ValueError, match="cannot load AutoModel"):
-        Clip(network("clip", tmp_path)).embed_frames(waves(0))
+        CLIP(network("clip", tmp_path)).embed_frames(waves(0))
 
 
 def test_clip_agrees_with_transformers_and_keeps_the_end_of_long_texts(clip):
     from transformers import CLIPModel
 
-    ours, theirs = Clip(network("clip", clip)), CLIPModel.from_pretrained(clip).eval()
+    ours, theirs = CLIP(network("clip", clip)), CLIPModel.from_pretrained(clip).eval()
     frames = waves(0, num=3, side=32)
     pixels = (frames / 255 - [0.48145466, 0.4578275, 0.40821073]) / [0.26862954, 0.26130258, 0.27577711]
     with torch.inference_mode():
@@ -121,7 +121,7 @@ def test_clip_agrees_with_transformers_and_keeps_the_end_of_long_texts(clip):
 
 
 def test_clap_averages_windows_of_long_audio_repeatably(tmp_path):
-    clap = Clap(network("clap", save_clap(tmp_path)))
+    clap = CLAP(network("clap", save_clap(tmp_path)))
     samples = np.random.default_rng(0).normal(0, 0.1, (2, 3 * 8000)).astype(np.float32)
     samples[:, :12000] *= np.sin(np.arange(12000) / 300)
     long = clap.embed_audio(Audio(samples, 8000))

@@ -60,14 +60,14 @@ def test_jolt_in_mid_air_needs_another_object() -> None:
 
 
 def test_outlier_in_the_last_frame_is_no_bounce():
-    places = path((16, 0.025, 0))
-    places[-1] += 0.08
-    assert fit_motion(FRAMES, places).bounces is False
+    path_xy = path((16, 0.025, 0))
+    path_xy[-1] += 0.08
+    assert fit_motion(FRAMES, path_xy).bounces is False
 
 
 def test_shuffled_path_is_erratic():
-    places = path((16, 0.03, 0.01))[np.random.default_rng(1).permutation(16)]
-    assert fit_motion(FRAMES, places).direction == ERRATIC
+    path_xy = path((16, 0.03, 0.01))[np.random.default_rng(1).permutation(16)]
+    assert fit_motion(FRAMES, path_xy).direction == ERRATIC
 
 
 @pytest.mark.parametrize("num", [1, 2, 3, 5])

@@ -14,7 +14,7 @@ def test_the_bootstrap_agrees_with_the_normal_interval():
     assert (interval.num, interval.num_groups) == (400, 400)
 
 
-def test_coverage_is_about_what_it_says():
+def test_coverage_is_about_the_nominal_one():
     rng = np.random.default_rng(1)
     hits = 0
     for trial in range(200):

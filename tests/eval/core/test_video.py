@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.core.video import MediaError, codec_round_trip, encode_video, read_video, write_video
+from eval.core.video import DecodeError, codec_round_trip, encode_video, read_video, write_video
 
 
 def gradient(num=6, height=16, width=24):
@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_reported_in_one_line(tmp_path):
     data = (tmp_path / "good.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
     for name in ("text.mp4", "empty.mp4", "cut.mp4", "absent.mp4"):
-        with pytest.raises(MediaError, match=name) as error:
+        with pytest.raises(DecodeError, match=name) as error:
             read_video(tmp_path / name)
         assert "\n" not in str(error.value)
 
@@ -59,7 +59,7 @@ def test_audio_only_and_bad_arguments(tmp_path):
     import soundfile
 
     soundfile.write(tmp_path / "a.wav", np.zeros(4800, np.float32), 48000)
-    with pytest.raises(MediaError, match=r"a\.wav: has no video stream"):
+    with pytest.raises(DecodeError, match=r"a\.wav: has no video stream"):
         read_video(tmp_path / "a.wav")
     with pytest.raises(ValueError, match="expected uint8"):
         encode_video(str(tmp_path / "x.mp4"), gradient().astype(np.float32), 16)

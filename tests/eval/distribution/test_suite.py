@@ -37,7 +37,7 @@ def test_small_sets_are_refused_or_warned_of():
     assert "got 1" in one["precision_toy"].refused
 
 
-def test_kid_from_some_of_the_pairs_says_by_how_much_it_may_be_off(monkeypatch):
+def test_kid_from_sampled_pairs_notes_its_standard_error(monkeypatch):
     x, y = np.abs(normal(0, 300, 20)), np.abs(normal(1, 280, 20, shift=0.4))
     assert by_name(compare_sets("toy", x, y))["kid_toy"].notes == ()
     monkeypatch.setattr("eval.distribution.kid.SMALL", 0)
@@ -68,7 +68,7 @@ def test_groups_widen_intervals():
         assert widths[1] > 1.15 * widths[0]
 
 
-def test_inception_score_says_when_classes_outnumber_samples():
+def test_inception_score_notes_more_classes_than_samples():
     p = np.eye(6)[np.arange(60) % 6]
     score = score_inception("toy", p, groups=None, seed=0)
     assert score.interval.mean == pytest.approx(6)

@@ -123,7 +123,7 @@ def test_accuracy_over_systems_by_hand():
 
 
 def run_folder(root, truth, better):
-    """What eval.run writes, as far as it is read."""
+    """Write those files of eval.run that are read."""
     root.mkdir()
     results, scores = [], []
     for system, row in truth.items():

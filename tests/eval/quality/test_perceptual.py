@@ -45,7 +45,7 @@ def _no_network(monkeypatch):
 
 
 def lpips_by_definition(state, generated_THWC, reference_THWC):
-    """Zhang et al. 2018: differences of unit features, weighted, mean over places, summed over layers."""
+    """Zhang et al. 2018: differences of unit features, weighted, mean over positions, summed over layers."""
     net = torchvision.models.alexnet(weights=None)
     net.load_state_dict(state)
     file = resources.files("torchmetrics.functional.image") / "lpips_models" / "alex.pth"
@@ -72,8 +72,8 @@ def test_lpips_is_lpips(tmp_path, folder):
     found = metric.measure(item).values["lpips_alex"]
     state = torch.load(path, weights_only=True)
     with torch.inference_mode():
-        wanted = lpips_by_definition(state, item.video.frames_THWC, item.reference_video.frames_THWC)
-    assert found == pytest.approx(wanted, rel=1e-4)
+        expected = lpips_by_definition(state, item.video.frames_THWC, item.reference_video.frames_THWC)
+    assert found == pytest.approx(expected, rel=1e-4)
     assert found > 0.001
     assert metric.measure(pair(folder, "a", "a")).values["lpips_alex"] == 0
     with pytest.raises(ValueError, match=r"differ in frames or size: \[5, 64, 64\] and \[3, 64, 64\]"):
@@ -105,8 +105,8 @@ def test_dists_and_lpips_read_the_vgg_they_are_given(tmp_path, folder, monkeypat
     videos = (item.video.frames_THWC, item.reference_video.frames_THWC)
     pixels = [torch.tensor(video / 255).permute(0, 3, 1, 2).float() for video in videos]
     with torch.inference_mode():
-        wanted = module.DISTSNetwork()(*pixels).mean()
-    assert found["dists"] == pytest.approx(float(wanted), abs=1e-5)
+        expected = module.DISTSNetwork()(*pixels).mean()
+    assert found["dists"] == pytest.approx(float(expected), abs=1e-5)
     assert found["dists"] > 0.001
     assert np.isfinite(found["lpips_vgg"])
     assert found["lpips_vgg"] > 0

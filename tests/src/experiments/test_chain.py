@@ -34,10 +34,10 @@ model:
   attention: false
 data:
   streams:
-    videos: {path: "${dataset}/train", frames: videos, weight: 3, batch_size: 4}
-    images: {path: "${dataset}/train", frames: images, weight: 1, batch_size: 4}
+    videos: {path: "${dataset}/train", media: videos, weight: 3, batch_size: 4}
+    images: {path: "${dataset}/train", media: images, weight: 1, batch_size: 4}
   val:
-    videos: {path: "${dataset}/val", frames: videos, batch_size: 4}
+    videos: {path: "${dataset}/val", media: videos, batch_size: 4}
 train: {max_steps: 4, val_every: 4, checkpoint_every: 2, progress: false}
 """
 VIDEO = """
@@ -50,9 +50,9 @@ transformer:
 text: {hidden_size: 32, depth: 1, num_heads: 2, ffn_dim: 32}
 data:
   streams:
-    videos: {path: "${latents}/train", frames: videos, batch_size: 4}
+    videos: {path: "${latents}/train", media: videos, batch_size: 4}
   val:
-    videos: {path: "${latents}/val", frames: videos, batch_size: 4}
+    videos: {path: "${latents}/val", media: videos, batch_size: 4}
 train: {max_steps: 3, val_every: 3, checkpoint_every: 2, sample_every: 3, progress: false}
 samples: {number: 1}
 """

@@ -12,7 +12,7 @@ from src.core.config import load
 from src.core.errors import UserError
 from src.runs import latents, loading
 from src.runs.config import VideoRunConfig
-from src.runs.modules import new_video_module
+from src.runs.modules import build_video_module
 from src.streaming.reader import Dataset
 from src.streaming.schema.dataset_index import read_info
 from tests.src.experiments.test_chain import DATA, TAE_YAML, VIDEO
@@ -59,7 +59,7 @@ def test_embeddings_are_those_of_the_captions_as_read(root: Path, monkeypatch: p
 def test_it_trains_and_generates(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     state = torch.load("run/checkpoints/step-00000003.ckpt")["state_dict"]
-    module = new_video_module(load(VideoRunConfig, "run/config.yaml"))
+    module = build_video_module(load(VideoRunConfig, "run/config.yaml"))
     module.configure_model()
     assert not torch.equal(state["text.null"], module.text.null)
     assert not torch.equal(state["text.projections.ul2.weight"], module.text.projections["ul2"].weight)

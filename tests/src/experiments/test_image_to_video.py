@@ -13,7 +13,7 @@ from src.core.config import load
 from src.core.errors import UserError
 from src.runs import latents, loading
 from src.runs.config import VideoRunConfig
-from src.runs.modules import new_video_module
+from src.runs.modules import build_video_module
 from src.streaming.reader import Dataset
 from tests.src.experiments.test_chain import DATA, TAE_YAML, VIDEO
 
@@ -46,9 +46,9 @@ def test_first_frames_are_encoded_as_images(root: Path, monkeypatch: pytest.Monk
     record = Dataset("first/train").latents("16x32x32", 2)
     pixels = Dataset("data/train").pixels("16x32x32", 2).video_TCHW[:1]
     tae, _ = loading.load_tae(Path("tae"))
-    wanted = tae.encode(pixels.transpose(0, 1)[None].float() / 127.5 - 1).mean_BCTHW[0]
+    expected = tae.encode(pixels.transpose(0, 1)[None].float() / 127.5 - 1).mean_BCTHW[0]
     assert record.first_C1HW is not None
-    torch.testing.assert_close(record.first_C1HW.float(), wanted, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(record.first_C1HW.float(), expected, rtol=1e-2, atol=1e-2)
     assert Dataset("latents/train").latents("16x32x32", 2).first_C1HW is None
     keys = [latents.expected_latent_keys(load(VideoRunConfig, f"{r}/config.yaml")) for r in ("t2v", "i2v")]
     assert set(keys[0].values()) != set(keys[1].values())
@@ -59,7 +59,7 @@ def test_the_stage_starts_as_the_model_before(root: Path, monkeypatch: pytest.Mo
 
     monkeypatch.chdir(root)
     config = load(VideoRunConfig, "i2v/config.yaml")
-    new, (old, _) = new_video_module(config), loading.load_video(Path("t2v"))
+    new, (old, _) = build_video_module(config), loading.load_video(Path("t2v"))
     report = load_weights(new, InitFrom(Path("t2v"), allow_new=("transformer.cond_embed.",)))
     assert report.new == ["transformer.cond_embed.weight"]
     x, t, text = torch.randn(1, 4, 2, 4, 4), torch.rand(1), torch.randn(1, 3, 32)
@@ -108,4 +108,4 @@ def test_training_needs_first_frames_and_channels(root: Path, monkeypatch: pytes
     with pytest.raises(UserError, match="stream videos: the latents have no first frames"):
         train.main(["video.yaml", "run_dir=x", *I2V[:2]])
     with pytest.raises(ValueError, match="cond_channels=5, got 0"):
-        new_video_module(load(VideoRunConfig, "video.yaml", ["flow.first_frame_prob=0.5"]))
+        build_video_module(load(VideoRunConfig, "video.yaml", ["flow.first_frame_prob=0.5"]))

@@ -116,9 +116,9 @@ def test_every_file_gives_clips_with_its_caption(workspace: Path) -> None:
 
 def test_the_autoencoder_is_trained_and_reconstructs(workspace: Path) -> None:
     assert list((workspace / "runs/tae/own/checkpoints").glob("step-*.ckpt"))
-    made = workspace / "runs/tae/own/reconstructed"
-    assert len(list(made.glob("*-pair.mp4"))) >= 3
-    assert (made / "scores.csv").is_file()
+    output = workspace / "runs/tae/own/reconstructed"
+    assert len(list(output.glob("*-pair.mp4"))) >= 3
+    assert (output / "scores.csv").is_file()
 
 
 def test_the_video_model_is_finetuned_and_generates(workspace: Path) -> None:

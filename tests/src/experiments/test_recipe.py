@@ -79,7 +79,7 @@ def test_changed_settings_are_refused(folder: Path) -> None:
         train.main(changed)
 
 
-def test_a_missing_result_is_made_again_and_a_failure_names_its_stage(folder: Path) -> None:
+def test_a_missing_result_is_computed_again_and_a_failure_names_its_stage(folder: Path) -> None:
     train.main(["recipe.yaml"])
     Path("chain/more.jsonl").unlink()
     train.main(["recipe.yaml"])

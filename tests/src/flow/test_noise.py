@@ -22,8 +22,8 @@ KNOWN = [
 
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
 def test_philox_gives_the_published_words(counter, key, words) -> None:
-    made = philox(tuple(map(torch.tensor, counter)), tuple(map(torch.tensor, key)))
-    assert tuple(int(word) for word in made) == words
+    samples = philox(tuple(map(torch.tensor, counter)), tuple(map(torch.tensor, key)))
+    assert tuple(int(word) for word in samples) == words
 
 
 def test_words_are_frozen() -> None:

@@ -48,7 +48,7 @@ def test_compiled_code_gives_equal_latents(root: Path) -> None:
 
 
 def test_a_batch_is_as_good_as_one_by_one(root: Path) -> None:
-    made = make_pipeline(root)
-    together = made.sample(BATCH)
+    pipeline = make_pipeline(root)
+    together = pipeline.sample(BATCH)
     for latent, request in zip(together, BATCH, strict=True):
-        torch.testing.assert_close(latent, made.sample([request])[0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(latent, pipeline.sample([request])[0], rtol=1e-4, atol=1e-5)

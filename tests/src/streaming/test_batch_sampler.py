@@ -81,10 +81,10 @@ def test_a_batch_touches_only_neighboring_chunks() -> None:
 def test_a_new_stream_leaves_the_order_within_the_others_alone() -> None:
     video = {"b": BucketSpec((40,), 4)}
     alone = BatchSampler({"video": StreamSpec(1, video)}, 0)
-    beside = BatchSampler(
+    both = BatchSampler(
         {"video": StreamSpec(1, video), "audio": StreamSpec(1, {"c": BucketSpec((9,), 3)})}, 0
     )
-    seen = [d.records for d in map(beside.batch_at, range(20)) if d.stream == "video"]
+    seen = [d.records for d in map(both.batch_at, range(20)) if d.stream == "video"]
     assert seen == [alone.batch_at(s).records for s in range(10)]
 
 

@@ -1,4 +1,4 @@
-"""What a sample of a batch looks like."""
+"""Collation: crops, clip lengths, captions and masks of the samples of a batch."""
 
 from src.streaming.collate import with_fps
 

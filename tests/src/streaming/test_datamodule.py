@@ -17,9 +17,9 @@ def config(path: Path, **options) -> DataConfig:
     return DataConfig(
         streams={
             "video": StreamConfig(
-                path=str(path), frames="videos", weight=3, batch_size=8, crop=6, lengths=(1, 2, 4)
+                path=str(path), media="videos", weight=3, batch_size=8, crop=6, lengths=(1, 2, 4)
             ),
-            "image": StreamConfig(path=str(path), frames="images", batch_size=4),
+            "image": StreamConfig(path=str(path), media="images", batch_size=4),
         },
         val={"all": StreamConfig(path=str(path), batch_size=4)},
         **options,
@@ -76,7 +76,7 @@ def test_workers_change_nothing_and_resume_too(toy: Path) -> None:
         assert same(batch, full[step])
         if step == 4:
             break
-    assert loader.state_dict() == {"step": 5}  # handed out, whatever workers prefetched
+    assert loader.state_dict() == {"step": 5}  # yielded, regardless of what workers prefetched
     rest = list(loader)
     assert all(same(a, b) for a, b in zip(full[5:], rest, strict=True))
 
@@ -170,7 +170,7 @@ def test_merged_buckets_fill_a_batch_together(tmp_path: Path) -> None:
 
 def test_latent_batches(tmp_path: Path) -> None:
     root = write_latents(tmp_path / "set", {Bucket(16, 32, 32): 9, Bucket(1, 32, 32): 9})
-    streams = {"v": StreamConfig(path=str(root), frames="videos", batch_size=3)}
+    streams = {"v": StreamConfig(path=str(root), media="videos", batch_size=3)}
     batch = next(iter(MediaDataModule(DataConfig(streams=streams), 0, num_steps=2).train_dataloader()))
     assert isinstance(batch, LatentBatch)
     assert batch.mean_BCTHW.shape == batch.std_BCTHW.shape == (3, 2, 2, 4, 4)
@@ -189,7 +189,7 @@ def test_stale_latents_name_both_keys_and_the_command(tmp_path: Path) -> None:
     root = write_latents(tmp_path / "set", {Bucket(16, 32, 32): 4}, key="content-oldencoder")
     streams = DataConfig(streams={"v": StreamConfig(path=str(root), batch_size=2)})
     keys = {str(root): "content-newencoder"}
-    data = MediaDataModule(streams, 0, num_steps=1, keys=keys, renew="python -m src.train x.yaml")
+    data = MediaDataModule(streams, 0, num_steps=1, keys=keys, rebuild_command="python -m src.train x.yaml")
     with pytest.raises(
         DataError, match=r"stale.*oldencoder.*newencoder.*rebuild with: python -m src.train x.yaml"
     ):
@@ -206,13 +206,13 @@ def test_stale_latents_name_both_keys_and_the_command(tmp_path: Path) -> None:
             r"use data.streams.v.batch_size=47",
         ),
         ({"buckets": ("4x8x9",)}, r"data.streams.v.buckets: 4x8x9 not in .*which has 1x8x8, 4x8x8"),
-        ({"frames": "images", "buckets": ("4x8x8",)}, r"has no images; its buckets are"),
+        ({"media": "images", "buckets": ("4x8x8",)}, r"has no images; its buckets are"),
         ({"path": ""}, r"data.streams.v.path must be given"),
         ({"batch_size": 9}, r"data.streams.v.batch_size=9 cannot be shared equally by 2 ranks"),
     ],
 )
 def test_wrong_settings_are_reported_in_one_line(toy: Path, change: dict, words: str) -> None:
-    stream = StreamConfig(**({"path": str(toy), "frames": "videos", "batch_size": 8} | change))
+    stream = StreamConfig(**({"path": str(toy), "media": "videos", "batch_size": 8} | change))
     with pytest.raises(DataError, match=words) as error:
         MediaDataModule(
             DataConfig(streams={"v": stream}), 0, num_steps=1, rank=0, world_size=2
@@ -297,7 +297,7 @@ def test_batch_sizes_from_a_token_budget(tmp_path: Path) -> None:
     data = MediaDataModule(DataConfig(token_size=(4, 4, 4), streams=small), 0, num_steps=1)
     with pytest.raises(DataError, match="v: tokens=70 does not hold batch_size=6 samples of bucket 8x8x16"):
         data.sampler()
-    with pytest.raises(ValueError, match="does not go with merge_buckets=true"):
+    with pytest.raises(ValueError, match="not possible with merge_buckets=true"):
         StreamConfig(tokens=3, merge_buckets=True)
 
 

@@ -83,7 +83,7 @@ def test_any_sizes_fill_windows_within_the_budget(seed: int) -> None:
         batches = [plan.batch_at(epoch * n + i) for i in range(n)]
         assert sorted(i for d in batches for i in d.records) == list(range(41))
         assert all(sum(d.tokens) <= 100 and len(d.records) >= 2 and d.epoch == epoch for d in batches)
-    assert pickle.loads(pickle.dumps(plan)).batch_at(7) == plan.batch_at(7)  # whatever was asked before
+    assert pickle.loads(pickle.dumps(plan)).batch_at(7) == plan.batch_at(7)  # regardless of earlier calls
     even = PackedBucketSpec((40, 40), 4, (16, 16), 64)
     assert even.num_batches == 20  # videos of one size: the budget is full
 
@@ -140,7 +140,7 @@ def test_report_shows_what_a_batch_holds(mixed: Path) -> None:
     [
         ({"tokens": 0}, r"pack=true needs a budget: tokens must be above 0, got 0"),
         ({"crop": 8}, r"pack=true takes complete latents, not crop=8, lengths=\[\]"),
-        ({"merge_buckets": True}, r"tokens=50 is by bucket and does not go with merge_buckets=true"),
+        ({"merge_buckets": True}, r"tokens=50 is by bucket; not possible with merge_buckets=true"),
         ({"tokens": 999}, r"data.streams.v: tokens=999 is more than the 360 tokens of all 66 records"),
         ({"tokens": 7}, r"data.streams.v: tokens=7 does not always hold batch_size=2 .*; tokens=40 does"),
         ({"batch_size": 8}, r"data.streams.v: tokens=50 .* batch_size=8 .* up to 8 tokens; tokens=136 does"),
@@ -150,9 +150,9 @@ def test_report_shows_what_a_batch_holds(mixed: Path) -> None:
 )
 def test_wrong_settings_are_reported_in_one_line(mixed: Path, change: dict, words: str) -> None:
     def build() -> None:
-        made = data(mixed, **change)
-        made.train_dataloader()
-        made.val_dataloader()
+        data_module = data(mixed, **change)
+        data_module.train_dataloader()
+        data_module.val_dataloader()
 
     with pytest.raises(ValueError, match=words) as error:
         build()
@@ -160,8 +160,9 @@ def test_wrong_settings_are_reported_in_one_line(mixed: Path, change: dict, word
 
 
 def test_the_suggested_budget_does(mixed: Path) -> None:
-    for least in (2, 8):
-        assert min(map(len, batches(mixed, batch_size=least, tokens=(2 * least + 1) * 8))) >= least
+    for batch_size in (2, 8):
+        sizes = map(len, batches(mixed, batch_size=batch_size, tokens=(2 * batch_size + 1) * 8))
+        assert min(sizes) >= batch_size
 
 
 def test_pixels_are_not_packed(tmp_path: Path) -> None:

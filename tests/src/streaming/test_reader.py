@@ -33,9 +33,9 @@ def test_reads_any_record_of_any_chunk(toy: Path) -> None:
     dataset = Dataset(toy)
     assert {b.name: n for b, n in dataset.buckets.items()} == {"1x8x8": 23, "4x8x8": 47}
     for i in (46, 0, 23, 9, 10, 46):
-        wanted = clip(f"4x8x8/{i:04d}", 4, 8, 8)
-        assert dataset.pixels("4x8x8", i).id == wanted.id
-        assert torch.equal(dataset.pixels("4x8x8", i).video_TCHW, wanted.video_TCHW)
+        expected = clip(f"4x8x8/{i:04d}", 4, 8, 8)
+        assert dataset.pixels("4x8x8", i).id == expected.id
+        assert torch.equal(dataset.pixels("4x8x8", i).video_TCHW, expected.video_TCHW)
     with pytest.raises(IndexError):
         dataset.pixels("4x8x8", 47)
 

@@ -22,20 +22,20 @@ def test_pixel_records_come_back_bit_for_bit(tmp_path: Path, monkeypatch: pytest
                 part.add(record)
         writer.finish(1)
     dataset = Dataset(tmp_path / "set")
-    for i, wanted in enumerate(records):
+    for i, expected in enumerate(records):
         found = dataset.pixels("4x8x8", i)
-        assert torch.equal(found.video_TCHW, wanted.video_TCHW)
-        assert (found.id, found.captions, found.facts) == (wanted.id, wanted.captions, wanted.facts)
-        assert (found.fps, found.content_sha256) == (wanted.fps, wanted.content_sha256)
+        assert torch.equal(found.video_TCHW, expected.video_TCHW)
+        assert (found.id, found.captions, found.facts) == (expected.id, expected.captions, expected.facts)
+        assert (found.fps, found.content_sha256) == (expected.fps, expected.content_sha256)
 
 
 def test_latent_records_come_back_with_text_of_varied_length(tmp_path: Path) -> None:
     video, image = Bucket(16, 32, 32), Bucket(1, 32, 32)
     dataset = Dataset(write_latents(tmp_path / "set", {video: 4, image: 1}))
     for i in range(4):
-        wanted, found = latent(f"16x32x32/{i:04d}", video, words=1 + i % 3), dataset.latents("16x32x32", i)
+        expected, found = latent(f"16x32x32/{i:04d}", video, words=1 + i % 3), dataset.latents("16x32x32", i)
         assert found.moments_2CTHW.dtype == torch.float16
-        assert torch.equal(found.moments_2CTHW, wanted.moments_2CTHW)
+        assert torch.equal(found.moments_2CTHW, expected.moments_2CTHW)
         assert found.text["bytes"][0].shape == (2, 1 + i % 3, 5)
         assert found.text["bytes"][1].dtype == torch.uint8
     assert dataset.latents("1x32x32", 0).moments_2CTHW.shape == (4, 1, 4, 4)

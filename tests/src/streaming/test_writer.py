@@ -56,13 +56,13 @@ def test_resumed_after_any_part_or_while_gathering_gives_the_same_bytes(
     assert tree(write_pixels(tmp_path / "cut", SIZES)) == full
 
 
-def test_another_key_is_refused_until_renewed(tmp_path: Path) -> None:
+def test_another_key_is_an_error_without_overwrite(tmp_path: Path) -> None:
     root = write_pixels(tmp_path / "set", SIZES)
     before = tree(root)
-    with pytest.raises(DataError, match=r"holds another data set \(key k, expected other\).*renew=true"):
+    with pytest.raises(DataError, match=r"holds another data set \(key k, expected other\).*overwrite=true"):
         PixelWriter(root, "other").__enter__()
     assert tree(root) == before
-    with PixelWriter(root, "other", renew=True) as writer:
+    with PixelWriter(root, "other", overwrite=True) as writer:
         assert writer.missing(1) == [0]
         assert not (root / "4x8x8").exists()
 
@@ -78,7 +78,7 @@ def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("years of work")
     with pytest.raises(DataError, match="not empty and not a data set"):
-        PixelWriter(tmp_path / "home", "k", renew=True).__enter__()
+        PixelWriter(tmp_path / "home", "k", overwrite=True).__enter__()
     assert (tmp_path / "home" / "thesis.tex").exists()
 
 

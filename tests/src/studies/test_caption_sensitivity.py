@@ -19,7 +19,7 @@ from src.core.config import ConfigError
 from src.core.errors import UserError
 from src.parallel import checkpoint_io
 from src.runs.config import VideoRunConfig
-from src.runs.modules import new_video_module
+from src.runs.modules import build_video_module
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import LatentRecord
 from src.streaming.schema.writer import LatentWriter
@@ -52,12 +52,12 @@ def test_shipped_words_change_one_fact_of_a_caption() -> None:
             "bounce": {"bounces": False} if o.bounces else None,
         }
         for name, fact in wrong.items():
-            made = words[name](caption)
-            changed[name] += made is not None
+            altered = words[name](caption)
+            changed[name] += altered is not None
             if fact is None:
-                assert made is None, caption
+                assert altered is None, caption
             else:
-                assert made == caption_variants(replace(facts, objects=(replace(o, **fact),)))[0]
+                assert altered == caption_variants(replace(facts, objects=(replace(o, **fact),)))[0]
     assert min(changed.values()) > 10
 
 
@@ -110,7 +110,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     for name in ("untrained", "sensitive"):
         stage = config.load(VideoRunConfig, None, overrides)
-        module = new_video_module(stage)
+        module = build_video_module(stage)
         module.configure_model()
         if name == "sensitive":
             for parameter in (*module.transformer.parameters(), *module.text.parameters()):
@@ -149,7 +149,7 @@ def test_sensitive_model_is_measured(root: Path, capsys: pytest.CaptureFixture[s
     assert measure(root, "sensitive", "times=[0.2]")["color", 0.2] == rows["color", 0.2]
     given = measure(root, "sensitive", "times=[0.2]", f"latents={root / 'latents'}", "batch_size=2")
     assert given["color", 0.2]["loss"] == pytest.approx(rows["color", 0.2]["loss"], rel=1e-5)
-    few = measure(root, "sensitive", "times=[0.2]", "frames=all", "num_samples=7")
+    few = measure(root, "sensitive", "times=[0.2]", "media=all", "num_samples=7")
     assert few["empty", 0.2]["num_samples"] == 7
 
 

@@ -59,7 +59,7 @@ def test_position_tables_grow(run: Path, growth: PositionGrowth) -> None:
     if growth == "pad":
         assert torch.equal(tables.height, torch.cat([height, *[height[-1:]] * 3]))
         assert torch.equal(tables.width, torch.cat([width, *[width[-1:]] * 4]))
-    else:  # from 4 to 7 rows: old ones at even places, means of two between them
+    else:  # from 4 to 7 rows: old ones at even positions, means of two between them
         torch.testing.assert_close(tables.height[::2], height)
         torch.testing.assert_close(tables.height[1::2], (height[1:] + height[:-1]) / 2)
         torch.testing.assert_close(tables.width[[0, 7]], width[[0, 3]])

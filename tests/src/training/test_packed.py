@@ -44,14 +44,14 @@ def batch(slots: tuple[int, ...] = (0, 1, 2, 3, 4), packed: bool = True) -> Late
 @pytest.fixture
 def module() -> VideoModule:
     """A built module with some weights that are not zero at the end."""
-    made = video_module(train_config(), max_positions=(4, 4, 4))
-    made.configure_model()
-    made.set_latent_statistics(torch.arange(4.0), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    module = video_module(train_config(), max_positions=(4, 4, 4))
+    module.configure_model()
+    module.set_latent_statistics(torch.arange(4.0), torch.tensor([1.0, 2.0, 3.0, 4.0]))
     torch.manual_seed(0)
     with torch.no_grad():
-        for p in made.transformer.parameters():
+        for p in module.transformer.parameters():
             p.add_(0.05 * torch.randn(p.shape))
-    return made
+    return module
 
 
 @pytest.mark.parametrize("objective", ["flow_matching", "v_prediction"])
@@ -74,7 +74,7 @@ def test_no_padding_is_computed(module: VideoModule) -> None:
 
 
 def test_all_samples_weigh_the_same(module: VideoModule) -> None:
-    """In micro-batches and ranks with different numbers of samples."""
+    """Micro-batches and ranks have different numbers of samples."""
     full = module.training_loss(batch()).mean()
     module.train_config = train_config(num_micro_batches=2)
     total = torch.zeros(())

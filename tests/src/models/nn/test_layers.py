@@ -127,7 +127,7 @@ def test_fused_layers_under_autocast():
 
 
 def test_fused_layers_compile_to_one_graph():
-    """As torch.compile sees a block in training: one graph, the same gradients."""
+    """Compile as for training: one graph, the same gradients."""
     ffn, x = SwiGLU(16, 16, norm=make_norm("rms", 16)), randn(3, 16, dtype=torch.float32)
 
     def loss(x):

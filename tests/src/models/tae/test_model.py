@@ -203,7 +203,6 @@ def test_inference_equals_training_forward(kwargs, autocast):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("kwargs", [{}, {"checkpoint": True}])
 def test_it_compiles(kwargs):
     """One graph with backward, and one without gradients."""

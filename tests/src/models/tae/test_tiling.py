@@ -156,7 +156,7 @@ def test_tiled_frames_equal_full_frames_away_from_seams():
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (20, 36), (40, 12), (44, 44)])
 def test_frames_of_any_size_are_covered_once(height, width):
-    """A model that only permutes pixels is reproduced exactly: squares are in their places."""
+    """A model that only permutes pixels is reproduced exactly: squares are in order."""
     model = build(structure="frame", temporal_down=(1, 1))
     model.decode = lambda z: z[:, :3].repeat_interleave(4, 3).repeat_interleave(4, 4)
     z = torch.randn(1, 4, 1, height // 4, width // 4)

@@ -50,7 +50,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_scores_are_beside_the_validation_loss(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_are_tabulated_with_the_validation_loss(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = in_process(monkeypatch)
     train.main(["ablation.yaml"])
     assert [argv[0] for argv in seen] == ["src.generate", "eval.run"] * 4

@@ -53,7 +53,7 @@ def test_samples_do_not_change_training(run: Path, tmp_path: Path) -> None:
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_original_beside_reconstruction(tmp_path: Path) -> None:
+def test_original_and_reconstruction_side_by_side(tmp_path: Path) -> None:
     config = train_config(max_steps=3, val_every=2, sample_every=1)
     callback = ReconstructionVideos(every=1, last_step=3)
     fit(tae_module(config, gan_weight=0.0), ToyClipData(3), config, tmp_path, callbacks=[callback])
