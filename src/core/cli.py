@@ -1,11 +1,14 @@
-"""What every entry point does with errors: one clear line and an exit code, a traceback only for bugs."""
+"""Errors of entry points: one clear line and an exit code, a traceback only for bugs."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
 
 from src.core.errors import UserError
 
+# of a path that a user gave: no permission, a file where a folder should be, a full disk
+PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED = "interrupted; re-run the same command to resume from the last checkpoint"
 
 
@@ -18,7 +21,7 @@ def run(
         interrupted: the message after Ctrl-C.
 
     Returns:
-        0 when done, 2 after a user's mistake (its message on stderr), 130 after Ctrl-C.
+        0 when done, 2 after a user's mistake or an unusable path (one line on stderr), 130 after Ctrl-C.
     """
     try:
         main(sys.argv[1:] if argv is None else argv)
@@ -31,4 +34,10 @@ def run(
     except BrokenPipeError:  # `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in PATH_ERRORS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}", file=sys.stderr)
+        return 2
     return 0

@@ -132,4 +132,6 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> None:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
-        raise UserError(f"{run}: the checkpoint does not match its config.yaml: {detail}") from error
+        raise UserError(
+            f"{run}: the checkpoint does not match its config.yaml, or the model's code has changed: {detail}"
+        ) from error

@@ -144,6 +144,7 @@ def test_overview_frames_are_spread_over_any_length() -> None:
         (["run=run", "data=nothing"], "nothing"),
         (["run=gray", "video=long.mp4"], "in_channels is 1, expected 3"),
         (["run=shape", "video=long.mp4"], "shape: the checkpoint does not match its config.yaml"),
+        (["run=run", "video=long.mp4", "out=small.png/x"], "out=small.png/x: cannot be created"),
         (["run=broken", "video=long.mp4"], "long.mp4: model output is NaN from frame 0 on"),
     ],
 )
@@ -168,7 +169,7 @@ def test_mistakes_are_one_line_and_exit_code_two(
         Path("bytes.mp4").write_bytes(bytes(range(256)) * 20)
         write_zero_frames(Path("zero.avi"))
         write_image(Path("small.png"), height=8)
-    assert cli.run(reconstruct.main, [*args, "out=bad"]) == 2
+    assert cli.run(reconstruct.main, ["out=bad", *args]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
