@@ -18,7 +18,7 @@ from src.inference.config import GenerateConfig, ReconstructConfig
 from src.registry import EXPERIMENTS, find_experiment
 from src.runs.steps import to_overrides
 from src.studies.ablation.config import AblationConfig
-from tests.documented_commands import (
+from tests.fixtures.documented_commands import (
     Command,
     check,
     head_commands,
@@ -111,7 +111,7 @@ def test_a_stale_setting_in_a_head_is_found(tmp_path: Path, monkeypatch: pytest.
     path.write_text(
         "# python -m src.train average.yaml\n# The mean; greedy=true keeps those that help.\ninputs: [a]\n"
     )
-    monkeypatch.setattr("tests.documented_commands.ROOT", tmp_path)
+    monkeypatch.setattr("tests.fixtures.documented_commands.ROOT", tmp_path)
     assert head_commands(path)[1].argv == ("average.yaml", "greedy=true")
 
 
