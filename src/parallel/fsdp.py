@@ -49,11 +49,11 @@ def shard(net: nn.Module, context: ParallelContext) -> None:
     """Apply `fully_shard` to each group and then to the root.
 
     With `param_dtype` bf16 the gathered copies of the groups are bf16; gradients are reduced, and weights
-    stored, in fp32. The root is gathered in fp32: embeddings, positions, time MLP, first and last layers. They
-    give the residual stream and the modulation their dtype, and autocast casts their matrices as it does in
-    one process. Inputs are not cast either, so flow times keep all their bits, and every activation has the
-    dtype of one process; of a group's norm gains and tables, which join fp32 activations, only the values are
-    rounded.
+    stored, in fp32. The root is gathered in fp32: embeddings, positions, time MLP, first and last layers.
+    They give the residual stream and the modulation their dtype, and autocast casts their matrices as it does
+    in one process. Inputs are not cast either, so flow times keep all their bits, and every activation has
+    the dtype of one process; of a group's norm gains and tables, which join fp32 activations, only the values
+    are rounded.
     """
     assert context.mesh is not None
     # Nothing here changes an output in place, so returning a view is safe.

@@ -32,7 +32,7 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class OutputGradients:
-    """Losses at a reconstruction and their gradients there: of the pixel terms, and of the discriminator's."""
+    """Losses at a reconstruction; gradients there of the pixel terms and of the discriminator's term."""
 
     terms: Terms
     pixel_BCTHW: Tensor

@@ -1,7 +1,7 @@
 """Every training step on a device that is not the CPU, without one.
 
-Two stand-ins, since each lacks a part: fake CUDA tensors have no backward pass without a driver (gradients are
-constants here), and the meta device has neither fused optimizers nor autocast.
+Two stand-ins, since each lacks a part: fake CUDA tensors have no backward pass without a driver (gradients
+are constants here), and the meta device has neither fused optimizers nor autocast.
 """
 
 import sys
@@ -36,7 +36,7 @@ CHECK = {"src/training/modules/base.py:apply_gradients"}  # loss and norm are ch
 PACKED = {"src/models/transformer/packing.py:pack_text"}  # lengths of the texts: shapes of what follows
 
 # Samples that fill up a batch are left out by a mask: one wait per loss, in validation only.
-VALIDATION = {"src/training/modules/video.py:validation_step"}
+VALIDATION = {"src/training/modules/video_model.py:validation_losses"}
 VALIDATION_TAE = {"src/training/modules/tae.py:validation_step"}
 
 Case = tuple[Callable[[], TrainingModule], Callable[[], Batch], set[str]]
@@ -154,7 +154,7 @@ def take_step(module: TrainingModule, batch: Batch) -> None:
     built: Any = module.configure_optimizers()
     first, *others = built if isinstance(built, list) else [built]
     wrapped = [first, *(SimpleNamespace(optimizer=each) for each in others)]
-    with mock.patch.object(module, "optimizers", lambda: wrapped if others else first):
+    with mock.patch.object(module, "optimizers", return_value=wrapped if others else first):
         module.training_step(batch, 0)
         module.update_ema()
 
@@ -258,8 +258,8 @@ def test_validation_on_meta(case: str) -> None:
 def no_autocast() -> Iterator[None]:
     """Autocast does not know the meta device."""
     with (
-        mock.patch("torch.autocast", lambda *_, **__: nullcontext()),
-        mock.patch("torch.is_autocast_enabled", lambda *_: False),
+        mock.patch("torch.autocast", return_value=nullcontext()),
+        mock.patch("torch.is_autocast_enabled", return_value=False),
     ):
         yield
 

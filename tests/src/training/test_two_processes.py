@@ -209,7 +209,7 @@ def dtypes_in_bf16(kind: str, processes: int, run_dir: Path) -> dict:
     """Train one step in bf16; return the dtypes at every submodule."""
     parallel = {"parallel": two_processes()} if processes == 2 else {}
     config = train_config(max_steps=1, val_every=0, precision="bf16", **parallel)
-    with mock.patch("src.training.precision.has_bf16", lambda _: True):  # others emulate it
+    with mock.patch("src.training.precision.has_bf16", return_value=True):  # others emulate it
         if kind == "video":
             recorder = RecordDtypes("text", "transformer")
             fit(
