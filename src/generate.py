@@ -4,7 +4,7 @@
 prompt and optionally id, seed, negative_prompt; further keys (facts, tags) are copied for scoring. Size,
 frame rate and sampler are the run's own unless given; `num_frames=1` generates images. Writes media named by
 id and seed and `manifest.jsonl` into OUT, and never replaces earlier ones without `overwrite=true`. Equal
-seeds give equal frames. `rewrite.by=` rewrites prompts in the style of training captions; both texts are
+seeds give equal frames. `rewrite.backend=` rewrites prompts in the style of training captions; both texts are
 shown and stored, and videos are scored against the original.
 """
 

@@ -14,8 +14,8 @@ WORDINGS = ("plain", "short", "long")
 class WorldConfig(Config):
     """The distribution of Bounce videos."""
 
-    min_objects: int = opt(1, "fewest objects in a video", ge=1, le=3)
-    max_objects: int = opt(3, "most objects in a video", ge=1, le=3)
+    min_objects: int = opt(1, "minimum number of objects in a video", ge=1, le=3)
+    max_objects: int = opt(3, "maximum number of objects in a video", ge=1, le=3)
     colors: tuple[str, ...] = opt(tuple(COLORS), "colors to use", choices=tuple(COLORS))
     shapes: tuple[str, ...] = opt(SHAPES, "shapes to use", choices=SHAPES)
     sizes: tuple[str, ...] = opt(tuple(SIZES), "sizes to use", choices=tuple(SIZES))
@@ -39,7 +39,7 @@ class WorldConfig(Config):
     )
     holdout: Literal["exclude", "only", "include"] = opt(
         "exclude",
-        "combinations held out of training: leave out, at least one in each video, or do not care",
+        "combinations held out of training: exclude them, only videos with one of them, or include them",
         choices=("exclude", "only", "include"),
     )
     split: Literal["train", "test", "all"] = opt(
@@ -69,7 +69,7 @@ class PromptsConfig(Config):
     """A file of prompts."""
 
     out: str = opt("", "JSONL file to write")
-    n: int = opt(64, "number of prompts, all different", ge=1)
+    num_prompts: int = opt(64, "number of prompts, all different", ge=1)
     seed: int = opt(0, "another seed gives other prompts")
     wording: Literal["plain", "short", "long", "any"] = opt(
         "plain", "plain: fixed short sentences; short, long: varied ones; any: one of them at random"

@@ -1,6 +1,6 @@
 """Prompts that no model was trained on, with the facts that generated videos are scored against.
 
-    python -m data.bounce.prompts out=prompts.jsonl n=64 seed=1 [world.max_objects=1 ...]
+    python -m data.bounce.prompts out=prompts.jsonl num_prompts=64 seed=1 [world.max_objects=1 ...]
 
 `world` is the world that the model was trained on. Prompts come from that world's *test* split: the
 combination that each one describes (camera; every object's shape, color and motion) occurs in no training
@@ -33,8 +33,8 @@ FIRST_SEED = 1 << 40
 _MAX_REPEATS = 200  # videos in a row without a new prompt until a world counts as exhausted
 
 
-def make_prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[dict[str, Any]]:
-    """Return `n` different prompts, a pure function of the arguments.
+def make_prompts(num_prompts: int, seed: int, world: WorldConfig, **options: Any) -> list[dict[str, Any]]:
+    """Return `num_prompts` different prompts, a pure function of the arguments.
 
     Args:
         world: the world trained on (`holdout="only"`: prompts for what is held out of it).
@@ -43,7 +43,7 @@ def make_prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[
     Raises:
         UserError: the world has fewer than `n` different prompts.
     """
-    settings = PromptsConfig(n=n, seed=seed, world=world, **options)
+    settings = PromptsConfig(num_prompts=num_prompts, seed=seed, world=world, **options)
     out: dict[str, dict[str, Any]] = {}
     name, repeats = "held-out" if world.holdout == "only" else "test", 0
     for facts in _candidate_facts(settings):
@@ -55,10 +55,11 @@ def make_prompts(n: int, seed: int, world: WorldConfig, **options: Any) -> list[
         if not repeats:
             entry = {"id": f"{name}-{len(out):04d}", "prompt": prompt}
             out[prompt] = {**entry, "facts": facts.to_dict(), "tags": tags_of(facts)}
-        if len(out) == n:
+        if len(out) == num_prompts:
             return list(out.values())
     raise UserError(
-        f"n={n}: this world has only about {len(out)} different prompts; use a smaller n or a wider world"
+        f"num_prompts={num_prompts}: this world has only about {len(out)} different prompts; "
+        "use fewer or a wider world"
     )
 
 
@@ -104,9 +105,8 @@ def main(argv: list[str]) -> None:
     if not settings.out:
         raise UserError("out is empty: name the file to write, such as out=prompts.jsonl")
     options = {name: getattr(settings, name) for name in ("wording", "num_frames", "height", "width", "fps")}
-    lines = [
-        json.dumps(entry) for entry in make_prompts(settings.n, settings.seed, settings.world, **options)
-    ]
+    entries = make_prompts(settings.num_prompts, settings.seed, settings.world, **options)
+    lines = [json.dumps(entry) for entry in entries]
     path = Path(settings.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

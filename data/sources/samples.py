@@ -43,8 +43,8 @@ class SamplesSource:
             if not path.is_file():
                 known = ", ".join(sorted(p.name for p in sample_folder().glob("*.mp4")))
                 raise DataError(f"samples.videos: {filename!r} is not in the package; it has {known}")
-            part_s = video_duration_s(path) / self.config.parts
-            for n in range(self.config.parts):
+            part_s = video_duration_s(path) / self.config.num_parts
+            for n in range(self.config.num_parts):
                 interval = {"start": round(n * part_s, 6), "end": round((n + 1) * part_s, 6)}
                 item = {"path": filename, "part": n, "sha256": file_sha256(path), **interval}
                 out["val" if n % self.config.val_every == self.config.val_every - 1 else "train"].append(item)

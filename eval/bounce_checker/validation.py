@@ -21,7 +21,7 @@ from eval.core.intervals import wilson_bounds
 from eval.reports.contact_sheet import SheetRow, draw_sheet
 
 ASPECTS = ("subject", "motion", "camera")
-HEADS = ("videos", "degradation", "n", "subject", "motion", "motion of movers", "camera", "ms per video")
+HEADS = ("videos", "degradation", "n", "subject", "motion", "motion (moving)", "camera", "ms per video")
 
 
 @dataclass(frozen=True)

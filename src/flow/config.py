@@ -10,7 +10,7 @@ Objective = Literal["flow_matching", "v_prediction"]
 TimeDistribution = Literal["logit-normal", "uniform"]
 Solver = Literal["euler", "midpoint", "adaptive"]
 Schedule = Literal["linear-quadratic", "linear", "cosine"]
-ScheduleVariant = Literal["continuous", "zero_slope"]
+QuadraticStart = Literal["continuous", "zero_slope"]
 GuidanceSchedule = Literal["constant", "linear", "cosine"]
 
 
@@ -26,8 +26,8 @@ class SamplerConfig(Config):
     num_steps: int = opt(50, "number of solver steps", ge=1)
     tolerance: float = opt(1e-3, "error per step of the adaptive solver, relative and absolute", gt=0)
     num_emulated_steps: int = opt(250, "number of linear steps that the linear-quadratic schedule emulates")
-    variant: ScheduleVariant = opt(
-        "continuous", "joint of the linear-quadratic schedule: continuous or zero_slope"
+    quadratic_start: QuadraticStart = opt(
+        "continuous", "start of the quadratic half of linear-quadratic: continuous step size, or zero_slope"
     )
     guidance_scale: float = opt(
         7.5, "scale of classifier-free guidance; 1 turns it off and halves the compute", ge=0

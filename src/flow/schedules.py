@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from src.flow.config import SamplerConfig, ScheduleVariant
+from src.flow.config import QuadraticStart, SamplerConfig
 
 
 def linear(num_steps: int) -> Tensor:
@@ -20,7 +20,7 @@ def cosine(num_steps: int) -> Tensor:
 
 
 def linear_quadratic(
-    num_steps: int = 50, num_emulated_steps: int = 250, variant: ScheduleVariant = "continuous"
+    num_steps: int = 50, num_emulated_steps: int = 250, quadratic_start: QuadraticStart = "continuous"
 ) -> Tensor:
     """Return the first half of the steps as in a finer linear schedule, the rest growing quadratically.
 
@@ -29,8 +29,8 @@ def linear_quadratic(
     Args:
         num_steps: number of steps (S); S // 2 of them linear.
         num_emulated_steps: number of steps of the linear schedule (N) that the first half follows.
-        variant: "continuous" keeps the step size at the joint; "zero_slope" restarts the quadratic half
-            from a step size of zero, as some implementations do.
+        quadratic_start: "continuous" keeps the step size at the joint; "zero_slope" restarts the quadratic
+            half from a step size of zero, as some implementations do.
     """
     _check(num_steps)
     num_linear = num_steps // 2
@@ -43,13 +43,13 @@ def linear_quadratic(
     joint = num_linear * h
     start = h * torch.arange(num_linear + 1, dtype=torch.float64)
     k = torch.arange(1, num_quadratic + 1, dtype=torch.float64)
-    if variant == "continuous":
+    if quadratic_start == "continuous":
         curvature = (1 - joint - num_quadratic * h) / num_quadratic**2
         rest = joint + h * k + curvature * k**2
-    elif variant == "zero_slope":
+    elif quadratic_start == "zero_slope":
         rest = joint + (1 - joint) * (k / num_quadratic) ** 2
     else:
-        raise ValueError(f"variant must be continuous or zero_slope, got {variant!r}")
+        raise ValueError(f"quadratic_start must be continuous or zero_slope, got {quadratic_start!r}")
     times = torch.cat([start, rest])
     times[-1] = 1.0
     return times
@@ -61,7 +61,7 @@ def solver_times(config: SamplerConfig) -> Tensor:
         return linear(config.num_steps)
     if config.schedule == "cosine":
         return cosine(config.num_steps)
-    return linear_quadratic(config.num_steps, config.num_emulated_steps, config.variant)
+    return linear_quadratic(config.num_steps, config.num_emulated_steps, config.quadratic_start)
 
 
 def _check(num_steps: int) -> None:

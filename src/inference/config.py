@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from src.core.fields import Config, opt
-from src.flow.config import GuidanceSchedule, SamplerConfig, Schedule, ScheduleVariant, Solver
+from src.flow.config import GuidanceSchedule, QuadraticStart, SamplerConfig, Schedule, Solver
 from src.models.tae.config import TilingConfig
 from src.training.config import Precision, Use
 
@@ -13,7 +13,7 @@ from src.training.config import Precision, Use
 class RewriteConfig(Config):
     """Settings of prompt rewriting."""
 
-    by: Literal["none", "model", "bounce"] = opt(
+    backend: Literal["none", "model", "bounce"] = opt(
         "none", "none; model: a causal language model; bounce: the rules of the Bounce world"
     )
     path: str = opt("", "model: directory of checkpoint and tokenizer, as save_pretrained writes them")
@@ -23,8 +23,11 @@ class RewriteConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.by == "model") != bool(self.path):
-            raise ValueError(f"path={self.path!r} needs by=model, and by=model needs path; by is {self.by}")
+        if (self.backend == "model") != bool(self.path):
+            raise ValueError(
+                f"path={self.path!r} and backend={self.backend}: "
+                "backend=model needs path, and path needs backend=model"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,7 @@ class SamplerOverrides(Config):
     num_steps: int | None = opt(None, "number of solver steps", ge=1)
     tolerance: float | None = opt(None, "error per step of the adaptive solver", gt=0)
     num_emulated_steps: int | None = opt(None, "linear steps that linear-quadratic emulates", ge=1)
-    variant: ScheduleVariant | None = opt(None, "joint of the linear-quadratic schedule")
+    quadratic_start: QuadraticStart | None = opt(None, "start of the quadratic half of linear-quadratic")
     guidance_scale: float | None = opt(None, "scale of classifier-free guidance; 1 turns it off", ge=0)
     guidance_schedule: GuidanceSchedule | None = opt(None, "guidance scale over time")
     guidance_scale_end: float | None = opt(None, "guidance scale at the data end", ge=0)

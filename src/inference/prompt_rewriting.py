@@ -50,9 +50,9 @@ def make_rewriter(config: RewriteConfig, *, images: bool) -> Rewriter | None:
     Raises:
         UserError: the language model cannot be loaded.
     """
-    if config.by == "model":
+    if config.backend == "model":
         return LanguageModelRewriter(config)
-    if config.by == "bounce":
+    if config.backend == "bounce":
         return lambda prompts: rewrite_by_bounce_rules(prompts, config.wording, images)
     return None
 
@@ -76,7 +76,7 @@ class LanguageModelRewriter:
         try:
             import transformers  # an optional dependency
         except ImportError as error:
-            raise UserError("rewrite.by=model needs the package transformers (extra `text`)") from error
+            raise UserError("rewrite.backend=model needs the package transformers (extra `text`)") from error
         if not (Path(config.path) / "config.json").is_file():
             raise UserError(f"rewrite.path={config.path}: not a checkpoint directory (config.json not found)")
         self.config, self.instruction = config, INSTRUCTION

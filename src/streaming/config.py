@@ -28,7 +28,7 @@ class StreamConfig(Config):
         1, "parts of the steps: image 1 and video 3 means one image batch to three of videos", ge=1
     )
     batch_size: int = opt(
-        8, "samples in the global batch, over all ranks; with tokens: its unit; with pack: the least", ge=1
+        8, "samples in the global batch, over all ranks; with tokens: its unit; with pack: its minimum", ge=1
     )
     tokens: int = opt(
         0, "maximum number of tokens in the global batch, filled with samples; 0: batch_size samples", ge=0

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from src.core.fields import Config, opt
-from src.flow.config import SamplerConfig, Schedule, ScheduleVariant
+from src.flow.config import QuadraticStart, SamplerConfig, Schedule
 from src.inference.config import GenerateConfig, SamplerOverrides
 from src.models.tae.config import TilingConfig
 from src.studies.word_substitution import WordSubstitution
@@ -21,8 +21,8 @@ class SamplerVariant(Config):
     schedule: Schedule = opt("linear", "time schedule of the solver")
     num_steps: int = opt(50, "number of steps", ge=1)
     num_emulated_steps: int = opt(250, "linear steps that a linear-quadratic schedule emulates")
-    variant: ScheduleVariant = opt(
-        "continuous", "joint of the linear-quadratic schedule: continuous or zero_slope"
+    quadratic_start: QuadraticStart = opt(
+        "continuous", "start of the quadratic half of linear-quadratic: continuous step size, or zero_slope"
     )
 
 

@@ -108,7 +108,7 @@ def result_table(results: list[VariantResult]) -> str:
 def _schedule_name(result: VariantResult) -> str:
     schedule: str = result.settings["schedule"]
     if schedule == "linear-quadratic":
-        schedule += f" {result.settings['variant']}, as {result.settings['num_emulated_steps']}"
+        schedule += f" {result.settings['quadratic_start']}, as {result.settings['num_emulated_steps']}"
     return schedule
 
 

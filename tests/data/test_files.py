@@ -25,7 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(out: Path, files: FilesConfig, **options) -> dict[str, Dataset]:
-    records = prepare(PrepareConfig(out=str(out), source="files", files=files, **({"workers": 0} | options)))
+    records = prepare(
+        PrepareConfig(out=str(out), source="files", files=files, **({"num_workers": 0} | options))
+    )
     return {split: Dataset(out / split) for split in records}
 
 

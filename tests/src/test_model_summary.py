@@ -93,9 +93,9 @@ def test_stages_differ_from_the_tiny_ones_in_numbers_only() -> None:
     numbers = {  # keys whose values are sizes, names or paths
         "name", "run_dir", "latents", "start_from", "encoders", "text", "transformer.attention", "data",
         "train.schedule",
-        # The one choice that differs: the paper names no optimizer. Minutes want Muon (docs/decisions/0003),
+        # The paper does not name its optimizer; short runs use Muon (docs/decisions/0003),
         "train.optimizer",
-        "transformer.qk_norm",  # and Muon's learning rates want bounded logits.
+        "transformer.qk_norm",  # and Muon's learning rates need bounded logits.
     }  # fmt: skip
     for ours, theirs in pairs.items():
         a = config.flatten(stage(ours))

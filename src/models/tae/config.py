@@ -23,14 +23,14 @@ class TAEConfig(Config):
     latent_channels: int = opt(16, "channels of the latent (the paper: 16)", ge=1)
     channels: tuple[int, ...] = opt((128, 256, 512, 512), "channels at each level, finest level first", ge=1)
     decoder_channels: tuple[int, ...] | None = opt(
-        None, "channels at each level of the decoder, finest first; none: as the encoder"
+        None, "channels at each level of the decoder, finest first; null: as the encoder"
     )
     num_blocks: int = opt(2, "residual blocks at each level of the encoder", ge=1)
     num_finest_blocks: int | None = opt(
-        None, "residual blocks at the encoder's finest level; none: as the other levels", ge=0
+        None, "residual blocks at the encoder's finest level; null: as the other levels", ge=0
     )
     num_decoder_blocks: int | None = opt(
-        None, "residual blocks at each level of the decoder; none: one more than the encoder", ge=1
+        None, "residual blocks at each level of the decoder; null: one more than the encoder", ge=1
     )
     spatial_down: tuple[int, ...] = opt(
         (2, 2, 2), "spatial factor of each step from a level to the next", choices=(1, 2)

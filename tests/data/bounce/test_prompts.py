@@ -54,7 +54,7 @@ def test_tags_cut_by_what_is_visible():
 
 
 def test_a_small_world_runs_out():
-    with pytest.raises(ValueError, match="n=500: this world has only about"):
+    with pytest.raises(ValueError, match="num_prompts=500: this world has only about"):
         make_prompts(
             500,
             0,
@@ -64,7 +64,7 @@ def test_a_small_world_runs_out():
 
 def test_command_writes_lines_for_a_manifest(tmp_path, capsys):
     out = tmp_path / "sub" / "prompts.jsonl"
-    assert cli.run(main, [str(out), "n=5", "seed=2", "world.max_objects=1"]) == 0
+    assert cli.run(main, [str(out), "num_prompts=5", "seed=2", "world.max_objects=1"]) == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [set(line) for line in lines] == [{"id", "prompt", "facts", "tags"}] * 5
     assert "5 prompts" in capsys.readouterr().out
@@ -73,8 +73,8 @@ def test_command_writes_lines_for_a_manifest(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["n=3"], "out is empty"),
-        (["out=a.jsonl", "n=0"], "n must be at least 1, got 0"),
+        (["num_prompts=3"], "out is empty"),
+        (["out=a.jsonl", "num_prompts=0"], "num_prompts must be at least 1, got 0"),
         (["out=a.jsonl", "world.colors=[mauve]"], "colors must be one of red, orange"),
         (["out=a.jsonl", "num=3"], "num"),
     ],
@@ -89,7 +89,7 @@ def test_command_names_mistakes(argv, message, capsys):
 def test_eval_reads_them_as_a_manifest(tmp_path):
     manifest = pytest.importorskip("eval.core.manifest")
     out = tmp_path / "prompts.jsonl"
-    main([str(out), "n=3"])
+    main([str(out), "num_prompts=3"])
     samples = list(manifest.iter_manifest(out))
     assert [s.id for s in samples] == ["test-0000", "test-0001", "test-0002"]
     assert samples[0].facts["objects"]

@@ -58,7 +58,7 @@ samples: {number: 1}
 """
 DATA = """
 out: data
-workers: 0
+num_workers: 0
 world:
   videos: {num_videos: 12, num_val_videos: 4, world: &solo {max_objects: 1, cameras: [static shot]}}
   images: {num_videos: 8, num_val_videos: 4, num_frames: 1, world: *solo}
@@ -84,7 +84,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
             train.main(["video.yaml", f"run_dir={run}", "start_from=a", f"train.seed={seed}"])
         Path("average.yaml").write_text("{experiment: average, name: mean, run_dir: mean, inputs: [b, c]}")
         train.main(["average.yaml"])
-        prompts.main(["prompts.jsonl", "n=3", "world.max_objects=1"])
+        prompts.main(["prompts.jsonl", "num_prompts=3", "world.max_objects=1"])
     return root
 
 
@@ -192,7 +192,7 @@ def test_rewritten_prompts_are_printed_read_and_recorded(
 
     monkeypatch.setattr(pipeline, "sample_latents", spy)
     words = ["prompt=red star", "prompt=no shape", "seeds_per_prompt=2"]
-    entries = make(chain, "rewritten", *words, "rewrite.by=bounce")
+    entries = make(chain, "rewritten", *words, "rewrite.backend=bounce")
     star = "Static shot. A red star stays still."
     assert [e["prompt"] for e in entries] == ["red star"] * 2 + ["no shape"] * 2
     assert [e["rewritten"] for e in entries] == [star] * 2 + ["no shape"] * 2
@@ -209,9 +209,9 @@ def test_rewritten_prompts_are_printed_read_and_recorded(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["run=mean", "prompt=x", "rewrite.by=model"], "rewrite: path='' needs by=model"),
+        (["run=mean", "prompt=x", "rewrite.backend=model"], "rewrite: path='' and backend=model: "),
         (
-            ["run=mean", "prompt=x", "rewrite.by=model", "rewrite.path=gone"],
+            ["run=mean", "prompt=x", "rewrite.backend=model", "rewrite.path=gone"],
             "rewrite.path=gone: not a checkpoint",
         ),
         (["run=nowhere", "prompt=x"], "nowhere: not a run directory"),

@@ -25,8 +25,8 @@ FEW_STEPS = [
     "train.checkpoint_every=2", "train.precision=fp32",
 ]  # fmt: skip
 APPENDED = {
-    "configs/data/own.yaml": ["workers=0"],
-    "configs/data/own_48.yaml": ["workers=0"],
+    "configs/data/own.yaml": ["num_workers=0"],
+    "configs/data/own_48.yaml": ["num_workers=0"],
     "configs/tae/own_image.yaml": FEW_STEPS,
     "configs/tae/own.yaml": FEW_STEPS,
     "configs/tae/own_latents.yaml": ["precision=fp32"],

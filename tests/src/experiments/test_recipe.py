@@ -15,10 +15,10 @@ run_dir: chain
 stages:
   prompts:
     command: prompts
-    set: {n: 2, out: "${run_dir}/prompts.jsonl"}
+    set: {num_prompts: 2, out: "${run_dir}/prompts.jsonl"}
   more:
     command: prompts
-    set: {n: 3, out: "${run_dir}/more.jsonl"}
+    set: {num_prompts: 3, out: "${run_dir}/more.jsonl"}
 show: {prompts: "${run_dir}/prompts.jsonl"}
 """
 
@@ -37,7 +37,7 @@ def test_stages_run_once(folder: Path, capfd: pytest.CaptureFixture[str]) -> Non
     train.main(["recipe.yaml"])
     assert len(Path("chain/more.jsonl").read_text().splitlines()) == 3
     record = json.loads(Path("chain/stages/more.json").read_text())
-    assert record["command"] == ["data.bounce.prompts", "n=3", "out=chain/more.jsonl"]
+    assert record["command"] == ["data.bounce.prompts", "num_prompts=3", "out=chain/more.jsonl"]
     assert record["seconds"] > 0
     assert "chain/prompts.jsonl" in capfd.readouterr().out
 
@@ -64,17 +64,17 @@ def test_other_code_is_reported(folder: Path, capfd: pytest.CaptureFixture[str])
 def test_changed_settings_are_refused(folder: Path) -> None:
     train.main(["recipe.yaml"])
     with pytest.raises(
-        UserError, match="stage prompts already completed with different settings: n was 2, now 5"
+        UserError, match="stage prompts already completed with different settings: num_prompts was 2, now 5"
     ):
-        train.main(["recipe.yaml", "stages.prompts.set.n=5"])
-    Path("base.yaml").write_text("n: 2")
+        train.main(["recipe.yaml", "stages.prompts.set.num_prompts=5"])
+    Path("base.yaml").write_text("num_prompts: 2")
     Path("n.yaml").write_text("extends: base.yaml")
     changed = ["recipe.yaml", "stages.third.command=prompts", "stages.third.config=n.yaml"]
     changed.append("stages.third.set.out=chain/third.jsonl")
     train.main(changed)
-    Path("base.yaml").write_text("n: 4")
+    Path("base.yaml").write_text("num_prompts: 4")
     with pytest.raises(
-        UserError, match="stage third already completed with different settings: n was 2, now 4"
+        UserError, match="stage third already completed with different settings: num_prompts was 2, now 4"
     ):
         train.main(changed)
 
@@ -85,5 +85,5 @@ def test_a_missing_result_is_computed_again_and_a_failure_names_its_stage(folder
     train.main(["recipe.yaml"])
     assert len(Path("chain/more.jsonl").read_text().splitlines()) == 3
     with pytest.raises(UserError, match=r"stage last failed \(see above\); fix and re-run"):
-        train.main(["recipe.yaml", "stages.last.command=prompts", "stages.last.set.n=0"])
+        train.main(["recipe.yaml", "stages.last.command=prompts", "stages.last.set.num_prompts=0"])
     assert not Path("chain/stages/last.json").exists()

@@ -61,7 +61,7 @@ def test_equals_the_threshold_formula(emulated, expected):
         assert t[index].item() == pytest.approx(value, abs=1e-12)
 
 
-def test_zero_slope_variant():
+def test_quadratic_start_with_zero_slope():
     t = linear_quadratic(50, 250, "zero_slope")
     assert (t[26] - t[25]).item() == pytest.approx(0.00144)
     assert t[-1] == 1
@@ -73,7 +73,7 @@ def test_zero_slope_variant():
     [
         (lambda: linear(0), "num_steps.*0"),
         (lambda: linear_quadratic(50, 40), "num_emulated_steps.*40"),
-        (lambda: linear_quadratic(50, 250, "cubic"), "variant.*cubic"),
+        (lambda: linear_quadratic(50, 250, "cubic"), "quadratic_start.*cubic"),
     ],
 )
 def test_errors_name_the_value(call, message):

@@ -50,7 +50,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def model_of(path: Path, **changes: object) -> LanguageModelRewriter:
-    return LanguageModelRewriter(RewriteConfig(by="model", path=str(path), **({"max_tokens": 12} | changes)))  # type: ignore[arg-type]
+    return LanguageModelRewriter(
+        RewriteConfig(backend="model", path=str(path), **({"max_tokens": 12} | changes))
+    )  # type: ignore[arg-type]
 
 
 def test_captions_are_greedy_and_repeat(checkpoint: Path) -> None:
@@ -113,12 +115,12 @@ def test_errors_name_the_setting(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be loaded") as error:
         model_of(tmp_path)
     assert "\n" not in str(error.value)
-    for wrong in ({"by": "bounce", "path": "x"}, {"by": "model"}, {"max_tokens": 0}):
-        with pytest.raises(ValueError, match=r"by=model|max_tokens must be"):
+    for wrong in ({"backend": "bounce", "path": "x"}, {"backend": "model"}, {"max_tokens": 0}):
+        with pytest.raises(ValueError, match=r"backend=model|max_tokens must be"):
             RewriteConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_bounce_rules_word_images_differently() -> None:
-    rewrite = make_rewriter(RewriteConfig(by="bounce"), images=True)
+    rewrite = make_rewriter(RewriteConfig(backend="bounce"), images=True)
     assert rewrite is not None
     assert rewrite(["red star\nmoves", "a cat"]) == ["A picture of a red star.", "a cat"]

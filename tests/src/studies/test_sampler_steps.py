@@ -37,7 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         write_toy_runs(root)
-        prompts.main(["prompts.jsonl", "n=3", "world.max_objects=1"])
+        prompts.main(["prompts.jsonl", "num_prompts=3", "world.max_objects=1"])
         Path("study.yaml").write_text(STUDY)
         train.main(["study.yaml"])
     return root
@@ -56,7 +56,7 @@ def test_distances_are_to_the_reference_with_equal_noise(root: Path) -> None:
     assert found["finer"]["psnr"]["mean"] > found["coarse"]["psnr"]["mean"]
     assert found["coarse"]["latent_distance"]["mean"] < found["reference"]["other_video"]
     assert all(r["num_videos"] == 3 for r in found.values())
-    assert found["quadratic"]["settings"]["variant"] == "continuous"
+    assert found["quadratic"]["settings"]["quadratic_start"] == "continuous"
 
 
 def test_distance_is_that_of_normalized_latents(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     train.main(["tae.yaml", "run_dir=tae", "train.max_steps=1", "train.val_every=0"])
     Path("latents.yaml").write_text("{experiment: encode_latents, tae: tae, data: data}")
     train.main(["latents.yaml", "run_dir=latents"])
-    prompts.main(["prompts.jsonl", "n=3", "world.max_objects=1"])
+    prompts.main(["prompts.jsonl", "num_prompts=3", "world.max_objects=1"])
     return tmp_path
 
 
