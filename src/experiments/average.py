@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -11,12 +12,13 @@ from src.core.errors import UserError
 from src.core.launch import is_first_rank
 from src.experiments.config import AverageConfig
 from src.parallel import checkpoint_io
+from src.parallel.safetensors_io import read_weights
+from src.parallel.state_dict import check_architecture, shapes_of
 from src.runs import loading, run_directory
 from src.runs.config import VideoRunConfig
-from src.runs.modules import build_video_module
-from src.streaming.datamodule import MediaDataModule
-from src.training.checkpoint_paths import checkpoint_dir
-from src.training.init_weights import average_weights
+from src.streaming.media_loaders import MediaLoaders
+from src.training.checkpoint_paths import checkpoint_dir, find_checkpoint
+from src.training.config import Use
 
 
 def run(config: AverageConfig) -> None:
@@ -77,6 +79,33 @@ def greedy(inputs: list[Path], config: AverageConfig, log: Path) -> list[Path]:
     return selected
 
 
+def average_weights(checkpoints: list[Path], use: Use = "ema") -> dict[str, Tensor]:
+    """Return the uniform mean of several checkpoints' weights (model averaging: Movie Gen, sec. 3.3).
+
+    Raises:
+        CheckpointError: a checkpoint is unreadable, or its architecture differs from the first one's.
+        UserError: the list is empty.
+    """
+    if not checkpoints:
+        raise UserError("average: no checkpoints given")
+    total: dict[str, Tensor] = {}
+    for path in map(find_checkpoint, checkpoints):
+        found = read_weights(path, use)
+        if not total:
+            # summed in float64: the mean is then rounded once and independent of the order
+            total = {k: v.double() if v.is_floating_point() else v.clone() for k, v in found.items()}
+            dtypes = {k: v.dtype for k, v in found.items()}
+            continue
+        check_architecture(path, shapes_of(found), shapes_of(total))
+        for name, value in found.items():
+            if value.is_floating_point():
+                total[name] += value.double()
+    return {
+        k: (v / len(checkpoints)).to(dtypes[k]) if dtypes[k].is_floating_point else v
+        for k, v in total.items()
+    }
+
+
 @torch.no_grad()
 def validation(weights: dict[str, Tensor], run: Path) -> dict[str, float]:
     """Measure validation losses of a video model's weights on the validation data of a run.
@@ -85,16 +114,13 @@ def validation(weights: dict[str, Tensor], run: Path) -> dict[str, float]:
         UserError: the run has no validation data.
     """
     config = loading.load_run_config(VideoRunConfig, run)
-    loader = MediaDataModule(config.data, config.train.seed, num_steps=1).val_dataloader()
+    loader: Any = MediaLoaders(config.data, config.train.seed, num_steps=1).val_dataloader()
     if not len(loader):
         raise UserError(f"{run}: has no validation data (data.val is empty)")
-    module = build_video_module(config)
-    module.configure_model()
-    module.ema.clear()  # validation then uses the networks themselves, which take the given weights
-    loading.load_state(module, weights, run)
-    module.eval()
-    module.on_validation_epoch_start()
-    for number, batch in enumerate(loader):
-        module.validation_step(batch, number)
-    module.on_validation_epoch_end()
-    return module.val_metrics
+    model = loading.video_model_with(config, weights, run)
+    losses: dict[str, list[Tensor]] = {}
+    for batch in loader:
+        for name, loss_B in model.validation_losses(batch).items():
+            losses.setdefault(name, []).append(loss_B)
+    # float64: a mean that does not depend on how samples are split over batches
+    return {name: float(torch.cat(parts).double().mean()) for name, parts in sorted(losses.items())}

@@ -24,7 +24,8 @@ from src.core.errors import UserError
 from src.runs import loading
 from src.runs.config import VideoRunConfig
 from src.streaming.batch import LatentBatch
-from src.streaming.datamodule import MediaDataModule, StreamConfig
+from src.streaming.config import StreamConfig
+from src.streaming.media_loaders import MediaLoaders
 from src.studies.config import EMPTY_CAPTION, CaptionSensitivityConfig
 from src.studies.word_substitution import WordSubstitution
 from src.training.checkpoint_paths import find_checkpoint
@@ -87,7 +88,7 @@ def validation_batches(config: CaptionSensitivityConfig) -> Iterator[LatentBatch
         path = path if (path / "dataset.json").is_file() else path / "val"
         stream = StreamConfig(path=str(path), batch_size=config.batch_size)
         data = replace(data, val={"given": stream}, streams=data.streams or {"given": stream})
-    loader: Any = MediaDataModule(data, seed=0, num_steps=1).val_dataloader()
+    loader: Any = MediaLoaders(data, seed=0, num_steps=1).val_dataloader()
     if not len(loader):
         raise UserError(f"run={config.run}: has no validation data; give latents=ENCODED_DATA_SET")
     return iter(loader)

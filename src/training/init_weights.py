@@ -1,4 +1,4 @@
-"""Start a stage from the weights of another run; average the weights of several runs."""
+"""Start a stage from the weights, and optionally the optimizer state, of another run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from src.core.errors import UserError
 from src.models.transformer.pos_embed import expand_table
 from src.parallel import checkpoint_io
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.fsdp import copy_full_
 from src.parallel.safetensors_io import COUNTERS, EMA_PREFIX, SUFFIX, read_weights
-from src.parallel.state_dict import check_architecture, scatter_optimizer, shapes_of
+from src.parallel.state_dict import scatter_optimizer
 from src.training.checkpoint_paths import find_checkpoint
 from src.training.config import PositionGrowth, Use
 
-if TYPE_CHECKING:  # it imports lightning, which averaging does not need
+if TYPE_CHECKING:  # it imports lightning
     from src.training.modules.base import TrainingModule
 
 TIME_TABLE = "pos_embed.time"  # always padded: longer videos at the same spacing (Movie Gen, sec. 3.2.2)
@@ -169,30 +168,3 @@ def load_optimizer_state(optimizers: Sequence[torch.optim.Optimizer], checkpoint
 def _layout(groups: Sequence[Mapping[str, Any]]) -> list[tuple[int, bool | None]]:
     """Return the number of parameters of each group, and of Muon whether they are its matrices."""
     return [(len(group["params"]), group.get("matrices")) for group in groups]
-
-
-def average_weights(checkpoints: list[Path], use: Use = "ema") -> dict[str, Tensor]:
-    """Return the uniform mean of several checkpoints' weights (model averaging: Movie Gen, sec. 3.3).
-
-    Raises:
-        CheckpointError: a checkpoint is unreadable, or its architecture differs from the first one's.
-        UserError: the list is empty.
-    """
-    if not checkpoints:
-        raise UserError("average: no checkpoints given")
-    total: dict[str, Tensor] = {}
-    for path in map(find_checkpoint, checkpoints):
-        found = read_weights(path, use)
-        if not total:
-            # summed in float64: the mean is then rounded once and independent of the order
-            total = {k: v.double() if v.is_floating_point() else v.clone() for k, v in found.items()}
-            dtypes = {k: v.dtype for k, v in found.items()}
-            continue
-        check_architecture(path, shapes_of(found), shapes_of(total))
-        for name, value in found.items():
-            if value.is_floating_point():
-                total[name] += value.double()
-    return {
-        k: (v / len(checkpoints)).to(dtypes[k]) if dtypes[k].is_floating_point else v
-        for k, v in total.items()
-    }

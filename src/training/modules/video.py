@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from src.flow.noise import rand_samples, randn_samples
-from src.flow.timesteps import fixed_times, times_from_normal
+from src.flow.timesteps import times_from_normal
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
 from src.models.transformer.config import TransformerConfig
 from src.models.transformer.model import MediaTransformer
@@ -19,7 +19,7 @@ from src.training.config import TrainConfig
 from src.training.modules.base import BatchSize, TrainingModule
 from src.training.modules.conditioning import TextCondition, TextConditioning
 from src.training.modules.video_config import FlowConfig
-from src.training.modules.video_model import VideoModel, validation_noise
+from src.training.modules.video_model import VideoModel
 
 
 class VideoModule(TrainingModule):
@@ -159,28 +159,7 @@ class VideoModule(TrainingModule):
 
     # ---- validation
 
-    def validation_times(self) -> Tensor:
-        """Return fixed flow times: the midpoints of equally likely intervals of the training distribution."""
-        c = self.flow_config
-        quantiles = fixed_times(c.num_val_times).double()
-        return times_from_normal(
-            torch.special.ndtri(quantiles), c.time_distribution, c.time_mean, c.time_std
-        ).float()
-
     def validation_step(self, batch: LatentBatch, batch_idx: int) -> None:
-        """Add the EMA's losses at fixed times, on noise keyed by the sample's id, to the validation means."""
-        assert isinstance(batch.mean_BCTHW, Tensor)
-        model, real_B = self.model(ema=True), batch.real_B.bool()
-        x, condition, cond = model.normalize(batch.mean_BCTHW), self.conditioning.from_batch(batch), None
-        if self.flow_config.first_frame_prob:
-            cond = model.batch_frame_condition(batch, torch.ones_like(real_B))
-        losses: list[Tensor] = []
-        for index, time in enumerate(self.validation_times().tolist()):
-            noise = validation_noise(x, batch.ids, index)
-            t_B = torch.full((len(x),), time, device=x.device)
-            loss_B = model.velocity_loss(x, noise, t_B, condition, cond)[real_B]
-            self.update_val_mean(f"val/loss_t{time:.2f}", loss_B)
-            losses.append(loss_B)
-        mean_B = torch.stack(losses).mean(0)
-        self.update_val_mean("val/loss", mean_B)
-        self.update_val_mean("val/loss_videos" if x.shape[2] > 1 else "val/loss_images", mean_B)
+        """Add the EMA's losses of a batch to the validation means."""
+        for name, loss_B in self.model(ema=True).validation_losses(batch).items():
+            self.update_val_mean(name, loss_B)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from src.core import rng
 from src.flow.loss import packed_velocity_loss, velocity_loss
 from src.flow.noise import normal
+from src.flow.timesteps import fixed_times, times_from_normal
 from src.models.text.byte_encoder import ByteEncoder
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
 from src.models.text.projection import ProjectedText
@@ -129,6 +130,33 @@ class VideoModel(nn.Module):
                 return out
 
             return velocity_loss(velocity, x_BCTHW, noise_BCTHW, t_B, objective)
+
+    def validation_times(self) -> Tensor:
+        """Return fixed flow times: the midpoints of equally likely intervals of the training distribution."""
+        c = self.flow
+        quantiles = fixed_times(c.num_val_times).double()
+        return times_from_normal(
+            torch.special.ndtri(quantiles), c.time_distribution, c.time_mean, c.time_std
+        ).float()
+
+    def validation_losses(self, batch: LatentBatch) -> dict[str, Tensor]:
+        """Return the losses of a batch's real samples by name, float32 [B]: at each fixed time, and their mean.
+
+        Noise is keyed by the sample's id and the index of the time.
+        """
+        assert isinstance(batch.mean_BCTHW, Tensor)
+        real_B = batch.real_B.bool()
+        x, condition, cond = self.normalize(batch.mean_BCTHW), self.conditioning.from_batch(batch), None
+        if self.flow.first_frame_prob:
+            cond = self.batch_frame_condition(batch, torch.ones_like(real_B))
+        losses: dict[str, Tensor] = {}
+        for index, time in enumerate(self.validation_times().tolist()):
+            noise = validation_noise(x, batch.ids, index)
+            t_B = torch.full((len(x),), time, device=x.device)
+            losses[f"val/loss_t{time:.2f}"] = self.velocity_loss(x, noise, t_B, condition, cond)[real_B]
+        mean_B = torch.stack(list(losses.values())).mean(0)
+        kind = "val/loss_videos" if x.shape[2] > 1 else "val/loss_images"
+        return {**losses, "val/loss": mean_B, kind: mean_B}
 
 
 def build_video_model(

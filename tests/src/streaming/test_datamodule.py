@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from src.streaming.batch import ClipBatch, LatentBatch
-from src.streaming.datamodule import DataConfig, MediaDataModule, StreamConfig
+from src.streaming.config import DataConfig, StreamConfig
+from src.streaming.datamodule import MediaDataModule
 from src.streaming.schema.bucket import Bucket, DataError
 from tests.fixtures.toy_data import clip, write_latents, write_pixels
 

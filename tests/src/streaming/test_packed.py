@@ -10,7 +10,8 @@ import torch
 from src.streaming.batch import LatentBatch
 from src.streaming.batch_sampler import BatchSampler, StreamSpec
 from src.streaming.buckets import PackedBucketSpec, balanced_partition
-from src.streaming.datamodule import DataConfig, MediaDataModule, StreamConfig
+from src.streaming.config import DataConfig, StreamConfig
+from src.streaming.datamodule import MediaDataModule
 from src.streaming.schema.bucket import Bucket, DataError
 from tests.fixtures.toy_data import write_latents, write_pixels
 

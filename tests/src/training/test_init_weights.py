@@ -11,7 +11,7 @@ from src.parallel import checkpoint_io
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.safetensors_io import read_weights
 from src.training.config import PositionGrowth
-from src.training.init_weights import InitFrom, average_weights, load_weights
+from src.training.init_weights import InitFrom, load_weights
 from src.training.modules.base import TrainingModule
 from src.training.trainer import fit
 from tests.fixtures.ranks import Ranks
@@ -193,16 +193,3 @@ def test_a_stage_starts_from_another_on_one_process_and_on_two(
     ours, theirs = (weights_of(tmp_path / n) for n in ("one", "two"))
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-4)
-
-
-def test_average_is_the_uniform_mean(run: Path, tmp_path: Path) -> None:
-    config = train_config(max_steps=3, val_every=0, seed=4)
-    fit(video_module(config), ToyData(3), config, tmp_path)
-    mean = average_weights([run, tmp_path])
-    name = "transformer.patch_embed.weight"
-    a, b = weights_of(run)["ema." + name], weights_of(tmp_path)["ema." + name]
-    torch.testing.assert_close(mean[name], (a + b) / 2)
-    other = tmp_path / "other"
-    fit(video_module(config, ffn_dim=64), ToyData(3), config, other)
-    with pytest.raises(CheckpointError, match="architecture mismatch"):
-        average_weights([run, other])

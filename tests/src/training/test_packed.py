@@ -8,7 +8,8 @@ import torch
 from src.flow.noise import torch_generator
 from src.runs.config import VideoRunConfig
 from src.streaming.batch import LatentBatch
-from src.streaming.datamodule import DataConfig, MediaDataModule, StreamConfig
+from src.streaming.config import DataConfig, StreamConfig
+from src.streaming.datamodule import MediaDataModule
 from src.streaming.micro_batches import split_batch
 from src.streaming.schema.bucket import Bucket
 from src.training.metrics_file import METRICS_FILE, read_metrics

@@ -72,7 +72,7 @@ def test_captions_are_dropped_with_the_configured_probability(
 
 
 def test_validation_times_are_equally_likely_quantiles(module: VideoModule) -> None:
-    times = module.validation_times()
+    times = module.model().validation_times()
     assert times.tolist() == pytest.approx([0.3375, 0.6625], abs=1e-3)  # sigmoid of +-0.6745
 
 
@@ -128,6 +128,6 @@ def test_objective_and_times_are_switches(module: VideoModule) -> None:
     assert not torch.allclose(losses[0], losses[1])
     assert not torch.allclose(losses[0], losses[2])
     module.flow_config = FlowConfig(time_distribution="uniform", num_val_times=4)
-    torch.testing.assert_close(module.validation_times(), torch.tensor([0.125, 0.375, 0.625, 0.875]))
+    torch.testing.assert_close(module.model().validation_times(), torch.tensor([0.125, 0.375, 0.625, 0.875]))
     with pytest.raises(ValueError, match=r"sampler\.solver must be euler with v_prediction, got midpoint"):
         FlowConfig(objective="v_prediction", sampler=SamplerConfig(solver="midpoint"))
