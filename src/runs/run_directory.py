@@ -13,6 +13,7 @@ from src.core import provenance
 from src.core.errors import UserError
 from src.core.launch import is_first_rank
 
+STARTED = {".lock", ".owner", "config.yaml", "provenance.json", "code.diff"}
 RESULTS = ("checkpoints/step-*", "*/dataset.json", "*/.parts")
 
 
@@ -29,6 +30,7 @@ def locked_run_dir(run_dir: Path, config: Any, compare: bool = True) -> Iterator
     if not is_first_rank():  # ranks started by the launcher: rank 0 holds the lock for all of them
         yield run_dir
         return
+    is_new = not run_dir.exists()
     make_folder(run_dir, "run_dir")
     lock = FileLock(run_dir / ".lock", timeout=0)
     try:
@@ -45,8 +47,21 @@ def locked_run_dir(run_dir: Path, config: Any, compare: bool = True) -> Iterator
             _refuse_changed_run(run_dir, config)
         provenance.write(run_dir, configs.to_yaml(config))
         yield run_dir
+    except UserError:  # a mistake found before anything was computed leaves nothing behind
+        if is_new:
+            _remove_empty_run(run_dir)
+        raise
     finally:
         lock.release()
+
+
+def _remove_empty_run(run_dir: Path) -> None:
+    """Remove a run directory that holds only what a start writes there."""
+    paths = list(run_dir.iterdir())
+    if {path.name for path in paths} <= STARTED:
+        for path in paths:
+            path.unlink()
+        run_dir.rmdir()
 
 
 def make_folder(path: Path, key: str) -> None:

@@ -73,3 +73,22 @@ def test_a_run_that_failed_before_its_first_result_may_be_corrected(tmp_path: Pa
     changed = config.load(Config, None, ["name=x", "inputs=[a,c]"])
     with run_directory.locked_run_dir(tmp_path, changed):
         assert config.load(Config, tmp_path / "config.yaml") == changed
+
+
+def test_a_start_that_fails_leaves_nothing_and_a_run_is_kept(tmp_path: Path) -> None:
+    def fail(run_dir: Path, *names: str) -> None:
+        with run_directory.locked_run_dir(run_dir, CONFIG) as run:
+            for name in names:
+                (run / name).write_text("")
+            raise UserError("no such data set")
+
+    with pytest.raises(UserError, match="no such data set"):
+        fail(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UserError):
+        fail(tmp_path / "with_metrics", "metrics.jsonl")
+    assert (tmp_path / "with_metrics" / "metrics.jsonl").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UserError):
+        fail(tmp_path / "mine")
+    assert (tmp_path / "mine").exists()
