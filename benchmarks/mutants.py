@@ -30,7 +30,7 @@ from src.core.fields import Config, opt
 from src.core.hashing import file_sha256
 
 EQUIVALENTS = ROOT / "benchmarks" / "equivalent_mutants.json"
-GOAL = 0.1  # at most this fraction survives
+TIER = "not slow and not services and not long"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ class Worker:
 
     def run_tests(self, path: str, limit: float | None = None) -> tuple[str, float]:
         """Return "passed", "failed" or "timeout" of a file's tests, and the seconds that they took."""
-        args = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", *TARGETS[path]]
+        args = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-m", TIER, *TARGETS[path]]
         # Without bytecode files: two versions of a file within one second and of one size would be mixed up.
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer than most tests
