@@ -140,7 +140,7 @@ class VideoModel(nn.Module):
         ).float()
 
     def validation_losses(self, batch: LatentBatch) -> dict[str, Tensor]:
-        """Return the losses of a batch's real samples by name, float32 [B]: at each fixed time, and their mean.
+        """Return losses of a batch's real samples by name, float32 [B]: at each fixed time, and their mean.
 
         Noise is keyed by the sample's id and the index of the time.
         """

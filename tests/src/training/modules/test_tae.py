@@ -158,9 +158,9 @@ def _stop(module: Any, step: int) -> None:
 
 
 def test_two_ranks_equal_one_process(one: Path, tmp_path: Path, ranks: Ranks) -> None:
-    """Each in two micro-batches. Losses and norms are compared closely, weights by the norm of their difference:
-    group norm makes the gradient of biases before it zero but for rounding, and Adam turns any sign into a
-    full step."""
+    """Each in two micro-batches. Losses and norms are compared closely, weights by the norm of their
+    difference: group norm makes the gradient of biases before it zero but for rounding, and Adam turns any
+    sign into a full step."""
     ranks.run(train_two, tmp_path)
     ours, theirs = (read_metrics(p / METRICS_FILE) for p in (one, tmp_path))
     for a, b in zip(ours, theirs, strict=True):
