@@ -125,11 +125,11 @@ def distribution_rows(
                 scores.append(statistics.distance(name, x.features, x.groups, seed))
             if x.probabilities is not None:
                 scores.append(score_inception(backbone, x.probabilities, groups=x.groups, seed=seed))
-            refused = [score for score in scores if score.refused]
-            if strict and refused:
+            failed = [score for score in scores if score.error]
+            if strict and failed:
                 whose = f"system {system!r}: " if system else ""
-                raise ValueError(f"{whose}{refused[0].name}: {refused[0].refused}")
-            notes = [f"{score.name}: not computed, {score.refused}" for score in refused]
+                raise ValueError(f"{whose}{failed[0].name}: {failed[0].error}")
+            notes = [f"{score.name}: not computed, {score.error}" for score in failed]
             notes += [f"{score.name}: {note}" for score in scores for note in score.notes]
             intervals = {score.name: score.interval for score in scores if score.interval is not None}
             rows.append(

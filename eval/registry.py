@@ -81,7 +81,7 @@ class Extraction:
         return self.cache.load(self.extractor, key)
 
     def measure(self, item: Item) -> Measurement:
-        key, rows = self.cache.rows_with_key(self.extractor, media_path(self.extractor, item))
+        key, rows = self.cache.load_or_extract_with_key(self.extractor, media_path(self.extractor, item))
         return Measurement({}, {"rows": len(rows["features"]), "features": key})
 
 
@@ -104,7 +104,7 @@ class PairedKL:
         return Measurement({self.name: float(paired_kl(reference, generated)[0])})
 
     def _probabilities(self, path: Path) -> np.ndarray:
-        rows = self.cache.rows(self.extractor, path)
+        rows = self.cache.load_or_extract(self.extractor, path)
         if "logits" not in rows:
             raise ValueError(f"{self.extractor.name} is not a classifier: KL divergence needs its logits")
         return softmax(rows["logits"]).mean(0, keepdims=True)

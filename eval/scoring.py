@@ -54,7 +54,7 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
         reference = None
         if config.reference:
             reference = _score_manifest(config, config.reference, [*extractions], progress)
-    rows = generated.aggregator.rows(slices=config.slices, seed=config.seed)
+    rows = generated.aggregator.summarize(slices=config.slices, seed=config.seed)
     for extraction in extractions:
         name = extraction.name
         rows += distribution_rows(

@@ -18,7 +18,7 @@ class SubjectEmbedder(Protocol):
 
     def describe(self) -> dict[str, Any]: ...
 
-    def rows(self, frames_THWC: np.ndarray) -> np.ndarray:
+    def embed(self, frames_THWC: np.ndarray) -> np.ndarray:
         """Return embeddings [at most T, D]."""
         ...
 
@@ -32,7 +32,7 @@ class ImageEmbedder:
     def describe(self) -> dict[str, Any]:
         return {**self.network.describe(), "individual": "the full image"}
 
-    def rows(self, frames_THWC: np.ndarray) -> np.ndarray:
+    def embed(self, frames_THWC: np.ndarray) -> np.ndarray:
         return unit_norm(self.network.embed_frames(frames_THWC))
 
 
@@ -46,7 +46,7 @@ class FaceEmbedder:
         detector = "detector" in self.programs.specs
         return {**self.programs.describe(), "individual": "best face" if detector else "the full image"}
 
-    def rows(self, frames_THWC: np.ndarray) -> np.ndarray:
+    def embed(self, frames_THWC: np.ndarray) -> np.ndarray:
         found = (self._crop_face(frame) for frame in frames_THWC)
         rows = [self.programs.embed_image(face) for face in found if face is not None]
         return np.stack(rows) if rows else np.zeros((0, 1), np.float32)
@@ -85,11 +85,11 @@ class Identity:
         return {**self.embedder.describe(), "frames": self.num_frames or "all", "reference": reference}
 
     def measure(self, item: Item) -> Measurement:
-        real = self.embedder.rows(read_video(item.path("reference"), max_frames=1).frames_THWC)
+        real = self.embedder.embed(read_video(item.path("reference"), max_frames=1).frames_THWC)
         if not len(real):
             raise ValueError("no face found in the reference image")
         frames = sample_frames(item.video_or_image.frames_THWC, self.num_frames)
-        rows = self.embedder.rows(frames)
+        rows = self.embedder.embed(frames)
         values = {"found": len(rows) / len(frames)}
         if len(rows):
             cosines = rows @ real[0]

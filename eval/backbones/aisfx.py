@@ -72,9 +72,9 @@ class Aisfx:
         return model.eval()
 
     def extract(self, path: Path) -> Rows:
-        return self.rows(read_audio(path).resample(RATE).mono)
+        return self.extract_samples(read_audio(path).resample(RATE).mono)
 
-    def rows(self, mono_S: np.ndarray) -> Rows:
+    def extract_samples(self, mono_S: np.ndarray) -> Rows:
         import torch
 
         blocks_NTF = blocks(spectrogram(mono_S))

@@ -21,7 +21,7 @@ class FeatureCache:
         self.folder = Path(folder)
         self.hits, self.misses = 0, 0
 
-    def rows(self, extractor: Extractor, path: Path) -> Rows:
+    def load_or_extract(self, extractor: Extractor, path: Path) -> Rows:
         """Return the features of a file, from the cache or extracted and stored.
 
         Raises:
@@ -29,7 +29,7 @@ class FeatureCache:
         """
         return self._load_or_extract(extractor, path, self.entry(extractor, path))
 
-    def rows_with_key(self, extractor: Extractor, path: Path) -> tuple[str, Rows]:
+    def load_or_extract_with_key(self, extractor: Extractor, path: Path) -> tuple[str, Rows]:
         """Return the key under which `load` finds the features again, and the features."""
         entry = self.entry(extractor, path)
         return entry.stem, self._load_or_extract(extractor, path, entry)

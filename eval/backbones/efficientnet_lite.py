@@ -64,9 +64,9 @@ class EfficientNetLite0:
 
     def extract(self, path: Path) -> Rows:
         frames_THWC = read_video(path).frames_THWC
-        return self.rows(frames_THWC[uniform_indices(len(frames_THWC), self.num_frames)])
+        return self.extract_frames(frames_THWC[uniform_indices(len(frames_THWC), self.num_frames)])
 
-    def rows(self, frames_THWC: np.ndarray) -> Rows:
+    def extract_frames(self, frames_THWC: np.ndarray) -> Rows:
         """Return the features of frames of one video; batching with others would change the rounding."""
         import torch
 
@@ -93,8 +93,8 @@ class EfficientNetLite0Clip(EfficientNetLite0):
         rows = "videos: mean, standard deviation (divided by T), mean absolute difference of neighbors"
         return {**self.description, "rows": rows}
 
-    def rows(self, frames_THWC: np.ndarray) -> Rows:
-        features_TD = super().rows(frames_THWC)["features"]
+    def extract_frames(self, frames_THWC: np.ndarray) -> Rows:
+        features_TD = super().extract_frames(frames_THWC)["features"]
         if len(features_TD) < 2:
             raise ValueError("expected two or more frames, got 1")
         step_D = np.abs(np.diff(features_TD, axis=0)).mean(0)

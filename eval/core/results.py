@@ -136,7 +136,7 @@ class Aggregator:
             entry = {"id": record.id, "system": record.system, "metric": record.metric}
             self.dropped.append({**entry, "reason": record.dropped})
 
-    def rows(self, *, slices: Iterable[str] = (), seed: int = 0) -> list[Row]:
+    def summarize(self, *, slices: Iterable[str] = (), seed: int = 0) -> list[Row]:
         """Return rows with 95 % intervals by system and metric: the full set first, then each slice.
 
         Args:

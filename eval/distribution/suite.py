@@ -39,11 +39,11 @@ Groups = Sequence[Hashable]
 
 @dataclass(frozen=True, kw_only=True)
 class SetScore:
-    """A score of a set. `interval` is None if it was refused for the given reason; `notes` are caveats."""
+    """A score of a set; `interval` is None if it could not be computed: `error` is the reason. `notes`: caveats."""
 
     name: str
     interval: Interval | None
-    refused: str | None = None
+    error: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -65,7 +65,7 @@ def compare_sets(
         groups_x: each row's prompt; rows of one prompt are resampled together.
         seed: of the bootstrap and of the subsets.
 
-    Scores that the sets are too small for are refused with a reason, never replaced by a number.
+    Scores that the sets are too small for have an error and no number.
     """
     sets = _Sets(x_nd, y_md, groups_x, groups_y, seed)
     scores = [try_score(f"{distance}_{backbone}", lambda: _frechet(sets), _size_notes(x_nd, y_md))]
@@ -81,7 +81,7 @@ def score_inception(
     try:
         found = bootstrap_interval(kl_to_marginal(probabilities_nc), groups, seed=seed)
     except ValueError as error:
-        return SetScore(name=f"is_{backbone}", interval=None, refused=str(error))
+        return SetScore(name=f"is_{backbone}", interval=None, error=str(error))
     mean, low, high = (float(np.exp(value)) for value in (found.mean, found.low, found.high))
     interval = Interval(mean, low, high, found.num, found.num_groups, f"{found.method} of the logarithm")
     classes = probabilities_nc.shape[1]
@@ -99,11 +99,11 @@ class _Sets:
 
 
 def try_score(name: str, measure: Callable[[], Interval], notes: tuple[str, ...] = ()) -> SetScore:
-    """Return the score measured by `measure`, refused if it raises a ValueError."""
+    """Return the score computed by `measure`; a ValueError becomes its error."""
     try:
         return SetScore(name=name, interval=measure(), notes=notes)
     except ValueError as error:
-        return SetScore(name=name, interval=None, refused=str(error))
+        return SetScore(name=name, interval=None, error=str(error))
 
 
 def _size_notes(x: Features, y: Features) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ def _kid(name: str, sets: _Sets) -> SetScore:
         parts = [found.influence_x, found.influence_y]
         interval = linearized_interval(found.value, parts, [sets.groups_x, sets.groups_y], seed=sets.seed)
     except ValueError as error:
-        return SetScore(name=name, interval=None, refused=str(error))
+        return SetScore(name=name, interval=None, error=str(error))
     sampled = (
         f"third-order term over some of the pairs, standard error {found.error:.1e}, not in the interval"
     )
@@ -156,7 +156,7 @@ def _prdc_scores(backbone: str, sets: _Sets) -> list[SetScore]:
     try:
         found = compute_prdc(x, y, k=NUM_NEIGHBORS)
     except ValueError as error:
-        return [SetScore(name=f"{kind}_{backbone}", interval=None, refused=str(error)) for kind in kinds]
+        return [SetScore(name=f"{kind}_{backbone}", interval=None, error=str(error)) for kind in kinds]
     rows = (found.precision_n, found.recall_m, found.density_n, found.coverage_m)
     notes = (f"{len(x)} samples against {len(y)}: unequal numbers bias it",) if len(x) != len(y) else ()
     scores = []

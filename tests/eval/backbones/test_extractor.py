@@ -40,16 +40,16 @@ def random_frames(num=8, height=24, width=32, seed=0):
 def test_the_cache_goes_by_bytes_and_by_description(tmp_path):
     file, extractor, cache = tmp_path / "a.mp4", Counting(), FeatureCache(tmp_path / "cache")
     file.write_bytes(b"one")
-    first = cache.rows(extractor, file)
+    first = cache.load_or_extract(extractor, file)
     file.rename(tmp_path / "b.mp4")  # another name, the same bytes
-    again = cache.rows(extractor, tmp_path / "b.mp4")
+    again = cache.load_or_extract(extractor, tmp_path / "b.mp4")
     assert extractor.calls == 1
     np.testing.assert_array_equal(first["features"], again["features"])
     (tmp_path / "b.mp4").write_bytes(b"two")  # the same name, other bytes
-    cache.rows(extractor, tmp_path / "b.mp4")
+    cache.load_or_extract(extractor, tmp_path / "b.mp4")
     assert extractor.calls == 2
     newer = Counting(version=2)
-    cache.rows(newer, tmp_path / "b.mp4")
+    cache.load_or_extract(newer, tmp_path / "b.mp4")
     assert newer.calls == 1
     assert (cache.hits, cache.misses) == (1, 3)
     assert not list((tmp_path / "cache").rglob("*.partial"))
@@ -58,15 +58,15 @@ def test_the_cache_goes_by_bytes_and_by_description(tmp_path):
 def test_a_truncated_cache_file_is_replaced_and_bad_features_are_not_stored(tmp_path):
     file, extractor, cache = tmp_path / "a.mp4", Counting(), FeatureCache(tmp_path / "cache")
     file.write_bytes(b"one")
-    cache.rows(extractor, file)
+    cache.load_or_extract(extractor, file)
     entry = cache.entry(extractor, file)
     for torn in (b"", entry.read_bytes()[:50]):
         entry.write_bytes(torn)
-        assert cache.rows(extractor, file)["features"].shape == (2, 3)
+        assert cache.load_or_extract(extractor, file)["features"].shape == (2, 3)
     assert extractor.calls == 3
     for _ in range(2):
         with pytest.raises(ValueError, match="color: features are not finite"):
-            cache.rows(Counting(version=3, value=np.nan), file)
+            cache.load_or_extract(Counting(version=3, value=np.nan), file)
 
 
 def test_resizing_is_clean_fids():
@@ -152,14 +152,14 @@ def test_efflite0_does_not_depend_on_other_frames():
     pytest.importorskip("efficientnet_lite_pytorch")
     extractor, clip = EfficientNetLite0(), EfficientNetLite0Clip()
     frames = random_frames(3)
-    rows = extractor.rows(frames)["features"]
-    np.testing.assert_allclose(extractor.rows(frames[:1])["features"], rows[:1], atol=2e-5)
-    row = clip.rows(frames)["features"]
+    rows = extractor.extract_frames(frames)["features"]
+    np.testing.assert_allclose(extractor.extract_frames(frames[:1])["features"], rows[:1], atol=2e-5)
+    row = clip.extract_frames(frames)["features"]
     assert row.shape == (1, 3840)
     np.testing.assert_allclose(row[0, :1280], rows.mean(0), atol=2e-5)
-    np.testing.assert_allclose(clip.rows(frames[[0, 0]])["features"][0, 1280:], 0, atol=1e-6)
+    np.testing.assert_allclose(clip.extract_frames(frames[[0, 0]])["features"][0, 1280:], 0, atol=1e-6)
     with pytest.raises(ValueError, match="two or more frames"):
-        clip.rows(frames[:1])
+        clip.extract_frames(frames[:1])
     assert (
         description_sha256(extractor)
         != description_sha256(clip)
@@ -192,7 +192,7 @@ def test_aisfx_separates_noise_from_tones():
     def ringing(hertz):
         return (np.sin(2 * np.pi * hertz * time) * np.exp(-6 * (time % 0.5))).astype(np.float32)
 
-    rows = [Aisfx().rows(x) for x in (noise(), noise(), ringing(900), ringing(1000))]
+    rows = [Aisfx().extract_samples(x) for x in (noise(), noise(), ringing(900), ringing(1000))]
     f = [row["features"][0] / np.linalg.norm(row["features"][0]) for row in rows]
     assert rows[0]["logits"].shape == (1, 69)
     assert f[0] @ f[1] > f[0] @ f[2] + 0.05

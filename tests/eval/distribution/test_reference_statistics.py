@@ -42,9 +42,9 @@ def test_the_interval_tells_how_other_generated_sets_spread(tmp_path):
 def test_small_sets_and_other_dimensions_are_reported(tmp_path):
     published = ReferenceStatistics.load(save(tmp_path / "real.npz", normal(1, 40, 6)))
     assert "5 samples in 6 dimensions" in published.distance("fd", normal(0, 5, 6), None, 0).notes[1]
-    refused = published.distance("fd", normal(0, 50, 5), None, 0)
-    assert refused.interval is None
-    assert refused.refused == "feature dimension mismatch: 5 vs 6"
+    result = published.distance("fd", normal(0, 50, 5), None, 0)
+    assert result.interval is None
+    assert result.error == "feature dimension mismatch: 5 vs 6"
 
 
 BAD = {

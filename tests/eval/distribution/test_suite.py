@@ -18,7 +18,7 @@ def test_all_numbers_with_intervals_around_them():
     kinds = "fd", "fd_inf", "kid", "precision", "recall", "density", "coverage"
     assert list(found) == [f"{kind}_toy" for kind in kinds]
     for score in found.values():
-        assert score.refused is None
+        assert score.error is None
         assert score.notes == ()
         assert score.interval.low < score.interval.mean < score.interval.high
     widths = [found[name].interval.high - found[name].interval.low for name in ("fd_toy", "fd_inf_toy")]
@@ -31,10 +31,10 @@ def test_small_sets_are_refused_or_warned_of():
     assert "8 samples in 8 dimensions" in found["fd_toy"].notes[0]
     assert "8 samples against 9" in found["fd_toy"].notes[1]
     assert found["fd_inf_toy"].interval is None
-    assert "at least 18 rows" in found["fd_inf_toy"].refused
+    assert "at least 18 rows" in found["fd_inf_toy"].error
     one = by_name(compare_sets("toy", normal(0, 1), normal(1, 9)))
     assert all(score.interval is None for score in one.values())
-    assert "got 1" in one["precision_toy"].refused
+    assert "got 1" in one["precision_toy"].error
 
 
 def test_kid_from_sampled_pairs_notes_its_standard_error(monkeypatch):
@@ -54,7 +54,7 @@ def test_nan_is_refused_everywhere():
     bad[5] = np.nan
     for score in compare_sets("toy", bad, normal(1, 60)):
         assert score.interval is None
-        assert "not finite" in score.refused
+        assert "not finite" in score.error
 
 
 def test_groups_widen_intervals():
