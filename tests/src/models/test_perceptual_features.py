@@ -66,6 +66,9 @@ def test_efficientnet_lite0_uses_the_weights_of_its_package() -> None:
     assert loss.name == "efflite0"
     # Running statistics of the first batch norm show that the weights are trained.
     assert (loss.features.layers[0][1].running_var != 1).all()
+    levels = torch.tensor([0.0, 127.0, 255.0])  # the network was trained on (level - 127) / 128
+    scaled = (levels / 127.5 - 1 - loss.features.shift) / loss.features.scale
+    torch.testing.assert_close(scaled[0, 0], (levels - 127) / 128, rtol=0, atol=1e-2)
 
 
 def test_perceptual_loss_trains_and_is_logged_by_name(tmp_path: Path) -> None:

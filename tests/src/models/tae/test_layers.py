@@ -67,11 +67,18 @@ def test_spatial_upsampling_is_nearest_then_convolution():
     torch.testing.assert_close(fold_time(layer(x)), plain, rtol=1e-4, atol=1e-4)
 
 
-def test_3d_convolution_upsamples_and_downsamples():
-    x = inner(4, H=4, W=4)
-    assert randomized(Conv3d(4, 6, stride=(2, 2)))(x).shape == (2, 2, 6, 2, 2)
-    up = randomized(Conv3d(4, 6, up=(2, 2)))
-    upsampled = F.interpolate(to_batch_first(x), scale_factor=2.0, mode="nearest")
+@pytest.mark.parametrize("factors", [(2, 2), (2, 1), (1, 2)])
+def test_3d_convolution_upsamples_and_downsamples(factors):
+    """In time and in space, each by its own factor."""
+    x, (time, space) = inner(4, H=4, W=4), factors
+    down = randomized(Conv3d(4, 6, stride=factors))
+    padded = F.pad(to_batch_first(x), (0, 0, 0, 0, 1, 1), mode="replicate")
+    padded = F.pad(padded, (0, 1, 0, 1) if space > 1 else (1, 1, 1, 1))
+    plain = F.conv3d(padded, down.weight, down.bias, (time, space, space))
+    torch.testing.assert_close(to_batch_first(down(x)), plain, rtol=1e-4, atol=1e-4)
+    up = randomized(Conv3d(4, 6, up=factors))
+    scale = tuple(map(float, (time, space, space)))
+    upsampled = F.interpolate(to_batch_first(x), scale_factor=scale, mode="nearest")
     padded = F.pad(F.pad(upsampled, (0, 0, 0, 0, 1, 1), mode="replicate"), (1, 1, 1, 1))
     plain = F.conv3d(padded, up.weight, up.bias)
     torch.testing.assert_close(to_batch_first(up(x)), plain, rtol=1e-4, atol=1e-4)
