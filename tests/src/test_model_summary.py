@@ -93,6 +93,7 @@ def test_stages_differ_from_the_tiny_ones_in_numbers_only() -> None:
     numbers = {  # keys whose values are sizes, names or paths
         "name", "run_dir", "latents", "start_from", "encoders", "text", "transformer.attention", "data",
         "train.schedule",
+        "position_growth",  # the tiny stages have one resolution, so none of them interpolates
         # The paper does not name its optimizer; short runs use Muon (docs/decisions/0003),
         "train.optimizer",
         "transformer.qk_norm",  # and Muon's learning rates need bounded logits.
