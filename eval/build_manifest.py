@@ -57,7 +57,7 @@ def build_manifest(config: BuildManifestConfig) -> int:
 
 
 def main(argv: list[str]) -> None:
-    """Build the manifest that the command line describes."""
+    """Parse the command line and build the manifest."""
     config = from_command_line(BuildManifestConfig, argv, __doc__)
     if config is None:
         return

@@ -176,7 +176,7 @@ def differences_table(comparison: Comparison, scores: Scores) -> Table:
 
 
 def main(argv: list[str]) -> None:
-    """Compare the runs that the command line names and print the tables."""
+    """Parse the command line, compare the runs and print the tables."""
     config = from_command_line(CompareConfig, argv, __doc__)
     if config is None:
         return

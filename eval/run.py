@@ -17,7 +17,7 @@ from src.core.errors import UserError
 
 
 def main(argv: list[str]) -> None:
-    """Score the manifest that the command line names."""
+    """Parse the command line and score the manifest."""
     config = from_command_line(EvalConfig, argv, f"{__doc__}\n{metrics_help()}\n")
     if config is None:
         return

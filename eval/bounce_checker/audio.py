@@ -34,7 +34,7 @@ STRIKE_LEVEL = 0.3  # amplitude of the synthesized candidates
 PAIR_PENALTY = 0.035  # similarity that a second object must add to be accepted
 MIN_SIMILARITY = 0.56  # below, an onset belongs to the background (crackling fire, surf)
 NUM_AMBIENCES = 6
-LOUDNESS_WEIGHT = 0.15  # of the overall level, which says little about the background
+LOUDNESS_WEIGHT = 0.15  # of the overall level, which hardly depends on the background
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from src.core.markdown import markdown_table
 
 
 def main(argv: list[str]) -> None:
-    """Validate the checker as the command line says."""
+    """Parse the command line and validate the checker."""
     config = from_command_line(ValidateCheckerConfig, argv, __doc__)
     if config is None:
         return

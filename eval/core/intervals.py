@@ -45,7 +45,7 @@ def bootstrap_interval(
     only by rounding; the draws depend only on `seed` and the number of groups.
 
     If all values are 0 or all are 1, every resample is equal and the interval would be empty; it is
-    Wilson's then, and `method` says so.
+    Wilson's then, and `method` states it.
 
     Raises:
         ValueError: there are no values, or some are not finite.

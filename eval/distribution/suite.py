@@ -39,7 +39,7 @@ Groups = Sequence[Hashable]
 
 @dataclass(frozen=True, kw_only=True)
 class SetScore:
-    """A score of a set; `interval` is None if it could not be computed: `error` is the reason. `notes`: caveats."""
+    """A score of a set. `interval` is None if it failed, with the reason in `error`; `notes` are caveats."""
 
     name: str
     interval: Interval | None

@@ -240,7 +240,7 @@ def agreement_table(found: list[dict[str, Any]]) -> str:
 
 
 def main(argv: list[str]) -> None:
-    """Compute the agreement of the votes and runs that the command line names."""
+    """Parse the command line and compute the agreement."""
     config = from_command_line(AgreementConfig, argv, __doc__)
     if config is None:
         return

@@ -138,7 +138,7 @@ BOUNCE_TRIALS = (
     Trial("silent audio", _FRACTIONS, score_audio(np.zeros_like),
           {"audio_hits": -1, "audio_materials": -1, "audio_background": -1}),
     Trial("noisy audio", _FRACTIONS, score_audio(noisy), {"audio_background": -1}),
-    # the caption says what sounds, not when: onset_f1 and onset_shift are for that
+    # captions state which impacts sound, not when: onset_f1 and onset_shift measure that
     Trial("audio late by 80 ms", _FRACTIONS, score_audio(delayed),
           {"audio_hits": 0, "audio_materials": 0, "audio_background": 0}),
     Trial("audio at 0.4 of its volume", _FRACTIONS, score_audio(attenuated),

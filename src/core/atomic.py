@@ -26,7 +26,7 @@ def atomic_write(path: Path | str, *, sync: bool = False) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.touch()
-        mode = temporary.stat().st_mode  # as the umask says; safetensors would leave 0600
+        mode = temporary.stat().st_mode  # by the umask; safetensors would leave 0600
         yield temporary
         temporary.chmod(mode)
         if sync:

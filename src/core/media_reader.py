@@ -135,7 +135,7 @@ def open_video(path: Path | str) -> Iterator[OpenVideo]:
 
 
 def read_image(path: Path | str) -> np.ndarray:
-    """Read an image as uint8 [H, W, 3], rotated as its EXIF says, transparency on white.
+    """Read an image as uint8 [H, W, 3], rotated by its EXIF data, transparency on white.
 
     Raises:
         MediaError: "missing file" or "unreadable".
@@ -168,7 +168,7 @@ def resample_frames(frames: Iterator[Frame], fps: float, start_s: float) -> Iter
 
 
 def _upright(frame: Any) -> np.ndarray:
-    """Return RGB pixels, rotated as the metadata that phones store says."""
+    """Return RGB pixels, rotated by the metadata that phones store."""
     rgb = frame.to_ndarray(format="rgb24")
     quarter_turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb

@@ -69,7 +69,7 @@ class BatchSampler:
         # Names sorted: the mixture must not depend on the order of keys in a YAML file.
         self._names = sorted(streams)
         self._window_N = np.repeat(np.arange(len(self._names)), [streams[n].weight for n in self._names])
-        # Caches only save time. Sizes: workers ask for steps a few windows apart; blocks are the large
+        # Caches only save time. Sizes: workers read steps a few windows apart; blocks are the large
         # ones (records of 16 chunks), and a batch needs those of two epochs at most.
         self._mixture = lru_cache(8)(self._permuted_mixture)
         self._bucket_order = lru_cache(32)(self._permuted_buckets)

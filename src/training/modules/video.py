@@ -123,7 +123,7 @@ class VideoModule(TrainingModule):
         """Return the flow-matching loss of each sample, float32 [B]."""
         model, condition = self.model(), self._text_with_dropout(batch)
         if batch.packed:
-            # each latent is prepared like a batch of one; only the transformer sees them together
+            # each latent is prepared like a batch of one; only the transformer gets them together
             x, noise, t = zip(*(self._prepare(each, model) for each in batch.unpack()), strict=True)
             x_list, noise_list = ([item[0] for item in batch] for batch in (x, noise))
             return model.velocity_loss(x_list, noise_list, torch.cat(t), condition)
