@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from src.core.errors import UserError
 from src.core.launch import is_first_rank
 from src.inference.sample import sample_latents
 from src.runs import latents, loading, run_directory
@@ -85,10 +86,19 @@ def sample_videos(config: VideoRunConfig) -> SampleVideos:
     """Return the callback that samples videos of the size of the largest validation bucket.
 
     Prompts are those of the config, or captions of the validation data.
+
+    Raises:
+        UserError: the TAE is not the one that encoded the latents.
     """
     val = next(iter((config.data.val or config.data.streams).values()))
     dataset = Dataset(val.path)
-    tae, _ = loading.load_tae(Path(config.tae or dataset.info.provenance["tae"]))
+    tae_run = config.tae or dataset.info.provenance["tae"]
+    tae, key = loading.load_tae(Path(tae_run))
+    latents_key = dataset.info.provenance.get("tae_key", key)
+    if latents_key != key:
+        raise UserError(
+            f"tae={tae_run}: key {key[:12]}, but {val.path} was encoded by a TAE with key {latents_key[:12]}"
+        )
     bucket = max(dataset.buckets, key=lambda b: (b.num_frames, b.height * b.width))
     if all(s.media == "images" for s in config.data.streams.values()):
         bucket = min(dataset.buckets, key=lambda b: b.num_frames)

@@ -14,6 +14,7 @@ from src.runs.config import VideoRunConfig
 from src.streaming.schema.bucket import Bucket
 from src.training.checkpoint_paths import find_checkpoint
 from tests.fixtures.toy_data import write_latents
+from tests.fixtures.toy_runs import write_toy_tae
 
 KEYS = {"one": "1" * 64, "other": "2" * 64}
 STAGE = """
@@ -92,6 +93,14 @@ def test_streams_of_two_taes_are_refused() -> None:
     stage = config.load(VideoRunConfig, "stage.yaml", [more])
     with pytest.raises(UserError, match=r"one/train and other/train were encoded by different TAEs"):
         latents.tae_key(stage)
+
+
+def test_sample_videos_are_not_decoded_by_another_tae() -> None:
+    write_toy_tae(Path("tae"))
+    with pytest.raises(
+        UserError, match=r"tae=tae: key \w{12}, but one/train was encoded by a TAE with key 1{12}"
+    ):
+        train.main(["stage.yaml", "run_dir=sampled", "tae=tae", "train.sample_every=1"])
 
 
 def test_an_average_keeps_the_key_and_refuses_two() -> None:
