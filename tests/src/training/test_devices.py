@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from src.models.tae.config import TAEConfig
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
 from src.models.transformer.config import TransformerConfig
 from src.streaming.batch import Batch, LatentBatch
@@ -120,7 +121,9 @@ def image_to_video_module() -> VideoModule:
 
 def tae(**changes: Any) -> Callable[[], TrainingModule]:
     train = train_config(num_micro_batches=changes.pop("num_micro_batches", 1))
-    return lambda: tae_module(train, **{"gan_start": 0, **changes})
+    levels = {"channels": (4, 8), "spatial_down": (2,), "temporal_down": (2,)}
+    config = TAEConfig(**levels, num_blocks=1, num_decoder_blocks=1, latent_channels=4, num_norm_groups=4)
+    return lambda: tae_module(train, config, **{"gan_start": 0, **changes})
 
 
 CASES: dict[str, Case] = {
@@ -130,7 +133,6 @@ CASES: dict[str, Case] = {
     "image-to-video": (image_to_video_module, lambda: latents(first_BC1HW=torch.ones(4, 4, 1, 4, 4)), CHECK),
     "packed": (lambda: video_module(train_config()), packed, CHECK | PACKED),
     "tae": (tae(gan_weight=0.0), lambda: ToyClips(0, 1)[0], CHECK),
-    "adversary before its start": (tae(gan_start=9), lambda: ToyClips(0, 1)[0], CHECK),
     "adversary": (tae(adaptive_gan_weight=False), lambda: ToyClips(0, 1)[0], CHECK),
     "adaptive adversary": (tae(gradient_weight=0.5, mse_weight=1.0), lambda: ToyClips(0, 1)[0], CHECK),
     "micro-batches": (tae(num_micro_batches=2), lambda: ToyClips(0, 1)[0], CHECK),
@@ -210,7 +212,7 @@ def test_step_on_fake_cuda(case: str) -> None:
     assert module.step == 1
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if case not in ("muon", "tae")])  # parts of others
 def test_gradients_on_meta(case: str) -> None:
     """Forward and backward pass; every parameter gets a gradient on the device."""
     new_module, new_batch, waits = CASES[case]
