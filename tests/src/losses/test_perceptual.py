@@ -40,3 +40,17 @@ def test_channel_weights_select_channels():
     torch.testing.assert_close(ones(x, y), PerceptualLoss(features)(x, y))
     with pytest.raises(ValueError, match="channel_weights has 1 depths, the features have 2"):
         PerceptualLoss(features, [torch.ones(5)])(x, y)
+
+
+def test_distance_equals_the_formula():
+    """Of unit vectors at each position, summed over channels, a mean over positions, a sum over layers."""
+    torch.manual_seed(0)
+    features, weights = Features(), [torch.rand(5), torch.rand(2)]
+    x, y = torch.rand(2, 3, 1, 8, 6), torch.rand(2, 3, 1, 8, 6)
+    expected = torch.zeros(())
+    for a, b, w in zip(features.eval()(x[:, :, 0]), features(y[:, :, 0]), weights, strict=True):
+        cells = [(n, i, j) for n in range(2) for i in range(a.shape[2]) for j in range(a.shape[3])]
+        for n, i, j in cells:
+            u, v = a[n, :, i, j], b[n, :, i, j]
+            expected += (w * (u / u.norm() - v / v.norm()).square()).sum() / len(cells)
+    torch.testing.assert_close(PerceptualLoss(features, weights)(x, y), expected)

@@ -165,8 +165,10 @@ def test_fused_swiglu_matches_autograd_and_saves_only_its_input(dtype, tokens):
     with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
         ours = swiglu_linear(fused, down.weight, down.bias)
     found = torch.autograd.grad(ours, [fused, down.weight], out)
-    assert torch.equal(ours, plain)
-    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    # A product of some of the rows may add in another order on some CPUs: equal to a few roundings.
+    for a, b in ((ours, plain), *zip(found, expected, strict=True)):
+        eps = 4 * torch.finfo(dtype).eps
+        torch.testing.assert_close(a, b, rtol=eps, atol=eps * b.abs().max().item())
     assert [x.data_ptr() for x in saved] == [fused.data_ptr(), down.weight.data_ptr()]
 
 
