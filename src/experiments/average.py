@@ -52,8 +52,8 @@ def tae_key(inputs: tuple[str, ...]) -> str:
     for path, key in keys.items():
         if key != keys[first]:
             raise UserError(
-                f"inputs: {first} was trained on latents of a TAE with key {keys[first][:12]}, {path} on those "
-                f"of one with key {key[:12]}; average runs on latents of one TAE"
+                f"inputs: {first} was trained on latents of a TAE with key {keys[first][:12]}, {path} on "
+                f"those of one with key {key[:12]}; average runs on latents of one TAE"
             )
     return keys.get(first, "")
 

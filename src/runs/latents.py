@@ -93,8 +93,8 @@ def refuse_other_tae(setting: str, source: Path, latents: str, key: str, advice:
     source_key = loading.stored_tae_key(source)
     if source_key and key and source_key != key:
         raise UserError(
-            f"{setting}: was trained on latents of a TAE with key {source_key[:12]}, but latents={latents} were "
-            f"encoded by one with key {key[:12]}; {advice}"
+            f"{setting}: was trained on latents of a TAE with key {source_key[:12]}, but latents={latents} "
+            f"were encoded by one with key {key[:12]}; {advice}"
         )
 
 

@@ -108,7 +108,7 @@ def test_an_average_keeps_the_key_and_refuses_two() -> None:
     Path("average.yaml").write_text("{experiment: average, name: mean}")
     train.main(["average.yaml", "run_dir=mean", "inputs=[first,first.safetensors]"])
     assert tae_key_of("mean") == KEYS["one"]
-    with pytest.raises(UserError, match="inputs: first was trained on latents of a TAE with key 1{12}, sec"):
+    with pytest.raises(UserError, match=r"inputs: first was trained on latents of a TAE with key 1{12}, sec"):
         train.main(["average.yaml", "run_dir=mixed", "inputs=[first,second]"])
 
 
