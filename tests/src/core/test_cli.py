@@ -14,7 +14,7 @@ from src.core import cli
 
 DATA = """
 out: file/x
-workers: 0
+num_workers: 0
 world: {videos: {num_videos: 2, num_val_videos: 0}}
 """
 
@@ -23,7 +23,7 @@ world: {videos: {num_videos: 2, num_val_videos: 0}}
     ("main", "args"),
     [
         (prepare.main, ["data.yaml"]),
-        (prompts.main, ["file/x/prompts.jsonl", "n=1"]),
+        (prompts.main, ["file/x/prompts.jsonl", "num_prompts=1"]),
         (score.main, ["manifest=manifest.jsonl", "out=file/x", "metrics=[video]"]),
         (train.main, ["latents.yaml"]),
     ],
