@@ -18,7 +18,7 @@ def help_text(schema: type, defaults: dict[str, Any] | None = None, topics: Sequ
 
     Args:
         defaults: values by dotted key to show instead of the dataclass's own defaults.
-        topics: show only keys that begin with one of these; all without any.
+        topics: show only keys that begin with one of these; () shows all.
     """
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     lines = []
@@ -77,7 +77,7 @@ def _own_value(value: Any, key: str) -> dict[str, Any]:
 
 
 def _format(value: Any) -> str:
-    """Return a value as one writes it on the command line."""
+    """Return a value in the syntax of the command line."""
     if isinstance(value, str):
         return "(must be given)" if value == "???" else value
     if isinstance(value, tuple | list):

@@ -57,7 +57,7 @@ def test_the_same_as_scikit_video(reference):
 
 
 def test_worse_images_are_farther_from_good_ones():
-    """From the clean frame; NIQE is not monotonic in noise: here a deviation of 3 is farther than one of 15."""
+    """NIQE is not monotonic in noise: here a deviation of 3 is farther than one of 15."""
     model, plain = Niqe().model, load_frames()
     clean = niqe(plain[0] @ LUMA, *model)
     for sigma in (3, 15, 40):
