@@ -31,7 +31,7 @@ test: $(INSTALLED)  ## Run all tests but those of services and long ones (10 min
 test-services: $(INSTALLED)  ## Run the tests of services: databases, browsers, object stores (6 min; none yet)
 	$(PYTEST) -m services || [ $$? -eq 5 ]
 
-test-long: $(INSTALLED)  ## Run the long tests, once per release: goldens by instruction set, a trial of mutants (10 min)
+test-long: $(INSTALLED)  ## Run the long tests, once per release: goldens by instruction set, some mutants (up to 60 min)
 	$(PYTEST) -m long || [ $$? -eq 5 ]
 
 mutants: $(INSTALLED)  ## Count the mutants of models, flow, losses and keyed order that tests miss (60 min, resumes)
