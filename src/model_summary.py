@@ -20,7 +20,7 @@ def main(argv: list[str]) -> None:
     if arguments.help or not arguments.configs:
         print((__doc__ or "").strip())
         return
-    kind = config.read(arguments.configs, arguments.overrides).get("experiment")
+    kind = config.read_kind(arguments.configs, arguments.overrides).get("experiment")
     if kind != "video":
         raise UserError(
             f"experiment: expected a video stage such as configs/paper/t2i_256.yaml, got {kind or 'none'}"

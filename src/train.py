@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
         print(usage(arguments.topics))
         return
     files = arguments.configs or (DEFAULT,)
-    experiment = find_experiment(config.read(files, arguments.overrides))
+    experiment = find_experiment(config.read_kind(files, arguments.overrides))
     tree: DictConfig = config.read(files, arguments.overrides, experiment.config)
     if arguments.help:
         print(help_text(experiment.config, config.defaults(experiment.config, tree), arguments.topics))

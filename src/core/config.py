@@ -117,6 +117,11 @@ def read(
     return tree
 
 
+def read_kind(configs: tuple[Path, ...] | list[Path], overrides: tuple[str, ...] | list[str]) -> DictConfig:
+    """Merge files with `experiment=` alone: the kind of run decides how the other overrides are read."""
+    return read(configs, [text for text in overrides if text.startswith("experiment=")])
+
+
 def read_text(text: str) -> DictConfig:
     """Read one resolved snapshot, as `to_yaml` writes it."""
     node = OmegaConf.create(text)

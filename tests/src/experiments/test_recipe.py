@@ -87,3 +87,8 @@ def test_a_missing_result_is_computed_again_and_a_failure_names_its_stage(folder
     with pytest.raises(UserError, match=r"stage last failed \(see above\); fix and re-run"):
         train.main(["recipe.yaml", "stages.last.command=prompts", "stages.last.set.num_prompts=0"])
     assert not Path("chain/stages/last.json").exists()
+
+
+def test_text_on_the_command_line_is_taken_verbatim(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train.main(["recipe.yaml", "name=[sign #1", "--print"])
+    assert "name: '[sign #1'" in capsys.readouterr().out

@@ -9,20 +9,12 @@ from src.flow.config import SamplerConfig
 from src.streaming.micro_batches import split_batch
 from src.training.modules.video import VideoModule
 from src.training.modules.video_config import FlowConfig
-from tests.fixtures.toy_modules import ToyLatents, train_config, video_module
+from tests.fixtures.toy_modules import ToyLatents, perturbed_video_module, train_config, video_module
 
 
 @pytest.fixture
 def module() -> VideoModule:
-    """A built module without the zeros that its output layers start with."""
-    module = video_module(train_config())
-    module.configure_model()
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for net in (module.transformer, module.ema["transformer"]):
-            for p in net.parameters():
-                p.add_(0.05 * torch.randn(p.shape))
-    return module
+    return perturbed_video_module()
 
 
 def test_loss_does_not_depend_on_the_split_of_the_batch(module: VideoModule) -> None:
