@@ -14,11 +14,12 @@ from tests.fixtures.ranks import run_in_process
 
 
 def test_a_case_measures_every_phase() -> None:
-    settings = tae.TAEBenchConfig(case="TAE", widths=(8, 8, 8, 8), size=16, frames=8, repeats=1)
+    settings = tae.TAEBenchConfig(case="TAE", widths=(16, 16, 16, 16), size=64, frames=8, repeats=1)
     results = tae.measure(settings)
     assert all(results[f"{phase}_ns"] > 0 for phase in tae.PHASES)
     assert results["train_ns"] > results["encode_ns"]
-    assert results["train_mib"] >= results["encode_mib"]
+    # 140 MiB against 38: far above what the allocator already holds, which hides smaller peaks.
+    assert results["train_mib"] > 2 * results["encode_mib"] > 0
 
 
 @pytest.mark.skipif(not cases.STATUS.exists(), reason="peak memory is reset on Linux only")
