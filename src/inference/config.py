@@ -54,7 +54,11 @@ class GenerateConfig(Config):
     """Settings of `src.generate`."""
 
     run: str = opt("???", "run directory, checkpoint or exported file of a video model")
-    tae: str = opt("", "run or exported file of the TAE; empty: the one that encoded the run's latents")
+    tae: str = opt(
+        "",
+        "run or exported file of the TAE; empty: the one that encoded the run's latents, "
+        "or tae.safetensors beside an exported run",
+    )
     use: Use = opt("ema", "weights: ema or raw")
     prompts: str = opt("", "file of prompts: .txt, one per line, or .jsonl")
     image: str = opt(
@@ -113,3 +117,7 @@ class ExportConfig(Config):
     run: str = opt("???", "run directory or checkpoint of a TAE or a video model")
     out: str = opt("", "file to write, ending in .safetensors; empty: RUN.safetensors")
     use: Use = opt("ema", "weights: ema or raw")
+    dtype: Literal["fp32", "bf16"] = opt(
+        "fp32",
+        "fp32: the checkpoint's values bit for bit; bf16: half the size, vectors and statistics stay fp32",
+    )

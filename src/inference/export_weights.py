@@ -1,19 +1,26 @@
 """Export the weights of a run to one safetensors file."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from src.core import config
 from src.core.errors import UserError
+from src.core.hashing import file_sha256
+from src.inference import run_defaults
 from src.inference.config import ExportConfig
 from src.parallel import safetensors_io
 from src.runs import loading
+from src.runs.config import VideoRunConfig
 from src.training.checkpoint_paths import CHECKPOINT_NAME, checkpoint_step, find_checkpoint
+from src.training.config import Use
 
 
 def export(settings: ExportConfig) -> Path:
     """Write the file; return its path.
+
+    A TAE that is rounded to bf16 keeps the key of its latents: its latents are the same up to rounding.
 
     Raises:
         UserError: no such run, a run of another kind, or an existing file.
@@ -28,19 +35,38 @@ def export(settings: ExportConfig) -> Path:
     kind = config.read_text(text).get("experiment")
     if kind not in ("tae", "video"):
         raise UserError(f"run={run}: expected a tae or video run, got {kind}")
-    tensors = safetensors_io.read_weights(checkpoint, settings.use)
+    tensors = safetensors_io.round_weights(
+        safetensors_io.read_weights(checkpoint, settings.use), settings.dtype
+    )
     step = checkpoint_step(checkpoint) if CHECKPOINT_NAME.fullmatch(checkpoint.name) else 0
     header = safetensors_io.Header(
         config=text,
         use=settings.use,
         step=step,
         source=str(checkpoint),
-        tae_key=loading.stored_tae_key(checkpoint),
+        dtype=settings.dtype,
+        **(_tae_entries(run, settings.use) if kind == "tae" else _video_entries(run, checkpoint)),
     )
     safetensors_io.write_weights(out, tensors, header)
     num_values = sum(tensor.numel() for tensor in tensors.values())
     Console(highlight=False).print(
-        f"{out}: {len(tensors)} tensors, {num_values:,} values, {settings.use} weights of {checkpoint}",
+        f"{out}: {len(tensors)} tensors, {num_values:,} values, {settings.use} weights of {checkpoint}, "
+        f"{settings.dtype}, {out.stat().st_size / 1e6:.1f} MB, sha256 {file_sha256(out)}",
         soft_wrap=True,
     )
     return out
+
+
+def _tae_entries(run: Path, use: Use) -> dict[str, Any]:
+    return {"tae_key": loading.load_tae(run, use)[1]}
+
+
+def _video_entries(run: Path, checkpoint: Path) -> dict[str, Any]:
+    stage = loading.load_run_config(VideoRunConfig, run)
+    buckets = run_defaults.trained_buckets(stage)
+    largest = max(buckets, key=run_defaults.bucket_size) if buckets else None
+    return {
+        "tae_key": loading.stored_tae_key(checkpoint),
+        "buckets": tuple(bucket.name for bucket in buckets),
+        "fps": run_defaults.trained_fps(stage, largest) if largest else 0.0,
+    }

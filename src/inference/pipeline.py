@@ -31,6 +31,7 @@ from src.runs import loading
 from src.runs.config import VideoRunConfig
 from src.streaming.collate import with_fps
 from src.streaming.pixels import from_uint8, to_frames
+from src.streaming.schema.bucket import Bucket
 from src.training.modules.video_model import VideoModel
 from src.training.precision import resolve
 
@@ -51,7 +52,8 @@ class VideoPipeline:
         self.model, self.tae, stage = load_models(config)
         self.format = run_defaults.video_format(config, stage, self.tae.config)
         self.sampler = config.sampler.apply(stage.flow.sampler)
-        self.warnings = format_warnings(self.format, stage)
+        buckets = run_defaults.trained_buckets(stage, loading.find_export(Path(config.run)))
+        self.warnings = format_warnings(self.format, buckets)
         check_format(self.format, self.model, self.tae)
         check_tiling(config, self.tae)
         self.model.to(self.device)
@@ -145,9 +147,8 @@ def load_models(config: GenerateConfig) -> tuple[VideoModel, TAE, VideoRunConfig
     return model, tae, stage
 
 
-def format_warnings(format: VideoFormat, stage: VideoRunConfig) -> list[str]:
-    """Return a warning if videos of this format occurred in no training batch."""
-    buckets = run_defaults.trained_buckets(stage)
+def format_warnings(format: VideoFormat, buckets: list[Bucket]) -> list[str]:
+    """Return a warning if videos of this format are in none of the buckets of training."""
     if not buckets or format.bucket in buckets:
         return []
     names = ", ".join(bucket.name for bucket in buckets[:8]) + (", ..." if len(buckets) > 8 else "")

@@ -9,6 +9,7 @@ from src.core.errors import UserError
 from src.inference.config import GenerateConfig
 from src.models.tae.config import TAEConfig
 from src.models.transformer.config import TransformerConfig
+from src.parallel.safetensors_io import Header
 from src.runs import loading
 from src.runs.config import VideoRunConfig
 from src.streaming.config import StreamConfig
@@ -17,6 +18,7 @@ from src.streaming.schema.bucket import Bucket, DataError
 from src.streaming.schema.dataset_index import DatasetInfo, read_info
 
 DEFAULT_FPS = 16.0
+EXPORTED_TAE = "tae.safetensors"
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,15 @@ def stream_buckets(stream: StreamConfig) -> list[Bucket]:
 def video_format(config: GenerateConfig, stage: VideoRunConfig, tae: TAEConfig) -> VideoFormat:
     """Return the configured format; what is null comes from the largest bucket that the run was trained on.
 
-    Largest: most frames, then most pixels. Without the run's data sets it is the extent of the model's
-    position tables.
+    Largest: most frames, then most pixels. If neither the run's data sets are here nor its exported file
+    names them, it is the extent of the model's position tables.
     """
-    buckets = trained_buckets(stage) or [largest_possible_bucket(stage.transformer, tae)]
+    exported = loading.find_export(Path(config.run))
+    buckets = trained_buckets(stage, exported) or [largest_possible_bucket(stage.transformer, tae)]
     if config.num_frames is not None:  # images have a size of their own
         buckets = [bucket for bucket in buckets if bucket.num_frames == config.num_frames] or buckets
-    largest = max(buckets, key=lambda b: (b.num_frames, b.height * b.width, b.width))
-    fps = config.fps if config.fps is not None else trained_fps(stage, largest)
+    largest = max(buckets, key=bucket_size)
+    fps = config.fps if config.fps is not None else trained_fps(stage, largest, exported)
     return VideoFormat(
         config.num_frames or largest.num_frames,
         config.height or largest.height,
@@ -70,8 +73,19 @@ def video_format(config: GenerateConfig, stage: VideoRunConfig, tae: TAEConfig) 
     )
 
 
-def trained_buckets(stage: VideoRunConfig) -> list[Bucket]:
-    """Return the buckets of a run's training streams, sorted; none if its data sets are elsewhere."""
+def bucket_size(bucket: Bucket) -> tuple[int, int, int]:
+    """Return what buckets are ordered by: frames, then pixels, then width."""
+    return bucket.num_frames, bucket.height * bucket.width, bucket.width
+
+
+def trained_buckets(stage: VideoRunConfig, exported: Header | None = None) -> list[Bucket]:
+    """Return the buckets that a run was trained on, sorted; [] if they are unknown.
+
+    Args:
+        exported: header of the run's exported file, which names them; otherwise its data sets do.
+    """
+    if exported and exported.buckets:
+        return sorted(map(Bucket.parse, exported.buckets))
     return sorted({bucket for stream in stage.data.streams.values() for bucket in stream_buckets(stream)})
 
 
@@ -82,8 +96,10 @@ def largest_possible_bucket(transformer: TransformerConfig, tae: TAEConfig) -> B
     return Bucket(*(positions * patch * unit for positions, patch, unit in sizes))
 
 
-def trained_fps(stage: VideoRunConfig, bucket: Bucket) -> float:
+def trained_fps(stage: VideoRunConfig, bucket: Bucket, exported: Header | None = None) -> float:
     """Return the frame rate of the first training record of a bucket, else the default."""
+    if exported and exported.fps:
+        return exported.fps
     for stream in filter(has_dataset, stage.data.streams.values()):
         dataset = Dataset(stream.path, verify=False)
         if bucket.name in dataset.readers:
@@ -98,11 +114,14 @@ def latents_info(stage: VideoRunConfig) -> Iterator[DatasetInfo]:
 
 
 def tae_of_latents(run: str, stage: VideoRunConfig) -> str:
-    """Return the TAE that encoded a run's training latents.
+    """Return the TAE that encoded a run's training latents: of an exported file `tae.safetensors` beside it.
 
     Raises:
         UserError: the latents are not on this machine.
     """
+    beside = Path(run).with_name(EXPORTED_TAE)
+    if loading.find_export(Path(run)) and beside.is_file():
+        return str(beside)
     stream = next(iter(stage.data.streams.values()))
     try:
         return str(read_info(stream.path).provenance["tae"])

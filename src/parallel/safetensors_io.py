@@ -1,13 +1,15 @@
 """Read and write weights alone, without training state.
 
 An exported file is safetensors: full tensors under the names that checkpoints have, and a text header that
-makes it self-contained: the run's config (YAML) and the checkpoint that the weights come from.
+makes it self-contained: the run's config (YAML), the checkpoint that the weights come from, the key of the
+latents, and the format of the training videos.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -32,7 +34,10 @@ class Header:
     use: str  # which weights: "ema" (where there was an EMA) or "raw"
     step: int
     source: str  # path of the checkpoint
-    tae_key: str = ""  # of a video model: key of the TAE that encoded its latents
+    tae_key: str = ""  # that latents of this TAE carry, or that the latents of this video model carry
+    dtype: str = "fp32"  # of tensors with two or more dimensions; the others are fp32
+    buckets: tuple[str, ...] = ()  # of a video model: those that it was trained on
+    fps: float = 0.0  # of a video model: frame rate of its training videos; 0: unknown
 
 
 def select_weights(state_dict: Mapping[str, Tensor], use: str = "ema") -> dict[str, Tensor]:
@@ -87,9 +92,25 @@ def find_header(path: Path) -> Header | None:
     try:
         with safe_open(path, "pt") as file:
             entry = (file.metadata() or {}).get(KEY)
-        return None if entry is None else Header(**json.loads(entry))
+        if entry is None:
+            return None
+        header = Header(**json.loads(entry))
+        return replace(header, buckets=tuple(header.buckets))  # JSON has no tuples
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise _unreadable(path, error) from error
+
+
+def round_weights(tensors: Mapping[str, Tensor], dtype: Literal["fp32", "bf16"]) -> dict[str, Tensor]:
+    """Return the tensors to store in a dtype.
+
+    bf16 rounds matrices and kernels. Vectors (biases, gains, latent statistics) are few and stay fp32.
+    """
+    if dtype == "fp32":
+        return dict(tensors)
+    return {
+        name: tensor.bfloat16() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:

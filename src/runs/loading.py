@@ -64,7 +64,7 @@ def read_weights(run: Path, use: Use = "ema") -> dict[str, Tensor]:
 
 
 def stored_tae_key(run: Path) -> str:
-    """Return the key of the TAE that encoded a video run's latents; empty if the file names none.
+    """Return the key of a video run's latents, or of an exported TAE's; empty if the file names none.
 
     Args:
         run: a run directory, a checkpoint or a file of weights.
@@ -74,6 +74,11 @@ def stored_tae_key(run: Path) -> str:
         header = safetensors_io.find_header(path)
         return header.tae_key if header else ""
     return str(checkpoint_io.read_entry(path, "tae_key", ""))
+
+
+def find_export(run: Path) -> safetensors_io.Header | None:
+    """Return the header of a run that is an exported file; None for anything else."""
+    return safetensors_io.find_header(run) if run.suffix == safetensors_io.SUFFIX else None
 
 
 def strip_prefix(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:
@@ -97,6 +102,10 @@ def load_tae(run: Path, use: Use = "ema") -> tuple[TAE, str]:
     tensors = strip_prefix(read_weights(run, use), "tae")
     model = TAE(config.model)
     load_state(model, tensors, run)
+    exported = find_export(run)
+    # Rounded weights hash differently; the file carries the key of those that they were rounded from.
+    if exported and exported.tae_key:
+        return model.eval().requires_grad_(False), exported.tae_key
     key = encoder_key(tensors_sha256(tensors), {"range": "[-1, 1]", "model": asdict(config.model)})
     return model.eval().requires_grad_(False), key
 

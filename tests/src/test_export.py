@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from src.core import cli, config
 from src.core.errors import UserError
 from src.experiments import average
 from src.experiments.config import AverageConfig
-from src.inference.config import ExportConfig
+from src.inference import run_defaults
+from src.inference.config import ExportConfig, GenerateConfig
 from src.inference.export_weights import export as export_weights
 from src.parallel import checkpoint_io, safetensors_io
 from src.parallel.checkpoint_io import CheckpointError
@@ -157,12 +159,48 @@ def test_mistakes_in_importing(root: Path, tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
-def test_exported_video_model_needs_tae(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_exported_video_model_takes_the_tae_beside_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(root)
-    assert cli.run(generate.main, ["run=video.safetensors", "prompt=a star"]) == 2
+    monkeypatch.chdir(tmp_path)
+    args = ["run=video.safetensors", "prompt=a star", "sampler.num_steps=2", "num_frames=1", "out=beside"]
+    shutil.copy(root / "video.safetensors", tmp_path)
+    assert cli.run(generate.main, args) == 2
     assert (
         "run=video.safetensors: its latents are not on this machine, so its TAE is unknown"
         in capsys.readouterr().err
     )
+    shutil.copy(root / "tae.safetensors", tmp_path)
+    assert cli.run(generate.main, args) == 0
+    assert len(list(Path("beside/images").iterdir())) == 1
+
+
+def test_bf16_rounds_matrices_alone_and_keeps_the_key_of_the_tae(root: Path, tmp_path: Path) -> None:
+    for name in ("video", "tae"):
+        run = str(root / name)
+        path = export_weights(ExportConfig(run=run, out=str(tmp_path / f"{name}.safetensors"), dtype="bf16"))
+        full = safetensors_io.read_weights(root / f"{name}.safetensors")
+        for key, tensor in safetensors_io.read_weights(path).items():
+            expected = full[key].bfloat16() if full[key].ndim > 1 else full[key]
+            assert tensor.dtype == expected.dtype
+            assert torch.equal(tensor, expected)
+        assert path.stat().st_size < 0.75 * (root / f"{name}.safetensors").stat().st_size
+    rounded, key = loading.load_tae(tmp_path / "tae.safetensors")
+    exact, exact_key = loading.load_tae(root / "tae")
+    assert key == exact_key  # a video model of the exact TAE's latents accepts the rounded one
+    assert any(not torch.equal(v, exact.state_dict()[k]) for k, v in rounded.state_dict().items())
+    model, _ = loading.load_video(tmp_path / "video.safetensors")
+    assert model.latent_std_C.tolist() == [0.5, 1, 2, 3]
+
+
+def test_an_export_names_the_format_of_training(root: Path, tmp_path: Path) -> None:
+    header = safetensors_io.read_header(root / "video.safetensors")
+    assert header.buckets == ("1x32x32", "16x32x32")
+    moved = tmp_path / "moved.safetensors"
+    tensors = safetensors_io.read_weights(root / "video.safetensors")
+    changed = replace(header, buckets=("8x16x32",), fps=12.0)
+    safetensors_io.write_weights(moved, tensors, changed)
+    stage = loading.load_run_config(VideoRunConfig, moved)
+    tae, _ = loading.load_tae(root / "tae")
+    found = run_defaults.video_format(GenerateConfig(run=str(moved)), stage, tae.config)
+    assert found == run_defaults.VideoFormat(8, 16, 32, 12.0)
