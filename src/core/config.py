@@ -156,9 +156,19 @@ def flatten(config: Any) -> dict[str, Any]:
 
 
 def flat_settings(argv: list[str]) -> dict[str, Any]:
-    """Return what a command line's files and overrides set, as a flat dict; defaults are left out."""
+    """Return what a command line's files and overrides set, as a flat dict; defaults are left out.
+
+    The command's schema is not known here: an override that is no YAML value is taken as text.
+    """
     arguments = parse_arguments(argv)
-    return _flatten(OmegaConf.to_container(read(arguments.configs, arguments.overrides)), "")
+    tree = read(arguments.configs, ())
+    for override in arguments.overrides:
+        try:
+            ((key, value),) = parse_overrides(None, [override])
+        except OverrideError:
+            key, _, value = override.partition("=")
+        OmegaConf.update(tree, key, value, force_add=True)
+    return _flatten(OmegaConf.to_container(tree), "")
 
 
 def resumable_keys(config: Any, prefix: str = "") -> set[str]:

@@ -165,6 +165,13 @@ def test_help_shows_the_defaults_that_hold() -> None:
     assert "groups: inner, named" in config.help_text(Outer, topics=["nothing"])
 
 
+def test_settings_of_any_command_take_text_that_is_no_yaml(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("world: {seed: 3}\n")
+    argv = [str(tmp_path / "a.yaml"), "name=[sign", "prompt=a: b: c", "world.size=8"]
+    found = config.flat_settings(argv)
+    assert found == {"world.seed": 3, "name": "[sign", "prompt": "a: b: c", "world.size": 8}
+
+
 def test_an_inherited_entry_can_be_removed(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("named: {a: {seed: 1}, b: {seed: 2}}\n")
     (tmp_path / "child.yaml").write_text("extends: base.yaml\nnamed: {a: null}\n")
