@@ -20,10 +20,14 @@ CHOICES = ("left", "right", "equal")
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A pair made by a degradation, and the explanation that a rater reads with it."""
+    """A pair made by a degradation, and the explanation that a rater reads with it.
+
+    `equal`: the degradation does not count on this axis, and "equal" is the right answer.
+    """
 
     degradation: str
     explanation: Text
+    equal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
