@@ -7,11 +7,11 @@ import scipy
 from scipy.signal import stft
 
 from eval.core.audio import Audio
+from eval.core.loudness import GATE_LUFS, integrated_lufs
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 SILENCE_DB, CLIP_LEVEL, ROLL_OFF_DB = -60.0, 0.999, -60.0
 WINDOW_S = 0.02
-GATE_LUFS = -70.0
 
 
 class Loudness:
@@ -78,28 +78,6 @@ def bandwidth(mono_S: np.ndarray, rate: int) -> float:
 
 
 def integrated_loudness(audio: Audio) -> float:
-    """Return LUFS of mono or stereo audio (others are mixed to mono), -70 or less for silence.
-
-    Audio shorter than one gating block of 0.4 s is repeated to fill it.
-    """
-    import av
-    from av.filter import Graph
-
+    """Return LUFS of mono or stereo audio (others are mixed to mono), -70 or less for silence."""
     samples_CS = audio.samples_CS if len(audio.samples_CS) < 3 else audio.mono[None]
-    repeats = -(-round(0.5 * audio.rate) // samples_CS.shape[1])
-    samples_CS = np.ascontiguousarray(np.tile(samples_CS, (1, repeats)), np.float32)
-    layout = "mono" if len(samples_CS) == 1 else "stereo"
-    graph = Graph()
-    source = graph.add_abuffer(sample_rate=audio.rate, format="fltp", layout=layout)
-    graph.link_nodes(source, graph.add("ebur128", "metadata=1"), graph.add("abuffersink")).configure()
-    frame = av.AudioFrame.from_ndarray(samples_CS, format="fltp", layout=layout)
-    frame.sample_rate = audio.rate
-    graph.push(frame)
-    graph.push(None)
-    last = GATE_LUFS
-    while True:
-        try:
-            out = graph.pull()
-        except (av.error.EOFError, av.error.BlockingIOError):
-            return last
-        last = float(out.metadata.get("lavfi.r128.I", last))
+    return integrated_lufs(samples_CS, audio.rate)
