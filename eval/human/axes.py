@@ -25,7 +25,7 @@ from src.core.suggestions import did_you_mean
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILES = ("video", "audio", "personalization", "editing", "image", "scales")
-COMPARES = ("prompt", "audio_prompt", "source", "reference")
+COMPARES = ("prompt", "source", "reference")
 OPTIONS = {
     "choice": ("left", "right", "equal"),
     "rating": ("1", "2", "3", "4", "5"),

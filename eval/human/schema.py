@@ -36,8 +36,7 @@ class Axis:
 
     `family`: quality or alignment. `media`: what is played, which decides the checks before the first item:
     a display check for video and image, an audio check if `audible`. `compares`: what a rater sees next to
-    the stimuli: "prompt", "audio_prompt", "source" (the video before an edit), "reference" (an image of a
-    subject). `marks`: raters may mark seconds where a stimulus breaks. `options`: labels of a `choice`
+    the stimuli: "prompt", "source" (the video before an edit), "reference" (an image of a subject). `marks`: raters may mark seconds where a stimulus breaks. `options`: labels of a `choice`
     (left, right, equal) or of a `rating` ("1" to "5").
     """
 

@@ -1,0 +1,1 @@
+"""From manifests of systems to a plan: samples, items, sides, order, sessions."""
