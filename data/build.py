@@ -1,13 +1,15 @@
-"""Build the data sets that a config describes: inputs, work units, records, gathered data sets."""
+"""Build the data sets that a config describes: inputs, work units, records, gathered data sets, data card."""
 
-import json
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
-from rich.table import Table
 
+from data.closing_table import closing_table
 from data.config import PrepareConfig
+from data.data_card import write_card
 from data.sources.files import FilesSource
 from data.sources.samples import SamplesSource
 from data.sources.world import WorldSource
@@ -32,6 +34,9 @@ def make_source(settings: PrepareConfig) -> RecordSource:
 def prepare(settings: PrepareConfig, console: Console | None = None) -> dict[str, DatasetInfo]:
     """Prepare every split that has inputs; return the data sets by split.
 
+    With `dry_run` all is read and cut as usual, in a temporary directory that never holds more than the
+    work units in progress; the tables are the same and nothing is written.
+
     Raises:
         DataError: no input, none that can be used, another data set in the directory, a directory in use,
             disk full.
@@ -39,18 +44,30 @@ def prepare(settings: PrepareConfig, console: Console | None = None) -> dict[str
     console = console or Console()
     source = make_source(settings)
     splits = {name: items for name, items in source.splits().items() if items}
+    for note in source.notes():
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
     if not splits:
         raise DataError(f"nothing to prepare: source={settings.source} has no inputs")
-    infos = {}
-    for split, items in splits.items():
-        infos[split] = _prepare_split(settings, source, split, items, console)
+    with _output_folder(settings) as out:
+        infos = {s: _prepare_split(settings, source, s, items, out, console) for s, items in splits.items()}
+        if not settings.dry_run:
+            write_card(settings, infos, {split: len(items) for split, items in splits.items()})
     return infos
 
 
+@contextmanager
+def _output_folder(settings: PrepareConfig) -> Iterator[Path]:
+    if not settings.dry_run:
+        yield Path(settings.out)
+        return
+    with TemporaryDirectory(prefix="dry_run_") as folder:
+        yield Path(folder)
+
+
 def _prepare_split(
-    settings: PrepareConfig, source: RecordSource, split: str, items: list[Input], console: Console
+    settings: PrepareConfig, source: RecordSource, split: str, items: list[Input], out: Path, console: Console
 ) -> DatasetInfo:
-    root = Path(settings.out) / split
+    root, title = out / split, f"{Path(settings.out) / split}"
     slices = split_inputs(source, items, settings.part_size)
     version = source.version()
     key_parts = {"source": settings.source, "version": version, "parts": len(slices)}
@@ -62,29 +79,18 @@ def _prepare_split(
         if not finished:
             missing = writer.missing(len(slices))
             before = len(items) - sum(len(slices[n]) for n in missing)
-            units = [WorkUnit(root, n, slices[n], writer.chunk_bytes) for n in missing]
-            with progress(f"{root}", len(items), before, console) as done:
+            units = [WorkUnit(root, n, slices[n], writer.chunk_bytes, settings.dry_run) for n in missing]
+            with progress(title, len(items), before, console) as done:
                 process_units(source, units, settings.num_workers, done)
         info = writer.finish(len(slices), key_parts | {"inputs": len(items)})
     if finished:
-        console.print(f"{root}: already prepared", soft_wrap=True)
+        console.print(f"{title}: already prepared", soft_wrap=True, markup=False)
     else:
         write_json(root / "provenance.json", provenance.collect() | {"config": config.to_dict(settings)})
-        console.print(f"{root}: {info.records} records", soft_wrap=True)
-        console.print(summary(root, info))
+        ending = " (dry run: nothing was written)" if settings.dry_run else ""
+        console.print(f"{title}: {info.records} records{ending}", soft_wrap=True, markup=False)
+        console.print(closing_table(root, info))
     if info.records == 0:
-        raise DataError(
-            f"{root}: not one of {len(items)} inputs was usable; reasons: {root / 'rejected.jsonl'}"
-        )
+        reasons = "reasons: the table above" if settings.dry_run else f"reasons: {root / 'rejected.jsonl'}"
+        raise DataError(f"{title}: not one of {len(items)} inputs was usable; {reasons}")
     return info
-
-
-def summary(root: Path, info: DatasetInfo) -> Table:
-    """Return a table of the records and size of each bucket, and of rejected inputs by reason."""
-    table = Table("bucket", "records", "MB")
-    for name, bucket in info.buckets.items():
-        table.add_row(name, str(bucket.records), f"{sum(c.bytes for c in bucket.chunks) / 1e6:.1f}")
-    lines = (root / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
-    for reason, count in sorted(Counter(json.loads(line)["reason"] for line in lines).items()):
-        table.add_row(f"rejected: {reason}", str(count), "")
-    return table

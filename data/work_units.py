@@ -29,6 +29,10 @@ class RecordSource(Protocol):
         """Return the inputs of each split ("train", "val"), as plain JSON values in a fixed order."""
         ...
 
+    def notes(self) -> list[str]:
+        """Return what the user should know about the list of inputs; call `splits` first."""
+        ...
+
     def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
         """Yield the records of one input, and a rejection for each part that cannot be used."""
         ...
@@ -61,12 +65,16 @@ def split_inputs(source: RecordSource, items: list[Input], size: int = 0) -> lis
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """A slice of the inputs; those numbered in `failed_inputs` killed a worker and are only reported."""
+    """A slice of the inputs; those numbered in `failed_inputs` killed a worker and are only reported.
+
+    With `dry_run` the chunks are removed as soon as their part is described.
+    """
 
     root: Path
     number: int
     items: tuple[Input, ...]
     chunk_bytes: int
+    dry_run: bool = False
     failed_inputs: frozenset[int] = field(default=frozenset())
 
     @property
@@ -90,6 +98,9 @@ def process_unit(source: RecordSource, unit: WorkUnit) -> int:
                     writer.reject(result)
                 else:
                     writer.add(result)
+    if unit.dry_run:
+        for chunk in (unit.root / PARTS / f"{unit.number:06d}").glob("*/*.bin"):
+            chunk.unlink()
     unit.marker.unlink(missing_ok=True)
     return len(unit.items)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from data.config import SamplesConfig
 from data.sample_captions import SAMPLE_CAPTIONS
-from data.sources.files import FILES_VERSION, media_records
+from data.sources.media_records import FILES_VERSION, media_records
 from data.work_units import Input
 from src.core.hashing import file_sha256
 from src.core.media_reader import MediaError, open_video
@@ -58,12 +58,16 @@ class SamplesSource:
         )
         try:
             path = sample_folder() / item["path"]
-            yield from media_records(path, item, captions, self.config.clip, self.name(item))
+            origin = {"path": item["path"]}
+            yield from media_records(path, item, captions, self.config.clip, self.name(item), origin)
         except MediaError as error:
             yield Rejection(self.name(item), error.reason, error.detail)
 
     def version(self) -> dict[str, Any]:
         return {"files": FILES_VERSION, "config": dataclasses.asdict(self.config)}
+
+    def notes(self) -> list[str]:
+        return []
 
     def name(self, item: Input) -> str:
         return f"{item['path']}/part{item['part']}"

@@ -1,100 +1,87 @@
-"""Find media files and their captions: a folder with NAME.txt next to NAME.mp4, or a CSV."""
+"""List the inputs that a path stands for: a folder, a list, tars, parquet."""
 
-import csv
-import io
-import unicodedata
 from pathlib import Path
 
-from data.work_units import Input
-from src.core.media_reader import IMAGE_TYPES, VIDEO_TYPES, MediaError
+from data.config import FilesConfig
+from data.sources.folder import list_folder
+from data.sources.listing import Listing
+from data.sources.stored_media import caption_stamps
+from data.sources.tables import list_table
+from data.sources.tars import list_tars
 from src.streaming.schema.bucket import DataError
 
-SIDE_FILES = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".srt", ".vtt"}
+LIST_TYPES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".tar": "tars"}
+TABLE_TYPES = (".parquet", ".arrow")
+SIDE_TYPES = (".json", ".md", ".txt", ".lock", "")  # of a data set's own description
 
 
-def list_folder(root: Path) -> list[Input]:
-    """Return every file below a folder by name; size and modification time make changes noticed."""
-    items = []
-    for path in sorted(root.rglob("*")):
+def format_of(config: FilesConfig) -> str:
+    """Return the format of `files.path`: by its suffix, or by what the folder holds.
+
+    Raises:
+        DataError: no such path, or a folder that holds media next to tars or parquet.
+    """
+    path = Path(config.path)
+    if not config.path or not path.exists():
+        raise DataError(f"files.path={config.path!r}: no such folder or CSV file")
+    if config.format != "auto":
+        return config.format
+    if path.is_file():
         kind = path.suffix.lower()
-        if not path.is_file() or path.name.startswith(".") or kind in SIDE_FILES:
-            continue
-        item: Input = {"path": path.relative_to(root).as_posix(), **_stamp(path)}
-        if kind not in VIDEO_TYPES | IMAGE_TYPES:
-            item |= {"reason": "unknown type", "detail": kind or "no suffix"}
-        sidecar = path.with_suffix(".txt")
-        if sidecar.is_file():
-            item["caption_file"] = _stamp(sidecar)
-        items.append(item)
-    return items
-
-
-def list_csv(path: Path) -> list[Input]:
-    """Return the rows of a CSV with a header: path, and optionally caption, start, end (seconds).
-
-    Rows with the same path and start are one input with several captions. A row that is not UTF-8,
-    or has no path or a bad time, becomes a rejected input named by its line.
-
-    Raises:
-        DataError: the header has no column `path`.
-    """
-    text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if not reader.fieldnames or "path" not in reader.fieldnames:
+        found = LIST_TYPES.get(kind, "parquet" if kind in TABLE_TYPES else "")
+        if not found:
+            raise DataError(
+                f"files.path={config.path!r}: not a list ({', '.join([*LIST_TYPES, *TABLE_TYPES])}); "
+                "files.format=csv reads it as a list"
+            )
+        return found
+    formats = {"tars": _files_below(path, (".tar",)), "parquet": _files_below(path, TABLE_TYPES)}
+    held = [name for name, files in formats.items() if files]
+    if not held:
+        return "folder"
+    others = [p.name for p in path.iterdir() if p.suffix.lower() not in (".tar", *TABLE_TYPES)]
+    media = [name for name in others if Path(name).suffix.lower() not in SIDE_TYPES]
+    if len(held) > 1 or media:
         raise DataError(
-            f"{path}: the first line must name the columns, with path among them; got {reader.fieldnames}"
+            f"files.path={config.path!r}: holds {' and '.join([*held, *media[:1]])}; "
+            f"choose files.format=folder, {' or '.join(held)}"
         )
-    items: dict[tuple[str, float, float | None], Input] = {}
-    for row in reader:
-        item = _csv_item(row, path, reader.line_num)
-        interval = (item["path"], item.get("start", 0.0), item.get("end"))
-        caption = (row.get("caption") or "").strip()
-        known = items.setdefault(interval, item)
-        if caption and "reason" not in item:
-            known.setdefault("captions", []).append(unicodedata.normalize("NFC", caption))
-    return list(items.values())
+    return held[0]
 
 
-def _csv_item(row: dict[str, str], path: Path, line: int) -> Input:
-    """Return one row as an input; a broken row as an input that will be rejected."""
-    where = f"{path.name}:{line}"
-    values = [str(v) for v in row.values()]
-    if any("\udc80" <= c <= "\udcff" for v in values for c in v):
-        return {"path": where, "reason": "caption is not UTF-8", "detail": f"line {line}"}
-    name = (row.get("path") or "").strip()
-    if not name:
-        return {"path": where, "reason": "no path", "detail": f"line {line}"}
-    item: Input = {"path": name, **_stamp(path.parent / name)}
+def root_of(config: FilesConfig) -> Path:
+    """Return the folder that the paths of inputs are relative to."""
+    if config.root:
+        return Path(config.root)
+    path = Path(config.path)
+    return path if path.is_dir() else path.parent
+
+
+def list_files(config: FilesConfig) -> Listing:
+    """Return the inputs of `files.path`; DataError if it, or a list as such, cannot be read."""
+    path, root, kind = Path(config.path), root_of(config), format_of(config)
+    if kind == "folder":
+        if not path.is_dir():
+            raise DataError(f"files.path={config.path!r}: files.format=folder needs a folder")
+        return list_folder(path)
+    if kind in ("csv", "jsonl"):
+        listing = list_table(path, kind, root, config.columns)
+        for item in listing.items:
+            if "reason" not in item and not item.get("captions"):
+                item |= caption_stamps(root, item["path"])
+        return listing
+    files = [path] if path.is_file() else _files_below(path, (".tar",) if kind == "tars" else TABLE_TYPES)
+    if kind == "tars":
+        return list_tars(files, root)
     try:
-        item |= {k: float(row[k]) for k in ("start", "end") if (row.get(k) or "").strip()}
-    except ValueError:
-        return {
-            "path": where,
-            "reason": "bad time",
-            "detail": f"start={row.get('start')}, end={row.get('end')}",
-        }
-    return item
+        from data.sources.parquet import list_parquet
+    except ImportError:
+        raise DataError(f"files.path={config.path!r}: parquet needs pyarrow: pip install pyarrow") from None
+    return list_parquet(files, root, config.columns)
 
 
-def read_captions(media: Path) -> tuple[str, ...]:
-    """Read captions from NAME.txt next to a file, one per line.
-
-    Raises:
-        MediaError: "caption is not UTF-8", with the position of the byte.
-    """
-    sidecar = media.with_suffix(".txt")
-    if not sidecar.is_file():
-        return ()
-    try:
-        text = sidecar.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise MediaError("caption is not UTF-8", f"{sidecar.name}, byte {error.start}") from None
-    return tuple(unicodedata.normalize("NFC", line.strip()) for line in text.splitlines() if line.strip())
-
-
-def _stamp(path: Path) -> dict[str, int]:
-    """Return size and modification time; zeros where the file is missing (it will be rejected)."""
-    if not path.is_file():
-        return {"bytes": 0, "mtime_ns": 0}
-    found = path.stat()
-    return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
+def _files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Return the files of a folder and of two levels below, where data sets keep splits, by suffix."""
+    paths = [path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth)]
+    found = [path for path in paths if path.suffix in suffixes and not path.name.startswith(".")]
+    return sorted(path for path in found if path.is_file())

@@ -58,6 +58,9 @@ class WorldSource:
     def version(self) -> dict[str, Any]:
         return {"world": WORLD_VERSION, "sets": {n: dataclasses.asdict(s) for n, s in self.sets.items()}}
 
+    def notes(self) -> list[str]:
+        return []
+
     def name(self, item: Input) -> str:
         return f"{item['set']}/{item['seed']}"
 

@@ -131,7 +131,7 @@ def _select_buckets(key: str, config: StreamConfig, available: list[str]) -> lis
 
 
 def report(plans: Mapping[str, StreamPlan]) -> str:
-    """Return a table of streams and buckets: records, tokens, batch size, batches in an epoch."""
+    """Return a table of streams and buckets (records, tokens, batches in an epoch), and warnings."""
     rows: list[tuple[str, ...]] = []
     rows += [("stream", "bucket", "records", "tokens", "batch", "tokens/batch", "batches/epoch", "fraction")]
     total = sum(plan.spec.weight for plan in plans.values())
@@ -146,7 +146,19 @@ def report(plans: Mapping[str, StreamPlan]) -> str:
             batches = f"{spec.per_epoch / spec.batch_size:.1f}"
             rows.append((name, bucket, str(spec.num_records), *sizes, batches, fraction))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows)
+    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    return "\n".join([*lines, *_warnings(plans)])
+
+
+def _warnings(plans: Mapping[str, StreamPlan]) -> list[str]:
+    """Return a line for each stream of latents with uncaptioned records; pixels train without captions."""
+    infos = {name: plan.dataset.info for name, plan in plans.items()}
+    return [
+        f"warning: stream {name}: {info.num_uncaptioned} of {info.records} records have no caption and train "
+        "without text"
+        for name, info in infos.items()
+        if info.num_uncaptioned and info.kind == "latents"
+    ]
 
 
 def _packed_rows(plan: StreamPlan, spec: PackedBucketSpec) -> list[tuple[str, ...]]:

@@ -41,13 +41,17 @@ class BucketInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """Contents of dataset.json. `key` hashes the settings and inputs; `content` the records."""
+    """Contents of dataset.json. `key` hashes the settings and inputs; `content` the records.
+
+    `num_uncaptioned` counts records without a caption, from which a model learns no text.
+    """
 
     kind: Kind
     key: str
     buckets: dict[str, BucketInfo]
     provenance: dict[str, Any] = field(default_factory=dict)
     statistics: dict[str, list[float]] | None = None  # latents: {"mean": [C], "std": [C]}
+    num_uncaptioned: int = 0
     schema: int = SCHEMA_VERSION
 
     @property
@@ -61,7 +65,10 @@ class DatasetInfo:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def write(self, root: Path) -> None:
-        write_json(root / FILENAME, asdict(self) | {"records": self.records, "content": self.content})
+        fields = asdict(self)
+        if not self.num_uncaptioned:
+            del fields["num_uncaptioned"]
+        write_json(root / FILENAME, fields | {"records": self.records, "content": self.content})
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -94,6 +101,11 @@ def read_info(root: Path | str, kind: Kind | None = None) -> DatasetInfo:
     if not (root / FILENAME).is_file():
         if (root / PARTS).is_dir():
             raise DataError(f"{root}: preparation was interrupted; re-run the same command to resume")
+        if root.name == "val" and (root.parent / "train" / FILENAME).is_file():
+            raise DataError(
+                f"{root}: {root.parent} was prepared without a validation split; prepare it with "
+                "files.val_fraction above 0 (source=files), or train without data.val"
+            )
         inside = sorted(p.parent.name for p in root.glob(f"*/{FILENAME}"))
         hint = f"; did you mean {root / inside[0]}?" if inside else f"; {HINTS[kind]}"
         raise DataError(f"{root}: no data set here ({FILENAME} is missing){hint}")
@@ -115,6 +127,7 @@ def read_info(root: Path | str, kind: Kind | None = None) -> DatasetInfo:
             buckets=buckets,
             provenance=raw["provenance"],
             statistics=raw.get("statistics"),
+            num_uncaptioned=raw.get("num_uncaptioned", 0),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{root / FILENAME}: not a data set's index ({error!r})") from error

@@ -34,6 +34,7 @@ class PartWriter:
         self._writers: dict[str, BinaryWriter] = {}
         self._counts: dict[str, int] = {}
         self.rejected: list[Rejection] = []
+        self._num_uncaptioned = 0
         self._statistics: ChannelStatistics | None = None
 
     def add(self, record: Record) -> None:
@@ -47,6 +48,7 @@ class PartWriter:
             warnings.filterwarnings("ignore", message="An item was larger than the target chunk size")
             self._writers[name].add_item(self._counts[name], item_of(record))
         self._counts[name] += 1
+        self._num_uncaptioned += not record.captions
         if isinstance(record, LatentRecord):
             self._statistics = ChannelStatistics.of(record.moments_2CTHW).plus(self._statistics)
 
@@ -67,7 +69,12 @@ class PartWriter:
                 chunk["sha256"] = file_sha256(self._root / name / chunk["filename"])
             buckets[name] = index
         statistics = None if self._statistics is None else asdict(self._statistics)
-        return {"buckets": buckets, "rejected": [asdict(r) for r in self.rejected], "statistics": statistics}
+        return {
+            "buckets": buckets,
+            "rejected": [asdict(r) for r in self.rejected],
+            "statistics": statistics,
+            "num_uncaptioned": self._num_uncaptioned,
+        }
 
 
 @contextmanager

@@ -160,6 +160,7 @@ class DatasetWriter:
             buckets=buckets,
             provenance=provenance or {},
             statistics=None if statistics is None else statistics.summary(),
+            num_uncaptioned=sum(p["num_uncaptioned"] for p in parts),
         )
         info.write(self.root)
         shutil.rmtree(self._parts, ignore_errors=True)  # remains are removed when next opened
