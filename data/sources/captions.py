@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Any
 
-from src.core.media_reader import MediaError
+from src.core.media_io.errors import MediaError
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = (

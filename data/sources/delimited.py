@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.sources.captions import encoding_of, split_lines
-from src.core.media_reader import IMAGE_TYPES, VIDEO_TYPES
+from src.core.media_io.formats import IMAGE_TYPES, VIDEO_TYPES
 from src.streaming.schema.bucket import DataError
 
 DELIMITERS = (",", "\t", ";", "|")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data.sources.listing import Listing, is_utf8, printable, rejected_input, skipped_input, stamp_of
 from data.work_units import Input
-from src.core.media_reader import IMAGE_TYPES, VIDEO_TYPES
+from src.core.media_io.formats import IMAGE_TYPES, VIDEO_TYPES
 
 CAPTION_TYPES = (".txt", ".json")
 SIDE_FILES = {*CAPTION_TYPES, ".csv", ".tsv", ".jsonl", ".md", ".srt", ".vtt", ".yaml"}

@@ -13,7 +13,7 @@ from data.sources.arrow_tables import is_media, open_table
 from data.sources.listing import Listing, printable, rejected_input, stamp_file
 from data.sources.tables import SYNONYMS, notes_of_columns, row_input
 from data.work_units import Input
-from src.core.media_reader import MediaError
+from src.core.media_io.errors import MediaError
 from src.streaming.schema.bucket import DataError
 
 

@@ -14,7 +14,7 @@ from data.sources.folder import CAPTION_TYPES
 from data.sources.listing import stamp_file
 from data.sources.tars import read_range
 from data.work_units import Input
-from src.core.media_reader import MediaError
+from src.core.media_io.errors import MediaError
 
 # Beginnings of image files, for bytes that come without a name
 _IMAGE_MAGIC = {

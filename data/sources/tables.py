@@ -13,7 +13,7 @@ from data.sources.captions import captions_of_value, decode_text
 from data.sources.delimited import read_delimited
 from data.sources.listing import Listing, is_utf8, printable, rejected_input, stamp_file
 from data.work_units import Input
-from src.core.media_reader import MediaError
+from src.core.media_io.errors import MediaError
 from src.streaming.schema.bucket import DataError
 
 # What other lists call a column, by what it is called here

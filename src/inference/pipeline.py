@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from src.core import media_writer
 from src.core.errors import UserError
-from src.core.media_reader import MediaError, read_image
+from src.core.media_io.errors import MediaError
+from src.core.media_io.image_reader import read_image
+from src.core.media_io.image_writer import write_image
+from src.core.media_io.video_writer import write_video
 from src.flow.config import SamplerConfig
 from src.flow.solvers import OnStep
 from src.inference import run_defaults
@@ -116,9 +118,9 @@ class VideoPipeline:
         for request, video_THWC in zip(batch, videos_BTHWC, strict=True):
             path = output_path(request, self.format.is_image)
             if self.format.is_image:
-                media_writer.write_image(out / path, video_THWC[0])
+                write_image(out / path, video_THWC[0])
             else:
-                media_writer.write_video(out / path, video_THWC, self.format.fps, self.config.crf)
+                write_video(out / path, video_THWC, self.format.fps, self.config.crf)
             yield {**request.manifest_entry(), "system": system, kind: str(path)}
 
 

@@ -18,9 +18,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from src.core import media_writer
 from src.core.errors import UserError
-from src.core.media_reader import IMAGE_TYPES, MediaError, open_video, read_image
+from src.core.media_io.errors import MediaError
+from src.core.media_io.formats import IMAGE_TYPES
+from src.core.media_io.image_reader import read_image
+from src.core.media_io.image_writer import write_image
+from src.core.media_io.video_reader import open_video
+from src.core.media_io.video_writer import video_writer
 from src.losses.video_metrics import score_frames
 from src.models.tae.config import TilingConfig
 from src.models.tae.model import TAE
@@ -144,17 +148,17 @@ def reconstruct_video(tae: TAE, video: SourceVideo, files: OutputFiles, tiling: 
             for original, output in zip(originals, outputs_THWC, strict=True):
                 for name, frame in _frames_by_file(video, files, original, output).items():
                     if video.is_image:
-                        media_writer.write_image(files.out / f"{name}.png", frame)
+                        write_image(files.out / f"{name}.png", frame)
                         continue
                     even = np.pad(frame, [(0, n % 2) for n in frame.shape[:2]] + [(0, 0)], mode="edge")
                     if name not in writers:
                         path = files.out / f"{name}.mp4"
                         height, width = even.shape[:2]
-                        writer = media_writer.video_writer(path, height, width, video.fps, files.crf)
+                        writer = video_writer(path, height, width, video.fps, files.crf)
                         writers[name] = stack.enter_context(writer)
                     writers[name](even)
                 overview.add(np.concatenate((original, output), 0))
-    media_writer.write_image(files.out / f"{video.name}-frames.png", overview.image())
+    write_image(files.out / f"{video.name}-frames.png", overview.image())
     return scores
 
 

@@ -12,7 +12,7 @@ import torch
 from src import generate
 from src.core import cli, config
 from src.core.errors import UserError
-from src.core.media_reader import open_video
+from src.core.media_io.video_reader import open_video
 from src.flow.config import SamplerConfig
 from src.inference import generate_videos
 from src.inference.config import ExportConfig, GenerateConfig, SamplerOverrides

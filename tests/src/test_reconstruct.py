@@ -11,7 +11,7 @@ from PIL import Image
 
 from src import reconstruct
 from src.core import cli
-from src.core.media_reader import open_video
+from src.core.media_io.video_reader import open_video
 from src.inference.reconstruction import FrameOverview, OutputFiles, SourceVideo, reconstruct_video
 from src.losses.video_metrics import score_videos
 from src.models.tae.config import TilingConfig

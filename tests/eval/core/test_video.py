@@ -59,7 +59,7 @@ def test_audio_only_and_bad_arguments(tmp_path):
     import soundfile
 
     soundfile.write(tmp_path / "a.wav", np.zeros(4800, np.float32), 48000)
-    with pytest.raises(DecodeError, match=r"a\.wav: has no video stream"):
+    with pytest.raises(DecodeError, match=r"a\.wav: audio only: no video stream"):
         read_video(tmp_path / "a.wav")
     with pytest.raises(ValueError, match="expected uint8"):
         encode_video(str(tmp_path / "x.mp4"), gradient().astype(np.float32), 16)

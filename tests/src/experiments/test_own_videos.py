@@ -9,7 +9,7 @@ import pytest
 
 from data import prepare
 from src import generate, reconstruct, train
-from src.core.media_writer import write_video
+from src.core.media_io.video_writer import write_video
 from src.streaming.reader import Dataset
 
 ROOT = Path(__file__).resolve().parents[3]

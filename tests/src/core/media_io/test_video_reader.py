@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.core.media_reader import Frame, MediaError, open_video, read_image, resample_frames
+from src.core.media_io.errors import MediaError
+from src.core.media_io.frames import Frame, resample_frames
+from src.core.media_io.image_reader import read_image
+from src.core.media_io.video_reader import open_video
 from tests.fixtures.video_files import image, write_image, write_video, write_zero_frames
 
 
@@ -49,23 +52,16 @@ def test_reasons(tmp_path: Path) -> None:
         assert list(video.frames()) == []
 
 
-def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", 30)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
     with open_video(path) as video:
-        decode = video._container.decode
-
-        class Breaking:
-            def decode(self, stream):
-                for i, frame in enumerate(decode(stream)):
-                    if i == 9:
-                        raise av.error.InvalidDataError(1, "broken packet")
-                    yield frame
-
-        object.__setattr__(video, "_container", Breaking())
-        frames = video.frames()
-        assert [round(next(frames).time_s, 1) for _ in range(9)] == [i / 10 for i in range(9)]
-        with pytest.raises(MediaError, match="damaged: decoding stopped after 9 frames"):
-            next(frames)
+        frames, seen = video.frames(), []
+        with pytest.raises(MediaError, match="truncated"):
+            seen.extend(round(frame.time_s, 1) for frame in frames)  # extend keeps what came before the error
+    assert 8 < len(seen) < 22
+    assert seen == [i / 10 for i in range(len(seen))]
 
 
 def test_resampling_shows_the_frame_on_screen() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.core.media_writer import write_video
+from src.core.media_io.video_writer import write_video
 
 SIZES = [(48, 48), (64, 64), (96, 176)]
 

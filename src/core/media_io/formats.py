@@ -1,0 +1,43 @@
+"""Kinds of media files by suffix, and by content where a suffix stands for images and videos."""
+
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, UnidentifiedImageError
+
+VIDEO_TYPES = {
+    ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv",
+    ".ogv", ".3gp", ".mxf", ".y4m", ".gif", ".apng",
+}  # fmt: skip
+IMAGE_TYPES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
+AUDIO_TYPES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aiff", ".aif"}
+# Types of images that may move. A TIFF's further images are pages.
+ANIMATED_TYPES = {".gif", ".png", ".apng", ".webp", ".avif"}
+
+Kind = Literal["video", "image", "audio"]
+
+
+def media_kind(path: Path | str) -> Kind | None:
+    """Return what a file is read as; None for types that are not read.
+
+    Files of `ANIMATED_TYPES` are opened: several frames are a video, one frame is an image.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in ANIMATED_TYPES:
+        moving = is_animated(path)
+        if moving is not None:
+            return "video" if moving else "image"
+    if suffix in VIDEO_TYPES:
+        return "video"
+    if suffix in IMAGE_TYPES:
+        return "image"
+    return "audio" if suffix in AUDIO_TYPES else None
+
+
+def is_animated(path: Path | str) -> bool | None:
+    """Return whether an image file has several frames shown in time; None if it cannot be opened."""
+    try:
+        with Image.open(path) as image:
+            return bool(getattr(image, "is_animated", False))
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None

@@ -1,0 +1,94 @@
+"""What a file's header promises, compared with what was read: length, size, and that it stays the same."""
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from src.core.media_io.errors import EventLog
+
+_PROMISING = ("mov", "matroska", "avi", "asf", "flv")  # others estimate durations from the bit rate
+_SLACK_S = 0.1
+
+
+@dataclass(frozen=True)
+class HeaderFacts:
+    """The promised duration in seconds (None: none), and the state of the file when it was opened."""
+
+    duration_s: float | None
+    slack_s: float
+    is_cut: bool
+    path: Path | None
+    state: tuple[int, int]
+
+    def check_end(self, end_s: float, frame_s: float, log: EventLog) -> None:
+        """Report "truncated" if reading ended before what was promised."""
+        missing_s = 0.0 if self.duration_s is None else self.duration_s - end_s
+        if missing_s > max(self.slack_s, 2 * frame_s):
+            log.add("truncated", f"{end_s:.2f} s of {self.duration_s:.2f} s", end_s)
+        elif self.is_cut:
+            log.add("truncated", f"the file breaks off; {end_s:.2f} s were read", end_s)
+
+    def check_unchanged(self, log: EventLog) -> None:
+        """Report "changed while it was read" if size or time of the file are not those at the opening."""
+        if self.path is not None and _state(self.path) != self.state:
+            log.add("changed while it was read", f"{self.state[0]} bytes, now {_state(self.path)[0]}")
+
+
+def read_header_facts(source: Path | str | bytes, container: Any, stream: Any, zero_s: float) -> HeaderFacts:
+    """Return what the header of an open file says about a stream."""
+    path = None if isinstance(source, bytes) else Path(source)
+    duration_s, slack_s = _promised_duration(container, stream, zero_s)
+    is_mp4 = container.format.name.startswith("mov")
+    is_cut = is_mp4 and path is not None and _boxes_end_after_file(path)
+    return HeaderFacts(duration_s, slack_s, is_cut, path, _state(path) if path else (0, 0))
+
+
+def _promised_duration(container: Any, stream: Any, zero_s: float) -> tuple[float | None, float]:
+    """Return seconds from the video's first frame to the end of the stream, and their precision."""
+    name = container.format.name
+    if not name.startswith(_PROMISING):
+        return None, _SLACK_S
+    if name.startswith("mov") and not stream.frames:
+        return None, _SLACK_S  # fragmented: known only once all fragments are read
+    if stream.duration:
+        start_s = float((stream.start_time or 0) * stream.time_base) - zero_s
+        return float(stream.duration * stream.time_base) + start_s, _SLACK_S
+    if tag := stream.metadata.get("DURATION"):
+        hours, minutes, seconds = tag.split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds) - zero_s, _SLACK_S
+    if container.duration is None:
+        return None, _SLACK_S
+    duration_s = container.duration / av.time_base - zero_s
+    # the length of the longest stream, which may be another one
+    return duration_s, max(1.0, 0.05 * duration_s) if len(container.streams) > 1 else _SLACK_S
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
+
+
+def _boxes_end_after_file(path: Path) -> bool:
+    """True if the last top-level box of an MP4 file is longer than what is there of it."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        at = 0
+        while at + 8 <= size:
+            file.seek(at)
+            header = file.read(16)
+            length = struct.unpack(">I", header[:4])[0]
+            if length == 1 and len(header) == 16:
+                length = struct.unpack(">Q", header[8:])[0]
+            if length == 0:  # to the end of the file
+                return False
+            if length < 8 or not header[4:8].isalnum():
+                return False  # no box: other data follows the media
+            at += length
+    return at > size

@@ -1,0 +1,69 @@
+"""Complete videos as arrays.
+
+Legend: T frames, H height, W width, C = 3 (RGB, uint8).
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from src.core.media_io.container import Source
+from src.core.media_io.errors import STRICT, MediaError, MediaEvent
+from src.core.media_io.formats import media_kind
+from src.core.media_io.frames import Frame, resample_frames
+from src.core.media_io.image_reader import read_image
+from src.core.media_io.video_reader import open_video
+
+
+@dataclass(frozen=True)
+class Video:
+    """A decoded video: `fps` frames per second (0.0 for a still image).
+
+    `times_T` are presentation times in seconds; None stands for n / fps. The last frame ends at `end_s`.
+    """
+
+    frames_THWC: np.ndarray
+    fps: float
+    times_T: np.ndarray | None = None
+    end_s: float | None = None
+    events: tuple[MediaEvent, ...] = ()
+
+    def resample(self, fps: float) -> "Video":
+        """Return the video at a constant rate: at each time n / fps the frame on the screen.
+
+        Raises:
+            ValueError: a still image.
+        """
+        if not self.fps:
+            raise ValueError(f"a still image cannot be resampled to {fps:g} frames per second")
+        num = len(self.frames_THWC)
+        times = np.arange(num) / self.fps if self.times_T is None else self.times_T
+        end_s = self.end_s if self.end_s is not None else float(times[-1]) + 1 / self.fps
+        spans = np.diff([*times, end_s])
+        frames = (Frame(self.frames_THWC[n], float(times[n]), float(spans[n])) for n in range(num))
+        shown = list(resample_frames(frames, fps)) or [Frame(self.frames_THWC[0], 0.0)]
+        return Video(np.stack([frame.rgb_HWC for frame in shown]), fps, None, None, self.events)
+
+
+def read_video(
+    source: Source | bytes, *, max_frames: int | None = None, raise_on: Collection[str] = STRICT
+) -> Video:
+    """Decode a video, or a still image (one frame, fps 0), as an array.
+
+    Raises:
+        MediaError: as `open_video`; "no frames", or "frame size changes".
+    """
+    if not isinstance(source, bytes) and media_kind(source) == "image":
+        return Video(read_image(source)[None], 0.0)
+    with open_video(source, raise_on=raise_on) as video:
+        frames = list(islice(video.frames(), max_frames))
+        fps, events = video.fps, tuple(video.events)
+    if not frames:
+        raise MediaError("no frames")
+    if len({frame.rgb_HWC.shape for frame in frames}) > 1:
+        raise MediaError("frame size changes", "frames change size within the video")
+    times = np.array([frame.time_s for frame in frames])
+    end_s = frames[-1].time_s + frames[-1].duration_s
+    return Video(np.stack([frame.rgb_HWC for frame in frames]), fps, times, end_s, events)

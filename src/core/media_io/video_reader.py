@@ -1,0 +1,277 @@
+"""Frames of video files through PyAV, one at a time: constant memory, presentation times, one clock.
+
+Legend: H, W as displayed; C = 3 (RGB, uint8).
+"""
+
+import io
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import av
+
+from src.core.media_io import animation
+from src.core.media_io.container import Source, captured_messages, find_damage, open_container, select_stream
+from src.core.media_io.deinterlacing import deinterlaced
+from src.core.media_io.errors import STRICT, EventLog, MediaError, MediaEvent, one_line
+from src.core.media_io.frames import Frame, resample_frames
+from src.core.media_io.integrity import HeaderFacts, read_header_facts
+from src.core.media_io.pixels import display_matrix, is_stored_as_displayed, swaps_axes, to_rgb
+from src.core.media_io.timeline import Timeline, clock_zero, lacks_times, stream_rate
+
+_SEEK_BACK_S = (0.0, 2.0, 10.0)  # key frames are looked for ever earlier before the start is used
+_ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}  # libav's own decoders leave alpha out
+
+
+@dataclass
+class VideoReader:
+    """A video file: facts of its header, its frames, and what was noticed while reading them.
+
+    `fps` is the stream's rate, `tick_s` the precision of its times, `duration_s` the promised length or None.
+    """
+
+    fps: float
+    has_audio: bool
+    tick_s: float
+    duration_s: float | None
+    stream_index: int
+    _source: Path | str | bytes
+    _aspect: float
+    _raise_on: frozenset[str]
+    _facts: HeaderFacts
+    _accurate: bool
+    _motion_vectors: bool = False
+    events: list[MediaEvent] = field(default_factory=list)
+
+    def frames(
+        self, start_s: float = 0.0, end_s: float | None = None, *, fps: float | None = None
+    ) -> Iterator[Frame]:
+        """Yield the frames shown first in [start_s, end_s), or with `fps` the frame on the screen at each tick.
+
+        Raises:
+            MediaError: a fault in `raise_on`, or nothing can be decoded; earlier frames have been yielded.
+        """
+        log = EventLog(self._raise_on)
+        log.events = self.events
+        frames = self._frames(start_s, end_s, fps is not None, log)
+        return resample_frames(frames, fps, start_s, end_s, self.tick_s) if fps else frames
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width as displayed, of the first frame."""
+        return self._first[0]
+
+    @cached_property
+    def pixel_aspect(self) -> float:
+        """Width of a displayed pixel over its height."""
+        return 1 / self._aspect if self._aspect != 1 and self._first[1] else self._aspect
+
+    @cached_property
+    def num_frames(self) -> int:
+        """Number of frames, counted without decoding where the header does not say it."""
+        with _open(self._source, self.stream_index) as (container, stream):
+            if stream.frames and not container.format.name.startswith("mov"):  # edit lists leave frames out
+                return stream.frames
+            return sum(packet.size > 0 and not packet.is_discard for packet in container.demux(stream))
+
+    @cached_property
+    def _first(self) -> tuple[tuple[int, int], bool]:
+        """Size of the first frame, and whether it is displayed turned by a quarter."""
+        with _open(self._source, self.stream_index) as (container, stream):
+            for frame in container.decode(stream):
+                turned = swaps_axes(display_matrix(frame))
+                return ((frame.width, frame.height) if turned else (frame.height, frame.width)), turned
+        raise MediaError("no frames")
+
+    def _frames(
+        self, start_s: float, end_s: float | None, with_shown: bool, log: EventLog
+    ) -> Iterator[Frame]:
+        """Yield frames with their time on the screen; `with_shown` begins with the frame shown at start_s."""
+        held: tuple[Any, float, float, int] | None = None
+        try:
+            for frame, time_s, duration_s, segment in self._decoded(start_s, log):
+                if end_s is not None and time_s >= end_s - 1e-6:
+                    break
+                if held is not None and (
+                    held[1] >= start_s - 1e-6 or (with_shown and time_s > start_s + 1e-6)
+                ):
+                    shown_s = time_s - held[1] if held[3] == segment else held[2]
+                    yield self._to_frame(held[0], held[1], shown_s, held[3])
+                held = frame, time_s, duration_s, segment
+        except MediaError:
+            if held is not None and held[1] >= start_s - 1e-6:
+                yield self._to_frame(*held)
+            raise
+        if held is not None and (held[1] >= start_s - 1e-6 or (with_shown and held[1] + held[2] > start_s)):
+            yield self._to_frame(*held)
+
+    def _to_frame(self, frame: Any, time_s: float, duration_s: float, segment: int) -> Frame:
+        native = frame if is_stored_as_displayed(frame) else None
+        return Frame(to_rgb(frame, self._accurate), time_s, duration_s, segment, native)
+
+    def _decoded(self, start_s: float, log: EventLog) -> Iterator[tuple[Any, float, float, int]]:
+        """Yield decoded frames with time, own duration and segment; from the key frame before `start_s`."""
+        back_s = [start_s - each for each in _SEEK_BACK_S if start_s - each > 0]
+        for seek_s in [*back_s, 0.0]:
+            with _open(self._source, self.stream_index) as (container, stream):
+                if self._motion_vectors:
+                    stream.codec_context.flags2 |= av.codec.context.Flags2.export_mvs
+                zero_s = clock_zero(stream)
+                if seek_s > 0:
+                    if lacks_times(stream):
+                        continue
+                    try:
+                        target = round((seek_s + zero_s) / stream.time_base)
+                        container.seek(target, stream=stream, backward=True)
+                    except av.FFmpegError:
+                        continue
+                timeline = Timeline(stream, zero_s, self.fps, log)
+                frames = _decode(container, stream, timeline, log)
+                first = next(frames, None)
+                # files without an index seek into the middle of a group of frames, whose frames decode wrongly
+                if seek_s > 0 and (first is None or not first[0].key_frame or first[1] > start_s + 1e-6):
+                    continue
+                if first is not None:
+                    yield first
+                    last = first
+                    for last in frames:
+                        yield last
+                    self._facts.check_end(last[1] + last[2], last[2], log)
+                self._facts.check_unchanged(log)
+                return
+
+
+def _decode(
+    container: Any, stream: Any, timeline: Timeline, log: EventLog
+) -> Iterator[tuple[Any, float, float, int]]:
+    """Decode frames in presentation order and time them; corrupt ones end the segment or raise."""
+    decoder, healthy, count, cut = decoder_of(stream), True, 0, ""
+    found_key = False
+    for frame, fault in deinterlaced(_raw_frames(container, stream, decoder, timeline)):
+        if fault is not None:
+            if fault[0] == "truncated":  # the frames before still come out of the decoder
+                cut = fault[1]
+                continue
+            where = f"after {count} frames: {fault[1]}"
+            if found_key:
+                log.add(fault[0], where)
+                timeline.segment += healthy
+                healthy = False
+            continue
+        time_s = timeline.time_of(frame)
+        found_key = found_key or bool(frame.key_frame)
+        if frame.is_corrupt:
+            if found_key:
+                log.add("damaged", f"corrupt frame at {time_s:.3f} s, after {count} frames", time_s)
+            timeline.segment += healthy
+            healthy = False
+            continue
+        if not healthy:
+            if not frame.key_frame:  # it was predicted from what is missing
+                continue
+            healthy = True
+        count += 1
+        yield frame, time_s, timeline.duration_of(frame), timeline.segment
+    if cut:
+        log.add("truncated", f"after {count} frames: {cut}")
+
+
+def _raw_frames(
+    container: Any, stream: Any, decoder: Any, timeline: Timeline
+) -> Iterator[tuple[Any, tuple[str, str] | None]]:
+    """Yield decoded frames, or in their place reason and message of a fault."""
+    packets = container.demux(stream)
+    while True:
+        frames: list[Any] = []
+        fault = None
+        packet = None
+        with captured_messages() as messages:
+            try:
+                packet = next(packets, None)
+                if packet is not None:
+                    timeline.add_packet(packet)
+                    frames = decoder.decode(packet)
+            except (av.FFmpegError, ValueError, OSError) as error:
+                fault = "damaged", one_line(error)
+                if packet is not None:
+                    timeline.drop_packet(packet)
+        fault = fault or find_damage(messages)
+        if fault is not None:
+            yield None, fault
+        for frame in frames:
+            yield frame, None
+        if packet is None:
+            if fault is None:
+                return
+            packets = iter(())  # demuxing failed: nothing follows
+
+
+def decoder_of(stream: Any) -> Any:
+    """Return the stream's decoder; for VP8 and VP9 with alpha, the one that decodes alpha."""
+    context = stream.codec_context
+    name = _ALPHA_DECODERS.get(context.name)
+    if name is not None and stream.metadata.get("alpha_mode") == "1":
+        context = av.CodecContext.create(name, "r")
+        context.extradata = stream.codec_context.extradata
+    context.thread_type = "NONE"  # processes are the parallelism, and results repeat exactly
+    return context
+
+
+@contextmanager
+def _open(source: Path | str | bytes, index: int | None) -> Iterator[tuple[Any, Any]]:
+    with open_container(io.BytesIO(source) if isinstance(source, bytes) else source) as container:
+        yield container, select_stream(container, "video", index)
+
+
+@contextmanager
+def open_video(
+    source: Source | bytes,
+    *,
+    stream: int | None = None,
+    raise_on: Collection[str] = STRICT,
+    accurate: bool = False,
+    motion_vectors: bool = False,
+) -> Iterator[VideoReader]:
+    """Open a video file, or its bytes.
+
+    Args:
+        stream: the index of a video stream in the file; None chooses the best one, never a cover image.
+        raise_on: reasons that end reading with a MediaError: "damaged" (a corrupt frame), "truncated" (less
+            than the header promises), "changed while it was read", "clock jump", "clock starts again". The
+            others are added to the reader's `events`, and reading continues after the fault.
+        accurate: interpolate chroma and round exactly, for measurements; three times as slow to convert.
+        motion_vectors: leave the codec's motion vectors in the side data of each `Frame.native`.
+
+    Raises:
+        MediaError: "missing file", "unreadable", "not a media file", "missing codec", "no such stream", or
+            "audio only" (no video stream).
+    """
+    if not isinstance(source, bytes | str | os.PathLike):
+        source = source.read()
+    if animation.handles(source):
+        yield animation.AnimationReader(source, frozenset(raise_on))
+        return
+    with _open(source, stream) as (container, chosen):
+        rate = stream_rate(chosen)
+        if rate <= 0:
+            raise MediaError("unreadable", "no frame rate")
+        aspect = float(chosen.sample_aspect_ratio or 1) or 1.0
+        facts = read_header_facts(source, container, chosen, clock_zero(chosen))
+        reader = VideoReader(
+            fps=float(rate),
+            has_audio=bool(container.streams.audio),
+            tick_s=float(chosen.time_base or 0),
+            duration_s=facts.duration_s,
+            stream_index=chosen.index,
+            _source=source,
+            _aspect=aspect,
+            _raise_on=frozenset(raise_on),
+            _facts=facts,
+            _accurate=accurate,
+            _motion_vectors=motion_vectors,
+        )
+    yield reader
