@@ -87,6 +87,22 @@ class PlatformConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServerConfig(Config):
+    """Rules that raters notice; they belong to the study."""
+
+    watch_fraction: float = opt(
+        0.95, "fraction of each side that must be watched before answering", ge=0, le=1
+    )
+    link_lease_hours: float = opt(
+        72.0,
+        "hours after which the slot of a personal link that was started and left may be reassigned",
+        gt=0,
+    )
+    max_comment_length: int = opt(1000, "characters of a comment", ge=0)
+    screen_min_width: int = opt(320, "CSS pixels that the display check asks for", ge=240)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyConfig(Config):
     """Settings of `eval.human plan`; the resolved file is kept as study.yaml in the study's folder."""
 
@@ -118,6 +134,7 @@ class StudyConfig(Config):
     exclusion: ExclusionConfig = opt(ExclusionConfig(), "rules that leave out raters and answers")
     adaptive: AdaptiveConfig = opt(AdaptiveConfig(), "adaptive selection")
     platform: PlatformConfig = opt(PlatformConfig(), "Prolific, Mechanical Turk")
+    server: ServerConfig = opt(ServerConfig(), "rules of the rater page")
     consent: dict[str, str] = opt(
         {}, "language -> text file of the consent page, instead of the shipped text"
     )

@@ -95,8 +95,11 @@ def _order_session(
         rng = numpy_generator(config.seed, f"human/order/{part.axis.id}", number, round)
         gold = _take(part.gold, config.gold_fraction, len(compared), number, rng)
         identical = _take(part.identical, config.identical_fraction, len(compared), number, rng)
-        if part.practice:
-            last = part.practice[-1].sample
+        practice: list[Item] = []
+        for kind in PRACTICE:
+            some = [item for item in part.practice if item.kind == kind]
+            practice += shuffle_apart(some, lambda item: item.sample, rng, before=last)
+            last = practice[-1].sample if practice else last
         ordered = shuffle_apart([*compared, *gold, *identical], lambda item: item.sample, rng, before=last)
         repeats = []
         if part.axis.answer == "choice":
@@ -105,7 +108,7 @@ def _order_session(
             repeats = [(item, pool.repeat(item)) for item in chosen]
         ordered = insert_repeats(ordered, repeats, lambda item: item.sample, rng)
         last = ordered[-1].sample
-        passes.append(Pass(part.axis, [*part.practice, *ordered]))
+        passes.append(Pass(part.axis, [*practice, *ordered]))
     return passes
 
 
