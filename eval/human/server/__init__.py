@@ -1,0 +1,1 @@
+"""The study's web server: pages for raters and the organizer, a database of votes, exports."""

@@ -1,0 +1,225 @@
+"use strict";
+// Linked playback of several clips by one clock, with the audio of one of them at a time.
+//
+// The clock is the media time of the leader, the clip that is heard (or the first). The others follow it: their
+// offset is read from requestVideoFrameCallback and corrected by up to 8 % of speed, or by a seek if it is large.
+// A change of speed would be heard, so the leader is never changed.
+(() => {
+  const Study = window.Study;
+  const SEEK_ABOVE = 0.2; // seconds of offset that are corrected by a seek
+  const IGNORE_BELOW = 0.004;
+  const MAX_SPEED_CHANGE = 0.08;
+  const SETTLE = 0.35; // seconds in which an offset is corrected
+  const RAMP = 0.012; // seconds of fading audio, against clicks
+
+  class Player extends EventTarget {
+    // clips: [{ element, fps }], elements of video or audio whose files are loaded. audible: whether there is audio.
+    constructor(clips, { audible }) {
+      super();
+      this.clips = clips.map((clip) => ({ ...clip, last: null, offset: 0, numOffsets: 0 }));
+      this.leader = 0;
+      this.loop = false;
+      this.playing = false; // what the rater asked for, also while seeking
+      this.audible = audible;
+      this.busy = Promise.resolve();
+      this.numPlays = 0;
+      this.numSeeks = 0;
+      this.gains = [];
+      for (const clip of this.clips) this.follow(clip);
+      if (audible) this.connectAudio();
+      else for (const { element } of this.clips) element.muted = true;
+    }
+
+    get duration() {
+      return Math.min(...this.clips.map(({ element }) => element.duration || 0));
+    }
+
+    get time() {
+      return this.clips[this.leader].element.currentTime;
+    }
+
+    // One audio graph: every clip has a gain, all but one are zero. `analysers` let tests hear which.
+    connectAudio() {
+      const Context = window.AudioContext || window.webkitAudioContext;
+      if (Context) {
+        this.audio = new Context();
+        this.analysers = this.clips.map(({ element }) => {
+          const gain = this.audio.createGain();
+          const analyser = this.audio.createAnalyser();
+          gain.gain.value = 0;
+          this.audio.createMediaElementSource(element).connect(gain).connect(analyser).connect(this.audio.destination);
+          this.gains.push(gain);
+          return analyser;
+        });
+      }
+      this.listen(0);
+    }
+
+    // Hear one clip and silence the others.
+    listen(index) {
+      if (!this.audible) return;
+      this.leader = index;
+      this.clips.forEach(({ element }, each) => {
+        if (this.gains.length) this.gains[each].gain.setTargetAtTime(each === index ? 1 : 0, this.audio.currentTime, RAMP);
+        else element.muted = each !== index;
+        element.playbackRate = 1;
+      });
+      for (const clip of this.clips) clip.numOffsets = 0;
+      this.emit("listen");
+    }
+
+    play() {
+      this.playing = true;
+      this.numPlays += 1;
+      this.emit("change");
+      return this.enqueue(() => this.start());
+    }
+
+    pause() {
+      this.playing = false;
+      for (const { element } of this.clips) element.pause();
+      this.emit("change");
+      return this.enqueue(async () => {
+        if (!this.playing) await this.align(this.time);
+      });
+    }
+
+    toggle() {
+      return this.playing ? this.pause() : this.play();
+    }
+
+    seek(time) {
+      this.numSeeks += 1;
+      return this.enqueue(async () => {
+        await this.align(Math.max(0, Math.min(time, this.duration - 0.001)));
+        if (this.playing) await this.start();
+      });
+    }
+
+    stepFrame(direction) {
+      this.pause();
+      return this.seek(this.time + direction / (this.clips[0].fps || 25) + 1e-4);
+    }
+
+    // One change of playback after the other.
+    enqueue(action) {
+      this.busy = this.busy.then(action).catch((error) => this.fail(error));
+      return this.busy;
+    }
+
+    async start() {
+      if (this.audio && this.audio.state !== "running") await this.audio.resume();
+      if (this.time >= this.duration - 0.03) await this.align(0);
+      if (!this.playing) return;
+      for (const clip of this.clips) Object.assign(clip, { last: null, numOffsets: 0 });
+      await Promise.all(this.clips.map(({ element }) => element.play()));
+    }
+
+    // Bring all clips, paused, to one time.
+    async align(time) {
+      const elements = this.clips.map(({ element }) => element);
+      for (const element of elements) {
+        element.pause();
+        element.playbackRate = 1;
+      }
+      await Promise.all(
+        elements.map((element) => {
+          if (Math.abs(element.currentTime - time) < 1e-4 && !element.seeking) return null;
+          const seeked = new Promise((resolve) => element.addEventListener("seeked", resolve, { once: true }));
+          element.currentTime = time;
+          return seeked;
+        }),
+      );
+    }
+
+    follow(clip) {
+      const { element } = clip;
+      element.loop = false;
+      element.addEventListener("ended", () => this.ended());
+      element.addEventListener("waiting", () => this.stalled(element));
+      element.addEventListener("error", () => this.fail(element.error));
+      if (element.requestVideoFrameCallback) {
+        const onframe = (now, frame) => {
+          // The time line of a clip: media time minus the time at which the frame is seen.
+          clip.last = { line: frame.mediaTime - frame.expectedDisplayTime / 1000, at: now };
+          this.correct(clip);
+          element.requestVideoFrameCallback(onframe);
+        };
+        element.requestVideoFrameCallback(onframe);
+      } else {
+        element.addEventListener("timeupdate", () => {
+          const now = performance.now();
+          clip.last = { line: element.currentTime - now / 1000, at: now };
+          this.correct(clip);
+        });
+      }
+    }
+
+    correct(clip) {
+      const leader = this.clips[this.leader];
+      if (clip === leader || !this.playing || !clip.last || !leader.last || clip.element.seeking) return;
+      if (Math.abs(clip.last.at - leader.last.at) > 300) return;
+      const offset = clip.last.line - leader.last.line;
+      clip.numOffsets += 1;
+      clip.offset = clip.numOffsets === 1 ? offset : clip.offset + 0.3 * (offset - clip.offset);
+      if (clip.numOffsets < 3) return;
+      if (Math.abs(clip.offset) > SEEK_ABOVE) {
+        clip.numOffsets = 0;
+        this.enqueue(async () => {
+          if (!this.playing) return;
+          await this.align(this.time);
+          await this.start();
+        });
+        return;
+      }
+      const change = Math.abs(clip.offset) < IGNORE_BELOW ? 0 : -clip.offset / SETTLE;
+      const rate = 1 + Math.max(-MAX_SPEED_CHANGE, Math.min(MAX_SPEED_CHANGE, change));
+      if (Math.abs(clip.element.playbackRate - rate) > 0.004) clip.element.playbackRate = rate;
+    }
+
+    // A clip without data stops all, so that they continue together.
+    stalled(element) {
+      if (!this.playing || element.seeking || element.ended) return;
+      this.enqueue(async () => {
+        await this.align(this.time);
+        if (this.playing) await this.start();
+      });
+    }
+
+    // The first clip that ends gives the others a moment, since they may be a frame behind.
+    ended() {
+      if (this.ending) return;
+      this.ending = true;
+      setTimeout(() => {
+        this.ending = false;
+        this.emit("end");
+        if (this.loop && this.playing) this.seek(0);
+        else this.pause();
+      }, 120);
+    }
+
+    fail(error) {
+      if (error && error.name === "AbortError") return; // play() that a pause interrupted
+      this.playing = false;
+      this.emit("change");
+      this.dispatchEvent(new CustomEvent("failed", { detail: error }));
+    }
+
+    emit(name) {
+      this.dispatchEvent(new Event(name));
+    }
+
+    close() {
+      this.playing = false;
+      for (const { element } of this.clips) {
+        element.pause();
+        if (element.src.startsWith("blob:")) URL.revokeObjectURL(element.src);
+        element.removeAttribute("src");
+        element.load();
+      }
+      if (this.audio) this.audio.close();
+    }
+  }
+
+  Study.Player = Player;
+})();
