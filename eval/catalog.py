@@ -1,10 +1,13 @@
 """Names of metrics, suites, backbones and network roles, with a line on each: all that `--help` needs.
 
 `eval.registry` and `eval.network_registry` construct what is named here; they import torch, this file
-imports nothing.
+imports neither.
 """
 
 from collections.abc import Iterable
+
+from eval.core.axes import Axis
+from src.core.suggestions import did_you_mean
 
 METRIC_HELP = {
     "bounce": "subject, motion and camera of a Bounce video against its facts",
@@ -59,6 +62,64 @@ NETWORK_METRIC_HELP = {
 }
 """Metrics over networks that the user names by role."""
 
+METRIC_AXES = {
+    "bounce": Axis("alignment", "overall"),
+    "bounce_onsets": Axis("alignment", "diegetic synchronization"),
+    "bounce_audio": Axis("alignment", "diegetic correctness"),
+    "bounce_identity": Axis("alignment", "identity"),
+    "low_level": Axis("quality", "overall"),
+    "block_motion": Axis("quality", "motion completeness"),
+    "fidelity": Axis("quality", "reconstruction"),
+    "vmaf": Axis("quality", "reconstruction"),
+    "niqe": Axis("quality", "overall"),
+    "audio": Axis("quality", "audio overall"),
+    "audio_fidelity": Axis("quality", "audio reconstruction"),
+    "speech": Axis("quality", "audio reconstruction"),
+    "onsets": Axis("alignment", "diegetic synchronization"),
+    "speech_silero": Axis("quality", "audio overall"),
+    "f0_crepe": Axis("quality", "audio reconstruction"),
+    "ocr_rapidocr": Axis("alignment", "overall"),
+    "consistency": Axis("quality", "frame consistency"),
+    "kl": Axis("alignment", "overall"),
+    "lpips_vgg": Axis("quality", "reconstruction"),
+    "lpips_alex": Axis("quality", "reconstruction"),
+    "dists": Axis("quality", "reconstruction"),
+    "clip_score": Axis("alignment", "overall"),
+    "viclip": Axis("alignment", "overall"),
+    "clap": Axis("alignment", "overall"),
+    "imagebind": Axis("alignment", "diegetic correctness"),
+    "desync": Axis("alignment", "diegetic synchronization"),
+    "subject_consistency": Axis("quality", "frame consistency"),
+    "background_consistency": Axis("quality", "frame consistency"),
+    "motion_smoothness": Axis("quality", "motion naturalness"),
+    "dynamic_degree": Axis("quality", "motion completeness"),
+    "aesthetic": Axis("quality", "aesthetics"),
+    "imaging": Axis("quality", "overall"),
+    "identity_face": Axis("alignment", "identity"),
+    "identity_dino": Axis("alignment", "identity"),
+    "identity_clip": Axis("alignment", "identity"),
+    "edit_clip": Axis("alignment", "text faithfulness"),
+    "edit_viclip": Axis("alignment", "text faithfulness"),
+    "structure": Axis("alignment", "structure preservation"),
+    "distribution": Axis("quality", "overall"),
+}
+"""What each metric measures: its axis and the paper's sub-axis; `distribution`: distances between sets."""
+
+_SUB_AXES = {
+    ("bounce", "subject"): "subject",
+    ("bounce", "motion"): "motion",
+    ("bounce", "camera"): "motion",
+    ("low_level", "flicker"): "frame consistency",
+    ("low_level", "smoothness_blend"): "motion naturalness",
+    ("low_level", "change"): "motion completeness",
+    ("low_level", "frozen"): "motion completeness",
+    ("low_level", "freeze"): "motion completeness",
+    ("low_level", "ti"): "motion completeness",
+    ("identity_face", "identity_face_consistency"): "face consistency",
+    ("distribution", "fad"): "audio overall",
+}
+"""Sub-axes of values that measure another one than their metric; by prefix of the value's name."""
+
 ALL_METRIC_HELP = {**METRIC_HELP, **BACKBONE_METRIC_HELP, **NETWORK_METRIC_HELP}
 SUITES: dict[str, tuple[str, ...]] = {
     "bounce_av": ("bounce", "bounce_onsets", "bounce_audio", "low_level", "audio"),
@@ -72,6 +133,9 @@ SUITES: dict[str, tuple[str, ...]] = {
     "audio_codec": ("audio_fidelity", "audio"),
     "video_to_audio": ("onsets", "audio"),
 }
+AUTO = "auto"
+"""In place of metrics: those that the samples have something for, by `eval.automatic`."""
+
 PACKAGE_BACKBONE_NAMES = ("efflite0", "efflite0_clip", "aisfx")
 """Backbones whose weights are part of a Python package."""
 
@@ -90,11 +154,28 @@ def expand_metrics(names: Iterable[str]) -> tuple[str, ...]:
     expanded = [part for name in names for part in SUITES.get(name, (name,))]
     for name in expanded:
         if name not in ALL_METRIC_HELP:
-            raise ValueError(
-                f"metrics: expected some of {', '.join(ALL_METRIC_HELP)} "
-                f"or a suite of {', '.join(SUITES)}, got {name}"
-            )
+            hint = did_you_mean(name, [*ALL_METRIC_HELP, *SUITES])
+            raise ValueError(f"metrics: {name!r} is neither a metric nor a suite; {hint} (all: --help)")
     return tuple(dict.fromkeys(expanded))
+
+
+def axis_of(metric: str, score: str = "") -> Axis:
+    """Return what a metric, or one of its values, measures.
+
+    The longest prefix counts, for metrics over backbones carry the backbone's name (`kl_aisfx`).
+
+    Raises:
+        ValueError: the metric names no axis.
+    """
+    known = [name for name in METRIC_AXES if metric == name or metric.startswith(name + "_")]
+    if not known:
+        raise ValueError(f"metric {metric!r} names no axis: add it to METRIC_AXES of eval/catalog.py")
+    name = max(known, key=len)
+    axis = METRIC_AXES[name]
+    for (owner, prefix), sub_axis in _SUB_AXES.items():
+        if owner == name and score and (score == prefix or score.startswith(prefix + "_")):
+            return Axis(axis.name, sub_axis)
+    return axis
 
 
 def metrics_help() -> str:

@@ -2,7 +2,9 @@
 
 Each DIR is the `out` of an `eval.run`. Writes leaderboard.md, .tex and .csv (every system of every run)
 and, for each system against the baseline, the paired differences with a permutation test and Holm's
-correction over all scores (differences.md, differences.csv), and compare.html with the videos side by side.
+correction over all tests (differences.md, differences.csv), and compare.html with the videos side by side.
+Samples with other prompts or references, and metrics that were measured otherwise, are not compared; each
+table's notes count and name them.
 """
 
 import csv
@@ -13,9 +15,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from eval.core.paired_tests import Difference, compare_systems
+from eval.catalog import axis_of
+from eval.core.paired_tests import Difference
 from eval.core.results import Row, Score
 from eval.core.scored_runs import read_scored_runs
+from eval.core.system_pairs import compare_systems, correct_family, leaderboard_rows
 from eval.reports import tables
 from eval.reports.comparison_page import load_media, write_comparison_page
 from src.core.cli import run as run_command
@@ -23,10 +27,12 @@ from src.core.config import from_command_line
 from src.core.errors import UserError
 from src.core.fields import Config, opt
 from src.core.markdown import markdown_table
+from src.core.suggestions import did_you_mean
 
 SIGNIFICANT_P = 0.05
 _HEADS = ["metric", "score", "difference", "n", "p", "p (Holm)"]
-_CSV_HEADS = ["system", "baseline", "metric", "score", "difference", "low", "high", "n", "p", "p (Holm)"]
+_CSV_HEADS = ["system", "baseline", "axis", "sub_axis", "metric", "score", "difference", "low", "high", "n"]
+_CSV_HEADS += ["p", "p (Holm)"]
 
 Scores = dict[str, dict[str, Score]]
 """metric -> score -> its meaning."""
@@ -71,18 +77,21 @@ def compare(config: CompareConfig) -> tuple[list[Row], list[Comparison], Scores]
     systems, scores = read_scored_runs(config.runs)
     baseline = config.baseline or next(iter(systems))
     if baseline not in systems:
-        raise ValueError(f"baseline: expected one of {', '.join(systems)}, got {baseline!r}")
-    rows = [Row(**{**vars(row), "system": name}) for name, system in systems.items() for row in system.rows]
+        hint = did_you_mean(baseline, systems)
+        raise ValueError(f"baseline: no system is called {baseline!r}; {hint} (all: {', '.join(systems)})")
     first = systems[baseline]
-    comparisons = [
-        Comparison(
-            name,
-            baseline,
-            *compare_systems(first.values, system.values, first.prompts, seed=config.seed),
-        )
-        for name, system in systems.items()
-        if name != baseline
-    ]
+    rows = leaderboard_rows(systems, first)
+    pairs = {name: compare_systems(first, each, scores, seed=config.seed) for name, each in systems.items()
+             if name != baseline}  # fmt: skip
+    for name, (differences, notes) in pairs.items():
+        if not differences:
+            reason = "; ".join(notes) or "they have no metric in common"
+            raise ValueError(f"runs: nothing of {name} can be compared with {baseline}: {reason}")
+    corrected = correct_family([each for differences, _ in pairs.values() for each in differences])
+    comparisons = []
+    for name, (differences, notes) in pairs.items():
+        mine, corrected = corrected[: len(differences)], corrected[len(differences) :]
+        comparisons.append(Comparison(name, baseline, mine, notes))
     _write(Path(config.out), rows, comparisons, scores)
     return rows, comparisons, scores
 
@@ -98,18 +107,15 @@ def _write(out: Path, rows: list[Row], comparisons: list[Comparison], scores: Sc
         writer.writerow(_CSV_HEADS)
         for comparison in comparisons:
             for each in comparison.differences:
-                x = each.interval
-                numbers = [f"{value:.6g}" for value in (x.mean, x.low, x.high)]
-                key = [comparison.system, comparison.baseline, each.metric, each.score]
-                writer.writerow([*key, *numbers, x.num, f"{each.p:.4g}", f"{each.p_holm:.4g}"])
+                x, axis = each.interval, axis_of(each.metric, each.score)
+                numbers = ["" if value is None else f"{value:.6g}" for value in (x.mean, x.low, x.high)]
+                key = [comparison.system, comparison.baseline, axis.name, axis.sub_axis]
+                p_values = ["" if p is None else f"{p:.4g}" for p in (each.p, each.p_holm)]
+                writer.writerow([*key, each.metric, each.score, *numbers, x.num, *p_values])
     with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["system", "metric", "score", "mean", "low", "high", "num_scored", "num_samples"])
-        for row in rows:
-            for score, x in row.intervals.items():
-                writer.writerow(
-                    [row.system, row.metric, score, x.mean, x.low, x.high, row.num_scored, row.num_samples]
-                )
+        writer.writerow(tables.CSV_HEADS)
+        writer.writerows(tables.csv_row(row, name) for row in rows for name in row.intervals)
 
 
 def write_page(config: CompareConfig, rows: list[Row], scores: Scores) -> None:
@@ -132,15 +138,17 @@ def _cells(each: Difference, scores: Scores) -> list[str]:
     return [each.metric, tables.heading(each.score, score), difference, str(each.interval.num), *p_values]
 
 
-def format_p(p: float) -> str:
-    """Format a p value with three decimals."""
+def format_p(p: float | None) -> str:
+    """Format a p value with three decimals; a dash if there was no test."""
+    if p is None:
+        return "–"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def is_better(each: Difference, scores: Scores) -> bool | None:
     """Return whether the system is significantly better (or worse) than the baseline; None if neither."""
     better = tables.score_of(scores.get(each.metric, {}), each.score).better
-    if each.p_holm >= SIGNIFICANT_P or not better:
+    if each.p_holm is None or each.p_holm >= SIGNIFICANT_P or not better:
         return None
     return better * each.interval.mean > 0
 
@@ -150,8 +158,8 @@ def differences_markdown(comparison: Comparison, scores: Scores) -> str:
     rows = []
     for each in comparison.differences:
         cells = _cells(each, scores)
-        if each.p_holm < SIGNIFICANT_P:
-            cells[2] = "**{}** {}".format(*cells[2].split(" ", 1))
+        if each.p_holm is not None and each.p_holm < SIGNIFICANT_P:
+            cells[2] = tables.bold_number(cells[2])
         rows.append(cells)
     notes = "".join(f"- {note}\n" for note in comparison.notes)
     return f"### {comparison.title}\n\n{markdown_table(_HEADS, rows)}" + "\n" * bool(notes) + notes
@@ -186,7 +194,10 @@ def main(argv: list[str]) -> None:
         raise UserError(str(error)) from error
     console = Console()
     for metric, metric_rows in tables.by_metric(rows):
-        console.print(tables.terminal_table(metric_rows, scores.get(metric, {}), metric, console))
+        title = tables.metric_title(metric, tables.score_names(metric_rows))
+        console.print(tables.terminal_table(metric_rows, scores.get(metric, {}), title, console))
+        for note in dict.fromkeys(note for row in metric_rows for note in row.notes):
+            console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
     for each in comparisons:
         console.print(differences_table(each, scores))
         for note in each.notes:

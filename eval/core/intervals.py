@@ -1,9 +1,22 @@
-"""Confidence intervals of means: bootstrap over samples or groups of samples; Wilson's for proportions."""
+"""Confidence intervals of means and pooled ratios, chosen by the kind of the values.
+
+| values | interval |
+|---|---|
+| fewer than 5 independent units, or all equal | none; equal fractions of 0 or 1: Wilson's |
+| independent 0/1 of a fraction | Wilson's score interval (Wilson 1927) |
+| independent values, n < 50 | Student's t |
+| independent values, n from 50 to 10,000 | bootstrap, BCa (Efron 1987); above, Student's t again |
+| clustered values, 0/1 too | Student's t over the means of the clusters |
+| pooled ratios | Student's t over the clusters' linearized ratios |
+
+`python -m eval.sanity.coverage` simulates how often each contains the truth. No torch is imported here.
+"""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,65 +24,184 @@ from numpy.typing import NDArray
 from src.core.rng import numpy_generator
 
 Array = NDArray[np.float64]
+Labels = Sequence[Hashable] | NDArray[np.integer]
+"""The group of each value."""
+Kind = Literal["real", "fraction", "difference"]
 NUM_RESAMPLES = 2000
+MIN_UNITS = 5  # independent values or clusters below which there is no interval
+MIN_BCA, MAX_BCA = 50, 10_000  # numbers of values between which the bootstrap is used
+SKEWNESS = 1.0  # absolute sample skewness above which Cochran's rule is applied
+COCHRAN = 25  # a mean is near normal from 25 skewness^2 values on (Cochran 1977, section 2.15)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its confidence interval, in the unit of the values.
+    """A mean with its confidence interval, in the unit of the values; no bounds if there is none.
 
-    `num` values in `num_groups` groups; `method` names the method and its resamples.
+    `num` values in `num_groups` clusters; `method` names the method. `skewed`: the sample is skewed and too
+    small for its skewness, so that the interval contains the truth less often than it says. `num_reference`:
+    of a distance between sets, the number of the reference's samples.
     """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     num: int
     num_groups: int
     method: str
+    skewed: bool = False
+    num_reference: int | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Both bounds, or None if there is no interval."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-def bootstrap_interval(
+def mean_interval(
     values: Sequence[float] | np.ndarray,
-    groups: Sequence[Hashable] | None = None,
+    groups: Labels | None = None,
     *,
+    kind: Kind = "real",
     level: float = 0.95,
-    num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Return the mean with its percentile bootstrap interval.
+    """Return the mean with its interval.
 
-    With `groups`, complete groups (say the samples of one prompt) are resampled together: treating their
-    members as independent makes intervals too short. If all values belong to one group they are resampled
-    one by one, and the interval describes other samples of that prompt. The order of the values matters
-    only by rounding; the draws depend only on `seed` and the number of groups.
-
-    If all values are 0 or all are 1, every resample is equal and the interval would be empty; it is
-    Wilson's then, and `method` states it.
+    Args:
+        groups: the cluster of each value, say its prompt. The mean is that of the clusters' means, so each
+            cluster counts once: treating members as independent makes intervals too short.
+        kind: "fraction" for values in 0..1, whose bounds stay there; "difference" never takes Wilson's.
+        seed: of the bootstrap. The order of the values matters only by rounding.
 
     Raises:
         ValueError: there are no values, or some are not finite.
     """
-    data = np.asarray(values, dtype=np.float64)
-    if not len(data):
-        raise ValueError("values: an interval needs at least one value")
-    if not np.isfinite(data).all():
-        raise ValueError(f"values: {int((~np.isfinite(data)).sum())} of {len(data)} are not finite")
-    sums, sizes = group_sums(data, groups)
-    mean = float(data.mean())
-    if np.ptp(data) == 0 and mean in (0.0, 1.0):
-        low, high = wilson_bounds(round(mean * len(sums)), len(sums), level=level)
-        return Interval(mean, low, high, len(data), len(sums), "wilson")
-    rng = numpy_generator(seed, "bootstrap", len(sums))
-    means = np.empty(num_resamples)
-    block = max(1, 4_000_000 // len(sums))  # bounds the memory of the index matrix
+    data = _check_values(values)
+    units = cluster_means(data, groups)
+    clustered = len(units) < len(data)
+    return interval_over_units(units, len(data), clustered=clustered, kind=kind, level=level, seed=seed)
+
+
+def ratio_interval(
+    numerators: Sequence[float] | np.ndarray,
+    denominators: Sequence[float] | np.ndarray,
+    groups: Labels | None = None,
+    *,
+    kind: Kind = "real",
+    level: float = 0.95,
+) -> Interval:
+    """Return sum(numerators) / sum(denominators) with its interval, such as a precision pooled over videos.
+
+    Samples with a denominator of 0 have nothing to count, and are not in `num`.
+
+    Raises:
+        ValueError: the denominators sum to 0, or values are not finite.
+    """
+    top, bottom, num = _pooled_sums(numerators, denominators, groups)
+    units = linearized_ratios(top, bottom)
+    return interval_over_units(units, num, clustered=True, kind=kind, level=level, name="t of a ratio")
+
+
+def linearized_ratios(numerators: Array, denominators: Array) -> Array:
+    """Return one value for each unit whose mean is the pooled ratio R: R + (n - R d) / mean(d)."""
+    ratio = numerators.sum() / denominators.sum()
+    return ratio + (numerators - ratio * denominators) / denominators.mean()
+
+
+def _pooled_sums(
+    numerators: Sequence[float] | np.ndarray,
+    denominators: Sequence[float] | np.ndarray,
+    groups: Labels | None,
+) -> tuple[Array, Array, int]:
+    top, bottom = _check_values(numerators), _check_values(denominators)
+    used = bottom > 0
+    if not used.any():
+        raise ValueError("denominators: all are 0")
+    codes = group_codes(groups, len(top))[used]
+    codes = np.unique(codes, return_inverse=True)[1]
+    return sums_by_code(codes, top[used]), sums_by_code(codes, bottom[used]), int(used.sum())
+
+
+def sums_by_code(codes: NDArray[np.intp], values: Array | Sequence[float]) -> Array:
+    """Return the sum of the values of each code 0.."""
+    return np.bincount(codes, values).astype(np.float64)
+
+
+def interval_over_units(
+    units: Array,
+    num: int,
+    *,
+    clustered: bool,
+    kind: Kind,
+    level: float = 0.95,
+    seed: int = 0,
+    name: str = "",
+) -> Interval:
+    """Return the interval of the mean of independent units, which stand for `num` values.
+
+    Args:
+        clustered: the units are means of clusters, not single values.
+        name: of the method, if it is Student's t over clusters.
+    """
+    count, mean = len(units), float(units.mean())
+    constant = np.ptp(units) <= 1e-12 * np.abs(units).max()
+    two_valued = kind == "fraction" and bool(np.isin(units, (0.0, 1.0)).all())
+    if count < MIN_UNITS:
+        return Interval(mean, None, None, num, count, f"none, fewer than {MIN_UNITS}")
+    if two_valued and (constant or not clustered):
+        low, high = wilson_bounds(round(units.sum()), count, level=level)
+        return Interval(mean, low, high, num, count, "wilson")
+    if constant:
+        return Interval(mean, None, None, num, count, "none, all equal")
+    if clustered or not MIN_BCA <= count <= MAX_BCA:
+        (low, high), method = t_bounds(units, level=level), name or "t over clusters" if clustered else "t"
+    else:
+        low, high = bca_bounds(units, level=level, seed=seed)
+        method = f"BCa x{NUM_RESAMPLES}"
+    if kind == "fraction":
+        low, high = max(low, 0.0), min(high, 1.0)
+    return Interval(mean, low, high, num, count, method, skewed=is_skewed(units))
+
+
+def t_bounds(values: Array, *, level: float = 0.95) -> tuple[float, float]:
+    """Return Student's interval of the mean of two or more values."""
+    half = t_quantile(level, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def t_quantile(level: float, degrees: float) -> float:
+    """Return the number of standard errors on each side of a two-sided Student interval."""
+    from scipy.special import stdtrit  # slow to import: not for --help
+
+    return float(stdtrit(degrees, 0.5 + level / 2))
+
+
+def bca_bounds(
+    values: Array, *, level: float = 0.95, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Return the bias-corrected and accelerated bootstrap interval of the mean (Efron 1987)."""
+    normal, mean, deviations = NormalDist(), values.mean(), values - values.mean()
+    means = _resampled_means(values, num_resamples, seed)
+    below = (means < mean).mean() + 0.5 * (means == mean).mean()
+    bias = normal.inv_cdf(min(max(float(below), 1e-6), 1 - 1e-6))
+    # of a mean the jackknife's deviations are the values' own, up to a factor that cancels
+    acceleration = float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))
+    levels = []
+    for tail in (0.5 - level / 2, 0.5 + level / 2):
+        z = bias + normal.inv_cdf(tail)
+        levels.append(normal.cdf(bias + z / max(1 - acceleration * z, 1e-3)))
+    low, high = np.quantile(means, levels)
+    return float(low), float(high)
+
+
+def _resampled_means(values: Array, num_resamples: int, seed: int) -> Array:
+    rng, means = numpy_generator(seed, "bootstrap", len(values)), np.empty(num_resamples)
+    block = max(1, 4_000_000 // len(values))  # bounds the memory of the index matrix
     for start in range(0, num_resamples, block):
         stop = min(start + block, num_resamples)
-        picks = rng.integers(len(sums), size=(stop - start, len(sums)))
-        means[start:stop] = sums[picks].sum(1) / sizes[picks].sum(1)
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high), len(data), len(sums), f"bootstrap x{num_resamples}")
+        means[start:stop] = values[rng.integers(len(values), size=(stop - start, len(values)))].mean(1)
+    return means
 
 
 def wilson_bounds(successes: int, num: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -83,17 +215,78 @@ def wilson_bounds(successes: int, num: int, *, level: float = 0.95) -> tuple[flo
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def group_sums(data: np.ndarray, groups: Sequence[Hashable] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return sums and sizes of the resampling units: groups, or single values if there is only one group.
+def is_skewed(values: Array) -> bool:
+    """Return whether a sample is skewed, and smaller than its skewness asks for by Cochran's rule."""
+    skewness, num = abs(sample_skewness(values)), len(values)
+    return skewness >= SKEWNESS and num < COCHRAN * skewness**2
 
-    A single group as the unit would make all resamples equal and the interval empty.
+
+def sample_skewness(values: Array) -> float:
+    """Return the adjusted Fisher-Pearson skewness of three or more values; 0 if all are equal."""
+    deviations, num = values - values.mean(), len(values)
+    variance = float((deviations**2).mean())
+    if num < 3 or variance == 0:
+        return 0.0
+    return float((deviations**3).mean() / variance**1.5 * math.sqrt(num * (num - 1)) / (num - 2))
+
+
+def bootstrap_counts(
+    clusters: Sequence[NDArray[np.integer]], num_resamples: int, *, seed: int = 0
+) -> Iterator[NDArray[np.integer]]:
+    """Yield for each resample how often each row is drawn, when complete clusters are drawn.
+
+    With several ways of clustering (items and raters) each is drawn by itself and a row counts as often as
+    the product of its clusters does (Owen 2007, the pigeonhole bootstrap).
+
+    Args:
+        clusters: for each way the code of each row's cluster, 0..number - 1.
     """
+    sizes = [int(codes.max()) + 1 for codes in clusters]
+    rng = numpy_generator(seed, "clusters", *sizes)
+    for _ in range(num_resamples):
+        drawn = [np.bincount(rng.integers(size, size=size), minlength=size) for size in sizes]
+        yield np.prod([each[codes] for each, codes in zip(drawn, clusters, strict=True)], axis=0)
+
+
+def percentile_bounds(values: Sequence[float] | Array, *, level: float = 0.95) -> tuple[float, float]:
+    """Return the bounds that leave equal tails of resampled values."""
+    low, high = np.quantile(np.asarray(values, float), [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high)
+
+
+def group_codes(groups: Labels | None, num: int) -> NDArray[np.intp]:
+    """Return the number 0.. of each value's group, in order of first appearance; each its own without groups."""
     if groups is None:
-        return data, np.ones(len(data))
-    if len(groups) != len(data):
-        raise ValueError(f"groups: {len(groups)} labels for {len(data)} values")
+        return np.arange(num)
+    if len(groups) != num:
+        raise ValueError(f"groups: {len(groups)} labels for {num} values")
     codes: dict[Hashable, int] = {}
-    index = np.array([codes.setdefault(group, len(codes)) for group in groups])
-    if len(codes) == 1:
-        return data, np.ones(len(data))
-    return np.bincount(index, weights=data), np.bincount(index).astype(np.float64)
+    return np.array([codes.setdefault(group, len(codes)) for group in groups], np.intp)
+
+
+def cluster_means(data: Array, groups: Labels | None) -> Array:
+    """Return the mean of each cluster, or the values themselves without groups."""
+    if groups is None:
+        return data
+    codes = group_codes(groups, len(data))
+    return np.bincount(codes, data) / np.bincount(codes)
+
+
+def clusters_of(prompts: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """Return the cluster of each sample: its prompt, or itself if it has none or all share one.
+
+    With a single prompt the interval describes other samples of that prompt.
+    """
+    if len(set(prompts)) == 1:
+        return list(ids)
+    # a NUL keeps an id apart from an equal prompt
+    return [prompt or f"\0{name}" for prompt, name in zip(prompts, ids, strict=True)]
+
+
+def _check_values(values: Sequence[float] | np.ndarray) -> Array:
+    data = np.asarray(values, dtype=np.float64)
+    if not len(data):
+        raise ValueError("values: an interval needs at least one value")
+    if not np.isfinite(data).all():
+        raise ValueError(f"values: {int((~np.isfinite(data)).sum())} of {len(data)} are not finite")
+    return data

@@ -1,46 +1,94 @@
 """Compare two systems on the same samples: paired differences, a permutation test, Holm's correction."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from eval.core.intervals import Array, Interval, bootstrap_interval, group_sums
+from eval.core.intervals import (
+    MIN_UNITS,
+    Array,
+    Interval,
+    Labels,
+    cluster_means,
+    clusters_of,
+    group_codes,
+    interval_over_units,
+    linearized_ratios,
+    mean_interval,
+    sums_by_code,
+)
 from src.core.rng import numpy_generator
 
 NUM_PERMUTATIONS = 10_000
+MAX_ENUMERATED = 12  # clusters up to which all flips are enumerated
+
+Key = tuple[str, str]
+"""Metric, name of the value."""
+Values = dict[Key, dict[str, float]]
+"""Value of each sample by its id."""
+Pooled = dict[Key, dict[str, tuple[float, float]]]
+"""Numerator and denominator of each sample, of values that are pooled over samples."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of B minus A over their common samples; `p` is two-sided, `p_holm` corrected over all scores."""
+    """B minus A over their common samples.
+
+    `p` is two-sided, `p_holm` corrected over all tests of the comparison; both None if there was no test.
+    """
 
     metric: str
     score: str
     interval: Interval
-    p: float
-    p_holm: float
+    p: float | None
+    p_holm: float | None = None
 
 
 def permutation_p(
-    differences: Sequence[float] | Array, groups: Sequence[Hashable] | None = None, *, seed: int = 0
+    differences: Sequence[float] | Array, groups: Labels | None = None, *, seed: int = 0
 ) -> float:
-    """Return the two-sided p value under random flips of the signs of groups of differences.
+    """Return the two-sided p value of a mean difference under random flips of the signs of clusters.
 
-    Up to 12 groups all flips are enumerated. Above, random flips are drawn and the observed one is counted
+    Up to 12 clusters all flips are enumerated. Above, random flips are drawn and the observed one is counted
     among them, so p is never 0 (Phipson and Smyth 2010).
     """
-    sums, _ = group_sums(np.asarray(differences, np.float64), groups)
-    num = len(sums)
-    observed = abs(sums.sum())
-    if num <= 12:
-        signs = 1 - 2 * ((np.arange(2**num)[:, None] >> np.arange(num)) & 1)
-        return float((np.abs(signs @ sums) >= observed * (1 - 1e-12)).mean())
+    units = cluster_means(np.asarray(differences, np.float64), groups)
+    return _flip_test(lambda signs: signs @ units, len(units), seed)
+
+
+def ratio_permutation_p(a: tuple[Array, Array], b: tuple[Array, Array], *, seed: int = 0) -> float:
+    """Return the two-sided p value of a difference of pooled ratios, when systems swap within clusters.
+
+    Args:
+        a, b: numerators and denominators of each cluster.
+    """
+    (top_a, bottom_a), (top_b, bottom_b) = a, b
+    tops, bottoms = top_a + top_b, bottom_a + bottom_b
+
+    def statistic(signs: Array) -> Array:
+        top, bottom = signs @ (top_b - top_a), signs @ (bottom_b - bottom_a)
+        ratios = []
+        for sign in (1, -1):
+            below = bottoms.sum() + sign * bottom
+            above = tops.sum() + sign * top
+            ratios.append(np.divide(above, below, out=np.zeros_like(above), where=below > 0))
+        return ratios[0] - ratios[1]
+
+    return _flip_test(statistic, len(tops), seed)
+
+
+def _flip_test(statistic: Callable[[Array], Array], num: int, seed: int) -> float:
+    """Return how often a statistic of random signs [flips, num] is as large as with all signs positive."""
+    observed = abs(statistic(np.ones((1, num)))[0]) * (1 - 1e-12)
+    if num <= MAX_ENUMERATED:
+        signs = np.where((np.arange(2**num)[:, None] >> np.arange(num)) & 1, -1.0, 1.0)
+        return float((np.abs(statistic(signs)) >= observed).mean())
     rng, hits, remaining = numpy_generator(seed, "permutation", num), 0, NUM_PERMUTATIONS
     while remaining:
         count = min(remaining, max(1, 4_000_000 // num))  # bounds the memory of the sign matrix
-        signs = 1 - 2 * rng.integers(0, 2, (count, num))
-        hits += int((np.abs(signs @ sums) >= observed * (1 - 1e-12)).sum())
+        signs = np.where(rng.integers(0, 2, (count, num)), -1.0, 1.0)
+        hits += int((np.abs(statistic(signs)) >= observed).sum())
         remaining -= count
     return (hits + 1) / (NUM_PERMUTATIONS + 1)
 
@@ -55,29 +103,54 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-Values = dict[tuple[str, str], dict[str, float]]
-"""(metric, score) -> sample id -> value."""
+def compare_values(
+    key: Key,
+    a: Mapping[str, float],
+    b: Mapping[str, float],
+    prompts: Mapping[str, str],
+    *,
+    test: bool = True,
+    seed: int = 0,
+) -> Difference | None:
+    """Compare the values of the samples that both have; None if there is none. `prompts`: by sample id.
 
-
-def compare_systems(
-    a: Values, b: Values, prompts: dict[str, str], *, seed: int = 0
-) -> tuple[list[Difference], list[str]]:
-    """Compare all scores that both systems have on common samples.
-
-    Returns:
-        The differences, and notes on samples that only one of the two systems has.
+    There is no test without `test`, below 5 clusters, or if no sample differs.
     """
-    found, notes = [], []
-    for metric, score in [key for key in a if key in b]:
-        left, right = a[metric, score], b[metric, score]
-        ids = [each for each in left if each in right]
-        if missing := len(left) + len(right) - 2 * len(ids):
-            notes.append(f"{score} ({metric}): {missing} values without a partner are left out")
-        if not ids:
-            continue
-        differences = [right[each] - left[each] for each in ids]
-        groups = [prompts[each] or each for each in ids]
-        interval = bootstrap_interval(differences, groups, seed=seed)
-        found.append((metric, score, interval, permutation_p(differences, groups, seed=seed)))
-    corrected = holm([p for *_, p in found])
-    return [Difference(*each, p_holm) for each, p_holm in zip(found, corrected, strict=True)], notes
+    ids = [each for each in a if each in b]
+    if not ids:
+        return None
+    differences = np.array([b[each] - a[each] for each in ids])
+    groups = clusters_of([prompts[each] for each in ids], ids)
+    interval = mean_interval(differences, groups, kind="difference", seed=seed)
+    testable = test and interval.num_groups >= MIN_UNITS and bool(differences.any())
+    return Difference(*key, interval, permutation_p(differences, groups, seed=seed) if testable else None)
+
+
+def compare_pooled(
+    key: Key,
+    a: Mapping[str, tuple[float, float]],
+    b: Mapping[str, tuple[float, float]],
+    prompts: Mapping[str, str],
+    *,
+    test: bool = True,
+    seed: int = 0,
+) -> Difference | None:
+    """Compare two pooled ratios over the samples that both have; None if one of them has nothing to count."""
+    ids = [each for each in a if each in b]
+    codes = group_codes(clusters_of([prompts[each] for each in ids], ids), len(ids)) if ids else None
+    if codes is None:
+        return None
+    sums = [[sums_by_code(codes, [side[each][part] for each in ids]) for part in (0, 1)] for side in (a, b)]
+    (top_a, bottom_a), (top_b, bottom_b) = sums
+    if not bottom_a.any() or not bottom_b.any():
+        return None
+    used = (bottom_a > 0) | (bottom_b > 0)
+    (top_a, bottom_a), (top_b, bottom_b) = left, right = [
+        (top[used], bottom[used]) for top, bottom in ((top_a, bottom_a), (top_b, bottom_b))
+    ]
+    units = linearized_ratios(top_b, bottom_b) - linearized_ratios(top_a, bottom_a)
+    num = sum(1 for each in ids if a[each][1] > 0 or b[each][1] > 0)
+    interval = interval_over_units(units, num, clustered=True, kind="difference", name="t of ratios")
+    differs = bool((top_a != top_b).any() or (bottom_a != bottom_b).any())
+    testable = test and interval.num_groups >= MIN_UNITS and differs
+    return Difference(*key, interval, ratio_permutation_p(left, right, seed=seed) if testable else None)

@@ -1,16 +1,18 @@
 """Results of metrics: one record per sample and metric, and the summary of all records."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from eval.core.audio import Audio, read_audio
-from eval.core.intervals import Interval, bootstrap_interval
+from eval.core.intervals import Interval, Kind, clusters_of, mean_interval, ratio_interval
 from eval.core.manifest import Sample, resolve_media
 from eval.core.video import Video, read_video
+from src.core.hashing import file_sha256
+from src.core.suggestions import did_you_mean
 
 ALL = "all"  # the slice of all samples
 FRACTION = "fraction"  # unit of values in 0..1
@@ -18,10 +20,16 @@ FRACTION = "fraction"  # unit of values in 0..1
 
 @dataclass(frozen=True)
 class Measurement:
-    """Values of one metric for one sample: `values` are averaged, `detail` explains them (plain JSON)."""
+    """Values of one metric for one sample: `values` are averaged, `detail` explains them (plain JSON).
+
+    `pooled`: by name numerator and denominator of values that are pooled over samples instead, as sum of
+    numerators / sum of denominators; a mean of such ratios would weigh rare events as much as frequent ones.
+    The sample's own ratio is in `values` if the denominator is not 0.
+    """
 
     values: dict[str, float]
     detail: dict[str, Any] = field(default_factory=dict)
+    pooled: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,11 @@ class Item:
         still = self.sample.video is None and self.sample.image is not None
         return read_video(self.path("image")) if still else self.video
 
+    @property
+    def frames_path(self) -> Path:
+        """The file whose frames are measured: the video, or the still image of a sample without a video."""
+        return self.path("image" if self.sample.video is None and self.sample.image is not None else "video")
+
     @cached_property
     def reference_video(self) -> Video:
         return read_video(self.path("reference"))
@@ -70,6 +83,16 @@ class Item:
     @cached_property
     def audio(self) -> Audio:
         return read_audio(self.audio_path)
+
+    @cached_property
+    def reference_sha256(self) -> str:
+        """Checksum of the reference's file; empty if the sample names none that exists."""
+        if self.sample.reference is None:
+            return ""
+        try:
+            return file_sha256(self.path("reference"))
+        except (ValueError, OSError):
+            return ""
 
     @cached_property
     def reference_audio(self) -> Audio:
@@ -93,7 +116,10 @@ class Metric(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A line of results.jsonl. `dropped` is the reason if there are no values."""
+    """A line of results.jsonl. `dropped` is the reason if there are no values.
+
+    `reference`: sha256 of the sample's reference file, if it names one that exists.
+    """
 
     id: str
     system: str
@@ -103,6 +129,8 @@ class Record:
     values: dict[str, float] | None
     detail: dict[str, Any]
     dropped: str | None
+    pooled: dict[str, tuple[float, float]] = field(default_factory=dict)
+    reference: str = ""
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "tags": list(self.tags)}, ensure_ascii=False)
@@ -110,7 +138,11 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of the table: a system on a slice. `num_samples` includes dropped ones, `num_scored` not."""
+    """A row of the table: a system on a slice. `num_samples` includes dropped ones, `num_scored` not.
+
+    `reference_scored`, `reference_samples`: the same of the reference set, of distances between sets;
+    `reference_key` tells reference sets apart.
+    """
 
     system: str
     metric: str
@@ -119,29 +151,50 @@ class Row:
     num_scored: int
     intervals: dict[str, Interval]
     notes: tuple[str, ...] = ()
+    reference_scored: int | None = None
+    reference_samples: int | None = None
+    reference_key: str = ""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """The numbers of one record."""
+
+    id: str
+    prompt: str
+    values: dict[str, float] | None
+    pooled: dict[str, tuple[float, float]]
 
 
 class Aggregator:
     """Aggregates a stream of records; keeps only numbers, so that sets may be large."""
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[str, str, str], list[tuple[str, dict[str, float] | None]]] = {}
+        self._groups: dict[tuple[str, str, str], list[_Entry]] = {}
         self.dropped: list[dict[str, str]] = []
 
     def add(self, record: Record) -> None:
+        entry = _Entry(record.id, record.prompt, record.values, record.pooled)
         for tag in (ALL, *dict.fromkeys(record.tags)):
-            cell = self._groups.setdefault((record.system, record.metric, tag), [])
-            cell.append((record.prompt, record.values))
+            self._groups.setdefault((record.system, record.metric, tag), []).append(entry)
         if record.dropped is not None:
-            entry = {"id": record.id, "system": record.system, "metric": record.metric}
-            self.dropped.append({**entry, "reason": record.dropped})
+            self.dropped.append(
+                {"id": record.id, "system": record.system, "metric": record.metric, "reason": record.dropped}
+            )
 
-    def summarize(self, *, slices: Iterable[str] = (), seed: int = 0) -> list[Row]:
+    def summarize(
+        self,
+        *,
+        scores: Mapping[str, Mapping[str, Score]] | None = None,
+        slices: Iterable[str] = (),
+        seed: int = 0,
+    ) -> list[Row]:
         """Return rows with 95 % intervals by system and metric: the full set first, then each slice.
 
         Args:
+            scores: meaning of the values by metric and name; fractions have other intervals than the rest.
             slices: tags that get rows; none means every tag that occurs.
-            seed: of the bootstrap. Samples that share a prompt are resampled together.
+            seed: of the bootstrap. Samples that share a prompt are a cluster.
         """
         allowed = set(slices)
         rows = []
@@ -149,13 +202,9 @@ class Aggregator:
             if tag != ALL and allowed and tag not in allowed:
                 continue
             cell = self._groups[system, metric, tag]
-            scored = [(prompt, values) for prompt, values in cell if values is not None]
-            names = dict.fromkeys(name for _, values in scored for name in values)
-            intervals = {}
-            for name in names:
-                pairs = [(prompt, values[name]) for prompt, values in scored if name in values]
-                prompts, numbers = zip(*pairs, strict=True)
-                intervals[name] = bootstrap_interval(numbers, prompts, seed=seed)
+            scored = [each for each in cell if each.values is not None]
+            names = dict.fromkeys(name for each in scored for name in (*(each.values or {}), *each.pooled))
+            known = (scores or {}).get(metric, {})
             rows.append(
                 Row(
                     system=system,
@@ -163,7 +212,34 @@ class Aggregator:
                     slice=tag,
                     num_samples=len(cell),
                     num_scored=len(scored),
-                    intervals=intervals,
+                    intervals={
+                        name: interval
+                        for name in names
+                        if (interval := _summarize_value(scored, name, known.get(name), seed)) is not None
+                    },
                 )
             )
         return rows
+
+
+def _summarize_value(entries: list[_Entry], name: str, score: Score | None, seed: int) -> Interval | None:
+    """Return the interval of a value over samples; None of a pooled one that counted nothing."""
+    kind: Kind = "fraction" if score is not None and score.unit == FRACTION else "real"
+    pooled = [(each, *each.pooled[name]) for each in entries if name in each.pooled]
+    if pooled:
+        found, tops, bottoms = zip(*pooled, strict=True)
+        if not any(bottoms):
+            return None
+        groups = clusters_of([each.prompt for each in found], [each.id for each in found])
+        return ratio_interval(tops, bottoms, groups, kind=kind)
+    used = [each for each in entries if name in (each.values or {})]
+    groups = clusters_of([each.prompt for each in used], [each.id for each in used])
+    values = [(each.values or {})[name] for each in used]
+    return mean_interval(values, groups, kind=kind, seed=seed)
+
+
+def check_slices(slices: Iterable[str], tags: Collection[str]) -> None:
+    """Raise ValueError if a slice is not among the tags that occur."""
+    for name in slices:
+        if name not in tags:
+            raise ValueError(f"slices: no sample has the tag {name!r}; {did_you_mean(name, tags)}")

@@ -2,28 +2,33 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from eval.core.intervals import Interval
-from eval.core.paired_tests import Values
+from eval.core.paired_tests import Pooled, Values
 from eval.core.results import ALL, Row, Score
+
+_ROW_KEYS = ("num_scored", "num_samples", "reference_scored", "reference_samples", "reference_key")
 
 
 @dataclass
 class ScoredSystem:
-    """A system's values per sample, its prompts by sample id, and its table rows over all samples.
+    """A system's results. `folder` is the run's, `name` the system's name in it.
 
-    `folder` is the run's, `name` the system's name in it.
+    `values` and `pooled`: per sample; `prompts` and `references` (sha256 of the file): by sample id;
+    `measured`: by metric what was measured and how; `rows`: of the tables, over all samples.
     """
 
     folder: Path
     name: str
-
-    values: Values
-    prompts: dict[str, str]
-    rows: list[Row]
+    values: Values = field(default_factory=dict)
+    pooled: Pooled = field(default_factory=dict)
+    prompts: dict[str, str] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
 
 
 def read_scored_runs(
@@ -54,18 +59,22 @@ def _read_run(folder: Path, scores: dict[str, dict[str, Score]]) -> dict[str, Sc
         if not (folder / name).is_file():
             raise ValueError(f"runs: {folder} has no {name}; expected an output folder of eval.run")
     for record in _records(folder / "results.jsonl"):
-        system = systems.setdefault(record["system"], ScoredSystem(folder, record["system"], {}, {}, []))
-        system.prompts[record["id"]] = record["prompt"]
+        system = systems.setdefault(record["system"], ScoredSystem(folder, record["system"]))
+        name = record["id"]
+        system.prompts[name], system.references[name] = record["prompt"], record["reference"]
         for score, value in (record["values"] or {}).items():
-            system.values.setdefault((record["metric"], score), {})[record["id"]] = value
+            system.values.setdefault((record["metric"], score), {})[name] = value
+        for score, (top, bottom) in record["pooled"].items():
+            system.pooled.setdefault((record["metric"], score), {})[name] = (top, bottom)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for record in _records(folder / "scores.jsonl"):
         if record["slice"] != ALL:
             continue
-        interval = Interval(*(record[k] for k in ("mean", "low", "high", "num", "num_groups", "method")))
+        interval = Interval(**{each.name: record[each.name] for each in fields(Interval)})
         row = rows.setdefault((record["system"], record["metric"]), {"intervals": {}})
         row["intervals"][record["score"]] = interval
-        row |= {"num_scored": record["num_scored"], "num_samples": record["num_samples"]}
+        row |= {key: record[key] for key in _ROW_KEYS}
+        systems[record["system"]].measured[record["metric"]] = record["measured"]
         known = scores.setdefault(record["metric"], {})
         known[record["score"]] = Score(record["better"], record["unit"], record["text"])
     for (name, metric), row in rows.items():

@@ -16,7 +16,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from eval.core.intervals import Array
-from eval.distribution.feature_arrays import blocks, check_features
+from eval.distribution.feature_arrays import VideoRows, blocks, check_features
 from src.core.rng import numpy_generator
 
 BLOCK = 4096  # rows added at a time, so that large sets need no copy in float64
@@ -151,7 +151,7 @@ def influences(features: NDArray[np.floating], x: Moments, y: Moments) -> Array:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """FD at infinite n: `value`, `error` (standard error over the random orders), `sizes` of the subsets."""
+    """FD at infinite n: `value`, `error` (standard error over the orders), `sizes` of the subsets in videos."""
 
     value: float
     error: float
@@ -162,23 +162,31 @@ def extrapolate_frechet(
     x_nd: NDArray[np.floating],
     y_md: NDArray[np.floating],
     *,
+    videos_x: VideoRows | None = None,
+    videos_y: VideoRows | None = None,
     seed: int = 0,
     num_points: int = 6,
     num_orders: int = 4,
 ) -> Extrapolation:
     """Return FD without its bias of order 1/n (Chong and Forsyth 2020), extrapolated in both sets at once.
 
-    For each random order, growing subsets of both sets in equal proportion give FD against 1/n, and a fitted
-    line is evaluated at 0. The bias is linear only for covariances of full rank, so no subset is smaller
-    than d + 1, nor than a quarter of the set, below which noise dominates.
+    n counts videos. For each random order of the videos, growing subsets of both sets in equal proportion
+    give FD against 1/n, and a fitted line is evaluated at 0. The bias is linear only for covariances of full
+    rank, so no subset is smaller than d + 1, nor than a quarter of the set, below which noise dominates.
+
+    Args:
+        videos_x, videos_y: the videos of the rows; None means that each row is one.
 
     Raises:
-        ValueError: either set has fewer than 2 (d + 1) rows.
+        ValueError: either set has fewer than 2 (d + 1) videos.
     """
-    fewest, dim = min(len(x_nd), len(y_md)), x_nd.shape[1]
+    videos_x = videos_x or VideoRows.of(None, len(x_nd))
+    videos_y = videos_y or VideoRows.of(None, len(y_md))
+    fewest, dim = min(videos_x.num, videos_y.num), x_nd.shape[1]
     if fewest < 2 * (dim + 1):
+        what = "rows" if videos_x.single and videos_y.single else "videos"
         raise ValueError(
-            f"FD at infinite n: expected at least {2 * (dim + 1)} rows in {dim} dimensions, got {fewest}"
+            f"FD at infinite n: expected at least {2 * (dim + 1)} {what} in {dim} dimensions, got {fewest}"
         )
     fractions = 1 / np.linspace(min(4.0, fewest / (dim + 1)), 1.0, num_points)
     sizes = [round(fraction * fewest) for fraction in fractions]
@@ -189,9 +197,12 @@ def extrapolate_frechet(
     for order in range(num_orders):
         x, y = (
             _growing_subsets(
-                z, fractions[:-1], numpy_generator(seed, "frechet", order, side).permutation(len(z))
+                z,
+                videos,
+                fractions[:-1],
+                numpy_generator(seed, "frechet", order, side).permutation(videos.num),
             )
-            for side, z in enumerate((x_nd, y_md))
+            for side, (z, videos) in enumerate(((x_nd, videos_x), (y_md, videos_y)))
         )
         distances = [frechet_distance(*each) for each in zip(x, y, strict=True)]
         # a distance over n rows varies by about 1 / n: inverse-variance weights
@@ -203,12 +214,12 @@ def extrapolate_frechet(
 
 
 def _growing_subsets(
-    z: NDArray[np.floating], fractions: Array, order: NDArray[np.integer]
+    z: NDArray[np.floating], videos: VideoRows, fractions: Array, order: NDArray[np.integer]
 ) -> Iterator[Moments]:
-    """Yield the moments of the first fraction of the rows in this order, for each fraction."""
+    """Yield the moments of the first fraction of the videos in this order, for each fraction."""
     start, total = 0, None
     for fraction in fractions:
-        stop = round(fraction * len(z))
-        new = Moments.from_rows(z, order[start:stop])
+        stop = round(fraction * videos.num)
+        new = Moments.from_rows(z, videos.rows_of(order[start:stop]))
         total, start = new if total is None else total.merged(new), stop
         yield total

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eval.core.intervals import Array
-from eval.distribution.feature_arrays import blocks
+from eval.distribution.feature_arrays import VideoRows, blocks
 from eval.distribution.matmul import center_rows, row_products
 
 
@@ -46,6 +46,7 @@ class CenteredSet:
     cubes: float  # sum of p^3
     weighted: Array  # [3, d]: sums of z, p z, p^2 z, divided by d
     second: Array | None  # [d, d]: sum of z z^T, divided by d
+    videos: VideoRows
 
     @classmethod
     def from_rows(
@@ -56,6 +57,7 @@ class CenteredSet:
         order: NDArray[np.integer],
         num_blocks: int,
         second_moments: bool,
+        videos: VideoRows,
     ) -> Self:
         """Shuffle rows into blocks by `order` and compute the sums, in one pass over the rows."""
         dim, num = len(center), len(rows)
@@ -82,6 +84,7 @@ class CenteredSet:
             float((offset**3).sum()),
             weighted,
             second,
+            videos,
         )
 
     def block(self, indices: NDArray[np.integer]) -> Tensor:
@@ -99,6 +102,16 @@ class CenteredSet:
             w[:, span] = other.weighted @ (self.rows[span] - self.center).T
         cubes = s0 * p**3 + 3 * p**2 * s1 + 3 * p * s2 + other.cubes
         return cubes + 3 * (p**2 * w[0] + 2 * p * w[1] + w[2])
+
+    def sums_within_videos(self) -> tuple[Array, NDArray[np.intp]]:
+        """Return for each row the kernel's sum over the other rows of its video, and their number."""
+        sums, dim = np.zeros(len(self.rows)), len(self.center)
+        for video in np.flatnonzero(self.videos.lengths > 1):
+            span = slice(self.videos.starts[video], self.videos.starts[video + 1])
+            rows = np.asarray(self.rows[span], np.float64)
+            kernel = (rows @ rows.T / dim + 1) ** 3
+            sums[span] = kernel.sum(1) - np.diag(kernel)
+        return sums, self.videos.lengths[self.videos.codes] - 1
 
 
 @dataclass
@@ -122,6 +135,7 @@ class PairSums:
             # linear_sums includes each row's pair with itself, where p_a + p_b = 2 p and w = z.z / d
             diagonal = 2 * self.a.offset + self.a.constant
             self.linear = [self.linear[0] - diagonal**3 - 3 * diagonal**2 * self.a.square]
+            self.within, self.num_within = self.a.sums_within_videos()
         self.sums = [
             (np.zeros(len(z.rows)), np.zeros(len(z.rows))) for z in (self.a, self.b)[: 2 - self.same]
         ]
@@ -132,26 +146,37 @@ class PairSums:
 
     @property
     def mean(self) -> float:
-        """Mean kernel over all pairs."""
+        """Mean kernel over all pairs but those of one video."""
         if self.a.second is None or self.b.second is None or self.complete:
             squares = self.squares / self.num_sampled
         else:  # exact over all pairs: sum of (z_a.z_b)^2 = <sum z_a z_a^T, sum z_b z_b^T>, minus the diagonal
             total = np.vdot(self.a.second, self.b.second) - self.same * (self.a.square**2).sum()
             squares = total / (self.num_pairs * (1 + self.same))
         linear = self.linear[0].sum() / (self.num_pairs * (1 + self.same))
-        return float(linear + 3 * self.a.constant * squares + self.remainder / self.num_sampled)
+        mean = linear + 3 * self.a.constant * squares + self.remainder / self.num_sampled
+        if self.same and self.num_within.any():
+            pairs_within = self.num_within.sum() / 2
+            mean = (mean * self.num_pairs - self.within.sum() / 2) / (self.num_pairs - pairs_within)
+        return float(mean)
 
     @property
     def error(self) -> float:
         """Standard error of the mean of r, with the correction for a finite number of pairs."""
         missing = 1 - self.num_sampled / self.num_pairs
-        return (missing * self.variance) ** 0.5 / self.num_sampled if missing > 0 else 0.0
+        if missing <= 0:
+            return 0.0
+        error = (missing * self.variance) ** 0.5 / self.num_sampled
+        # the pairs within videos, which are known, are subtracted from the estimated sum over all pairs
+        return error / (1 - self.num_within.sum() / 2 / self.num_pairs) if self.same else error
 
     def row_means(self, side: int) -> Array:
         """Return the mean kernel of each row with its partners; second and third order over sampled pairs."""
         sums, counts = self.sums[side]
         partners = (len(self.b.rows) - self.same) if side == 0 else len(self.a.rows)
-        return self.linear[side] / partners + sums / counts
+        means = self.linear[side] / partners + sums / counts
+        if self.same and self.num_within.any():
+            means = (means * partners - self.within) / (partners - self.num_within)
+        return means
 
     def add_round(self) -> None:
         """Add the pairs of each block with the one `round` further on."""

@@ -1,6 +1,7 @@
 """Kernel distance (KID): unbiased squared maximum mean discrepancy under k(a, b) = (a.b / d + 1)^3.
 
 Binkowski et al. 2018. Unbiased at every n, so it may be negative; preferable to FID below 2,000 samples.
+Pairs of rows of one video are left out, as those of a row with itself: they are alike in any set.
 
 Sets below `MANY` multiplications are summed over all pairs, small ones in float64, others in a fast format
 (`matmul.fast_dtype`). For larger sets only the third-order term is sampled, until its standard error is
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from eval.core.intervals import Array
-from eval.distribution.feature_arrays import BLOCK, check_pair, mean_row
+from eval.distribution.feature_arrays import BLOCK, VideoRows, check_pair, mean_row
 from eval.distribution.kernel_sums import CenteredSet, PairSums
 from eval.distribution.matmul import SMALL, fast_dtype
 from src.core.rng import numpy_generator
@@ -38,14 +39,20 @@ class KernelDistance:
 
 
 def kernel_distance(
-    x_nd: NDArray[np.floating], y_md: NDArray[np.floating], *, seed: int = 0
+    x_nd: NDArray[np.floating],
+    y_md: NDArray[np.floating],
+    *,
+    videos_x: VideoRows | None = None,
+    videos_y: VideoRows | None = None,
+    seed: int = 0,
 ) -> KernelDistance:
     """Return the U-statistic over all pairs, which the usual mean over random subsets estimates.
 
     Args:
+        videos_x, videos_y: the videos of the rows; None means that each row is one.
         seed: of the order in which pairs of large sets are sampled.
     """
-    check_pair(x_nd, y_md, minimum=2)
+    check_pair(x_nd, y_md, minimum=2, videos=(videos_x, videos_y))
     dim, fewest = x_nd.shape[1], min(len(x_nd), len(y_md))
     small = len(x_nd) * len(y_md) * dim < SMALL
     # below 2 d rows the second moments, O(n d^2), would cost more than the pairs they save, O(n^2 d)
@@ -56,9 +63,15 @@ def kernel_distance(
     dtype = torch.float64 if small else fast_dtype()
     x, y = (
         CenteredSet.from_rows(
-            z, center, dtype, numpy_generator(seed, "kid", side).permutation(len(z)), num_blocks, sample_pairs
+            z,
+            center,
+            dtype,
+            numpy_generator(seed, "kid", side).permutation(len(z)),
+            num_blocks,
+            sample_pairs,
+            videos or VideoRows.of(None, len(z)),
         )
-        for side, z in enumerate((x_nd, y_md))
+        for side, (z, videos) in enumerate(((x_nd, videos_x), (y_md, videos_y)))
     )
     sums = [PairSums(x, x), PairSums(y, y), PairSums(x, y)]
     while incomplete := [each for each in sums if not each.complete]:

@@ -5,7 +5,7 @@ They are enough for the Frechet distance; all other metrics of sets need the ref
 
 import zipfile
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from eval.core.intervals import Interval
 from eval.distribution.config import StatisticsConfig
 from eval.distribution.feature_arrays import linearized_interval
 from eval.distribution.frechet import Moments, frechet_distance, influences
-from eval.distribution.suite import SetScore, try_score
+from eval.distribution.suite import FeatureSet, SetScore, try_score
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,24 @@ class ReferenceStatistics:
         return cls(path.name, digest, Moments.from_statistics(mean, covariance))
 
     def distance(
-        self, name: str, x_nd: NDArray[np.floating], groups: Sequence[Hashable] | None, seed: int
+        self,
+        name: str,
+        x_nd: NDArray[np.floating],
+        *,
+        videos: Sequence[Hashable] | None = None,
+        groups: Sequence[Hashable] | None = None,
     ) -> SetScore:
         """Return the Frechet distance of a set to the reference; its interval covers the set's rows only."""
         notes = [f"against {self.name} (sha256 {self.sha256}), over an unknown number of samples"]
-        if len(x_nd) <= x_nd.shape[-1]:
-            notes.append(f"{len(x_nd)} samples in {x_nd.shape[-1]} dimensions: strong upward bias")
+        x_set = FeatureSet.of(x_nd, videos, groups)
+        num = x_set.videos.num
+        if num <= x_nd.shape[-1]:
+            notes.append(f"{num} samples in {x_nd.shape[-1]} dimensions: strong upward bias")
 
         def measure() -> Interval:
             x = Moments.from_features(x_nd)
             value = frechet_distance(x, self.moments)
-            return linearized_interval(value, [influences(x_nd, x, self.moments)], [groups], seed=seed)
+            found = linearized_interval(value, [influences(x_nd, x, self.moments)], [x_set.groups])
+            return replace(found, num=num)
 
         return try_score(name, measure, tuple(notes))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from eval.catalog import axis_of
+from eval.core.axes import AXES
 from eval.core.intervals import Interval
 from eval.core.results import ALL, FRACTION, Row, Score
 from src.core.markdown import markdown_table
@@ -20,6 +23,8 @@ Scores = dict[str, Score]
 
 UNKNOWN = Score(0)
 BEST = "★"
+SKEWED = "†"  # after an interval of a skewed and small sample
+LEGEND = f"95 % intervals in brackets; {SKEWED} skewed and small sample: the interval is too narrow"
 
 
 def require_parent_dir(out: str) -> None:
@@ -53,7 +58,8 @@ def format_number(value: float, digits: int) -> str:
 def format_interval(interval: Interval | None, score: Score = UNKNOWN, *, signed: bool = False) -> str:
     """Format as `97.5 [95.0, 99.0]`, fractions in per cent; a dash if there is no value.
 
-    Mean and bounds have the same number of decimals, so that the interval always contains its mean.
+    Mean and bounds have the same number of decimals, so that the interval always contains its mean. A value
+    without an interval stands alone; SKEWED marks intervals of skewed and small samples.
 
     Args:
         signed: write a plus before positive means, as of differences.
@@ -61,12 +67,33 @@ def format_interval(interval: Interval | None, score: Score = UNKNOWN, *, signed
     if interval is None:
         return "–"
     factor = 100 if score.unit == FRACTION else 1
-    numbers = [factor * value for value in (interval.mean, interval.low, interval.high)]
+    numbers = [factor * value for value in (interval.mean, *(interval.bounds or ()))]
     size = abs(numbers[0])
     digits = 1 if score.unit == FRACTION or size >= 100 else 2 if size >= 10 else 3
     rounding_error = 1e-9 * max(map(abs, numbers))
-    mean, low, high = (format_number(n if abs(n) > rounding_error else 0.0, digits) for n in numbers)
-    return f"{'+' * (signed and numbers[0] > 0)}{mean} [{low}, {high}]"
+    mean, *bounds = (format_number(n if abs(n) > rounding_error else 0.0, digits) for n in numbers)
+    shown = f" [{', '.join(bounds)}]" + SKEWED * interval.skewed if bounds else ""
+    return f"{'+' * (signed and numbers[0] > 0)}{mean}{shown}"
+
+
+def format_count(interval: Interval) -> str:
+    """Return `n=12`, or `n=12 vs 20` with the number of the reference's samples."""
+    reference = "" if interval.num_reference is None else f" vs {interval.num_reference}"
+    return f"n={interval.num}{reference}"
+
+
+def format_cell(interval: Interval | None, score: Score = UNKNOWN) -> str:
+    """Return a value with its interval and the number of samples that it is about."""
+    text = format_interval(interval, score)
+    return text if interval is None else f"{text}, {format_count(interval)}"
+
+
+def format_samples(row: Row) -> str:
+    """Return scored and all samples, and the same of the reference set."""
+    text = f"{row.num_scored} / {row.num_samples}"
+    if row.reference_samples is None:
+        return text
+    return f"{text} vs {row.reference_scored} / {row.reference_samples}"
 
 
 def best_values(rows: list[Row], scores: Scores) -> set[tuple[str, str, str]]:
@@ -88,48 +115,59 @@ def best_values(rows: list[Row], scores: Scores) -> set[tuple[str, str, str]]:
 
 
 def markdown_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
-    """Return a table for each metric: 95 % intervals in brackets, best means in bold, notes below."""
+    """Return a table for each metric, by axis: intervals in brackets, best means in bold, notes below."""
     parts = []
-    for metric, metric_rows in by_metric(rows):
-        names, known = score_names(metric_rows), scores.get(metric, {})
-        best = best_values(metric_rows, known)
-        heads = ["system", "slice", "n scored / samples", *(heading(n, score_of(known, n)) for n in names)]
-        table = []
-        for row in metric_rows:
-            cells = [row.system or "–", row.slice, f"{row.num_scored} / {row.num_samples}"]
-            for name in names:
-                text = format_interval(row.intervals.get(name), score_of(known, name))
-                bold = (row.system, row.slice, name) in best
-                cells.append("**{}** {}".format(*text.split(" ", 1)) if bold else text)
-            table.append(cells)
-        notes = [f"- {note}\n" for note in dict.fromkeys(note for row in metric_rows for note in row.notes)]
-        text = f"### {metric}\n\n{markdown_table(heads, table)}"
-        parts.append(text + "\n" * bool(notes) + "".join(notes))
-    return "\n".join(parts)
+    for axis, metrics in by_axis(rows):
+        parts.append(f"## {axis.capitalize()}\n")
+        parts += [_markdown_table(metric, part, scores.get(metric, {})) for metric, part in metrics]
+    skewed = any(interval.skewed for row in rows for interval in row.intervals.values())
+    return "\n".join([*parts, *([f"{LEGEND}\n"] if skewed else [])])
+
+
+def _markdown_table(metric: str, rows: list[Row], scores: Scores) -> str:
+    names, best = score_names(rows), best_values(rows, scores)
+    heads = ["system", "slice", "n scored / samples", *(heading(n, score_of(scores, n)) for n in names)]
+    table = []
+    for row in rows:
+        cells = [row.system or "–", row.slice, format_samples(row)]
+        for name in names:
+            text = format_cell(row.intervals.get(name), score_of(scores, name))
+            cells.append(bold_number(text) if (row.system, row.slice, name) in best else text)
+        table.append(cells)
+    notes = [f"- {note}\n" for note in dict.fromkeys(note for row in rows for note in row.notes)]
+    text = f"### {metric_title(metric, names)}\n\n{markdown_table(heads, table)}"
+    return text + "\n" * bool(notes) + "".join(notes)
+
+
+def bold_number(text: str) -> str:
+    """Return a cell with its number, which comes first, in bold Markdown."""
+    number = re.match(r"[^\s,]+", text)
+    return text if number is None else f"**{number[0]}**{text[number.end() :]}"
 
 
 def latex_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
-    """Return a booktabs table for each metric; needs \\usepackage{booktabs}."""
+    """Return a booktabs table for each metric, by axis; needs \\usepackage{booktabs}."""
     parts = []
-    for metric, metric_rows in by_metric(rows):
-        names, known = score_names(metric_rows), scores.get(metric, {})
-        heads = ["system", "slice", "$n$", *(heading(n, score_of(known, n)) for n in names)]
-        lines = [
-            f"% {metric}, 95 % intervals in brackets",
-            f"\\begin{{tabular}}{{ll{'r' * (len(names) + 1)}}}",
-        ]
-        lines += ["\\toprule", " & ".join(map(_escape_tex, heads)) + " \\\\", "\\midrule"]
-        for row in metric_rows:
-            cells = [row.system or "–", row.slice, f"{row.num_scored}/{row.num_samples}"]
-            cells += [format_interval(row.intervals.get(name), score_of(known, name)) for name in names]
-            lines.append(" & ".join(map(_escape_tex, cells)) + " \\\\")
-        parts.append("\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n")
+    for axis, metrics in by_axis(rows):
+        for metric, metric_rows in metrics:
+            names, known = score_names(metric_rows), scores.get(metric, {})
+            heads = ["system", "slice", "$n$", *(heading(n, score_of(known, n)) for n in names)]
+            lines = [
+                f"% {axis}: {metric_title(metric, names)}; {LEGEND}",
+                f"\\begin{{tabular}}{{ll{'r' * (len(names) + 1)}}}",
+            ]
+            lines += ["\\toprule", " & ".join(map(_escape_tex, heads)) + " \\\\", "\\midrule"]
+            for row in metric_rows:
+                cells = [row.system or "–", row.slice, format_samples(row)]
+                cells += [format_cell(row.intervals.get(name), score_of(known, name)) for name in names]
+                lines.append(" & ".join(map(_escape_tex, cells)) + " \\\\")
+            parts.append("\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n")
     return "\n".join(parts)
 
 
 _TEX = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "–": "--"}
 _TEX |= {sign: "\\" + sign for sign in "&%$#_{}"}
-_TEX |= {"↑": "$\\uparrow$", "↓": "$\\downarrow$"}
+_TEX |= {"↑": "$\\uparrow$", "↓": "$\\downarrow$", SKEWED: "$^\\dagger$"}
 
 
 def _escape_tex(text: str) -> str:
@@ -146,7 +184,8 @@ def terminal_table(rows: list[Row], scores: Scores, title: str, console: Console
 def _terminal_table(rows: list[Row], scores: Scores, title: str, *, vertical: bool) -> Table:
     names, best = score_names(rows), best_values(rows, scores)
     has_systems = len({row.system for row in rows}) > 1
-    caption = "95 % intervals in brackets" + f", {BEST} best" * bool(best)
+    skewed = any(interval.skewed for row in rows for interval in row.intervals.values())
+    caption = (LEGEND if skewed else "95 % intervals in brackets") + f"; {BEST} best" * bool(best)
     table = Table(title=title, caption=caption, title_style="bold")
     for head in [*(["system"] if has_systems else []), "slice", "n"]:
         table.add_column(head, justify="right" if head == "n" else "left", no_wrap=True)
@@ -161,7 +200,7 @@ def _terminal_table(rows: list[Row], scores: Scores, title: str, *, vertical: bo
         )
         cells = []
         for name in names:
-            text = format_interval(row.intervals.get(name), score_of(scores, name))
+            text = format_cell(row.intervals.get(name), score_of(scores, name))
             marked = (row.system, row.slice, name) in best
             cells.append(text + f" {BEST}" * marked)
         start = [*([row.system or "–"] if has_systems else []), row.slice, count]
@@ -176,9 +215,24 @@ def _terminal_table(rows: list[Row], scores: Scores, title: str, *, vertical: bo
 
 
 def by_metric(rows: list[Row]) -> Iterator[tuple[str, list[Row]]]:
-    """Yield the rows of each metric, in order of first appearance."""
-    for metric in dict.fromkeys(row.metric for row in rows):
-        yield metric, [row for row in rows if row.metric == metric]
+    """Yield the rows of each metric, those of one axis together."""
+    for _, metrics in by_axis(rows):
+        yield from metrics
+
+
+def by_axis(rows: list[Row]) -> Iterator[tuple[str, list[tuple[str, list[Row]]]]]:
+    """Yield the name of each axis, and the rows of its metrics in order of first appearance."""
+    metrics = dict.fromkeys(row.metric for row in rows)
+    for axis in AXES:
+        names = [metric for metric in metrics if axis_of(metric).name == axis]
+        if names:
+            yield axis, [(name, [row for row in rows if row.metric == name]) for name in names]
+
+
+def metric_title(metric: str, names: list[str]) -> str:
+    """Return the name of a metric and the sub-axes of its values."""
+    axes = [axis_of(metric, name) for name in names] or [axis_of(metric)]
+    return f"{metric}: {', '.join(dict.fromkeys(each.sub_axis for each in axes))}"
 
 
 def write_tables(folder: Path, rows: list[Row], summary: dict[str, Any], scores: dict[str, Scores]) -> None:
@@ -187,31 +241,32 @@ def write_tables(folder: Path, rows: list[Row], summary: dict[str, Any], scores:
     (folder / "table.tex").write_text(latex_tables(rows, scores), encoding="utf-8")
     with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(
-            [
-                "system",
-                "metric",
-                "slice",
-                "score",
-                "mean",
-                "low",
-                "high",
-                "num_scored",
-                "num_samples",
-                "interval",
-            ]
-        )
-        for row in rows:
-            for name, x in row.intervals.items():
-                bounds = [f"{value:.6f}" for value in (x.mean, x.low, x.high)]
-                key = [row.system, row.metric, row.slice, name]
-                writer.writerow([*key, *bounds, row.num_scored, row.num_samples, x.method])
+        writer.writerow(CSV_HEADS)
+        writer.writerows(csv_row(row, name) for row in rows for name in row.intervals)
     with (folder / "scores.jsonl").open("w", encoding="utf-8") as file:
         for record in score_records(rows, summary, scores):
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
     content = {**summary, "rows": [asdict(row) for row in rows]}
     text = json.dumps(content, indent=2, ensure_ascii=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+CSV_HEADS = (
+    *("system", "axis", "sub_axis", "metric", "slice", "score", "mean", "low", "high", "num"),
+    *("num_reference", "num_scored", "num_samples", "reference_scored", "reference_samples"),
+    *("interval", "skewed"),
+)
+
+
+def csv_row(row: Row, name: str) -> list[str]:
+    """Return the line of a value in table.csv; bounds are empty where there is no interval."""
+    x, axis = row.intervals[name], axis_of(row.metric, name)
+    numbers = ["" if value is None else f"{value:.6f}" for value in (x.mean, x.low, x.high)]
+    counts = [x.num, x.num_reference, row.num_scored, row.num_samples]
+    counts += [row.reference_scored, row.reference_samples]
+    shown = ["" if count is None else str(count) for count in counts]
+    key = [row.system, axis.name, axis.sub_axis, row.metric, row.slice, name]
+    return [*key, *numbers, *shown, x.method, str(x.skewed).lower()]
 
 
 def score_records(
@@ -230,12 +285,17 @@ def score_records(
             yield {
                 "system": row.system,
                 "metric": row.metric,
+                "axis": axis_of(row.metric, name).name,
+                "sub_axis": axis_of(row.metric, name).sub_axis,
                 "score": name,
                 "slice": row.slice,
                 **asdict(interval),
                 **asdict(score_of(scores.get(row.metric, {}), name)),
                 "num_scored": row.num_scored,
                 "num_samples": row.num_samples,
+                "reference_scored": row.reference_scored,
+                "reference_samples": row.reference_samples,
+                "reference_key": row.reference_key,
                 "dropped": dropped if row.slice == ALL else None,
                 "measured": {k: v for k, v in measured.get(row.metric, {}).items() if k != "metric"},
                 "notes": [note for note in row.notes if note.startswith(name + ":")],

@@ -21,7 +21,7 @@ def normal(seed, num, dim):
 def test_the_distance_is_that_from_the_set_itself(tmp_path):
     x, y = normal(0, 300, 6), normal(1, 400, 6)
     published = ReferenceStatistics.load(save(tmp_path / "real.npz", y))
-    found = published.distance("fid_inception", x, None, 0)
+    found = published.distance("fid_inception", x)
     assert found.interval.mean == pytest.approx(
         frechet_distance(Moments.from_features(x), Moments.from_features(y)), rel=1e-9
     )
@@ -34,17 +34,28 @@ def test_the_distance_is_that_from_the_set_itself(tmp_path):
 def test_the_interval_tells_how_other_generated_sets_spread(tmp_path):
     published = ReferenceStatistics.load(save(tmp_path / "real.npz", normal(1, 4000, 3)))
     rng, shift = np.random.default_rng(5), np.full(3, 2.0)
-    found = [published.distance("fd", rng.normal(size=(200, 3)) + shift, None, 0) for _ in range(100)]
+    found = [published.distance("fd", rng.normal(size=(200, 3)) + shift) for _ in range(100)]
     width = found[0].interval.high - found[0].interval.low
     assert width / 3.92 == pytest.approx(np.std([each.interval.mean for each in found]), rel=0.3)
 
 
 def test_small_sets_and_other_dimensions_are_reported(tmp_path):
     published = ReferenceStatistics.load(save(tmp_path / "real.npz", normal(1, 40, 6)))
-    assert "5 samples in 6 dimensions" in published.distance("fd", normal(0, 5, 6), None, 0).notes[1]
-    result = published.distance("fd", normal(0, 50, 5), None, 0)
+    assert "5 samples in 6 dimensions" in published.distance("fd", normal(0, 5, 6)).notes[1]
+    result = published.distance("fd", normal(0, 50, 5))
     assert result.interval is None
     assert result.error == "feature dimension mismatch: 5 vs 6"
+
+
+def test_rows_of_a_video_are_one_sample(tmp_path):
+    published = ReferenceStatistics.load(save(tmp_path / "real.npz", normal(1, 4000, 6)))
+    rows = np.repeat(normal(0, 6, 6), 8, axis=0) + 0.01 * normal(2, 48, 6)
+    found = published.distance("fd", rows, videos=np.repeat(np.arange(6), 8))
+    assert "6 samples in 6 dimensions" in found.notes[1]
+    assert (found.interval.num, found.interval.num_groups) == (6, 6)
+    alone = published.distance("fd", rows)
+    assert len(alone.notes) == 1
+    assert found.interval.high - found.interval.low > 2 * (alone.interval.high - alone.interval.low)
 
 
 BAD = {

@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 from scipy.stats import special_ortho_group
 
 import eval.distribution.kernel_sums
-from eval.distribution.feature_arrays import linearized_interval
+from eval.distribution.feature_arrays import VideoRows, linearized_interval
 from eval.distribution.frechet import (
     Moments,
     extrapolate_frechet,
@@ -113,6 +113,19 @@ def test_the_interval_is_as_wide_as_the_spread_of_repetitions():
     twins = linearized_interval(values[0], [np.repeat(parts[0], 4)], [np.repeat(np.arange(400), 4)])
     assert twins.high - twins.low == pytest.approx(interval.high - interval.low, rel=0.1)
     assert (twins.num, twins.num_groups) == (1600, 400)
+
+
+def test_the_linearized_interval_is_welchs():
+    from scipy.stats import ttest_ind
+
+    x, y = normal(0, 12, 1)[:, 0], normal(1, 30, 1, 2.0)[:, 0]
+    expected = ttest_ind(x, y, equal_var=False).confidence_interval(0.95)
+    found = linearized_interval(x.mean() - y.mean(), [x, -y])
+    assert found.bounds == pytest.approx((expected.low, expected.high))
+    assert linearized_interval(0.0, [x[:4], y]).bounds is None
+    assert linearized_interval(0.0, [np.ones(9), np.zeros(9)]).bounds is None
+    assert linearized_interval(0.0, [np.random.default_rng(0).lognormal(size=40), y]).skewed
+    assert not linearized_interval(0.0, [np.arange(9.0), np.arange(20.0)]).skewed
 
 
 def test_the_bias_of_small_samples_is_extrapolated_away():
@@ -292,6 +305,87 @@ def test_manifold_of_one_set_twice_and_of_two_far_apart():
     assert same.coverage_m.all()
     for values in (far.precision_n, far.density_n, far.recall_m, far.coverage_m):
         assert not values.any()
+
+
+def uneven_videos(seed, num, dim=4, near=0.3):
+    """Rows and videos of 1 to 6 rows that are near each other."""
+    rng = np.random.default_rng(seed)
+    videos = np.repeat(np.arange(num), rng.integers(1, 7, num))
+    return rng.normal(size=(num, dim))[videos] + near * rng.normal(size=(len(videos), dim)), videos
+
+
+def to_videos(distance, videos):
+    """Distances [rows, videos] to the nearest row of each video."""
+    return np.minimum.reduceat(distance, np.unique(videos, return_index=True)[1], axis=1)
+
+
+@pytest.mark.parametrize(("num", "near"), [(40, 0.3), (40, 1e-5), (900, 0.3)])
+def test_manifold_over_videos_against_all_distances(num, near):
+    (x, in_x), (y, in_y) = uneven_videos(0, num, near=near), uneven_videos(1, num + 9, near=near)
+    x[len(x) // 2 :] += 100  # two far clusters: float32 leaves more in doubt than there are candidates
+    y[len(y) // 2 :] += 100
+    rows_x, rows_y = VideoRows.of(in_x, len(x)), VideoRows.of(in_y, len(y))
+    found = compute_prdc(x, y, k=3, videos_x=rows_x, videos_y=rows_y)
+    radii = []
+    for z, videos in ((x, in_x), (y, in_y)):
+        own = to_videos(np.linalg.norm(z[:, None] - z[None], axis=-1), videos)
+        own[np.arange(len(z)), videos] = np.inf
+        radii.append(np.sort(own, 1)[:, 2])
+    distance = np.linalg.norm(x[:, None] - y[None], axis=-1)
+    inside = distance <= radii[1]
+    assert np.array_equal(found.precision_n, inside.any(1))
+    assert np.array_equal(found.recall_m, (distance <= radii[0][:, None]).any(0))
+    assert np.array_equal(found.coverage_m, inside.any(0))
+    weight = 1 / np.bincount(in_y)[in_y]
+    reached = np.maximum.reduceat(inside, np.unique(in_x, return_index=True)[1])
+    np.testing.assert_allclose(found.density_n, reached @ weight / 3)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_kid_leaves_out_pairs_of_one_video(monkeypatch, sampled):
+    (x, in_x), (y, in_y) = uneven_videos(0, 60), uneven_videos(1, 50)
+    y += 1.0
+    if sampled:
+        monkeypatch.setattr("eval.distribution.kid.SMALL", 0)
+        monkeypatch.setattr("eval.distribution.kid.MANY", 0)
+        monkeypatch.setattr("eval.distribution.kid.TOLERANCE", 1.0)
+        monkeypatch.setattr("eval.distribution.kid.fast_dtype", lambda: torch.float32)
+
+    def kernel(a, b):
+        return (a @ b.T / 4 + 1) ** 3
+
+    means, rows = [], []
+    for z, videos in ((x, in_x), (y, in_y)):
+        other = videos[:, None] != videos
+        means.append(kernel(z, z)[other].mean())
+        rows.append((kernel(z, z) * other).sum(1) / other.sum(1))
+    across = kernel(x, y)
+    expected = sum(means) - 2 * across.mean()
+    found = kernel_distance(x, y, videos_x=VideoRows.of(in_x, len(x)), videos_y=VideoRows.of(in_y, len(y)))
+    if sampled:
+        assert 0 < found.error < 0.5 * expected
+        assert abs(found.value - expected) < 4 * found.error
+    else:
+        assert found.error == 0
+        assert found.value == pytest.approx(expected, rel=1e-10)
+        np.testing.assert_allclose(found.influence_x, 2 * (rows[0] - across.mean(1)), rtol=1e-9)
+        np.testing.assert_allclose(found.influence_y, 2 * (rows[1] - across.mean(0)), rtol=1e-9)
+
+
+def test_fd_at_infinite_n_draws_videos():
+    (x, in_x), (y, in_y) = uneven_videos(0, 400), uneven_videos(1, 400)
+    rows_x, rows_y = VideoRows.of(in_x, len(x)), VideoRows.of(in_y, len(y))
+    found = extrapolate_frechet(x, y, videos_x=rows_x, videos_y=rows_y)
+    assert (found.sizes[0], found.sizes[-1]) == (100, 400)
+    plain = frechet_distance(Moments.from_features(x), Moments.from_features(y))
+    as_rows = extrapolate_frechet(x, y)
+    assert abs(found.value) < abs(as_rows.value) < plain  # bias of 400 videos, not of 1,400 rows
+    rows = VideoRows.of([0, 0, 0, 1, 2, 2], 6)
+    assert rows.rows_of(np.array([2, 0])).tolist() == [4, 5, 0, 1, 2]
+    assert [(each.start, each.stop) for each in rows.blocks(3)] == [(0, 3), (3, 6)]
+    assert [(each.start, each.stop) for each in rows.blocks(2)] == [(0, 3), (3, 4), (4, 6)]
+    assert [(each.start, each.stop) for each in VideoRows.of(None, 5).blocks(2)] == [(0, 2), (2, 4), (4, 5)]
+    assert (rows.num, rows.single, VideoRows.of(None, 5).single) == (3, False, True)
 
 
 def test_inception_score():

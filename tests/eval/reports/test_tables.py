@@ -7,7 +7,17 @@ from rich.console import Console
 
 from eval.core.intervals import Interval
 from eval.core.results import FRACTION, Row, Score
-from eval.reports.tables import best_values, format_interval, markdown_tables, terminal_table
+from eval.reports.tables import (
+    best_values,
+    by_axis,
+    csv_row,
+    format_cell,
+    format_interval,
+    latex_tables,
+    markdown_tables,
+    score_records,
+    terminal_table,
+)
 
 NAMES = [f"a_long_name_{number}" for number in range(8)]
 INTERVALS = dict.fromkeys(NAMES, Interval(1, 0, 2, 3, 3, ""))
@@ -24,7 +34,7 @@ def test_nothing_is_cut(width):
     console.print(terminal_table(ROWS, {name: Score(1) for name in NAMES}, "m", console))
     text = console.file.getvalue()
     lines = len(NAMES) * len(ROWS) if width < 400 else len(ROWS)
-    assert sum("1.000 [0.000, 2.000]" in line for line in text.splitlines()) == lines
+    assert sum("1.000 [0.000, 2.000], n=3" in line for line in text.splitlines()) == lines
     assert all(f"{name} ↑" in text for name in NAMES)
     assert text.count("moving") == text.count("one") == 2
     assert "…" not in text
@@ -50,7 +60,7 @@ def test_best_mean_is_marked():
         Row(
             slice="all",
             system=system,
-            metric="m",
+            metric="fidelity",
             num_samples=4,
             num_scored=4,
             intervals={name: Interval(mean, 0, 9, 3, 3, "") for name, mean in values.items()},
@@ -62,4 +72,66 @@ def test_best_mean_is_marked():
     ]
     assert best_values(rows, scores) == {("two", "all", "psnr"), ("one", "all", "fd")}
     assert best_values(rows[:1], scores) == set()
-    assert "| two | all | 4 / 4 | **2.000** [0.000, 9.000] | 2.000 " in markdown_tables(rows, {"m": scores})
+    text = markdown_tables(rows, {"fidelity": scores})
+    assert "| two | all | 4 / 4 | **2.000** [0.000, 9.000], n=3 | 2.000 " in text
+
+
+def row(metric, interval, **rest):
+    """A row with one value of the metric's name."""
+    return Row(slice="all", system="", metric=metric, num_samples=6, num_scored=4, intervals={metric: interval},
+               **rest)  # fmt: skip
+
+
+def test_tables_are_grouped_by_axis():
+    one = Interval(0.5, 0.4, 0.6, 4, 4, "t")
+    rows = [row("clap", one), row("niqe", one), row("desync", one), row("kl_aisfx", one)]
+    assert [(axis, [name for name, _ in metrics]) for axis, metrics in by_axis(rows)] == [
+        ("quality", ["niqe"]),
+        ("alignment", ["clap", "desync", "kl_aisfx"]),
+    ]
+    heads = [line for line in markdown_tables(rows, {}).splitlines() if line.startswith("#")]
+    assert heads == [
+        "## Quality",
+        "### niqe: overall",
+        "## Alignment",
+        "### clap: overall",
+        "### desync: diegetic synchronization",
+        "### kl_aisfx: overall",
+    ]
+    comments = [
+        line[2:].split(";")[0] for line in latex_tables(rows, {}).splitlines() if line.startswith("%")
+    ]
+    assert comments[:2] == ["quality: niqe: overall", "alignment: clap: overall"]
+    with pytest.raises(ValueError, match="'nothing' names no axis"):
+        markdown_tables([row("nothing", one)], {})
+
+
+def test_numbers_of_samples_stand_beside_each_value():
+    sets = Interval(0.5, 0.4, 0.6, 4, 4, "t", num_reference=7)
+    each = row("niqe", sets, reference_scored=7, reference_samples=9)
+    assert "| – | all | 4 / 6 vs 7 / 9 | 0.500 [0.400, 0.600], n=4 vs 7 |" in markdown_tables([each], {})
+    assert "4 / 6 vs 7 / 9 & 0.500 [0.400, 0.600], n=4 vs 7" in latex_tables([each], {})
+    cells = csv_row(each, "niqe")
+    assert cells[:6] == ["", "quality", "overall", "niqe", "all", "niqe"]
+    assert cells[6:] == [
+        *("0.500000", "0.400000", "0.600000", "4", "7", "4", "6", "7", "9", "t", "false"),
+    ]
+    summary = {"measured": [], "dropped": [], "seed": 0, "versions": {}}
+    (record,) = score_records([each], summary, {})
+    assert (record["axis"], record["sub_axis"]) == ("quality", "overall")
+    assert (record["reference_scored"], record["reference_samples"]) == (7, 9)
+
+
+def test_values_without_an_interval_and_of_skewed_samples():
+    alone = Interval(0.5, None, None, 3, 3, "none, fewer than 5")
+    assert format_cell(alone) == "0.500, n=3"
+    assert format_cell(alone, Score(1, FRACTION)) == "50.0, n=3"
+    assert csv_row(row("niqe", alone), "niqe")[7:9] == ["", ""]
+    skewed = Interval(0.5, 0.4, 0.9, 30, 30, "t", skewed=True)
+    assert format_interval(skewed) == "0.500 [0.400, 0.900]†"
+    assert "† skewed and small sample" in markdown_tables([row("niqe", skewed)], {})
+    assert "†" not in markdown_tables([row("niqe", alone)], {})
+    assert "[0.400, 0.900]$^\\dagger$" in latex_tables([row("niqe", skewed)], {})
+    console = Console(file=StringIO(), width=200)
+    console.print(terminal_table([row("niqe", skewed)], {}, "niqe", console))
+    assert "† skewed and small sample" in " ".join(console.file.getvalue().split())
