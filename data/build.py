@@ -10,16 +10,17 @@ from rich.console import Console
 from data.closing_table import closing_table
 from data.config import PrepareConfig
 from data.data_card import write_card
+from data.sources.audio import AudioSource
 from data.sources.files import FilesSource
 from data.sources.samples import SamplesSource
 from data.sources.world import WorldSource
 from data.work_units import Input, RecordSource, WorkUnit, process_units, split_inputs
 from src.core import config, provenance
 from src.core.progress import progress
-from src.streaming.schema.bucket import DataError
+from src.streaming.schema.bucket import DataError, Kind
 from src.streaming.schema.cache_keys import stable_hash
 from src.streaming.schema.dataset_index import DatasetInfo, write_json
-from src.streaming.schema.writer import PixelWriter
+from src.streaming.schema.writer import DatasetWriter
 
 
 def make_source(settings: PrepareConfig) -> RecordSource:
@@ -28,6 +29,8 @@ def make_source(settings: PrepareConfig) -> RecordSource:
         return FilesSource(settings.files)
     if settings.source == "samples":
         return SamplesSource(settings.samples)
+    if settings.source == "audio":
+        return AudioSource(settings.audio)
     return WorldSource(dict(settings.world))
 
 
@@ -50,7 +53,7 @@ def prepare(settings: PrepareConfig, console: Console | None = None) -> dict[str
         raise DataError(f"nothing to prepare: source={settings.source} has no inputs")
     with _output_folder(settings) as out:
         infos = {s: _prepare_split(settings, source, s, items, out, console) for s, items in splits.items()}
-        if not settings.dry_run:
+        if not settings.dry_run and settings.source != "audio":  # the card is about videos and images
             write_card(settings, infos, {split: len(items) for split, items in splits.items()})
     return infos
 
@@ -74,7 +77,8 @@ def _prepare_split(
     key_parts["chunk_megabytes"] = settings.chunk_megabytes
     key = stable_hash(key_parts | {"inputs": stable_hash(items)})
     chunk_bytes = settings.chunk_megabytes << 20
-    with PixelWriter(root, key, chunk_bytes=chunk_bytes, overwrite=settings.overwrite) as writer:
+    kind: Kind = "audio" if settings.source == "audio" else "pixels"
+    with DatasetWriter(root, kind, key, chunk_bytes=chunk_bytes, overwrite=settings.overwrite) as writer:
         finished = writer.complete
         if not finished:
             missing = writer.missing(len(slices))

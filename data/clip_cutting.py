@@ -16,6 +16,7 @@ class SmallFrame:
 
     rgb_CHW: Tensor
     time_s: float
+    segment: int = 0  # the next one begins where the file's clock jumps
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def cut_clips(
     run = 0
     for frame in frames:
         counts.frames += 1
-        if last is None or (cut_threshold and frame_difference(last.rgb_CHW, frame.rgb_CHW) > cut_threshold):
+        if last is None or _is_cut(last, frame, cut_threshold):
             yield from _trim(held, lengths, counts.shots)
             held, run = [], 0
             counts.shots += 1
@@ -70,6 +71,12 @@ def cut_clips(
             yield _clip(held, counts.shots)
             held = []
     yield from _trim(held, lengths, counts.shots)
+
+
+def _is_cut(a: SmallFrame, b: SmallFrame, threshold: float) -> bool:
+    if a.segment != b.segment:
+        return True
+    return threshold > 0 and frame_difference(a.rgb_CHW, b.rgb_CHW) > threshold
 
 
 def _trim(held: list[SmallFrame], lengths: tuple[int, ...], shot: int) -> Iterator[Clip]:

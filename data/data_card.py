@@ -11,10 +11,10 @@ from data.closing_table import read_rejected, reason_counts
 from data.config import PrepareConfig
 from src.core.atomic import atomic_write
 from src.core.markdown import markdown_table
-from src.core.media_writer import write_image
+from src.core.media_io.image_writer import write_image
 from src.streaming.reader import Dataset
 from src.streaming.schema.dataset_index import DatasetInfo
-from src.streaming.schema.records import PixelRecord
+from src.streaming.schema.records import ClipRecord
 
 CARD, SHEET = "DATA.md", "contact_sheet.png"
 UNKNOWN = "not stated"
@@ -34,7 +34,7 @@ class RecordStatistics:
     captions: Counter[str] = field(default_factory=Counter)
     audio: list[dict[str, float]] = field(default_factory=list)
 
-    def add(self, record: PixelRecord) -> None:
+    def add(self, record: ClipRecord) -> None:
         self.licenses[str(record.source.get("license", UNKNOWN))] += 1
         self.num_images += record.bucket.is_image
         if not record.bucket.is_image:

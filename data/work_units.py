@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from src.core.process_guard import ExitWithParent, ParentWatchdog
 from src.streaming.schema.dataset_index import PARTS
 from src.streaming.schema.part_writer import Rejection, write_part
-from src.streaming.schema.records import PixelRecord
+from src.streaming.schema.records import ClipRecord
 
 Input = dict[str, Any]
 
@@ -33,7 +33,7 @@ class RecordSource(Protocol):
         """Return what the user should know about the list of inputs; call `splits` first."""
         ...
 
-    def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
+    def records(self, item: Input) -> Iterator[ClipRecord | Rejection]:
         """Yield the records of one input, and a rejection for each part that cannot be used."""
         ...
 

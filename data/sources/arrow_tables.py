@@ -1,7 +1,6 @@
 """Rows of parquet and Arrow files through pyarrow: descriptions without media bytes, and bytes row by row."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -104,18 +103,13 @@ def _has_bytes(column: Any, i: int) -> bool:
     return bool(column[i].is_valid and column.field("bytes")[i].is_valid)
 
 
-@lru_cache(maxsize=4)
-def open_table(path: str) -> Table:
-    return Table(path)
-
-
 class RowCursor:
     """The media of one group's rows in order: a later row is reached without reading the group again."""
 
-    def __init__(self, path: Path, group: int, media: str) -> None:
-        self.key = (path, group, media)
+    def __init__(self, path: Path, mtime_ns: int, group: int, media: str) -> None:
+        self.key = (path, mtime_ns, group, media)
         self._next = 0
-        self._rows = open_table(str(path)).media_bytes(group, media)
+        self._rows = Table(str(path)).media_bytes(group, media)
 
     def find(self, row: int) -> bytes | None:
         """Return a row's bytes; None if the cursor is past it or the group ends before."""
@@ -130,11 +124,12 @@ class RowCursor:
 _cursor: list[RowCursor] = []  # the one that this process read last
 
 
-def read_row(path: Path, group: int, media: str, row: int) -> bytes:
+def read_row(path: Path, mtime_ns: int, group: int, media: str, row: int) -> bytes:
     """Return the media bytes of one row; OSError if there are none."""
+    key = (path, mtime_ns, group, media)
     for _ in range(2):
-        if not _cursor or _cursor[0].key != (path, group, media):
-            _cursor[:] = [RowCursor(path, group, media)]
+        if not _cursor or _cursor[0].key != key:
+            _cursor[:] = [RowCursor(*key)]
         data = _cursor[0].find(row)
         if data is not None:
             return data

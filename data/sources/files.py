@@ -8,14 +8,15 @@ from typing import Any
 
 from data.config import FilesConfig
 from data.sources.listing import Listing
-from data.sources.media_records import FILES_VERSION, media_records
+from data.sources.media_records import FILES_VERSION, MediaFile, media_records
 from data.sources.scan import list_files, root_of
 from data.sources.stored_media import check_unchanged, open_stored, read_texts, suffix_of
 from data.work_units import Input
-from src.core.media_reader import IMAGE_TYPES, MediaError
+from src.core.media_io.errors import MediaError
+from src.core.media_io.formats import IMAGE_TYPES
 from src.core.rng import key
 from src.streaming.schema.part_writer import Rejection
-from src.streaming.schema.records import PixelRecord
+from src.streaming.schema.records import ClipRecord
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class FilesSource:
     def notes(self) -> list[str]:
         return self.listing.notes
 
-    def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
+    def records(self, item: Input) -> Iterator[ClipRecord | Rejection]:
         root, name = root_of(self.config), self.name(item)
         try:
             if "reason" in item:
@@ -54,7 +55,9 @@ class FilesSource:
             if rights:
                 origin["license"] = str(rights)
             with open_stored(root, item) as path:
-                yield from media_records(path, item, texts.captions, self.config.clip, name, origin)
+                yield from media_records(
+                    MediaFile(path, name, texts.captions, origin, self.config.clip), item
+                )
             check_unchanged(root, item)  # a file that grows while it is read is shorter than it will be
         except MediaError as error:
             yield Rejection(name, error.reason, error.detail)

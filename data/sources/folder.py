@@ -99,11 +99,15 @@ def _add_file(path: str, status: os.stat_result, found: _Found) -> None:
     found.files[path] = status
 
 
+def is_hidden(folder: str) -> bool:
+    """Return whether a folder's name begins with a dot or stands for thumbnails; "." and ".." do not."""
+    return folder.lower() in THUMBNAIL_FOLDERS or (folder.startswith(".") and folder not in (".", ".."))
+
+
 def _is_hidden(entry: "os.DirEntry[str]") -> bool:
-    name = entry.name.lower()
-    if name.startswith(".") or name in THUMBNAIL_FILES:
+    if entry.name.startswith(".") or entry.name.lower() in THUMBNAIL_FILES:
         return True
-    return name in THUMBNAIL_FOLDERS and entry.is_dir()
+    return is_hidden(entry.name) and entry.is_dir()
 
 
 def _hidden_input(entry: "os.DirEntry[str]", path: str) -> Input:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from data.config import ColumnNames
-from data.sources.arrow_tables import is_media, open_table
+from data.sources.arrow_tables import Table, is_media
 from data.sources.listing import Listing, printable, rejected_input, stamp_file
 from data.sources.tables import SYNONYMS, notes_of_columns, row_input
 from data.work_units import Input
@@ -28,7 +28,7 @@ def list_parquet(paths: list[Path], root: Path, columns: ColumnNames) -> Listing
         file_name = path.relative_to(root).as_posix()
         name = printable(file_name)
         try:
-            table = open_table(str(path))
+            table = Table(str(path))
         except (pa.ArrowException, OSError) as error:
             listing.items.append(rejected_input(name, "unreadable", " ".join(str(error).split())))
             continue

@@ -13,13 +13,14 @@ from typing import Any
 
 from data.config import SamplesConfig
 from data.sample_captions import SAMPLE_CAPTIONS
-from data.sources.media_records import FILES_VERSION, media_records
+from data.sources.media_records import FILES_VERSION, MediaFile, media_records
 from data.work_units import Input
 from src.core.hashing import file_sha256
-from src.core.media_reader import MediaError, open_video
+from src.core.media_io.errors import MediaError
+from src.core.media_io.video_reader import open_video
 from src.streaming.schema.bucket import DataError
 from src.streaming.schema.part_writer import Rejection
-from src.streaming.schema.records import PixelRecord
+from src.streaming.schema.records import ClipRecord
 
 
 def sample_folder() -> Path:
@@ -50,7 +51,7 @@ class SamplesSource:
                 out["val" if n % self.config.val_every == self.config.val_every - 1 else "train"].append(item)
         return out
 
-    def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
+    def records(self, item: Input) -> Iterator[ClipRecord | Rejection]:
         captions = (
             (SAMPLE_CAPTIONS[item["path"]],)
             if self.config.captions and item["path"] in SAMPLE_CAPTIONS
@@ -59,7 +60,9 @@ class SamplesSource:
         try:
             path = sample_folder() / item["path"]
             origin = {"path": item["path"]}
-            yield from media_records(path, item, captions, self.config.clip, self.name(item), origin)
+            yield from media_records(
+                MediaFile(path, self.name(item), captions, origin, self.config.clip), item
+            )
         except MediaError as error:
             yield Rejection(self.name(item), error.reason, error.detail)
 

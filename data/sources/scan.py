@@ -44,7 +44,7 @@ def format_of(config: FilesConfig) -> str:
     if len(held) > 1 or media:
         raise DataError(
             f"files.path={config.path!r}: holds {' and '.join([*held, *media[:1]])}; "
-            f"choose files.format=folder, {' or '.join(held)}"
+            f"choose files.format={' or '.join([*held, 'folder'])}"
         )
     return held[0]
 

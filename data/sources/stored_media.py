@@ -112,7 +112,7 @@ def _read_bytes(root: Path, item: Input) -> bytes:
         return read_range(root / item["tar"], item["offset"], item["size"])
     from data.sources.arrow_tables import read_row  # pyarrow is optional
 
-    return read_row(root / item["parquet"], item["group"], item["media"], item["row"])
+    return read_row(root / item["parquet"], item["mtime_ns"], item["group"], item["media"], item["row"])
 
 
 def suffix_of(item: Input, data: bytes = b"") -> str:

@@ -1,6 +1,6 @@
 """Batches, the input of a training step.
 
-Legend: B batch (this rank's slice), C channels, T frames, H height, W width, L text tokens, D text features.
+Legend: B batch (this rank's slice), C channels, T frames, H height, W width, L text tokens, D text features, S samples.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,6 +61,18 @@ class ClipBatch(Batch):
     def pixels(self) -> Tensor:
         """Return float32 [B, 3, T, H, W] in [-1, 1]."""
         return from_uint8(self.video_BCTHW)
+
+
+@dataclass
+class AudioBatch(Batch):
+    """Audio, 16-bit PCM."""
+
+    audio_BCS: Tensor  # int16
+    sample_rate: int
+
+    def audio(self) -> Tensor:
+        """Return float32 [B, C, S] in [-1, 1)."""
+        return self.audio_BCS.float() / 32768
 
 
 LatentOrList = Tensor | list[Tensor]  # [B, C, T, H, W], or where sizes differ [C, T, H, W] for each

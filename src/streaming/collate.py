@@ -1,6 +1,7 @@
 """Turn records into a batch. Choices (crop, clip length, caption) are keyed by seed, step, global index.
 
-Legend: B batch, C channels, T frames, H height, W width, L text tokens, D text features.
+Legend: B batch, C channels, T frames, H height, W width, L text tokens, D text features,
+S samples.
 """
 
 from typing import Any
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor
 
 from src.core.rng import key, numpy_generator
-from src.streaming.batch import ClipBatch, LatentBatch
+from src.streaming.batch import AudioBatch, ClipBatch, LatentBatch
 from src.streaming.batch_sampler import BatchIndices
-from src.streaming.schema.records import LatentRecord, PixelRecord
+from src.streaming.schema.audio_record import AudioRecord
+from src.streaming.schema.bucket import DataError
+from src.streaming.schema.clip_audio import RATE
+from src.streaming.schema.records import ClipRecord, LatentRecord
 
 
 def with_fps(caption: str, fps: float) -> str:
@@ -24,7 +28,7 @@ def choose_caption(captions: tuple[str, ...], seed: int, step: int, index: int) 
     return key(seed, "data/caption", step, index) % len(captions) if captions else -1
 
 
-def caption_text(record: PixelRecord | LatentRecord, chosen: int) -> str:
+def caption_text(record: ClipRecord | LatentRecord, chosen: int) -> str:
     """Return the chosen caption, for videos with the frame rate; empty if there is none."""
     if chosen < 0:
         return ""
@@ -39,7 +43,7 @@ def clip_length(lengths: tuple[int, ...], num_frames: int, seed: int, step: int)
 
 
 def collate_clips(
-    records: list[PixelRecord],
+    records: list[ClipRecord],
     batch: BatchIndices,
     global_indices: list[int],
     seed: int,
@@ -69,13 +73,51 @@ def collate_clips(
                 (record.bucket.width, width),
             )
         )
-        cut = record.video_TCHW[t : t + frames, :, y : y + height, x : x + width]
+        cut = record.frames(t, t + frames)[:, :, y : y + height, x : x + width]
         out[i].copy_(cut.transpose(0, 1))
     chosen = _choose_captions(records, batch, global_indices, seed)
     return ClipBatch(
         video_BCTHW=out,
         fps=[r.fps for r in records],
         captions=[caption_text(r, c) for r, c in zip(records, chosen, strict=True)],
+        **_common(records, batch, global_indices),
+    )
+
+
+def collate_audio(
+    records: list[AudioRecord | ClipRecord],
+    batch: BatchIndices,
+    global_indices: list[int],
+    seed: int,
+    *,
+    lengths: tuple[int, ...] = (),
+) -> AudioBatch:
+    """Cut the audio of each record at a keyed position and stack.
+
+    Args:
+        lengths: lengths in samples to draw from, one for the full batch; empty keeps everything.
+
+    Raises:
+        DataError: a record has no audio, or less than the length.
+    """
+    signals = [record.audio_CS for record in records]
+    num_samples = max(0 if each is None else each.shape[1] for each in signals)
+    length = clip_length(lengths, max(lengths, default=num_samples), seed, batch.step)
+    out = None
+    for i, (record, audio_CS, index) in enumerate(zip(records, signals, global_indices, strict=True)):
+        found = 0 if audio_CS is None else audio_CS.shape[1]
+        if audio_CS is None or found < length:
+            raise DataError(f"record {record.id!r} has {found} samples of audio, {length} are needed")
+        if out is None:
+            out = torch.empty(len(records), audio_CS.shape[0], length, dtype=torch.int16)
+        start = int(numpy_generator(seed, "data/crop", batch.step, index).integers(found - length + 1))
+        out[i].copy_(audio_CS[:, start : start + length])
+    assert out is not None
+    chosen = _choose_captions(records, batch, global_indices, seed)
+    return AudioBatch(
+        audio_BCS=out,
+        sample_rate=records[0].sample_rate if isinstance(records[0], AudioRecord) else RATE,
+        captions=[r.captions[c] if c >= 0 else "" for r, c in zip(records, chosen, strict=True)],
         **_common(records, batch, global_indices),
     )
 

@@ -12,8 +12,8 @@ class StreamConfig(Config):
     """One stream of batches: its data set, its fraction of the steps, and its batch size."""
 
     path: str = opt("", "directory of a prepared data set (the one that holds dataset.json)")
-    media: Literal["all", "videos", "images"] = opt(
-        "all", "videos: buckets of more than one frame; images: of one frame; all"
+    media: Literal["all", "videos", "images", "audio"] = opt(
+        "all", "videos: buckets of more than one frame; images: of one frame; all; audio: the audio of videos"
     )
     buckets: tuple[str, ...] = opt(
         (), "only these buckets, such as 16x32x32; empty means every one that fits"
@@ -35,7 +35,7 @@ class StreamConfig(Config):
     )
     crop: int = opt(0, "side of a random square cut from each clip, in pixels; 0 keeps the full frame", ge=0)
     lengths: tuple[int, ...] = opt(
-        (), "clip lengths in frames, one drawn for each step; empty keeps all frames", ge=1
+        (), "clip lengths in frames (of audio: samples), one drawn for each step; empty keeps all", ge=1
     )
 
     def __post_init__(self) -> None:
@@ -79,7 +79,9 @@ class DataConfig(Config):
         {}, "validation streams by name; order is that of the files, no mixing"
     )
     token_size: tuple[int, int, int] = opt(
-        (8, 16, 16), "frames, rows, columns of pixels in one token (TAE factor times patch)", ge=1
+        (8, 16, 16),
+        "frames, rows, columns of pixels in one token (TAE factor times patch); of audio: samples, 1, 1",
+        ge=1,
     )
     val_batches: int = opt(0, "validation batches of each stream at most; 0 means all", ge=0)
     num_workers: int = opt(

@@ -14,22 +14,23 @@ from src.core.process_guard import ParentWatchdog
 from src.streaming.batch import Batch
 from src.streaming.batch_sampler import BatchIndices, BatchSampler, ValidationSampler
 from src.streaming.buckets import balanced_partition
-from src.streaming.collate import collate_clips, collate_latents
+from src.streaming.collate import collate_audio, collate_clips, collate_latents
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket
-from src.streaming.schema.records import LatentRecord, PixelRecord
+from src.streaming.schema.records import Record
 
 MERGED = "merged"  # the bucket's name where a stream draws each batch from all its buckets together
 
 
 @dataclass
 class StreamSource:
-    """A stream's data set, its buckets and how its clips are cut."""
+    """A stream's data set, its buckets and how its clips are cut; with `audio` the audio of its records."""
 
     dataset: Dataset
     buckets: tuple[str, ...]
     crop: int | None = None
     lengths: tuple[int, ...] = ()
+    audio: bool = False
 
     def __post_init__(self) -> None:
         self._starts = [0, *accumulate(len(self.dataset.readers[b]) for b in self.buckets)]
@@ -38,7 +39,7 @@ class StreamSource:
         """Return the frames that every record of a bucket has; of the merged bucket, the fewest."""
         return min(Bucket.parse(b).num_frames for b in (self.buckets if bucket == MERGED else (bucket,)))
 
-    def read(self, bucket: str, index: int) -> PixelRecord | LatentRecord:
+    def read(self, bucket: str, index: int) -> Record:
         """Return record `index` of a bucket; the merged bucket is numbered through all of them."""
         if bucket != MERGED:
             return self.dataset.readers[bucket][index]
@@ -65,6 +66,8 @@ class StepDataset(TorchDataset[Batch]):
         source = self.sources[batch.stream]
         indices = self._global_indices(batch)
         records: list[Any] = [source.read(batch.bucket, batch.records[i]) for i in indices]
+        if source.audio:
+            return collate_audio(records, batch, indices, self.seed, lengths=source.lengths)
         if source.dataset.info.kind == "pixels":
             return collate_clips(
                 records,

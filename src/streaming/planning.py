@@ -30,7 +30,8 @@ class StreamPlan:
     def source(self) -> StreamSource:
         """Return where the stream's batches are read, and how their clips are cut."""
         crop, lengths = self.config.crop or None, tuple(self.config.lengths)
-        return StreamSource(self.dataset, tuple(self.buckets), crop, lengths)
+        audio = "audio" in (self.config.media, self.dataset.info.kind)
+        return StreamSource(self.dataset, tuple(self.buckets), crop, lengths, audio)
 
     def _bucket_specs(self) -> dict[str, BucketSpec]:
         infos = self.dataset.info.buckets
@@ -70,7 +71,7 @@ class StreamPlan:
         buckets = [Bucket.parse(b) for b in self.buckets]
         if self.dataset.info.kind != "pixels":
             raise DataError(
-                f"{key}.merge_buckets=true: latents cannot be cropped, so their buckets stay apart"
+                f"{key}.merge_buckets=true: {self.dataset.info.kind} cannot be cropped to one size, so buckets stay apart"
             )
         for bucket in buckets:
             if not 0 < config.crop <= min(bucket.height, bucket.width):
@@ -119,7 +120,7 @@ def _select_buckets(key: str, config: StreamConfig, available: list[str]) -> lis
         raise DataError(
             f"{key}.buckets: {', '.join(missing)} not in {config.path}, which has {', '.join(available)}"
         )
-    kinds = {"all": (True, False), "videos": (False,), "images": (True,)}[config.media]
+    kinds = {"all": (True, False), "videos": (False,), "images": (True,), "audio": (False,)}[config.media]
     names = [b for b in config.buckets or sorted(available) if Bucket.parse(b).is_image in kinds]
     if not names:
         remove = f"{key}=null removes the stream, " if key.startswith("data.streams.") else ""

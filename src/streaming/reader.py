@@ -19,7 +19,7 @@ from litdata.streaming.sampler import ChunkedIndex
 from src.core.hashing import file_sha256
 from src.streaming.schema.bucket import Bucket, DataError
 from src.streaming.schema.dataset_index import BucketInfo, DatasetInfo, read_info, read_json
-from src.streaming.schema.records import LatentRecord, PixelRecord, record_of
+from src.streaming.schema.records import ClipRecord, LatentRecord, Record, record_of
 
 # Chunks are mapped read-only and batches are copies: trigger torch's warning about read-only buffers,
 # which comes once a process, here and suppressed.
@@ -58,7 +58,7 @@ class BucketReader:
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def __getitem__(self, index: int) -> PixelRecord | LatentRecord:
+    def __getitem__(self, index: int) -> Record:
         """Return record `index`. Its tensors are views of the chunk: copy before keeping or changing them."""
         if not 0 <= index < len(self):
             raise IndexError(f"{self.root.name} has {len(self)} records, got index {index}")
@@ -128,9 +128,9 @@ class Dataset:
     def __len__(self) -> int:
         return self.info.records
 
-    def pixels(self, bucket: str, index: int) -> PixelRecord:
+    def pixels(self, bucket: str, index: int) -> ClipRecord:
         assert self.info.kind == "pixels"
-        return cast(PixelRecord, self.readers[bucket][index])
+        return cast(ClipRecord, self.readers[bucket][index])
 
     def latents(self, bucket: str, index: int) -> LatentRecord:
         assert self.info.kind == "latents"

@@ -9,7 +9,7 @@ from data.build import prepare
 from data.config import ClipConfig, FilesConfig, PrepareConfig
 from data.sources.files import FilesSource
 from src.core import config
-from src.core.media_reader import MediaError
+from src.core.media_io.errors import MediaError
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import DataError
 from src.streaming.schema.part_writer import Rejection
@@ -85,17 +85,17 @@ def test_good_files_become_records_and_bad_ones_reasons(
 
 
 def test_a_broken_end_keeps_the_clips_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from src.core.media_reader import OpenVideo
+    from src.core.media_io.video_reader import VideoReader
 
-    full = OpenVideo.frames
+    full = VideoReader.frames
 
-    def frames(self, start_s=0.0, end_s=None):
-        for i, frame in enumerate(full(self, start_s, end_s)):
+    def frames(self, start_s=0.0, end_s=None, *, fps=None):
+        for i, frame in enumerate(full(self, start_s, end_s, fps=fps)):
             if i == 20:
                 raise MediaError("damaged", "decoding stopped after 20 frames")
             yield frame
 
-    monkeypatch.setattr(OpenVideo, "frames", frames)
+    monkeypatch.setattr(VideoReader, "frames", frames)
     write_video(tmp_path / "a.mp4", 40)
     source = FilesSource(FilesConfig(path=str(tmp_path), clip=CLIP))
     first, second = source.records(source.splits()["train"][0])

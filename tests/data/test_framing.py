@@ -6,7 +6,7 @@ import torch
 
 from data.aspect_buckets import bucket_sizes
 from data.framing import choose_framing
-from src.core.media_reader import MediaError
+from src.core.media_io.errors import MediaError
 from tests.fixtures.video_files import image
 
 RATIOS = ("16:9", "4:3", "1:1", "3:4", "9:16")

@@ -9,7 +9,7 @@ from src.core.errors import UserError
 
 SCHEMA_VERSION = 1
 _BUCKET = re.compile(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)")
-Kind = Literal["pixels", "latents"]
+Kind = Literal["pixels", "latents", "audio"]
 
 
 class DataError(UserError):
@@ -18,7 +18,7 @@ class DataError(UserError):
 
 @dataclass(frozen=True, order=True)
 class Bucket:
-    """Number of frames and size in pixels that all records of one bucket have."""
+    """Number of frames and size in pixels that all records of one bucket have; of audio: samples, channels, 1."""
 
     num_frames: int
     height: int

@@ -1,4 +1,4 @@
-"""Records of pixels and of latents, and their LitData items.
+"""Records of pixels, latents and audio, and their LitData items.
 
 Legend: T frames, C channels, H height, W width, N captions, L text tokens, D text features.
 
@@ -9,13 +9,16 @@ item is always: one JSON text `meta`, which begins with a brace, and tensors of 
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from src.streaming.schema.audio_record import SAMPLES, AudioRecord
 from src.streaming.schema.bucket import Bucket, DataError
+from src.streaming.schema.clip_audio import decode_audio
+from src.streaming.schema.media_record import MediaRecord, Playback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,8 @@ class PixelRecord:
     """A clip or an image (one frame) for training.
 
     `source` is its origin (path, start, whether an audio track exists); `facts` the ground truth of a
-    rendered video, or empty.
+    rendered video, or empty. `audio_1N` are the bytes of a FLAC file as long as the clip, uint8, [1, 0] for a
+    clip without audio; None in data sets that hold no audio.
     """
 
     id: str
@@ -33,6 +37,16 @@ class PixelRecord:
     facts: dict[str, Any] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
     content_sha256: str = ""
+    audio_1N: Tensor | None = None  # uint8
+
+    @property
+    def audio_CS(self) -> Tensor | None:
+        """Samples int16 [C, S] at 48 kHz, from the first frame on; None where there are none."""
+        return None if self.audio_1N is None else decode_audio(self.audio_1N)
+
+    def frames(self, start: int, stop: int) -> Tensor:
+        """Return frames [start, stop): a view."""
+        return self.video_TCHW[start:stop]
 
     @property
     def bucket(self) -> Bucket:
@@ -107,19 +121,22 @@ class LatentRecord:
                 )
 
 
-Record = PixelRecord | LatentRecord
+ClipRecord = PixelRecord | MediaRecord
+Record = ClipRecord | LatentRecord | AudioRecord
 
 
-def content_sha256(video_TCHW: Tensor) -> str:
-    """Return the hash of the pixels and their shape: a clip under another name is the same content."""
-    digest = hashlib.sha256(str(tuple(video_TCHW.shape)).encode())
-    digest.update(video_TCHW.contiguous().numpy().data)
+def content_sha256(media: Tensor) -> str:
+    """Return the hash of pixels or samples and their shape: a clip under another name is the same content."""
+    digest = hashlib.sha256(str(tuple(media.shape)).encode())
+    digest.update(media.contiguous().numpy().data)
     return digest.hexdigest()
 
 
 def item_of(record: Record) -> dict[str, Any]:
     """Validate a record and return it as LitData stores it."""
     record.validate()
+    if isinstance(record, AudioRecord):
+        return record.item()
     meta = {
         "id": record.id,
         "fps": record.fps,
@@ -128,7 +145,11 @@ def item_of(record: Record) -> dict[str, Any]:
         "source": record.source,
         "content_sha256": record.content_sha256,
     }
-    if isinstance(record, PixelRecord):
+    if isinstance(record, MediaRecord):
+        _validate_common(record)
+        meta |= {"bucket": record.bucket.name, "playback": asdict(record.playback)}
+        tensors = {"media": record.media_1N.contiguous()}
+    elif isinstance(record, PixelRecord):
         tensors = {"video": record.video_TCHW.contiguous()}
     else:
         meta["bucket"] = record.bucket.name
@@ -137,22 +158,29 @@ def item_of(record: Record) -> dict[str, Any]:
             tensors["first"] = record.first_C1HW.contiguous()
         for name, (emb, mask) in sorted(record.text.items()):
             tensors |= {f"text_{name}": emb.contiguous(), f"mask_{name}": mask.contiguous()}
+    if not isinstance(record, LatentRecord) and record.audio_1N is not None:
+        tensors["audio"] = record.audio_1N.contiguous()
     return {"meta": json.dumps(meta, ensure_ascii=False, sort_keys=True, allow_nan=False), **tensors}
 
 
 def record_of(item: dict[str, Any]) -> Record:
     """Return the record of an item; tensors may be read-only views of the chunk."""
+    if SAMPLES in item:
+        return AudioRecord.of_item(item)
     meta = json.loads(item["meta"])
     meta["captions"] = tuple(meta["captions"])
     if "video" in item:
-        return PixelRecord(video_TCHW=item["video"], **meta)
+        return PixelRecord(video_TCHW=item["video"], audio_1N=item.get("audio"), **meta)
     meta["bucket"] = Bucket.parse(meta["bucket"])
+    if "media" in item:
+        meta["playback"] = Playback.from_dict(meta["playback"])
+        return MediaRecord(media_1N=item["media"], audio_1N=item.get("audio"), **meta)
     text = {key[5:]: (item[key], item["mask_" + key[5:]]) for key in item if key.startswith("text_")}
     first = item.get("first")
     return LatentRecord(moments_2CTHW=item["moments"], text=text, first_C1HW=first, **meta)
 
 
-def _validate_common(record: Record) -> None:
+def _validate_common(record: ClipRecord | LatentRecord) -> None:
     if not record.id:
         raise DataError("record without an id")
     if not (0 < record.fps < 1e4):

@@ -34,7 +34,7 @@ class DatasetWriter:
 
     Args:
         root: the data set's directory.
-        kind: "pixels" or "latents".
+        kind: "pixels", "latents" or "audio".
         key: hash of settings and inputs. Unfinished work under another key is discarded; a finished
             data set under another key is an error unless `overwrite` is set or it has no records.
         chunk_bytes: a chunk is closed when the next record would pass this.

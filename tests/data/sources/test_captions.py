@@ -3,7 +3,7 @@
 import pytest
 
 from data.sources.captions import captions_of_json, captions_of_text
-from src.core.media_reader import MediaError
+from src.core.media_io.errors import MediaError
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,137 @@
+"""Audio without video: of Bounce videos, and of files, cut into clips of one length.
+
+Legend: C channels, S samples.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.audio_config import AudioSetConfig
+from data.bounce.audio import render_audio
+from data.bounce.scene import sample_scene
+from data.bounce.world import WORLD_VERSION
+from data.config import VAL_SEEDS
+from data.work_units import Input
+from src.core.media_io.audio_reader import audio_pieces
+from src.core.media_io.errors import MediaError
+from src.core.media_io.formats import AUDIO_TYPES, VIDEO_TYPES
+from src.core.rng import key
+from src.streaming.schema.audio_record import AudioRecord
+from src.streaming.schema.part_writer import Rejection
+from src.streaming.schema.records import content_sha256
+
+VERSION = 1  # raise when the same input would give other records
+FPS, SIDE = 16.0, 32  # of the videos whose audio it is; they are not rendered
+SILENCE = 10 ** (-80 / 20)  # peak below which a clip is silence
+
+
+@dataclass(frozen=True)
+class AudioSource:
+    """Sets of Bounce audio and a folder of files. An input is a seed or a file."""
+
+    config: AudioSetConfig
+
+    def splits(self) -> dict[str, list[Input]]:
+        out: dict[str, list[Input]] = {"train": [], "val": []}
+        for name, one in self.config.bounce.items():
+            out["train"] += [{"set": name, "seed": one.first_seed + i} for i in range(one.num_clips)]
+            first = one.first_seed + VAL_SEEDS
+            out["val"] += [{"set": name, "seed": first + i} for i in range(one.num_val_clips)]
+        root = Path(self.config.folder)
+        for path in sorted(p for p in root.rglob("*") if p.is_file()) if self.config.folder else ():
+            status, name = path.stat(), path.relative_to(root).as_posix()
+            item = {"path": name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+            is_val = key(0, "data/val:" + name) / 2.0**63 < self.config.val_fraction
+            out["val" if is_val else "train"].append(item)
+        return out
+
+    def notes(self) -> list[str]:
+        root = Path(self.config.folder)
+        return [f"audio.folder={root}: no such folder"] if self.config.folder and not root.is_dir() else []
+
+    def records(self, item: Input) -> Iterator[AudioRecord | Rejection]:
+        yield from self._rendered(item) if "seed" in item else self._read(item)
+
+    def _rendered(self, item: Input) -> Iterator[AudioRecord | Rejection]:
+        c, world, seed = self.config, self.config.bounce[item["set"]].world, item["seed"]
+        try:
+            facts = sample_scene(seed, WORLD_VERSION, world, round(c.seconds * FPS), SIDE, SIDE, FPS).facts
+        except ValueError as error:  # no legible video for this seed
+            yield Rejection(self.name(item), "no video", str(error))
+            return
+        samples_CS = render_audio(facts, c.sample_rate)
+        source = {"world": WORLD_VERSION, "seed": seed}
+        yield self._record(self.name(item), samples_CS[:, : c.num_samples], source, facts.to_dict())
+
+    def _read(self, item: Input) -> Iterator[AudioRecord | Rejection]:
+        """Yield the clips of a file, one after another; the rest at its end, silence and faults are rejected."""
+        c, name = self.config, self.name(item)
+        path = Path(c.folder) / item["path"]
+        if path.suffix.lower() not in AUDIO_TYPES | VIDEO_TYPES:
+            yield Rejection(name, "unknown type", path.suffix or "no suffix")
+            return
+        count = 0
+        try:
+            form, pieces, _ = audio_pieces(path, rate=c.sample_rate)
+            if len(form.channels) < c.num_channels:
+                raise MediaError("fewer channels", f"{len(form.channels)} of num_channels={c.num_channels}")
+            if len(form.channels) > c.num_channels:
+                form, pieces, _ = audio_pieces(path, rate=c.sample_rate, channels=c.num_channels)
+            rest = np.zeros((c.num_channels, 0), np.float32)
+            for piece in pieces:
+                rest = np.concatenate([rest, piece], axis=1)
+                while rest.shape[1] >= c.num_samples:
+                    yield self._clip(f"{name}#{count}", item, rest[:, : c.num_samples], count)
+                    rest, count = rest[:, c.num_samples :], count + 1
+            if rest.shape[1]:
+                reason = "rest at the end" if count else "too short"
+                detail = f"{rest.shape[1] / c.sample_rate:.2f} s, a clip has {c.seconds:g} s"
+                yield Rejection(f"{name}#{count}", reason, detail)
+            elif not count:
+                raise MediaError("no audio", "no audio samples")
+        except MediaError as error:
+            yield Rejection(name, error.reason, error.detail)
+
+    def _clip(self, name: str, item: Input, samples_CS: np.ndarray, number: int) -> AudioRecord | Rejection:
+        peak = float(np.abs(samples_CS).max())
+        if peak < SILENCE:
+            return Rejection(name, "silence", f"peak {peak:.1e}")
+        source: dict[str, Any] = {"path": item["path"], "start_s": number * self.config.seconds}
+        if self.config.license:
+            source["license"] = self.config.license
+        clipped = int((np.abs(samples_CS) > 1).sum())
+        if clipped:
+            source["num_clipped"] = clipped
+        return self._record(name, samples_CS, source, {})
+
+    def _record(
+        self, name: str, samples_CS: np.ndarray, source: dict[str, Any], facts: dict[str, Any]
+    ) -> AudioRecord:
+        pcm = (samples_CS * 32768).round().clip(-32768, 32767).astype(np.int16)
+        audio_CS = torch.from_numpy(np.ascontiguousarray(pcm))
+        return AudioRecord(
+            id=name,
+            audio_CS=audio_CS,
+            sample_rate=self.config.sample_rate,
+            facts=facts,
+            source=source,
+            content_sha256=content_sha256(audio_CS),
+        )
+
+    def version(self) -> dict[str, Any]:
+        settings = dataclasses.asdict(self.config)
+        for name in ("folder", "val_fraction"):
+            del settings[name]  # paths change nothing, and splits are in the inputs
+        return {"audio": VERSION, "world": WORLD_VERSION, "config": settings}
+
+    def name(self, item: Input) -> str:
+        return f"{item['set']}/{item['seed']}" if "seed" in item else str(item["path"])
+
+    def unit_size(self, item: Input) -> int:
+        return 64 if "seed" in item else 4
