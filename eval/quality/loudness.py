@@ -7,8 +7,8 @@ import scipy
 from scipy.signal import stft
 
 from eval.core.audio import Audio
-from eval.core.loudness import GATE_LUFS, integrated_lufs
 from eval.core.results import FRACTION, Item, Measurement, Score
+from src.core.media_io.loudness import GATE_LUFS, integrated_lufs
 
 SILENCE_DB, CLIP_LEVEL, ROLL_OFF_DB = -60.0, 0.999, -60.0
 WINDOW_S = 0.02
