@@ -1,5 +1,7 @@
 """Integrated loudness (ITU-R BS.1770) through libavfilter's ebur128."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 from av.filter import Graph
@@ -8,25 +10,48 @@ from numpy.typing import NDArray
 GATE_LUFS = -70.0
 
 
+class LoudnessMeter:
+    """Loudness of one or two channels that arrive in pieces; memory does not grow with the length."""
+
+    def __init__(self, num_channels: int, rate: int) -> None:
+        self.layout, self.rate = "mono" if num_channels == 1 else "stereo", rate
+        self._graph = Graph()
+        source = self._graph.add_abuffer(sample_rate=rate, format="fltp", layout=self.layout)
+        ends = self._graph.add("ebur128", "metadata=1"), self._graph.add("abuffersink")
+        self._graph.link_nodes(source, *ends).configure()
+        self._num_samples, self._lufs = 0, GATE_LUFS
+
+    def add(self, samples_CS: NDArray[np.float32]) -> None:
+        """Measure the next samples."""
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples_CS, np.float32), format="fltp", layout=self.layout
+        )
+        frame.sample_rate, frame.pts, frame.time_base = self.rate, self._num_samples, Fraction(1, self.rate)
+        self._num_samples += samples_CS.shape[1]
+        self._graph.push(frame)
+        self._pull()
+
+    def finish(self) -> float:
+        """Return LUFS of all samples, -70 or less for silence; nothing can be added afterwards."""
+        self._graph.push(None)
+        self._pull()
+        return self._lufs
+
+    def _pull(self) -> None:
+        while True:
+            try:
+                out = self._graph.pull()
+            except (av.error.EOFError, av.error.BlockingIOError):
+                return
+            self._lufs = float(out.metadata.get("lavfi.r128.I", self._lufs))
+
+
 def integrated_lufs(samples_CS: NDArray[np.float32], rate: int) -> float:
     """Return LUFS of one or two channels, -70 or less for silence.
 
     Audio shorter than one gating block of 0.4 s is repeated to fill it.
     """
     repeats = -(-round(0.5 * rate) // samples_CS.shape[1])
-    samples_CS = np.ascontiguousarray(np.tile(samples_CS, (1, repeats)), np.float32)
-    layout = "mono" if len(samples_CS) == 1 else "stereo"
-    graph = Graph()
-    source = graph.add_abuffer(sample_rate=rate, format="fltp", layout=layout)
-    graph.link_nodes(source, graph.add("ebur128", "metadata=1"), graph.add("abuffersink")).configure()
-    frame = av.AudioFrame.from_ndarray(samples_CS, format="fltp", layout=layout)
-    frame.sample_rate = rate
-    graph.push(frame)
-    graph.push(None)
-    last = GATE_LUFS
-    while True:
-        try:
-            out = graph.pull()
-        except (av.error.EOFError, av.error.BlockingIOError):
-            return last
-        last = float(out.metadata.get("lavfi.r128.I", last))
+    meter = LoudnessMeter(len(samples_CS), rate)
+    meter.add(np.tile(samples_CS, (1, repeats)))
+    return meter.finish()

@@ -88,7 +88,7 @@ def stream_rate(stream: Any) -> Fraction:
     """
     average = stream.average_rate or Fraction(0)
     base = stream.base_rate or stream.guessed_rate or Fraction(0)
-    if not average or not base:
+    if not average or not base or lacks_times(stream):
         return average or base
     return base if base <= max(_MAX_BASE_RATE, average * Fraction(21, 20)) else average
 
