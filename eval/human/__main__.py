@@ -1,4 +1,4 @@
-"""Human evaluation: `python -m eval.human COMMAND ...`; `python -m eval.human COMMAND --help` explains one."""
+"""Human evaluation: `python -m eval.human COMMAND ...`; `COMMAND --help` explains one."""
 
 import importlib
 import sys

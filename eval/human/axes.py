@@ -54,7 +54,7 @@ def load_templates() -> dict[str, dict[str, Axis]]:
 
 
 def select_axes(names: Iterable[str], files: Iterable[str] = (), languages: Iterable[str] = ()) -> list[Axis]:
-    """Return axes by name or group, in the given order; axes of `files` come before shipped ones of that name.
+    """Return axes by name or group, in the given order; axes of `files` replace shipped ones of that name.
 
     Raises:
         ValueError: an unknown name, or an axis lacks texts in one of `languages`.

@@ -40,16 +40,16 @@ class MediaConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ExclusionConfig(Config):
-    """Rules that leave out raters or single answers; fixed before voting, since the plan's hash covers them."""
+    """Rules that leave out raters or single answers; fixed before voting: the plan's hash covers them."""
 
     max_gold_failures: float = opt(
         0.25, "leave out raters who miss more than this fraction of gold items", ge=0, le=1
     )
     min_gold: int = opt(3, "the rule on gold items needs as many answers", ge=1)
     min_repeat_agreement: float = opt(
-        0.4, "leave out raters who repeat fewer of their answers to swapped repeats", ge=0, le=1
+        0.25, "leave out raters who repeat fewer of their answers to swapped repeats", ge=0, le=1
     )
-    min_repeats: int = opt(5, "the rule on repeats needs as many answers", ge=1)
+    min_repeats: int = opt(8, "the rule on repeats needs as many answers", ge=1)
     max_side_p: float = opt(
         0.0001, "leave out raters whose preference for one side has a smaller p-value (two-sided)", ge=0, le=1
     )

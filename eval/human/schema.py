@@ -36,7 +36,8 @@ class Axis:
 
     `family`: quality or alignment. `media`: what is played, which decides the checks before the first item:
     a display check for video and image, an audio check if `audible`. `compares`: what a rater sees next to
-    the stimuli: "prompt", "source" (the video before an edit), "reference" (an image of a subject). `marks`: raters may mark seconds where a stimulus breaks. `options`: labels of a `choice`
+    the stimuli: "prompt", "source" (the video before an edit), "reference" (an image of a subject).
+    `marks`: raters may mark seconds where a stimulus breaks. `options`: labels of a `choice`
     (left, right, equal) or of a `rating` ("1" to "5").
     """
 
@@ -89,7 +90,8 @@ class MediaFile:
 class Item:
     """One comparison (or rating) of stimuli of one prompt, on each axis of `axes`.
 
-    `stimuli`: ids of media in canonical order, `systems` the same for systems (private). `shown`: texts and
+    `stimuli`: ids of media in canonical order, `systems` the same for systems (private). `prompt`: the text
+    of the sample, by which votes are clustered; raters see it only if it is in `shown`. `shown`: texts and
     media next to the stimuli by the names of `Axis.compares`; media are ids. `expected` (gold, example,
     qualification): indices of stimuli from best to worst, or () where "equal" is right; private until a
     practice item is answered. `explanation`: shown after a practice item. `repeat_of`: the item that this
@@ -99,6 +101,7 @@ class Item:
     id: str
     kind: Kind
     sample: str
+    prompt: str
     axes: tuple[str, ...]
     stimuli: tuple[str, ...]
     systems: tuple[str, ...]

@@ -76,7 +76,7 @@ def save_study(study: Study) -> None:
 
 
 def study_hash(study: Study) -> str:
-    """Return the sha256 over settings (without those that do not change a study), axes, items, slots, media."""
+    """Return the sha256 over settings (but those that change no study), axes, items, slots and media."""
     free = resumable_keys(study.config)
     settings = {key: value for key, value in flatten(study.config).items() if key not in free}
     digest = hashlib.sha256(_canonical(settings))
@@ -122,7 +122,7 @@ def read_records(kind: type[R], path: Path | str) -> list[R]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path.name}: no such file: {path}")
-    records = []
+    records: list[R] = []
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():

@@ -80,9 +80,9 @@ def session_effects(
     for vote, correct in gold:
         late = vote.index > last_index.get(vote.rater, 0) / 2
         halves[vote.rater][late].append(correct)
-    for early, late in halves.values():
-        if early and late:
-            found["gold correct (halves)", "points"].append(100 * (_mean(late) - _mean(early)))
+    for first, second in halves.values():
+        if first and second:
+            found["gold correct (halves)", "points"].append(100 * (_mean(second) - _mean(first)))
     return [
         Effect(name, unit, mean_interval(values, kind="difference"))
         for (name, unit), values in found.items()

@@ -75,8 +75,8 @@ def paper_sigma(axis: str, num_prompts: int) -> float | None:
 def prompt_value(values: Sequence[int], no_majority: str) -> float | None:
     """Return the outcome of one prompt from its votes (1, 0, -1): the majority's, or by policy.
 
-    A majority is the answer with strictly the most votes. Without one the value is 0 ("tie"), None ("drop") or
-    the mean vote ("mean").
+    A majority is the answer with strictly the most votes. Without one the value is 0 ("tie"), None
+    ("drop") or the mean vote ("mean").
     """
     (first, most), *others = Counter(values).most_common()
     if not others or others[0][1] < most:
@@ -193,8 +193,9 @@ def _has_no_majority(values: Sequence[int]) -> bool:
 
 
 def _in_points(interval: Interval) -> Interval:
+    """Return an interval of outcomes in points of 100, which none of its bounds exceeds."""
     bounds = {
-        name: None if value is None else 100 * value
+        name: None if value is None else min(100.0, max(-100.0, 100 * value))
         for name, value in (("low", interval.low), ("high", interval.high))
     }
     return replace(interval, mean=100 * interval.mean, low=bounds["low"], high=bounds["high"])

@@ -17,8 +17,8 @@ NUM_CATEGORIES = 3  # preference for B, equal, preference for A
 class Preference:
     """One rater's preference on one item and axis: `value` 1 for system `a`, -1 for `b`, 0 for equal.
 
-    `cluster` is the prompt. `left` is the system at the left; `side` is 1 if left was preferred, -1 for right,
-    0 for equal; both empty for answers to more than two stimuli.
+    `cluster` is the prompt. `left` is the system at the left; `side` is 1 if left was preferred, -1 for
+    right, 0 for equal; both empty for answers to more than two stimuli.
     """
 
     rater: str
@@ -53,20 +53,19 @@ def to_preferences(
     votes: Iterable[VoteRecord],
     items: Mapping[str, Item],
     axes: Mapping[str, Axis],
-    prompts: Mapping[str, str],
-    kinds: Sequence[str] = ("pair",),
+    systems: Sequence[str],
 ) -> list[Preference]:
-    """Return the preferences of votes on items of some kinds; of N stimuli every pair gives one.
+    """Return the preferences of votes on compared items; of N stimuli every pair gives one.
 
-    Systems are ordered by name, so that all votes on two systems have the same `a` and `b`.
+    Of two systems `a` is the one that comes first in `systems`.
     """
-    found = []
+    found, rank = [], {name: index for index, name in enumerate(systems)}
     for vote in votes:
         item = items[vote.item]
-        if item.kind not in kinds or axes[vote.axis].answer == "rating":
+        if item.kind != "pair" or axes[vote.axis].answer == "rating":
             continue
         for i, j in combinations(range(len(item.stimuli)), 2):
-            if item.systems[j] < item.systems[i]:
+            if rank[item.systems[j]] < rank[item.systems[i]]:
                 i, j = j, i
             value = preference(vote.answer, vote.order, i, j)
             assert value is not None
@@ -77,7 +76,7 @@ def to_preferences(
                     axis=vote.axis,
                     item=item.id,
                     sample=item.sample,
-                    cluster=prompts.get(item.sample) or item.sample,
+                    cluster=item.prompt or item.sample,
                     a=item.systems[i],
                     b=item.systems[j],
                     value=value,
@@ -95,7 +94,6 @@ def to_scores(
     votes: Iterable[VoteRecord],
     items: Mapping[str, Item],
     axes: Mapping[str, Axis],
-    prompts: Mapping[str, str],
 ) -> list[SystemScore]:
     """Return the scores of clips from votes on axes with ratings or sliders."""
     found = []
@@ -106,7 +104,7 @@ def to_scores(
         values = [vote.answer["rating"]] if answer == "rating" else vote.answer["ratings"]
         for position, value in enumerate(values):
             system = item.systems[vote.order[position]]
-            cluster = prompts.get(item.sample) or item.sample
+            cluster = item.prompt or item.sample
             found.append(
                 SystemScore(vote.rater, vote.axis, item.sample, cluster, system, float(value), item.tags)
             )

@@ -1,4 +1,4 @@
-"""Agreement between raters, from the counts [items, categories] of their votes; items may have unequal numbers.
+"""Agreement between raters, from the counts [items, categories] of their votes, which may differ in number.
 
 Items with fewer than two votes say nothing about agreement and are left out. Every statistic takes `weights`
 of items, so that a bootstrap over prompts needs no copies.

@@ -28,6 +28,7 @@ class ItemPool:
         stimuli: Sequence[Stimulus],
         *,
         shown: dict[str, str | Stimulus],
+        prompt: str = "",
         tags: tuple[str, ...] = (),
         expected: tuple[int, ...] | None = None,
         explanation: Text | None = None,
@@ -40,6 +41,7 @@ class ItemPool:
             id=name,
             kind=kind,
             sample=stimuli[0].sample,
+            prompt=prompt,
             axes=tuple(axes),
             stimuli=ids,
             systems=tuple(each.system for each in stimuli),
@@ -87,11 +89,14 @@ def add_comparisons(
     for group in _groups(axes):
         compares = list(dict.fromkeys(name for axis in group for name in axis.compares))
         for sample, systems in clips.items():
-            tags = next(iter(systems.values())).sample.tags
+            first = next(iter(systems.values())).sample
             shown = shown_next_to(compares, clips, sample)
             for names in _compared(config, group[0]):
                 stimuli = [Stimulus(sample, name, group[0].media) for name in names]
-                item = pool.add("pair", [axis.id for axis in group], stimuli, shown=shown, tags=tags)
+                names_of_axes = [axis.id for axis in group]
+                item = pool.add(
+                    "pair", names_of_axes, stimuli, shown=shown, prompt=first.prompt, tags=first.tags
+                )
                 for axis in group:
                     by_axis[axis.id].append(item)
     return by_axis

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -65,4 +66,4 @@ def insert_repeats(
 
 def adjacent_repeats(prompts: Sequence[str]) -> int:
     """Return how often a prompt follows itself."""
-    return sum(a == b for a, b in zip(prompts, prompts[1:], strict=False))
+    return sum(a == b for a, b in pairwise(prompts))

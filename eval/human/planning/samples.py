@@ -44,8 +44,8 @@ def load_clips(config: StudyConfig) -> tuple[Clips, list[str]]:
         lacking = next(name for name in found if missing[0] not in found[name])
         if not config.common_only:
             raise ValueError(
-                f"manifests: {len(missing)} ids are not in every system, first {missing[0]!r} (not in {lacking}); "
-                "set common_only=true to leave them out"
+                f"manifests: {len(missing)} ids are not in every system, first {missing[0]!r} (not in "
+                f"{lacking}); set common_only=true to leave them out"
             )
         notes.append(f"{len(missing)} prompts that some system lacks are left out")
     if not common:

@@ -150,7 +150,7 @@ def _with_sides(
                 if len(item.stimuli) == 2:
                     of = item.repeat_of or item.id
                     flip = flipped[slot, each.axis.id, of] != (item.kind == "repeat")
-                    order = (1, 0) if flip else (0, 1)
+                    order: tuple[int, ...] = (1, 0) if flip else (0, 1)
                 else:
                     rng = numpy_generator(config.seed, f"human/positions/{slot}/{each.axis.id}/{item.id}")
                     order = tuple(map(int, rng.permutation(len(item.stimuli))))

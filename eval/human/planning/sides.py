@@ -12,13 +12,13 @@ from src.core.rng import numpy_generator
 def balanced_flips(
     left_groups: Sequence[Sequence[Hashable]], right_groups: Sequence[Sequence[Hashable]], *, seed: int
 ) -> NDArray[np.bool_]:
-    """Return a random coloring of tasks in which each group has as many flips as non-flips, or one more or less.
+    """Return random flips of tasks such that each group has as many as non-flips, or one more or less.
 
     Both arguments list for every task its groups from fine to coarse, nested: say (rater, axis, pair),
     (rater, axis), rater on the left and (item, axis), (pair, axis), axis on the right. Tasks are paired up
-    within the finest groups, the remaining ones within the next groups, and so on, once for the left groups and
-    once for the right ones. Two pairings together form paths and even cycles; alternating along them gives
-    the members of every pair different colors, so that each group is off by one at most.
+    within the finest groups, the remaining ones within the next groups, and so on, once for the left groups
+    and once for the right ones. Two pairings together form paths and even cycles; alternating along them
+    gives the members of every pair different colors, so that each group is off by one at most.
     """
     num = len(left_groups)
     rng = numpy_generator(seed, "human/sides", num)

@@ -11,7 +11,7 @@ from src.core.rng import key, numpy_generator
 
 @dataclass(frozen=True)
 class Stimulus:
-    """One file to prepare: the clip of `system` for `sample`, degraded, with the format of that prompt's clips.
+    """One file to prepare: the clip of `system` for `sample`, degraded, in the format of its prompt.
 
     `copy` tells apart files with equal contents. With a replacement as `degradation`, `other` is the sample
     whose clip or audio is used. `role`: "clip", or "source" and "reference" for what is shown next to clips.

@@ -1,0 +1,258 @@
+"""Prepare the files of a study: every clip is decoded, brought to its prompt's format, and encoded again.
+
+All clips pass the same encoder, also those that a browser could play as they are: a copy next to a
+re-encoded clip would be no fair comparison, and its container could name the system.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from eval.human.config import MediaConfig
+from eval.human.degradations import AUDIO_DEGRADATIONS, FRAME_DEGRADATIONS, Frame, Samples
+from eval.human.media.formats import Format, common_format, fitted_size
+from eval.human.media.padding import pad_file, padded_size
+from eval.human.planning.samples import Clips
+from eval.human.planning.stimuli import Stimulus
+from eval.human.schema import Item, MediaFile
+from src.core.hashing import file_sha256
+from src.core.media_io.audio import Audio
+from src.core.media_io.audio_reader import read_audio
+from src.core.media_io.audio_writer import write_audio
+from src.core.media_io.errors import MediaError
+from src.core.media_io.image_reader import read_image
+from src.core.media_io.image_writer import write_image
+from src.core.media_io.loudness import integrated_lufs
+from src.core.media_io.video_reader import open_video
+from src.core.media_io.video_writer import video_writer
+from src.core.rng import key
+
+RATE = 48_000
+SUFFIX = {"video": ".mp4", "audio": ".wav", "image": ".png"}
+SILENT_LUFS = -69.0
+
+
+@dataclass
+class MediaPreparation:
+    """Writes the files of a study's stimuli into `folder`; `audible` keeps the audio of videos."""
+
+    clips: Clips
+    config: MediaConfig
+    folder: Path
+    audible: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        self._formats: dict[tuple[str, str], Format] = {}
+        self._targets: dict[str, float] = {}
+        self.notes: list[str] = []
+
+    def prepare(
+        self,
+        stimuli: Mapping[str, Stimulus],
+        items: list[Item],
+        *,
+        done: Mapping[str, MediaFile] | None = None,
+        progress: Callable[[int], object] = lambda num: None,
+    ) -> dict[str, MediaFile]:
+        """Write all files that are not `done` yet, pad those of one item to one size, and return all records.
+
+        Raises:
+            ValueError: a clip cannot be decoded, or does not suit the others of its prompt.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        records = dict(done or {})
+        for name, stimulus in stimuli.items():
+            if name not in records:
+                records[name] = self._write(name, stimulus)
+            progress(1)
+        new = [name for name in stimuli if name not in (done or {})]
+        self._pad(records, items, new)
+        return records
+
+    def format_of(self, sample: str, medium: str) -> Format:
+        """Return the common format of a prompt's clips."""
+        if (sample, medium) not in self._formats:
+            self._formats[sample, medium] = form = common_format(
+                sample, self.clips[sample], medium, self.config, audible=self.audible and medium != "image"
+            )
+            self.notes += form.notes
+        return self._formats[sample, medium]
+
+    def _write(self, name: str, stimulus: Stimulus) -> MediaFile:
+        medium = stimulus.medium if stimulus.role != "reference" else "image"
+        path = self.folder / f"{name}{SUFFIX[medium]}"
+        source = self._source_path(stimulus)
+        try:
+            if stimulus.role == "reference":
+                image = read_image(source)
+                form = Format(image.shape[0], image.shape[1], 0.0, 1, 0.0, False)
+                write_image(path, image)
+                gain = 0.0
+            else:
+                form = self.format_of(stimulus.sample, stimulus.medium)
+                gain = self._encode(path, source, stimulus, form)
+        except (MediaError, OSError) as error:
+            raise ValueError(f"media: {stimulus.sample!r} of {stimulus.system}: {error}") from None
+        clip = self.clips[stimulus.sample][stimulus.system]
+        degradation = stimulus.degradation + f" {stimulus.other}" * bool(stimulus.other)
+        return MediaFile(
+            id=name,
+            file=path.name,
+            sha256="",
+            num_bytes=0,
+            kind=medium,  # type: ignore[arg-type]
+            seconds=form.seconds,
+            fps=form.fps,
+            width=form.width,
+            height=form.height,
+            has_audio=form.has_audio,
+            gain_db=gain,
+            system=stimulus.system,
+            sample=clip.sample.id,
+            degradation=degradation,
+            source_sha256=file_sha256(source),
+            changes=form.notes,
+        )
+
+    def _source_path(self, stimulus: Stimulus) -> Path:
+        sample = stimulus.other if stimulus.degradation == "other_prompt" else stimulus.sample
+        clip = self.clips[sample][stimulus.system]
+        if stimulus.degradation == "unedited" or stimulus.role == "source":
+            return clip.path("source")
+        return clip.path("reference" if stimulus.role == "reference" else stimulus.medium)
+
+    def _encode(self, path: Path, source: Path, stimulus: Stimulus, form: Format) -> float:
+        if stimulus.medium == "image":
+            frames = iter([_fitted(read_image(source), form)])
+            (frame,) = self._degraded(frames, stimulus)
+            write_image(path, frame)
+            return 0.0
+        audio, gain = self._audio(source, stimulus, form) if form.has_audio else (None, 0.0)
+        if stimulus.medium == "audio":
+            assert audio is not None
+            write_audio(path, audio.samples_CS, audio.rate)
+            return gain
+        with video_writer(path, form.height, form.width, form.fps, self.config.crf, audio=audio) as write:
+            for frame in self._degraded(_frames(source, form), stimulus):
+                write(frame)
+        return gain
+
+    def _degraded(self, frames: Iterator[Frame], stimulus: Stimulus) -> Iterator[Frame]:
+        degrade = FRAME_DEGRADATIONS.get(stimulus.degradation)
+        return frames if degrade is None else degrade(frames, key(self.seed, f"human/{stimulus.sample}"))
+
+    def _audio(self, source: Path, stimulus: Stimulus, form: Format) -> tuple[Audio, float]:
+        if stimulus.degradation == "other_audio":
+            source = self.clips[stimulus.other][stimulus.system].path(stimulus.medium)
+        samples_CS = _stereo(source, form.seconds)
+        gain = 0.0
+        if self.config.match_loudness and stimulus.role == "clip":
+            gain = _gain_to(samples_CS, self._target(stimulus, form), self.config.max_peak_dbfs)
+            samples_CS = samples_CS * np.float32(10 ** (gain / 20))
+        degrade = AUDIO_DEGRADATIONS.get(stimulus.degradation)
+        if degrade is not None:
+            samples_CS = degrade(samples_CS, RATE, key(self.seed, f"human/{stimulus.sample}"))
+        return Audio(np.clip(samples_CS, -1, 1), RATE), gain
+
+    def _target(self, stimulus: Stimulus, form: Format) -> float:
+        """Return the loudness that every clip of the prompt can reach without too high a peak."""
+        if stimulus.sample not in self._targets:
+            reachable = [self.config.loudness_lufs]
+            for clip in self.clips[stimulus.sample].values():
+                samples_CS = _stereo(clip.path(stimulus.medium), form.seconds)
+                loudness = integrated_lufs(samples_CS, RATE)
+                if loudness > SILENT_LUFS:
+                    reachable.append(loudness + self.config.max_peak_dbfs - _peak_db(samples_CS))
+            self._targets[stimulus.sample] = min(reachable)
+        return self._targets[stimulus.sample]
+
+    def _pad(self, records: dict[str, MediaFile], items: list[Item], new: list[str]) -> None:
+        """Give files that share an item, directly or through others, one size; fill in sizes, hashes."""
+        for group in _connected(items, set(new)):
+            paths = [self.folder / records[name].file for name in group]
+            fixed = {records[name].num_bytes for name in group} - {0}
+            size = padded_size([path.stat().st_size for path in paths], paths[0].suffix)
+            if fixed:  # an extension: files that were published keep their size if the new ones fit
+                size = max(size, *fixed)
+            for path in paths:
+                if path.stat().st_size != size:
+                    pad_file(path, size, seed=self.seed)
+        for record in list(records.values()):
+            path = self.folder / record.file
+            if record.num_bytes != path.stat().st_size:
+                records[record.id] = replace(record, num_bytes=path.stat().st_size, sha256=file_sha256(path))
+
+
+def _frames(source: Path, form: Format) -> Iterator[Frame]:
+    """Yield exactly the frames of the common format; the last one is repeated where a clip ends earlier."""
+    count, last = 0, None
+    with open_video(source) as video:
+        height, width = video.size
+        width = max(1, round(width * video.pixel_aspect))
+        for frame in video.frames(fps=form.fps):
+            if count == form.num_frames:
+                return
+            last = _fitted(frame.rgb_HWC, form, height, width)
+            yield last
+            count += 1
+    if last is None:
+        raise MediaError("no frames")
+    for _ in range(form.num_frames - count):
+        yield last
+
+
+def _fitted(frame: Frame, form: Format, height: int = 0, width: int = 0) -> Frame:
+    """Return a frame scaled into the common size (bicubic, antialiased) on black."""
+    size = fitted_size(height or frame.shape[0], width or frame.shape[1], form)
+    if frame.shape[:2] != size:
+        frame = np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    if size == (form.height, form.width):
+        return frame
+    canvas = np.zeros((form.height, form.width, 3), np.uint8)
+    top, left = (form.height - size[0]) // 2, (form.width - size[1]) // 2
+    canvas[top : top + size[0], left : left + size[1]] = frame
+    return canvas
+
+
+def _stereo(source: Path, seconds: float) -> Samples:
+    try:
+        audio = read_audio(source, rate=RATE, channels=2, end_s=seconds)
+    except MediaError as error:
+        if error.reason != "no audio":
+            raise
+        return np.zeros((2, round(seconds * RATE)), np.float32)
+    return audio.samples_CS
+
+
+def _gain_to(samples_CS: Samples, target: float, max_peak: float) -> float:
+    """Return the gain in dB to a loudness, less where a peak would exceed `max_peak`; 0 for silence."""
+    loudness = integrated_lufs(samples_CS, RATE)
+    return 0.0 if loudness <= SILENT_LUFS else min(target - loudness, max_peak - _peak_db(samples_CS))
+
+
+def _peak_db(samples_CS: Samples) -> float:
+    return float(20 * np.log10(max(1e-9, np.abs(samples_CS).max())))
+
+
+def _connected(items: list[Item], new: set[str]) -> list[list[str]]:
+    """Return the groups of files that are linked by items, those that contain a new file."""
+    parent: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for item in items:
+        for name in item.stimuli:
+            parent[find(name)] = find(item.stimuli[0])
+    groups: dict[str, list[str]] = {}
+    for name in sorted(parent):
+        groups.setdefault(find(name), []).append(name)
+    return [group for group in groups.values() if new & set(group)]
