@@ -1,21 +1,35 @@
 """Settings of `eval.run`; this module imports no torch, so that `--help` is quick."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from eval.alignment.config import AlignmentConfig
 from eval.backbones.config import ROLES, ClipsConfig, UserProgramConfig, WeightsConfig
-from eval.catalog import BACKBONE_NAMES, SUITES, expand_metrics
-from eval.distribution.config import StatisticsConfig
+from eval.catalog import AUTO, BACKBONE_NAMES, SUITES, expand_metrics
+from eval.distribution.config import SetsConfig, StatisticsConfig
 from src.core.fields import Config, opt
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig(Config):
-    """Settings of `eval.run`: the manifest, the metrics, and the output folder."""
+    """Settings of `eval.run`: the samples, the metrics, and the output folder."""
 
-    manifest: str = opt("???", "JSONL manifest of samples (see eval/core/manifest.py)")
-    out: str = opt("???", "folder of the results; created if missing")
-    metrics: tuple[str, ...] = opt(("bounce",), f"metrics (listed above) or suites: {', '.join(SUITES)}")
-    reference: str = opt("", "manifest of real samples, for distances between sets; empty for none")
+    videos: str = opt("", "folder of videos, images or sounds to measure; or give a manifest")
+    manifest: str = opt("", "JSONL manifest of samples (see eval/core/manifest.py), in place of a folder")
+    prompts: str = opt(
+        "", "prompts of the folder's videos: .txt in order of their names, .json, .jsonl or .csv"
+    )
+    out: str = opt("", "folder of the results; empty means scores/NAME, NAME of the folder of the samples")
+    metrics: tuple[str, ...] = opt(
+        (AUTO,),
+        f"metrics (listed above) or suites: {', '.join(SUITES)}; {AUTO}: what the samples have facts, sound "
+        "and references for",
+    )
+    reference: str = opt(
+        "",
+        "folder or manifest of real samples, for distances between sets; a folder with a file of the same "
+        "name for every video also gives each video its reference. Empty for none",
+    )
     statistics: dict[str, StatisticsConfig] = opt({}, "instead, a file of mean and covariance by backbone")
     backbones: tuple[str, ...] = opt((), f"backbones of features: {', '.join(BACKBONE_NAMES)}")
     weights: dict[str, WeightsConfig] = opt({}, f"networks on this machine by role: {', '.join(ROLES)}")
@@ -25,6 +39,8 @@ class EvalConfig(Config):
     )
     clips: ClipsConfig = opt(ClipsConfig(), "clips of a video for i3d")
     cache: str = opt("", "folder of cached features, may be shared; empty means OUT/features")
+    alignment: AlignmentConfig = opt(AlignmentConfig(), "constants of metrics of alignment")
+    sets: SetsConfig = opt(SetsConfig(), "constants of distances between sets")
     slices: tuple[str, ...] = opt((), "tags that get table rows of their own; none means every tag")
     strict: bool = opt(False, "stop at the first sample or set that cannot be scored instead of counting it")
     num_workers: int = opt(0, "processes that read media; 0 reads in this one. Results do not change", ge=0)
@@ -34,11 +50,25 @@ class EvalConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if bool(self.videos) == bool(self.manifest):
+            what = "give only one of them" if self.videos else "videos=FOLDER or manifest=FILE must be given"
+            raise ValueError(f"videos, manifest: {what}")
         if not self.metrics and not self.backbones and not self.local:
             raise ValueError("metrics: nothing to compute; name some metrics or backbones")
-        expand_metrics(self.metrics)
+        expand_metrics(name for name in self.metrics if name != AUTO)
         if self.statistics and self.reference:
             raise ValueError("statistics: `reference` gives the same distances; leave one of them out")
         for name in self.statistics:
             if name not in {*self.backbones, *self.local}:
                 raise ValueError(f"statistics: {name!r} is not a backbone of this run; add it to backbones")
+
+    @property
+    def samples(self) -> str:
+        """The folder or manifest whose samples are measured."""
+        return self.videos or self.manifest
+
+    @property
+    def out_folder(self) -> Path:
+        """The folder of the results."""
+        path = Path(self.samples).resolve()
+        return Path(self.out) if self.out else Path("scores") / (path if self.videos else path.parent).name

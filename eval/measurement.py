@@ -78,7 +78,7 @@ class _Passed:
 
 
 def _pass_over_frames(item: Item, metrics: list[Metric]) -> _Passed:
-    """Decode the video once for all metrics of frames and all backbones whose features are not in the cache."""
+    """Decode the video once for all metrics of frames and all backbones without cached features."""
     tasks: dict[str, FrameStart] = {
         m.name: bind(m.observe, item) for m in metrics if isinstance(m, FrameMetric)
     }
@@ -112,7 +112,7 @@ _ROWS = "rows of "  # before the names of backbones among those of metrics
 
 
 def _needs_frames(metric: OverFeatures, item: Item) -> bool:
-    """Return whether features of the video have to be extracted; what is wrong with the file, metrics report."""
+    """Return whether features have to be extracted; metrics report what is wrong with the file."""
     extractor = metric.extractor
     if not isinstance(extractor, FrameExtractor) or extractor.media != "video":
         return False

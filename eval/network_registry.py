@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from eval.alignment.audio_video import DeSync, ImageBind
+from eval.alignment.config import SyncConfig
 from eval.alignment.edit import EditDirection, EditStructure
 from eval.alignment.identity import FaceEmbedder, Identity, ImageEmbedder
 from eval.alignment.text import CLAPScore, ClipScore, ViCLIPScore
@@ -29,6 +30,7 @@ class NetworkFactory:
     cache: FeatureCache
     num_frames: int = 16
     clips: ClipsConfig = field(default_factory=ClipsConfig)
+    sync: SyncConfig = field(default_factory=SyncConfig)
 
     def file(self, role: str, user: str) -> Network:
         return self.networks.get(role, user)
@@ -54,7 +56,7 @@ NETWORK_METRICS: dict[str, Callable[[NetworkFactory, str], Metric]] = {
     "viclip": lambda s, name: ViCLIPScore(s.programs(name, "viclip", "video", "text")),
     "clap": lambda s, name: CLAPScore(CLAP(s.file("clap", name))),
     "imagebind": lambda s, name: ImageBind(s.programs(name, "imagebind", "video", "audio")),
-    "desync": lambda s, name: DeSync(s.programs(name, "synchformer", "sync")),
+    "desync": lambda s, name: DeSync(s.programs(name, "synchformer", "sync"), s.sync),
     # consistency compares neighboring frames, so all are used, regardless of num_frames (VBench)
     "subject_consistency": lambda s, name: Consistency(DinoFrames(s.dino(name), 0), s.cache, name),
     "background_consistency": lambda s, name: Consistency(ClipFrames(s.clip(name), 0), s.cache, name),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.alignment.config import AlignmentConfig
 from eval.alignment.ocr import OCRMetric
 from eval.alignment.onsets import BounceOnsets, ReferenceOnsets
 from eval.backbones.aisfx import Aisfx
@@ -36,23 +37,23 @@ from eval.quality.spectral import AudioFidelity, Speech
 from eval.quality.speech_detection import SpeechFraction
 from eval.quality.vmaf import Vmaf
 
-METRICS: dict[str, Callable[[], Metric]] = {
-    "bounce": BounceMetric,
-    "bounce_onsets": BounceOnsets,
-    "bounce_audio": BounceAudioMetric,
-    "bounce_identity": BounceIdentity,
-    "low_level": LowLevelQuality,
-    "block_motion": BlockMotion,
-    "fidelity": Fidelity,
-    "vmaf": Vmaf,
-    "niqe": Niqe,
-    "audio": Loudness,
-    "audio_fidelity": AudioFidelity,
-    "speech": Speech,
-    "onsets": ReferenceOnsets,
-    "speech_silero": SpeechFraction,
-    "f0_crepe": Pitch,
-    "ocr_rapidocr": OCRMetric,
+METRICS: dict[str, Callable[[AlignmentConfig], Metric]] = {
+    "bounce": lambda _: BounceMetric(),
+    "bounce_onsets": lambda t: BounceOnsets(t.onsets),
+    "bounce_audio": lambda _: BounceAudioMetric(),
+    "bounce_identity": lambda _: BounceIdentity(),
+    "low_level": lambda _: LowLevelQuality(),
+    "block_motion": lambda _: BlockMotion(),
+    "fidelity": lambda _: Fidelity(),
+    "vmaf": lambda _: Vmaf(),
+    "niqe": lambda _: Niqe(),
+    "audio": lambda _: Loudness(),
+    "audio_fidelity": lambda _: AudioFidelity(),
+    "speech": lambda _: Speech(),
+    "onsets": lambda t: ReferenceOnsets(t.onsets),
+    "speech_silero": lambda _: SpeechFraction(),
+    "f0_crepe": lambda _: Pitch(),
+    "ocr_rapidocr": lambda t: OCRMetric(t.ocr),
 }
 BACKBONES: dict[str, Callable[[], Extractor]] = {
     "efflite0": EfficientNetLite0,
@@ -142,7 +143,12 @@ def build_extractors(
     return extractors
 
 
-def build_metrics(names: Iterable[str], backbones: list[Extractor], factory: NetworkFactory) -> list[Metric]:
+def build_metrics(
+    names: Iterable[str],
+    backbones: list[Extractor],
+    factory: NetworkFactory,
+    settings: AlignmentConfig | None = None,
+) -> list[Metric]:
     """Construct metrics of single samples; those over features once for every backbone they can use.
 
     Raises:
@@ -151,7 +157,7 @@ def build_metrics(names: Iterable[str], backbones: list[Extractor], factory: Net
     metrics: list[Metric] = []
     for name in expand_metrics(names):
         if name in METRICS:
-            metrics.append(METRICS[name]())
+            metrics.append(METRICS[name](settings or AlignmentConfig()))
             continue
         if name in NETWORK_METRICS:
             metrics.append(NETWORK_METRICS[name](factory, name))

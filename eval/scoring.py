@@ -1,4 +1,4 @@
-"""Score a manifest with all metrics of a config and write the results; `eval.run` is its command line."""
+"""Score samples with all metrics of a config and write the results; `eval.run` is its command line."""
 
 import os
 import time
@@ -9,52 +9,76 @@ from typing import Any
 import numpy as np
 import scipy
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eval.automatic import choose_backbones, choose_metrics
 from eval.backbones.cache import FeatureCache
 from eval.backbones.checksummed_weights import Networks
-from eval.catalog import FACTS_METRICS, expand_metrics
 from eval.config import EvalConfig
-from eval.core.manifest import iter_manifest
-from eval.core.results import Aggregator, Metric, Row, Score
+from eval.core.results import Aggregator, Metric, Row, Score, check_slices
+from eval.core.run_folder import RunFolder
 from eval.distribution.reference_statistics import ReferenceStatistics
 from eval.distribution.suite import SET_SCORES
+from eval.loaders.sample_sets import SampleSet, open_samples
 from eval.network_registry import NetworkFactory
 from eval.pipeline import CachedSample, distribution_rows, score_samples
 from eval.registry import Extraction, build_extractors, build_metrics
 from eval.reports import contact_sheet, html_page, tables
 from eval.reports.samples import load_samples, select_failures_first
+from src.core import provenance
+from src.core.errors import UserError
+from src.core.progress import progress
 
 
-def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
-    """Score a manifest and write the files that `eval.run` lists.
+def score(config: EvalConfig, console: Console | None = None, settings: str = "") -> dict[str, Any]:
+    """Score samples and write the files that `eval.run` lists, all at once at the end.
+
+    Args:
+        settings: the config as YAML, written with the provenance of the run.
 
     Returns:
         The content of summary.json without its rows.
 
     Raises:
-        ValueError: the manifest is invalid, no sample can be scored, or with `strict` a sample or set cannot.
+        NothingMeasured: a metric measured no sample at all; the files are written.
+        ValueError: the samples are invalid, no sample of the reference can be read, or with `strict` a sample
+            or set cannot be scored. Earlier results stay as they were, and the same command goes on.
     """
     console = console or Console()
     started = time.time()
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    cache = FeatureCache(config.cache or out / "features")
-    factory = NetworkFactory(
-        networks=Networks(config.weights), cache=cache, num_frames=config.num_frames, clips=config.clips
+    folder = RunFolder(config.out_folder)
+    samples = open_samples(
+        config.samples, prompts=config.prompts, originals=config.reference if config.videos else ""
     )
-    backbones = build_extractors(config.backbones, config.local, factory)
+    reference_samples = open_samples(config.reference) if config.reference else None
+    if config.slices:
+        check_slices(config.slices, dict.fromkeys(tag for sample in samples for tag in sample.tags))
+    names, backbone_names = choose_metrics(config, samples), choose_backbones(config)
+    cache = FeatureCache(config.cache or folder.out / "features")
+    factory = NetworkFactory(
+        networks=Networks(config.weights),
+        cache=cache,
+        num_frames=config.num_frames,
+        clips=config.clips,
+        sync=config.alignment.sync,
+    )
+    backbones = build_extractors(backbone_names, config.local, factory)
     extractions = [Extraction(each, cache) for each in backbones]
     statistics = {name: ReferenceStatistics.load(each) for name, each in config.statistics.items()}
-    metrics = build_metrics(config.metrics, backbones, factory) if config.metrics else []
-    _require_facts(config)
-    with _progress(console) as progress:
-        all_metrics: list[Metric] = [*metrics, *extractions]
-        generated = _score_manifest(config, config.manifest, all_metrics, progress, out / "results.jsonl")
-        reference = None
-        if config.reference:
-            reference = _score_manifest(config, config.reference, [*extractions], progress)
-    rows = generated.aggregator.summarize(slices=config.slices, seed=config.seed)
+    metrics = build_metrics(names, backbones, factory, config.alignment) if names else []
+    if reference_samples and not extractions:
+        raise ValueError("reference: distances to it need a backbone, for example backbones=[efflite0]")
+    all_metrics: list[Metric] = [*metrics, *extractions]
+    folder.start()
+    if settings:
+        provenance.write(folder.unfinished, settings)
+    generated = _score_set(config, samples, all_metrics, folder, console, "results.jsonl")
+    reference = None
+    if reference_samples:
+        reference = _score_set(config, reference_samples, [*extractions], folder, console)
+        _require_reference(config, extractions, reference)
+    scores = {metric.name: metric.scores for metric in metrics}
+    scores |= {f"distribution_{each.name}": SET_SCORES for each in backbones}
+    rows = generated.aggregator.summarize(scores=scores, slices=config.slices, seed=config.seed)
     for extraction in extractions:
         name = extraction.name
         rows += distribution_rows(
@@ -63,6 +87,11 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
             reference.cached[name].get("", []) if reference else [],
             generated.num_samples,
             config.seed,
+            num_reference=sum(reference.num_samples.values()) if reference else 0,
+            reference_dropped=[each for each in reference.aggregator.dropped if each["metric"] == name]
+            if reference
+            else [],
+            settings=config.sets,
             statistics=statistics.get(extraction.extractor.name),
             strict=config.strict,
         )
@@ -82,63 +111,96 @@ def score(config: EvalConfig, console: Console | None = None) -> dict[str, Any]:
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
         "seconds": round(time.time() - started, 1),
     }
-    scores = {metric.name: metric.scores for metric in metrics}
-    scores |= {f"distribution_{each.name}": SET_SCORES for each in backbones}
     rows = [row for row in rows if row.metric in scores]
-    tables.write_tables(out, rows, summary, scores)
-    _write_visuals(config, rows, scores, summary, out)
-    _print_tables(console, config, rows, scores, generated.aggregator, out)
-    if not any(row.num_scored for row in rows):
-        reason = summary["dropped"][0]
-        raise ValueError(
-            f"nothing was measured: every sample was dropped, first {reason['id']} ({reason['metric']}): "
-            f"{reason['reason']}"
-        )
+    tables.write_tables(folder.unfinished, rows, summary, scores)
+    _write_visuals(config, rows, scores, summary, folder.unfinished, samples)
+    folder.publish()
+    _print_tables(console, config, rows, scores, generated.aggregator, folder.out)
+    compares_sets = bool(reference or statistics) or not metrics
+    _require_measured([*metrics, *extractions] if compares_sets else metrics, rows, generated.aggregator)
     return summary
 
 
-def _require_facts(config: EvalConfig) -> None:
-    """Raise ValueError if all metrics need facts and no sample has any, before media are decoded."""
-    only_facts = set(expand_metrics(config.metrics)) <= set(FACTS_METRICS)
-    if not only_facts or config.backbones or config.local:
-        return
-    if all(sample.facts is None for sample in iter_manifest(config.manifest, check_files=False)):
-        raise ValueError(
-            f"{config.manifest}: no sample has `facts`, which metrics={','.join(config.metrics)} needs; for "
-            "other videos use metrics=low_level, or metrics=video backbones=efflite0 (all metrics: --help)"
-        )
+class NothingMeasured(UserError):
+    """A metric of the run has no value: its table would be read as if it had been measured."""
+
+    exit_code = 1
+
+
+def _require_measured(metrics: list[Metric], rows: list[Row], aggregator: Aggregator) -> None:
+    """Raise NothingMeasured, naming each metric without any value and its first reason."""
+    measured = {row.metric.replace("distribution_", "features_") for row in rows if row.intervals}
+    reasons = []
+    for name in (metric.name for metric in metrics if metric.name not in measured):
+        own = [row for row in rows if row.metric.replace("distribution_", "features_") == name]
+        first = next((each for each in aggregator.dropped if each["metric"] == name), None)
+        if first is not None and not any(row.num_scored for row in own):
+            reasons.append(f"{name}: every sample was dropped, first {first['id']}: {first['reason']}")
+        elif notes := [note for row in own for note in row.notes]:
+            reasons.append(f"{name}: {notes[0]}")
+        else:
+            needs = (
+                "distances between sets need reference=..." if name.startswith("features_") else "no value"
+            )
+            reasons.append(f"{name}: {needs}")
+    if reasons:
+        what = "nothing was measured" if not measured else f"{len(reasons)} metrics measured nothing"
+        raise NothingMeasured(f"{what}: {'; '.join(reasons)}")
+
+
+def _require_reference(config: EvalConfig, extractions: list[Extraction], reference: "_ScoredSet") -> None:
+    """Raise ValueError if no sample of the reference could be read for some backbone."""
+    for extraction in extractions:
+        if not reference.cached[extraction.name].get(""):
+            first = next(each for each in reference.aggregator.dropped if each["metric"] == extraction.name)
+            raise ValueError(
+                f"reference: no sample of {config.reference} could be read for {extraction.extractor.name}, "
+                f"first {first['id']}: {first['reason']}"
+            )
 
 
 @dataclass(frozen=True)
-class _ScoredManifest:
+class _ScoredSet:
     aggregator: Aggregator
     num_samples: dict[str, int]  # by system
     cached: dict[str, dict[str, list[CachedSample]]]  # by extraction, by system
 
 
-def _score_manifest(
-    config: EvalConfig, manifest: str, metrics: list[Metric], progress: Progress, results: Path | None = None
-) -> _ScoredManifest:
-    """Run all metrics over a manifest; collect values and, for extractions, the samples in the cache.
+def _score_set(
+    config: EvalConfig,
+    samples: SampleSet,
+    metrics: list[Metric],
+    folder: RunFolder,
+    console: Console,
+    results: str = "",
+) -> _ScoredSet:
+    """Run all metrics over samples; collect values and, for extractions, the samples in the cache.
 
-    The reference (`results` is None) counts as one system, and the samples' `system` is ignored.
+    The reference (no `results` are written) counts as one system, and the samples' `system` is ignored.
     """
-    total = sum(1 for _ in iter_manifest(manifest, check_files=False))
-    scored = _ScoredManifest(Aggregator(), {}, {metric.name: {} for metric in metrics})
-    task = progress.add_task("scoring samples" if results else "reading the reference", total=total)
-    with (results or Path(os.devnull)).open("w", encoding="utf-8") as lines:
-        for group in score_samples(manifest, metrics, config.num_workers):
+    total = sum(1 for _ in samples)
+    scored = _ScoredSet(Aggregator(), {}, {metric.name: {} for metric in metrics})
+    title = "scoring samples" if results else "reading the reference"
+    out = folder.unfinished / results if results else Path(os.devnull)
+    with (
+        out.open("w", encoding="utf-8", errors="backslashreplace") as lines,
+        progress(title, total, console=console) as advance,
+    ):
+        groups = score_samples(samples, samples.root, metrics, config.num_workers, folder.journal)
+        for group in groups:
             system = group[0].system if results else ""
             scored.num_samples[system] = scored.num_samples.get(system, 0) + 1
             for record, metric in zip(group, metrics, strict=True):
                 if config.strict and record.dropped is not None:
-                    raise ValueError(f"{manifest}: sample {record.id!r}: {record.metric}: {record.dropped}")
+                    raise ValueError(
+                        f"{samples.path}: sample {record.id!r}: {record.metric}: {record.dropped}"
+                    )
                 lines.write(record.to_json() + "\n")
                 scored.aggregator.add(record)
                 cached = scored.cached[metric.name].setdefault(system, [])
                 if isinstance(metric, Extraction) and record.dropped is None:
                     cached.append(CachedSample(record.detail["features"], record.prompt or record.id))
-            progress.advance(task)
+            advance(1)
     return scored
 
 
@@ -148,25 +210,20 @@ def _write_visuals(
     scores: dict[str, dict[str, Score]],
     summary: dict[str, Any],
     out: Path,
+    samples: SampleSet,
 ) -> None:
     """Write the contact sheet and the HTML page with the videos."""
     results = out / "results.jsonl"
     if config.sheet_rows:
         sheet = out / "contact_sheet.png"
-        contact_sheet.write_contact_sheet(results, config.manifest, sheet, config.sheet_rows, scores)
+        contact_sheet.write_contact_sheet(results, samples, sheet, config.sheet_rows, scores)
     if config.html_videos:
         picked, selection = select_failures_first(results, scores, config.html_videos)
-        samples = load_samples(config.manifest, {each.key for each in picked})
-        media = [(samples[each.key], each) for each in picked]
-        root = Path(config.manifest).resolve().parent
+        found = load_samples(samples, {each.key for each in picked})
+        media = [(found[each.key], each) for each in picked]
         html_page.write_page(
-            out / "report.html", rows, scores, summary, media, root=root, selection=selection
+            out / "report.html", rows, scores, summary, media, root=samples.root, selection=selection
         )
-
-
-def _progress(console: Console) -> Progress:
-    parts = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*parts, console=console, transient=True)
 
 
 def _print_tables(
@@ -179,7 +236,7 @@ def _print_tables(
 ) -> None:
     for metric in dict.fromkeys(row.metric for row in rows):
         metric_rows = [row for row in rows if row.metric == metric]
-        title = f"{metric} on {Path(config.manifest).name}"
+        title = f"{metric} on {Path(config.samples).name}"
         console.print(tables.terminal_table(metric_rows, scores[metric], title, console))
         for note in dict.fromkeys(note for row in metric_rows for note in row.notes):
             console.print(f"note: {note}", style="yellow", markup=False, highlight=False)

@@ -4,17 +4,19 @@ from typing import Any
 
 import numpy as np
 
+from eval.alignment.config import SyncConfig
 from eval.backbones.exported_programs import ExportedPrograms
-from eval.backbones.preprocessing import center_crop, normalize, padded_window, resample_frames
-from eval.core.audio import Audio
+from eval.backbones.preprocessing import center_crop, normalize, num_resampled, padded_window, resampled
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask, take_frames
+from eval.core.frame_source import StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
-from eval.core.video import Video
 from eval.distribution.inception_score import softmax
 
-NEAR_S = 0.2
+DEFAULTS = SyncConfig()
 
 
-class ImageBind:
+class ImageBind(FrameMetric):
     """Cosine of video and audio in a joint space. Insensitive to timing."""
 
     name = "imagebind"
@@ -26,35 +28,33 @@ class ImageBind:
     def describe(self) -> dict[str, Any]:
         return self.programs.describe()
 
-    def measure(self, item: Item) -> Measurement:
-        return Measurement(
-            {
-                "imagebind": float(
-                    self.programs.embed_video(item.video) @ self.programs.embed_audio(item.audio)
-                )
-            }
-        )
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        audio_D = self.programs.embed_audio(item.audio)
+        video_D = yield from self.programs.observe_video(info)
+        return Measurement({"imagebind": float(video_D @ audio_D)})
 
 
-class DeSync:
+class DeSync(FrameMetric):
     """Offset between audio and video predicted by Synchformer on the first and the last window."""
 
     name = "desync"
     scores = {
         "desync": Score(-1, "s", "absolute offset of the most probable class, mean of first and last window"),
         "desync_expected": Score(-1, "s", "absolute offset, mean over the classes' probabilities"),
-        "desync_near": Score(1, FRACTION, f"windows whose most probable offset is at most {NEAR_S} s"),
+        "desync_near": Score(1, FRACTION, "windows whose most probable offset is at most `near_s`"),
     }
 
-    def __init__(self, programs: ExportedPrograms) -> None:
-        self.programs = programs
+    def __init__(self, programs: ExportedPrograms, settings: SyncConfig = DEFAULTS) -> None:
+        self.programs, self.settings = programs, settings
 
     def describe(self) -> dict[str, Any]:
-        return {**self.programs.describe(), "windows": "first and last; shorter videos are dropped"}
+        windows = "first and last; shorter videos are dropped"
+        return {**self.programs.describe(), "windows": windows, "near_s": self.settings.near_s}
 
-    def measure(self, item: Item) -> Measurement:
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
         offsets_s = np.array(self.programs.specs["sync"].offsets_s)
-        logits = np.concatenate([self._logits(*each) for each in self._windows(item.video, item.audio)])
+        windows = yield from self._windows(item, info)
+        logits = np.concatenate([self._logits(*each) for each in windows])
         if logits.shape[1] != len(offsets_s):
             raise ValueError(
                 f"{self.programs.model}: {logits.shape[1]} classes for {len(offsets_s)} offsets_s"
@@ -63,29 +63,31 @@ class DeSync:
         values = {
             "desync": np.abs(most_probable).mean(),
             "desync_expected": (softmax(logits) @ np.abs(offsets_s)).mean(),
-            "desync_near": (np.abs(most_probable) <= NEAR_S + 1e-9).mean(),
+            "desync_near": (np.abs(most_probable) <= self.settings.near_s + 1e-9).mean(),
         }
         detail = {"offsets_s": most_probable.tolist()}
         return Measurement({name: float(value) for name, value in values.items()}, detail)
 
-    def _windows(self, video: Video, audio: Audio) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _windows(self, item: Item, info: StreamInfo) -> FrameTask:
         """Return frames and samples of the first and the last window, aligned in time."""
         t = self.programs.specs["sync"]
-        frames_THWC, mono_S = resample_frames(video, t.fps), audio.resample(t.rate).mono
+        total, mono_S = num_resampled(info, t.fps), item.audio.resample(t.rate).mono
         num_frames = round(t.fps * t.seconds)
-        length_s = min(len(frames_THWC) / t.fps, len(mono_S) / t.rate)
+        length_s = min(total / t.fps, len(mono_S) / t.rate)
         if length_s < t.seconds - 0.5 / t.fps:
             raise ValueError(
                 f"{self.programs.model} needs {t.seconds:g} s of video and audio, got {length_s:.2f}"
             )
         last = max(0, round((length_s - t.seconds) * t.fps))
-        last = min(last, len(frames_THWC) - num_frames)
+        last = min(last, total - num_frames)
+        indices = np.unique(np.array([0, last])[:, None] + np.arange(num_frames))
+        frames_THWC = yield from resampled(t.fps, take_frames(indices))
         return [
             (
-                frames_THWC[start : start + num_frames],
+                frames_THWC[first : first + num_frames],
                 padded_window(mono_S, round(start / t.fps * t.rate), round(t.rate * t.seconds)),
             )
-            for start in (0, last)
+            for start, first in zip((0, last), np.searchsorted(indices, (0, last)), strict=True)
         ]
 
     def _logits(self, frames_THWC: np.ndarray, samples_S: np.ndarray) -> np.ndarray:

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from eval.backbones.clip_clap import CLIP, unit_norm
+from eval.backbones.clip_clap import BATCH, CLIP, unit_norm
 from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.frame_networks import Dino
-from eval.backbones.preprocessing import sample_frames
+from eval.backbones.preprocessing import sampled_indices
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameStart, FrameTask, map_batches, run_pass, take_all, take_frames
+from eval.core.frame_source import StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
-from eval.core.video import Video, read_video
 
 
-class EditDirection:
+class EditDirection(FrameMetric):
     """Cosine of (output caption - source caption) with (output - source), and of output caption with output.
 
     With CLIP over pairs of frames (Gal et al. 2022), with ViCLIP over full videos: ViCLIP_dir and ViCLIP_out
@@ -38,10 +40,11 @@ class EditDirection:
         frames = {} if isinstance(self.network, ExportedPrograms) else {"frames": self.num_frames or "all"}
         return {**self.network.describe(), **frames}
 
-    def measure(self, item: Item) -> Measurement:
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
         captions = [_caption(item, key) for key in ("source_caption", "output_caption")]
         (before_D, cut_before), (after_D, cut_after) = map(self.network.embed_text, captions)
-        source_TD, output_TD = (self._rows(video) for video in (read_source(item), item.video_or_image))
+        source_TD = observe_source(item, self._rows)
+        output_TD = yield from self._rows(info)
         if len(source_TD) != len(output_TD):
             raise ValueError(f"source and output differ in frames: {len(source_TD)}, {len(output_TD)}")
         if np.allclose(before_D, after_D):
@@ -51,13 +54,14 @@ class EditDirection:
         values = {f"{self.kind}_dir": direction, f"{self.kind}_out": float((output_TD @ after_D).mean())}
         return Measurement(values | {f"{self.kind}_edit_truncated": float(cut_before or cut_after)})
 
-    def _rows(self, video: Video) -> np.ndarray:
+    def _rows(self, info: StreamInfo) -> FrameTask:
         if isinstance(self.network, ExportedPrograms):
-            return self.network.embed_video(video)[None]
-        return self.network.embed_frames(sample_frames(video.frames_THWC, self.num_frames))
+            return (yield from self.network.observe_video(info))[None]
+        indices = sampled_indices(info.num_frames, self.num_frames)
+        return np.concatenate((yield from map_batches(indices, BATCH, self.network.embed_frames)))
 
 
-class EditStructure:
+class EditStructure(FrameMetric):
     """Distance of the self-similarities of DINO's patches in source and output (Tumanyan et al. 2022).
 
     Their distance uses keys of the last layer, this one its tokens, hence the name.
@@ -72,20 +76,27 @@ class EditStructure:
     def describe(self) -> dict[str, Any]:
         return {**self.dino.describe(), "frames": self.num_frames or "all", "token": "patches, last layer"}
 
-    def measure(self, item: Item) -> Measurement:
-        videos = (read_source(item).frames_THWC, item.video_or_image.frames_THWC)
-        if len(videos[0]) != len(videos[1]):
-            raise ValueError(f"source and output differ in frames: {len(videos[0])}, {len(videos[1])}")
-        before, after = (
-            unit_norm(self.dino.all_tokens(sample_frames(video, self.num_frames))[:, 1:]) for video in videos
-        )
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        num_source, before = observe_source(item, self._tokens)
+        num_output, after = yield from self._tokens(info)
+        if num_source != num_output:
+            raise ValueError(f"source and output differ in frames: {num_source}, {num_output}")
         distances = [float(((a @ a.T - b @ b.T) ** 2).mean()) for a, b in zip(before, after, strict=True)]
         return Measurement({self.name: float(np.mean(distances))})
 
+    def _tokens(self, info: StreamInfo) -> FrameTask:
+        """Return the number of frames, and the unit tokens [T, patches, D] of the sampled ones."""
+        indices = sampled_indices(info.num_frames, self.num_frames)
+        frames_THWC = yield from (take_all() if indices is None else take_frames(indices))
+        return info.num_frames, unit_norm(self.dino.all_tokens(frames_THWC)[:, 1:])
 
-def read_source(item: Item) -> Video:
-    """Return the video before the edit."""
-    return read_video(item.path("source"))
+
+def observe_source(item: Item, start: FrameStart) -> Any:
+    """Return the result of a task over the video before the edit."""
+    result = run_pass(item.path("source"), {"source": start})["source"]
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _caption(item: Item, key: str) -> str:

@@ -7,8 +7,11 @@ import numpy as np
 from eval.backbones.clip_clap import CLIP, unit_norm
 from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.frame_networks import Dino
-from eval.backbones.preprocessing import sample_frames
+from eval.backbones.preprocessing import sampled_indices
 from eval.core.frame_consistency import frame_consistency
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask, take_all, take_frames
+from eval.core.frame_source import StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
 from eval.core.video import read_video
 
@@ -67,7 +70,7 @@ class FaceEmbedder:
         return frame_HWC[top:bottom, left:right] if right > left and bottom > top else None
 
 
-class Identity:
+class Identity(FrameMetric):
     """Similarity of the best and the worst frame, and consistency: the questions to Movie Gen's raters."""
 
     def __init__(self, kind: str, embedder: SubjectEmbedder, num_frames: int) -> None:
@@ -84,11 +87,12 @@ class Identity:
         reference = "the sample's own; of a video its first frame"
         return {**self.embedder.describe(), "frames": self.num_frames or "all", "reference": reference}
 
-    def measure(self, item: Item) -> Measurement:
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
         real = self.embedder.embed(read_video(item.path("reference"), max_frames=1).frames_THWC)
         if not len(real):
             raise ValueError("no face found in the reference image")
-        frames = sample_frames(item.video_or_image.frames_THWC, self.num_frames)
+        indices = sampled_indices(info.num_frames, self.num_frames)
+        frames = yield from (take_all() if indices is None else take_frames(indices))
         rows = self.embedder.embed(frames)
         values = {"found": len(rows) / len(frames)}
         if len(rows):

@@ -12,12 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from eval.alignment.config import OcrConfig
 from eval.alignment.text import require_prompt
 from eval.backbones.extractor import uniform_indices
 from eval.core.checksums import verified_sha256
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask, map_batches
+from eval.core.frame_source import StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
 
-NUM_FRAMES = 8
+DEFAULTS = OcrConfig()
 MIN_SIDE, MAX_ASPECT = 8, 8  # in pixels; the detector enlarges the shorter side to 736 at any aspect ratio
 MODELS = {
     "detector": "ch_PP-OCRv4_det_infer.onnx",
@@ -28,7 +32,7 @@ MODELS = {
 _QUOTED = re.compile(r'"([^"]*)"|“([^”]+)”|«([^»]+)»|(?<!\w)\'(.+?)\'(?!\w)|(?<!\w)‘(.+?)’(?!\w)', re.DOTALL)
 
 
-class OCRMetric:
+class OCRMetric(FrameMetric):
     """Similarity of each quoted text to the best frame's lines."""
 
     name = "ocr_rapidocr"
@@ -39,7 +43,8 @@ class OCRMetric:
         "ocr_words_rapidocr": Score(1, FRACTION, "quoted words recognized exactly in some frame"),
     }
 
-    def __init__(self) -> None:
+    def __init__(self, settings: OcrConfig = DEFAULTS) -> None:
+        self.settings = settings
         self.folder()
 
     def folder(self) -> Path:
@@ -53,7 +58,7 @@ class OCRMetric:
         return {
             "backbone": "RapidOCR, PP-OCRv4",
             "weights_sha256": {role: verified_sha256(self.folder() / file) for role, file in MODELS.items()},
-            "preprocessing": f"at most {NUM_FRAMES} frames evenly over the video, the package's own resizing "
+            "preprocessing": f"at most {self.settings.num_frames} frames evenly over the video, the package's resizing "
             "and thresholds; letters and digits only (NFKC), case and spaces ignored",
         }
 
@@ -65,12 +70,12 @@ class OCRMetric:
             intra_op_num_threads=1, inter_op_num_threads=1
         )  # one thread: a fixed order of summation
 
-    def measure(self, item: Item) -> Measurement:
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
         expected = extract_quoted(require_prompt(item))
         if not expected:
             raise ValueError("prompt contains no quoted text")
-        frames_THWC = item.video_or_image.frames_THWC
-        read = [self.read_lines(frames_THWC[i]) for i in uniform_indices(len(frames_THWC), NUM_FRAMES)]
+        indices = uniform_indices(info.num_frames, self.settings.num_frames)
+        read = yield from map_batches(indices, 1, lambda frames: self.read_lines(frames[0]))
         similar = [max(text_similarity(text, lines) for lines in read) for text in expected]
         seen = {word for lines in read for word in split_words(lines)}
         found = [hit for text in expected for hit in match_words(text, seen)]

@@ -4,15 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from eval.backbones.clip_clap import CLAP, CLIP
+from eval.backbones.clip_clap import BATCH, CLAP, CLIP
 from eval.backbones.exported_programs import ExportedPrograms
-from eval.backbones.preprocessing import sample_frames
+from eval.backbones.preprocessing import sampled_indices
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask, map_batches
+from eval.core.frame_source import StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 _CUT = Score(-1, FRACTION, "texts truncated to the network's context, with the end token kept")
 
 
-class ClipScore:
+class ClipScore(FrameMetric):
     """max(100 cos(text, frame), 0), mean over frames (Hessel et al. 2021, without its factor of 2.5)."""
 
     name = "clip_score"
@@ -27,16 +30,17 @@ class ClipScore:
     def describe(self) -> dict[str, Any]:
         return {**self.clip.describe(), "frames": self.num_frames or "all"}
 
-    def measure(self, item: Item) -> Measurement:
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
         text_D, cut = self.clip.embed_text(require_prompt(item))
-        frames_TD = self.clip.embed_frames(sample_frames(item.video_or_image.frames_THWC, self.num_frames))
+        indices = sampled_indices(info.num_frames, self.num_frames)
+        frames_TD = np.concatenate((yield from map_batches(indices, BATCH, self.clip.embed_frames)))
         cosines_T = frames_TD @ text_D
         score = float(np.maximum(100 * cosines_T, 0).mean())
         detail = {"cosines": np.round(cosines_T, 4).tolist()}
         return Measurement({"clip_score": score, "clip_score_truncated": float(cut)}, detail)
 
 
-class ViCLIPScore:
+class ViCLIPScore(FrameMetric):
     """Cosine of the text and the full video by ViCLIP: VBench's overall consistency."""
 
     name = "viclip"
@@ -48,9 +52,10 @@ class ViCLIPScore:
     def describe(self) -> dict[str, Any]:
         return self.programs.describe()
 
-    def measure(self, item: Item) -> Measurement:
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
         text_D, cut = self.programs.embed_text(require_prompt(item))
-        cosine = float(self.programs.embed_video(item.video) @ text_D)
+        video_D = yield from self.programs.observe_video(info)
+        cosine = float(video_D @ text_D)
         return Measurement({"viclip": cosine, "viclip_truncated": float(cut)})
 
 

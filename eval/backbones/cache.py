@@ -3,6 +3,7 @@
 import hashlib
 import zipfile
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,6 +35,20 @@ class FeatureCache:
         entry = self.entry(extractor, path)
         return entry.stem, self._load_or_extract(extractor, path, entry)
 
+    def find(self, extractor: Extractor, path: Path) -> bool:
+        """Return whether the cache has the features of a file."""
+        return _read(self.entry(extractor, path)) is not None
+
+    def store(self, extractor: Extractor, path: Path, rows: Rows) -> None:
+        """Store features of a file.
+
+        Raises:
+            ValueError: they are not finite rows.
+        """
+        self.misses += 1
+        _check(extractor, rows)
+        _write(self.entry(extractor, path), rows)
+
     def load(self, extractor: Extractor, key: str) -> Rows:
         """Return features by their key, without reading the media file.
 
@@ -52,11 +67,7 @@ class FeatureCache:
             return found
         self.misses += 1
         rows = extractor.extract(path)
-        for name, values in rows.items():
-            if values.ndim != 2 or not len(values):
-                raise ValueError(f"{extractor.name}: {name} of shape {list(values.shape)}, expected [N, D]")
-            if not np.isfinite(values).all():
-                raise ValueError(f"{extractor.name}: {name} are not finite")
+        _check(extractor, rows)
         _write(entry, rows)
         return rows
 
@@ -67,6 +78,22 @@ class FeatureCache:
 
     def _entry(self, extractor: Extractor, key: str) -> Path:
         return self.folder / extractor.name / key[:2] / f"{key}.npz"
+
+
+@runtime_checkable
+class OverFeatures(Protocol):
+    """A metric over the features of a backbone, which it reads from a cache."""
+
+    extractor: Extractor
+    cache: FeatureCache
+
+
+def _check(extractor: Extractor, rows: Rows) -> None:
+    for name, values in rows.items():
+        if values.ndim != 2 or not len(values):
+            raise ValueError(f"{extractor.name}: {name} of shape {list(values.shape)}, expected [N, D]")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{extractor.name}: {name} are not finite")
 
 
 def _read(entry: Path) -> Rows | None:

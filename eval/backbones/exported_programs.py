@@ -23,16 +23,19 @@ import numpy as np
 
 from eval.backbones.checksummed_weights import Network, load_program
 from eval.backbones.clip_clap import unit_norm
+from eval.backbones.extractor import uniform_indices
 from eval.backbones.preprocessing import (
     CROPPING,
     center_crop,
     normalize,
+    num_resampled,
     padded_window,
-    resample_frames,
-    sample_frames,
+    resampled,
     window_starts,
 )
 from eval.core.audio import Audio
+from eval.core.frame_pass import FrameTask, frames_of, run_task, take_frames
+from eval.core.frame_source import StreamInfo
 from eval.core.video import Video
 
 
@@ -146,23 +149,27 @@ class ExportedPrograms:
 
     def embed_video(self, video: Video) -> np.ndarray:
         """Return [D] of a video."""
+        info = StreamInfo(len(video.frames_THWC), video.fps, *video.frames_THWC.shape[1:3])
+        return run_task(self.observe_video(info), frames_of(video.frames_THWC, video.fps))
+
+    def observe_video(self, info: StreamInfo) -> FrameTask:
+        """Receive the frames of a video and return its [D]; only those of the clips are kept."""
         t = self.specs["video"]
-        frames = resample_frames(video, t.fps)
+        total = num_resampled(info, t.fps)
+        if total < t.num_frames:
+            raise ValueError(f"{self.model}: expected at least {t.num_frames} frames, got {total}")
         if not t.fps:
-            return unit_norm(self.call("video", self._clip(sample_frames(frames, t.num_frames), t))[0])
-        clips = (
-            frames[start : start + t.num_frames]
-            for start in window_starts(len(frames), t.num_frames, t.num_clips)
-        )
-        return unit_norm(
-            np.mean([unit_norm(self.call("video", self._clip(each, t))[0]) for each in clips], axis=0)
-        )
+            frames_THWC = yield from take_frames(uniform_indices(total, t.num_frames))
+            return unit_norm(self.call("video", self._clip(frames_THWC, t))[0])
+        starts = window_starts(total, t.num_frames, t.num_clips)
+        indices = np.unique(starts[:, None] + np.arange(t.num_frames))
+        frames_THWC = yield from resampled(t.fps, take_frames(indices))
+        firsts = np.searchsorted(indices, starts)
+        clips = (frames_THWC[first : first + t.num_frames] for first in firsts)
+        rows = [unit_norm(self.call("video", self._clip(each, t))[0]) for each in clips]
+        return unit_norm(np.mean(rows, axis=0))
 
     def _clip(self, frames_THWC: np.ndarray, spec: VideoProgramSpec) -> np.ndarray:
-        if len(frames_THWC) < spec.num_frames:
-            raise ValueError(
-                f"{self.model}: expected at least {spec.num_frames} frames, got {len(frames_THWC)}"
-            )
         return normalize(center_crop(frames_THWC, spec.size), spec.mean, spec.std)[None]
 
     def embed_image(self, frame_HWC: np.ndarray) -> np.ndarray:

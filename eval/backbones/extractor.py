@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from eval.core.frame_pass import FrameTask, run_pass
+from eval.core.frame_source import StreamInfo
+
 Media = Literal["video", "audio"]
 Rows = dict[str, NDArray[np.float32]]
 """`features` [N, D] and, from classifiers, `logits` [N, classes]."""
@@ -37,6 +40,24 @@ class Extractor(Protocol):
     def extract(self, path: Path) -> Rows:
         """Return the rows of one file, independent of other files. Raises ValueError if impossible."""
         ...
+
+
+class FrameExtractor:
+    """Base of backbones of video: they see frames one at a time, so that a decode is shared with metrics."""
+
+    name: str
+    media: Media = "video"
+
+    def observe(self, info: StreamInfo) -> FrameTask:
+        """Receive the frames of one file, then None, and return its Rows."""
+        raise NotImplementedError
+
+    def extract(self, path: Path) -> Rows:
+        """Return the rows of one file, in a pass of its own. Raises ValueError if impossible."""
+        found = run_pass(path, {self.name: self.observe})[self.name]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 def description_sha256(extractor: Extractor) -> str:

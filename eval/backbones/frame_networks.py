@@ -4,7 +4,6 @@ Legend: T frames, H height, W width, C = 3; D dimensions.
 """
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,23 @@ from PIL import Image
 from eval.backbones.checksummed_weights import Network, load_program
 from eval.backbones.clip_clap import BATCH, CLIP, Checkpoint
 from eval.backbones.config import ClipsConfig
-from eval.backbones.extractor import RESIZING, Rows, resize_frames
-from eval.backbones.preprocessing import CROPPING, center_crop, resample_frames, sample_frames, window_starts
-from eval.core.video import read_video
+from eval.backbones.extractor import RESIZING, FrameExtractor, resize_frames
+from eval.backbones.preprocessing import (
+    CROPPING,
+    center_crop,
+    num_resampled,
+    resampled,
+    sampled_indices,
+    window_starts,
+)
+from eval.core.frame_pass import FrameTask, map_batches, take_frames
+from eval.core.frame_source import StreamInfo
 
 
-class ClipFrames:
+class ClipFrames(FrameExtractor):
     """CLIP embeddings of frames, unit vectors."""
 
-    name, media, distance = "clip", "video", "fd"
+    name, distance = "clip", "fd"
 
     def __init__(self, clip: CLIP, num_frames: int) -> None:
         self.clip, self.num_frames = clip, num_frames
@@ -29,9 +36,9 @@ class ClipFrames:
     def describe(self) -> dict[str, Any]:
         return {**self.clip.describe(), "frames": self.num_frames or "all", "rows": "frames"}
 
-    def extract(self, path: Path) -> Rows:
-        frames_THWC = sample_frames(read_video(path).frames_THWC, self.num_frames)
-        return {"features": self.clip.embed_frames(frames_THWC)}
+    def observe(self, info: StreamInfo) -> FrameTask:
+        indices = sampled_indices(info.num_frames, self.num_frames)
+        return {"features": np.concatenate((yield from map_batches(indices, BATCH, self.clip.embed_frames)))}
 
 
 class Dino(Checkpoint):
@@ -55,10 +62,10 @@ class Dino(Checkpoint):
         return self.all_tokens(frames_THWC)[:, 0]
 
 
-class DinoFrames:
+class DinoFrames(FrameExtractor):
     """DINO features of frames."""
 
-    name, media, distance = "dino", "video", "fd"
+    name, distance = "dino", "fd"
 
     def __init__(self, dino: Dino, num_frames: int) -> None:
         self.dino, self.num_frames = dino, num_frames
@@ -67,16 +74,15 @@ class DinoFrames:
         rows = {"frames": self.num_frames or "all", "rows": "frames", "token": "class"}
         return {**self.dino.describe(), **rows}
 
-    def extract(self, path: Path) -> Rows:
-        return {
-            "features": self.dino.embed_frames(sample_frames(read_video(path).frames_THWC, self.num_frames))
-        }
+    def observe(self, info: StreamInfo) -> FrameTask:
+        indices = sampled_indices(info.num_frames, self.num_frames)
+        return {"features": np.concatenate((yield from map_batches(indices, BATCH, self.dino.embed_frames)))}
 
 
-class Inception:
+class Inception(FrameExtractor):
     """Features of the Inception that defines FID, after clean-fid's resizing (Parmar et al. 2022)."""
 
-    name, media, distance = "inception", "video", "fid"
+    name, distance = "inception", "fid"
 
     def __init__(self, network: Network, num_frames: int) -> None:
         self.network, self.num_frames = network, num_frames
@@ -86,29 +92,30 @@ class Inception:
         frames = {"frames": self.num_frames or "all", "rows": "frames"}
         return {**self.network.describe(), "preprocessing": preprocessing, **frames}
 
-    def extract(self, path: Path) -> Rows:
+    def observe(self, info: StreamInfo) -> FrameTask:
+        indices = sampled_indices(info.num_frames, self.num_frames)
+        return {"features": np.concatenate((yield from map_batches(indices, BATCH, self._features)))}
+
+    def _features(self, frames_THWC: np.ndarray) -> np.ndarray:
         import torch
 
         layers = getattr(load_program(self.network.path), "layers", None)
         if layers is None:
             raise ValueError(f"weights: {self.network.path} is not clean-fid's Inception: it has no `layers`")
-        frames_THWC, parts = sample_frames(read_video(path).frames_THWC, self.num_frames), []
-        for start in range(0, len(frames_THWC), BATCH):
-            pixels = (resize_frames(frames_THWC[start : start + BATCH], 299) - 128) / 128
-            with torch.inference_mode():
-                out = layers(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
-            parts.append(_checked_rows(out, 2048, self.network))
-        return {"features": np.concatenate(parts)}
+        pixels = (resize_frames(frames_THWC, 299) - 128) / 128
+        with torch.inference_mode():
+            out = layers(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
+        return _checked_rows(out, 2048, self.network)
 
 
-class I3D:
+class I3D(FrameExtractor):
     """Logits [400] of the I3D of Kinetics-400 that defines FVD (Unterthiner et al. 2018).
 
     The program is called as in published code: (clips [1, 3, T, 224, 224] in [-1, 1], rescale=False,
     resize=False, return_features=True).
     """
 
-    name, media, distance = "i3d", "video", "fvd"
+    name, distance = "i3d", "fvd"
 
     def __init__(self, network: Network, config: ClipsConfig) -> None:
         self.network, self.config = network, config
@@ -124,24 +131,31 @@ class I3D:
             "rows": "clips",
         }
 
-    def extract(self, path: Path) -> Rows:
+    def observe(self, info: StreamInfo) -> FrameTask:
+        c, total = self.config, num_resampled(info, self.config.fps)
+        if total < c.num_frames:
+            raise ValueError(f"expected at least {c.num_frames} frames, got {total}")
+        starts = window_starts(total, c.num_frames, c.num_clips)
+        indices = np.unique(starts[:, None] + np.arange(c.num_frames))
+        frames_THWC = yield from resampled(c.fps, take_frames(indices))
+        frames_THWC = center_crop(frames_THWC, 224, Image.Resampling.BILINEAR)
+        rows = []
+        for start in np.searchsorted(indices, starts):
+            rows.append(self._logits(frames_THWC[start : start + c.num_frames]))
+        return {"features": np.concatenate(rows)}
+
+    def _logits(self, frames_THWC: np.ndarray) -> np.ndarray:
         import torch
 
-        c, frames_THWC = self.config, resample_frames(read_video(path), self.config.fps)
-        if len(frames_THWC) < c.num_frames:
-            raise ValueError(f"expected at least {c.num_frames} frames, got {len(frames_THWC)}")
-        frames_THWC, rows = center_crop(frames_THWC, 224, Image.Resampling.BILINEAR), []
-        for start in window_starts(len(frames_THWC), c.num_frames, c.num_clips):
-            clip = torch.from_numpy(frames_THWC[start : start + c.num_frames].astype(np.float32) / 127.5 - 1)
-            with torch.inference_mode():
-                out = load_program(self.network.path)(
-                    clip.permute(3, 0, 1, 2)[None].contiguous(),
-                    rescale=False,
-                    resize=False,
-                    return_features=True,
-                )
-            rows.append(_checked_rows(out, 400, self.network))
-        return {"features": np.concatenate(rows)}
+        clip = torch.from_numpy(frames_THWC.astype(np.float32) / 127.5 - 1)
+        with torch.inference_mode():
+            out = load_program(self.network.path)(
+                clip.permute(3, 0, 1, 2)[None].contiguous(),
+                rescale=False,
+                resize=False,
+                return_features=True,
+            )
+        return _checked_rows(out, 400, self.network)
 
 
 def _checked_rows(rows: Any, size: int, network: Network) -> np.ndarray:

@@ -8,29 +8,51 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from eval.backbones.extractor import uniform_indices
-from eval.core.video import Video
+from eval.core.frame_pass import FrameTask
+from eval.core.frame_source import Frame, StreamInfo
 
 CROPPING = "shorter side to size (PIL {}), center crop"
 
 
-def sample_frames(frames_THWC: np.ndarray, num_frames: int) -> np.ndarray:
-    """Return at most `num_frames` evenly spaced frames; 0 means all."""
-    return frames_THWC[uniform_indices(len(frames_THWC), num_frames)] if num_frames else frames_THWC
+def sampled_indices(num_frames: int, num_samples: int) -> NDArray[np.int64] | None:
+    """Return the numbers of at most `num_samples` evenly spaced frames; None if all are meant (0)."""
+    return uniform_indices(num_frames, num_samples) if num_samples else None
 
 
-def resample_frames(video: Video, fps: float) -> np.ndarray:
-    """Return the frames shown every 1 / fps seconds (nearest earlier frame); 0 returns them as decoded.
-
-    Raises:
-        ValueError: the video is a still image.
-    """
+def num_resampled(info: StreamInfo, fps: float) -> int:
+    """Return the number of frames that `resampled` passes on."""
     if not fps:
-        return video.frames_THWC
-    if not video.fps:
+        return info.num_frames
+    if not info.fps:
         raise ValueError(f"a still image cannot be resampled to {fps:g} frames per second")
-    count = max(1, round(len(video.frames_THWC) * fps / video.fps))
-    index = np.floor(np.arange(count) * video.fps / fps + 1e-6).astype(int)  # 1e-6: rounding of the division
-    return video.frames_THWC[np.minimum(index, len(video.frames_THWC) - 1)]
+    return max(1, round(info.num_frames * fps / info.fps))
+
+
+def resampled(fps: float, task: FrameTask) -> FrameTask:
+    """Pass on to a task the frame on the screen every 1 / fps seconds; 0 passes all on as decoded.
+
+    After the last frame it is passed on until the task has what it needs or its time is over.
+    """
+    next(task)
+    shown: Frame | None = None
+    number, period = 0, 0.0
+    try:
+        while (frame := (yield)) is not None:
+            if not fps:
+                task.send(frame)
+                continue
+            while shown is not None and number / fps < frame.time_s - 1e-6:  # 1e-6: rounding of the division
+                task.send(shown)
+                number += 1
+            period = frame.time_s - shown.time_s if shown is not None else 1 / fps
+            shown = frame
+        while fps and shown is not None and number / fps < shown.time_s + period - 1e-6:
+            task.send(shown)
+            number += 1
+        task.send(None)
+    except StopIteration as end:
+        return end.value
+    raise RuntimeError("the task expected more frames after the last one")
 
 
 def window_starts(length: int, padded_window: int, count: int) -> NDArray[np.int64]:

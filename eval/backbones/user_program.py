@@ -13,13 +13,21 @@ import numpy as np
 
 from eval.backbones.checksummed_weights import load_program
 from eval.backbones.config import UserProgramConfig
-from eval.backbones.extractor import RESIZING, Media, Rows, resize_frames, uniform_indices
+from eval.backbones.extractor import (
+    RESIZING,
+    FrameExtractor,
+    Media,
+    Rows,
+    resize_frames,
+    uniform_indices,
+)
 from eval.core.audio import read_audio
 from eval.core.checksums import verified_sha256
-from eval.core.video import read_video
+from eval.core.frame_pass import FrameTask, take_frames
+from eval.core.frame_source import StreamInfo
 
 
-class UserProgram:
+class UserProgram(FrameExtractor):
     """The extractor that a `UserProgramConfig` describes."""
 
     distance = "fd"
@@ -45,27 +53,31 @@ class UserProgram:
         return self.description
 
     def extract(self, path: Path) -> Rows:
+        if self.config.input == "audio":
+            return self._run(read_audio(path).resample(self.config.rate).mono[None])
+        return super().extract(path)
+
+    def _run(self, batch: np.ndarray) -> Rows:
         import torch
 
         self.describe()  # verifies the checksum before the file is loaded
-        batch = self._read_audio(path) if self.config.input == "audio" else self._read_frames(path)
         with torch.inference_mode():
             out = load_program(Path(self.config.path))(torch.from_numpy(batch), **self.config.arguments)
         rows = out.flatten(1).float().numpy()
         return {"features": rows, "logits": rows} if self.config.logits else {"features": rows}
 
-    def _read_audio(self, path: Path) -> np.ndarray:
-        return read_audio(path).resample(self.config.rate).mono[None]
-
-    def _read_frames(self, path: Path) -> np.ndarray:
-        c, frames_THWC = self.config, read_video(path).frames_THWC
+    def observe(self, info: StreamInfo) -> FrameTask:
+        c = self.config
         if c.input == "frames":
-            frames_THWC = frames_THWC[uniform_indices(len(frames_THWC), c.num_frames)]
-        elif len(frames_THWC) < c.num_frames:
-            raise ValueError(f"expected at least {c.num_frames} frames, got {len(frames_THWC)}")
+            indices = uniform_indices(info.num_frames, c.num_frames)
+        elif info.num_frames < c.num_frames:
+            raise ValueError(f"expected at least {c.num_frames} frames, got {info.num_frames}")
         else:  # one centered clip
-            start = (len(frames_THWC) - c.num_frames) // 2
-            frames_THWC = frames_THWC[start : start + c.num_frames]
+            indices = (info.num_frames - c.num_frames) // 2 + np.arange(c.num_frames)
+        return self._run(self._pixels((yield from take_frames(indices))))
+
+    def _pixels(self, frames_THWC: np.ndarray) -> np.ndarray:
+        c = self.config
         pixels_TCHW = np.moveaxis((resize_frames(frames_THWC, c.size) - c.mean) / c.scale, -1, 1)
         batch = pixels_TCHW if c.input == "frames" else pixels_TCHW.swapaxes(0, 1)[None]
         return np.ascontiguousarray(batch, np.float32)

@@ -6,10 +6,13 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from eval.bounce_checker.checker import VERSION, Reading, analyze_video
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask, take_all
+from eval.core.frame_source import StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 
-class BounceIdentity:
+class BounceIdentity(FrameMetric):
     """Fractions of the reference's objects found in the video; `reference` shows nothing else."""
 
     name = "bounce_identity"
@@ -27,12 +30,12 @@ class BounceIdentity:
             "reference": "the sample's own",
         }
 
-    def measure(self, item: Item) -> Measurement:
-        real, video = item.reference_video, item.video
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        real = item.reference_video
         expected = analyze_video(real.frames_THWC, real.fps)
         if not expected.objects:
             raise ValueError("the reference shows no object of the Bounce world")
-        found = analyze_video(video.frames_THWC, video.fps)
+        found = analyze_video((yield from take_all()), info.fps)
         detail = {"reference": expected.to_dict(), "reading": found.to_dict()}
         return Measurement(match_objects(expected, found), detail)
 

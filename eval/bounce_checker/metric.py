@@ -7,10 +7,13 @@ import scipy
 
 from data.bounce.vocabulary import STILL
 from eval.bounce_checker.checker import VERSION, Reading, Verdict, analyze_video, evaluate_reading
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask, take_all
+from eval.core.frame_source import StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 
-class BounceMetric:
+class BounceMetric(FrameMetric):
     """Score videos of the Bounce world against the facts in their manifest."""
 
     name = "bounce"
@@ -32,13 +35,13 @@ class BounceMetric:
             "scipy": scipy.__version__,
         }
 
-    def measure(self, item: Item) -> Measurement:
-        sample, video = item.sample, item.video
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        sample = item.sample
         if sample.facts is None:
             raise ValueError("sample has no `facts`")
         if "objects" not in sample.facts or "camera" not in sample.facts:
             raise ValueError("facts: expected those of a Bounce video, with objects and camera")
-        reading = analyze_video(video.frames_THWC, video.fps)
+        reading = analyze_video((yield from take_all()), info.fps)
         verdict = evaluate_reading(reading, sample.facts)
         values = {"subject": float(verdict.subject)}
         if sample.facts.get("num_frames", 2) > 1:

@@ -24,5 +24,5 @@ class Consistency:
         return self.extractor.describe()
 
     def measure(self, item: Item) -> Measurement:
-        rows = self.cache.load_or_extract(self.extractor, item.path("video"))["features"]
+        rows = self.cache.load_or_extract(self.extractor, item.frames_path)["features"]
         return Measurement({self.name: frame_consistency(rows)})

@@ -3,10 +3,9 @@
 Legend: T frames, H height, W width; flow [H, W, 2] in pixels from one frame to the next.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -14,8 +13,10 @@ import numpy as np
 from av.filter import Graph
 
 from eval.backbones.checksummed_weights import Network, load_state
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask
+from eval.core.frame_source import Frame, StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
-from eval.core.video import Video
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,7 @@ RATE, TOP = 8.0, 0.05
 BLOCK, SEARCH = 16, 32
 
 
-class DynamicDegree:
+class DynamicDegree(FrameMetric):
     """Fraction of videos with motion, by VBench's rule over RAFT's flow."""
 
     name = "dynamic_degree"
@@ -73,14 +74,12 @@ class DynamicDegree:
             flow = self.model(*pair, num_flow_updates=20)[-1][0].permute(1, 2, 0).numpy()
         return flow[top:, left:][:height, :width]
 
-    def measure(self, item: Item) -> Measurement:
-        frames = sample_at_rate(item.video)
-        return dynamic_degree_scores(
-            [top_flow(self.flow(a, b)) for a, b in pairwise(frames)], frames, self.name, "flow"
-        )
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        lengths = yield from map_neighbors(info.fps, lambda before, after: top_flow(self.flow(before, after)))
+        return dynamic_degree_scores(lengths, min(info.height, info.width), self.name, "flow")
 
 
-class BlockMotion:
+class BlockMotion(FrameMetric):
     """The same rule over block matching (libavfilter's mestimate): no network, not comparable to VBench's."""
 
     name = "block_motion"
@@ -95,25 +94,45 @@ class BlockMotion:
         how = f"every round(fps / 8)th frame; hexagon search, blocks of {BLOCK}, at most {SEARCH} pixels"
         return {"backbone": None, "preprocessing": how, "rule": RULE, "av": av.__version__}
 
-    def measure(self, item: Item) -> Measurement:
-        frames = sample_at_rate(item.video)
-        shifts = [top_flow(each) for each in block_motion_vectors(frames)]
-        return dynamic_degree_scores(shifts, frames, "dynamic_degree_blocks", "flow_blocks")
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        search = BlockMatching(info.height, info.width)
+        lengths = yield from map_neighbors(
+            info.fps, lambda _, after: top_flow(search.push(after)), search.push
+        )
+        return dynamic_degree_scores(
+            lengths, min(info.height, info.width), "dynamic_degree_blocks", "flow_blocks"
+        )
 
 
 RULE = "moves where the largest 5 % of a pair's flow pass 6 * shorter side / 256 in round(4 n / 16) pairs"
 
 
-def sample_at_rate(video: Video) -> np.ndarray:
-    """Return about 8 frames per second.
+def map_neighbors(
+    fps: float,
+    function: Callable[[np.ndarray, np.ndarray], float],
+    start: Callable[[np.ndarray], Any] = lambda _: None,
+) -> Generator[None, "Frame | None", list[float]]:
+    """Return the function of each pair of neighbors among about 8 frames per second.
+
+    Args:
+        start: called with the first frame, before all pairs.
 
     Raises:
         ValueError: there are fewer than two of them.
     """
-    frames = video.frames_THWC[:: max(1, round(video.fps / RATE))]
-    if len(frames) < 2:
-        raise ValueError(f"motion: expected two or more frames at {RATE:g} per second, got {len(frames)}")
-    return frames
+    step, number, before, values = max(1, round(fps / RATE)), 0, None, list[float]()
+    while (frame := (yield)) is not None:
+        if number % step == 0:
+            if before is None:
+                start(frame.rgb_HWC)
+            else:
+                values.append(function(before, frame.rgb_HWC))
+            before = frame.rgb_HWC
+        number += 1
+    if not values:
+        found = int(before is not None)
+        raise ValueError(f"motion: expected two or more frames at {RATE:g} per second, got {found}")
+    return values
 
 
 def top_flow(flow: np.ndarray) -> float:
@@ -122,37 +141,46 @@ def top_flow(flow: np.ndarray) -> float:
     return float(lengths[-max(1, int(TOP * len(lengths))) :].mean())
 
 
-def dynamic_degree_scores(
-    lengths: list[float], frames_THWC: np.ndarray, degree: str, flow: str
-) -> Measurement:
-    """Apply VBench's rule to the flow of each pair; at least one pair must move, also of two frames."""
-    side = min(frames_THWC.shape[1:3])
-    num_required = max(1, round(4 * len(frames_THWC) / 16))
+def dynamic_degree_scores(lengths: list[float], side: int, degree: str, flow: str) -> Measurement:
+    """Apply VBench's rule to the flow of each pair; at least one pair must move, also of two frames.
+
+    Args:
+        lengths: of each pair, in pixels.
+        side: shorter side of the frames, in pixels.
+    """
+    num_required = max(1, round(4 * (len(lengths) + 1) / 16))
     moving = sum(length > 6 * side / 256 for length in lengths) >= num_required
     detail = {"lengths_px": np.round(lengths, 3).tolist()}
     return Measurement({degree: float(moving), flow: float(np.mean(lengths)) / side}, detail)
 
 
-def block_motion_vectors(frames_THWC: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield [blocks, 2] for each pair of neighboring frames: the motion of the earlier frame's blocks.
+class BlockMatching:
+    """libavfilter's mestimate over frames that are pushed one at a time.
 
     Raises:
         ValueError: frames are smaller than two blocks.
     """
-    height, width = frames_THWC.shape[1:3]
-    if min(height, width) < 2 * BLOCK:
-        raise ValueError(f"block matching: expected {2 * BLOCK} pixels or more, got {height}x{width}")
-    graph, pixels = Graph(), av.VideoFormat("rgb24")
-    source = graph.add_buffer(width=width, height=height, format=pixels, time_base=Fraction(1, 25))
-    search = graph.add("mestimate", f"method=hexbs:mb_size={BLOCK}:search_param={SEARCH}")
-    graph.link_nodes(source, graph.add("format", "yuv420p"), search, graph.add("buffersink")).configure()
-    for index, frame_HWC in enumerate(frames_THWC):
+
+    def __init__(self, height: int, width: int) -> None:
+        if min(height, width) < 2 * BLOCK:
+            raise ValueError(f"block matching: expected {2 * BLOCK} pixels or more, got {height}x{width}")
+        self._graph, self._index = Graph(), 0
+        pixels = av.VideoFormat("rgb24")
+        source = self._graph.add_buffer(width=width, height=height, format=pixels, time_base=Fraction(1, 25))
+        search = self._graph.add("mestimate", f"method=hexbs:mb_size={BLOCK}:search_param={SEARCH}")
+        last = self._graph.add("buffersink")
+        self._graph.link_nodes(source, self._graph.add("format", "yuv420p"), search, last).configure()
+
+    def push(self, frame_HWC: np.ndarray) -> np.ndarray:
+        """Return [blocks, 2]: the motion of the last frame's blocks into this one; none for the first one."""
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_HWC), format="rgb24")
-        frame.pts = index
-        graph.push(frame)
-        if index:  # the filter outputs a frame once it has the next one
-            (vectors,) = graph.pull().side_data
-            table = vectors.to_ndarray()
-            table = table[table["source"] == 1]  # motion into the next frame
-            ends = [(table[f"src_{axis}"], table[f"dst_{axis}"]) for axis in "xy"]
-            yield np.stack([np.int64(to) - start for to, start in ends], axis=1).astype(float)
+        frame.pts = self._index
+        self._index += 1
+        self._graph.push(frame)
+        if self._index == 1:  # the filter outputs a frame once it has the next one
+            return np.zeros((0, 2))
+        (vectors,) = self._graph.pull().side_data
+        table = vectors.to_ndarray()
+        table = table[table["source"] == 1]  # motion into the next frame
+        ends = [(table[f"src_{axis}"], table[f"dst_{axis}"]) for axis in "xy"]
+        return np.stack([np.int64(to) - start for to, start in ends], axis=1).astype(float)

@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from eval.core.frame_metric import PairMetric
+from eval.core.frame_pass import CONVERSION, PairTask
+from eval.core.frame_source import StreamInfo
 from eval.core.results import Item, Measurement, Score
-from eval.core.video import Video
 
 CAP = 100.0  # dB for equal frames, whose infinite PSNR would dominate every mean
-SMALLEST = 11 * 2**4 - 10  # pixels: five scales of an 11-pixel window
+MIN_SIDE = 11  # pixels: the window
+SMALLEST = 11 * 2**4 - 10  # pixels: five scales of the window
 
 
-class Fidelity:
-    """Needs `reference`: a video of the same size and number of frames."""
+class Fidelity(PairMetric):
+    """Needs `reference`: a video of the same length and shape; see `eval.core.frame_pass` for the pairing."""
 
     name = "fidelity"
     scores = {
@@ -25,32 +28,24 @@ class Fidelity:
     }
 
     def describe(self) -> dict[str, Any]:
-        preprocessing = "frames as decoded, RGB uint8, no resizing"
         return {
             "backbone": None,
-            "preprocessing": preprocessing,
+            "preprocessing": CONVERSION,
             "torchmetrics": version("torchmetrics"),
             "reference": "the sample's own",
         }
 
-    def measure(self, item: Item) -> Measurement:
-        video, reference = paired_videos(item)
-        return Measurement(compare_videos(video.frames_THWC, reference.frames_THWC))
-
-
-def paired_videos(item: Item) -> tuple[Video, Video]:
-    """Return a sample's video and its reference.
-
-    Raises:
-        ValueError: their sizes, numbers of frames or frame rates differ.
-    """
-    video, reference = item.video, item.reference_video
-    if video.frames_THWC.shape != reference.frames_THWC.shape:
-        shapes = (f"{list(each.frames_THWC.shape[:3])}" for each in (video, reference))
-        raise ValueError("video and reference differ in frames or size: {} and {}".format(*shapes))
-    if video.fps and reference.fps and not math.isclose(video.fps, reference.fps, rel_tol=1e-3):
-        raise ValueError(f"video and reference differ in frame rate: {video.fps:g}, {reference.fps:g}")
-    return video, reference
+    def observe_pairs(self, item: Item, info: StreamInfo) -> PairTask:
+        values: dict[str, list[float]] = {}
+        while (pair := (yield)) is not None:
+            for name, value in compare_frames(pair[0].rgb_HWC, pair[1].rgb_HWC).items():
+                values.setdefault(name, []).append(value)
+        errors = values.pop("mse")
+        found = {
+            "psnr": float(np.mean([psnr(e) for e in errors])),
+            "psnr_video": psnr(float(np.mean(errors))),
+        }
+        return Measurement(found | {name: float(np.mean(each)) for name, each in values.items()})
 
 
 def psnr(mse: float) -> float:
@@ -58,25 +53,20 @@ def psnr(mse: float) -> float:
     return min(CAP, 10 * math.log10(255**2 / mse)) if mse > 0 else CAP
 
 
-def compare_videos(generated_THWC: np.ndarray, reference_THWC: np.ndarray) -> dict[str, float]:
-    """Return all values for two videos of equal shape; frames are processed one by one to bound memory."""
+def compare_frames(generated_HWC: np.ndarray, reference_HWC: np.ndarray) -> dict[str, float]:
+    """Return mse, and ssim and ms_ssim of frames that are large enough for them."""
     import torch
     from torchmetrics.functional.image import (
         multiscale_structural_similarity_index_measure as ms_ssim,
     )
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-    side = min(generated_THWC.shape[1:3])
-    errors, similar, scaled = [], [], []
-    for pair in zip(generated_THWC, reference_THWC, strict=True):
-        errors.append(float(((pair[0].astype(np.float64) - pair[1]) ** 2).mean()))
-        generated, reference = (
-            torch.from_numpy(frame.astype(np.float64)).permute(2, 0, 1)[None] for frame in pair
-        )
-        if side >= 11:
-            similar.append(float(ssim(generated, reference, data_range=255.0)))
-        if side >= SMALLEST:
-            scaled.append(float(ms_ssim(generated, reference, data_range=255.0)))
-    values = {"psnr": float(np.mean([psnr(e) for e in errors])), "psnr_video": psnr(float(np.mean(errors)))}
-    values |= {"ssim": float(np.mean(similar))} if similar else {}
-    return values | ({"ms_ssim": float(np.mean(scaled))} if scaled else {})
+    pair = generated_HWC.astype(np.float64), reference_HWC.astype(np.float64)
+    values = {"mse": float(((pair[0] - pair[1]) ** 2).mean())}
+    generated, reference = (torch.from_numpy(frame).permute(2, 0, 1)[None] for frame in pair)
+    side = min(generated_HWC.shape[:2])
+    if side >= MIN_SIDE:
+        values["ssim"] = float(ssim(generated, reference, data_range=255.0))
+    if side >= SMALLEST:
+        values["ms_ssim"] = float(ms_ssim(generated, reference, data_range=255.0))
+    return values

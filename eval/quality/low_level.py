@@ -1,24 +1,31 @@
 """Video quality from pixels alone, without networks: flicker, change, freezing, blur, blockiness, detail.
 
 Flicker and smoothness follow VBench's formulas, smoothness with the average of the neighboring frames in
-place of VBench's interpolation network, hence its own name. The rest is libavfilter's (through PyAV).
+place of VBench's interpolation network, hence its own name. Blur and blockiness are libavfilter's (through
+PyAV). Frames are seen one at a time, and time is that of the frames, so that any rate is measured alike.
+
+Legend: H height, W width, C = 3 (RGB, uint8).
 """
 
-from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import av
 import numpy as np
 from av.filter import Graph
 
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask
+from eval.core.frame_source import StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 MIN_FREEZE_S = 0.25
+SAME = 0.001 * 255  # levels: neighbors that differ by less, on average, count as equal
+MIN_FILTER_SIDE = 16  # pixels: libavfilter's windows
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
-class LowLevelQuality:
+class LowLevelQuality(FrameMetric):
     """Low-level quality of videos; of still images only blur, blockiness and spatial information."""
 
     name = "low_level"
@@ -28,92 +35,167 @@ class LowLevelQuality:
         "change": Score(0, "levels", "mean absolute difference of neighboring frames"),
         "frozen": Score(-1, FRACTION, "pairs of neighboring frames without change"),
         "freeze": Score(
-            -1, FRACTION, f"time in freezes of {MIN_FREEZE_S} s or longer (freezedetect, -60 dB)"
+            -1, FRACTION, f"time in freezes: {MIN_FREEZE_S} s or longer, and longer than a frame, -60 dB"
         ),
         "si": Score(0, "", "spatial information (ITU-T P.910), mean of frames"),
         "ti": Score(0, "", "temporal information (ITU-T P.910), mean of frames after the first"),
         "blur": Score(
             -1, "", "mean width of the remaining edges (libavfilter blurdetect); heavy blur leaves none"
         ),
-        "blocks": Score(-1, "", "blockiness (libavfilter blockdetect), mean of frames"),
+        "blocks": Score(
+            -1, FRACTION, "1 - mean step between pixels off the block grid / on it (libavfilter blockdetect)"
+        ),
     }
 
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": None,
-            "preprocessing": "frames as decoded, RGB uint8, no resizing; libavfilter's on luma",
+            "preprocessing": "RGB uint8 of the reader, no resizing; luma of BT.601, full range",
+            "freeze": "frames within 0.1 % of full scale of the first of a run, on average",
             "av": av.__version__,
         }
 
-    def measure(self, item: Item) -> Measurement:
-        video = item.video
-        values = frame_difference_scores(video.frames_THWC) if len(video.frames_THWC) > 1 else {}
-        return Measurement(
-            values | filter_scores(video.frames_THWC) | freeze_scores(video.frames_THWC, video.fps)
-        )
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        changes, freezes, detail = ChangeScores(), FreezeScore(info.fps), DetailScores()
+        while (frame := (yield)) is not None:
+            luma_HW = frame.rgb_HWC @ LUMA
+            changes.add(frame.rgb_HWC)
+            freezes.add(luma_HW, frame.time_s)
+            detail.add(frame.rgb_HWC, luma_HW)
+        found = changes.values() | detail.values() | freezes.values()
+        return Measurement({name: found[name] for name in self.scores if name in found})
 
 
-def frame_difference_scores(frames_THWC: np.ndarray) -> dict[str, float]:
-    """Return scores from differences of frames; expects two frames or more."""
-    changes = np.array([_mean_abs_difference(a, b) for a, b in pairwise(frames_THWC)])
-    values = {"flicker": 1 - changes.mean() / 255}
-    triples = list(zip(frames_THWC, frames_THWC[1:], frames_THWC[2:], strict=False))[::2]
-    if triples:
-        errors = [_mean_abs_difference((a.astype(np.float32) + c) / 2, b) for a, b, c in triples]
-        values["smoothness_blend"] = 1 - np.mean(errors) / 255
-    values["change"] = changes.mean()
-    values["frozen"] = (changes < 0.001 * 255).mean()
-    return {name: float(value) for name, value in values.items()}
+class ChangeScores:
+    """flicker, smoothness_blend, change and frozen of frames added one at a time; none of a single frame."""
+
+    def __init__(self) -> None:
+        self._last: list[np.ndarray] = []  # at most two frames
+        self._number = 0
+        self._changes, self._errors = list[float](), list[float]()
+
+    def add(self, frame_HWC: np.ndarray) -> None:
+        if self._last:
+            self._changes.append(_mean_abs_difference(self._last[-1], frame_HWC))
+        if (
+            self._number >= 2 and self._number % 2 == 0
+        ):  # this frame closes the triple (0, 1, 2), (2, 3, 4), ...
+            before, between = self._last
+            middle = (before.astype(np.float32) + frame_HWC) / 2
+            self._errors.append(_mean_abs_difference(middle, between))
+        self._last = [*self._last[-1:], frame_HWC]
+        self._number += 1
+
+    def values(self) -> dict[str, float]:
+        if not self._changes:
+            return {}
+        changes = np.array(self._changes)
+        values = {"flicker": 1 - changes.mean() / 255}
+        if self._errors:
+            values["smoothness_blend"] = 1 - np.mean(self._errors) / 255
+        values |= {"change": changes.mean(), "frozen": (changes < SAME).mean()}
+        return {name: float(value) for name, value in values.items()}
+
+
+class FreezeScore:
+    """freeze: the fraction of time in which the picture stands still, each time up to the next other frame.
+
+    A freeze lasts MIN_FREEZE_S or longer, and longer than a frame of the video's rate: a single frame of a
+    slow video is none, one that is held in a video of variable rate is.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._fps = fps
+        self._first: np.ndarray | None = None  # luma of the first frame of the run
+        self._start = self._time = self._frozen = 0.0
+        self._num = 0
+
+    def add(self, luma_HW: np.ndarray, time_s: float) -> None:
+        self._num += 1
+        if self._first is None or _mean_abs_difference(self._first, luma_HW) >= SAME:
+            self._end_run(time_s)
+            self._first, self._start = luma_HW, time_s
+        self._time = time_s
+
+    def _end_run(self, end_s: float) -> None:
+        length, period = end_s - self._start, 1 / self._fps if self._fps else np.inf
+        # half a frame less, so that rounded time stamps do not decide about a freeze of exactly that length
+        if length >= MIN_FREEZE_S - min(period / 2, 0.02) and length > 1.5 * period:
+            self._frozen += length
+
+    def values(self) -> dict[str, float]:
+        if self._num < 2 or not self._fps:
+            return {}
+        total = self._time + 1 / self._fps
+        self._end_run(total)
+        return {"freeze": min(1.0, self._frozen / total)}
+
+
+class DetailScores:
+    """si and ti by their definition; blur and blocks by libavfilter, of frames of 16 pixels or more."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[float]] = {}
+        self._luma_HW: np.ndarray | None = None
+        self._filters: _Filters | None = None
+
+    def add(self, frame_HWC: np.ndarray, luma_HW: np.ndarray) -> None:
+        if min(luma_HW.shape) >= 3:
+            self._append("si", spatial_information(luma_HW))
+        if self._luma_HW is not None:
+            self._append("ti", float((luma_HW - self._luma_HW).std()))
+        self._luma_HW = luma_HW
+        if min(luma_HW.shape) < MIN_FILTER_SIDE:
+            return
+        self._filters = self._filters or _Filters(*luma_HW.shape)
+        metadata = self._filters.push(frame_HWC)
+        blur = float(metadata.get("lavfi.blur", "nan"))
+        if np.isfinite(blur):
+            self._append("blur", blur)
+        self._append("blocks", blockiness(float(metadata.get("lavfi.block", "nan"))))
+
+    def _append(self, name: str, value: float) -> None:
+        self._found.setdefault(name, []).append(value)
+
+    def values(self) -> dict[str, float]:
+        order = ("si", "ti", "blur", "blocks")
+        return {name: float(np.mean(self._found[name])) for name in order if name in self._found}
+
+
+def spatial_information(luma_HW: np.ndarray) -> float:
+    """Return the deviation of Sobel's gradient over the frame without its border (ITU-T P.910)."""
+    columns = luma_HW[:-2] + 2 * luma_HW[1:-1] + luma_HW[2:]
+    rows = luma_HW[:, :-2] + 2 * luma_HW[:, 1:-1] + luma_HW[:, 2:]
+    return float(np.hypot(columns[:, 2:] - columns[:, :-2], rows[2:] - rows[:-2]).std())
+
+
+def blockiness(ratio: float) -> float:
+    """Return 0 (no grid) to 1 from blockdetect's ratio of steps on and off the grid, which has no bound."""
+    if not ratio > 1:  # also of flat frames, where it is not a number
+        return 0.0
+    return 1 - 1 / ratio
 
 
 def _mean_abs_difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a.astype(np.float32) - b).mean())
 
 
-def filter_scores(frames_THWC: np.ndarray) -> dict[str, float]:
-    """Return means over frames of libavfilter's metadata; empty for videos under 16 pixels."""
-    height, width = frames_THWC.shape[1:3]
-    if min(height, width) < 16:  # smaller than libavfilter's windows
-        return {}
-    found: dict[str, list[float]] = {}
-    keys = {"lavfi.siti.si": "si", "lavfi.siti.ti": "ti", "lavfi.blur": "blur", "lavfi.block": "blocks"}
-    for index, metadata in enumerate(
-        _metadata(frames_THWC, 25.0, {"siti": "", "blurdetect": "", "blockdetect": ""})
-    ):
-        for key, text in metadata.items():
-            if key in keys and np.isfinite(float(text)) and not (keys[key] == "ti" and index == 0):
-                found.setdefault(keys[key], []).append(float(text))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+class _Filters:
+    """libavfilter's blurdetect and blockdetect on the luma of each frame."""
 
+    def __init__(self, height: int, width: int) -> None:
+        self._graph, self._index = Graph(), 0
+        self._time_base = Fraction(1, 25)
+        pixels = av.VideoFormat("rgb24")
+        source = self._graph.add_buffer(width=width, height=height, format=pixels, time_base=self._time_base)
+        nodes = [self._graph.add(name, "") for name in ("blurdetect", "blockdetect")]
+        gray, sink = self._graph.add("format", "gray"), self._graph.add("buffersink")
+        self._graph.link_nodes(source, gray, *nodes, sink).configure()
 
-def freeze_scores(frames_THWC: np.ndarray, fps: float) -> dict[str, float]:
-    """Return `freeze`, the fraction of time in freezes, each up to the next different frame; videos only."""
-    if len(frames_THWC) < 2 or not fps:
-        return {}
-    total = len(frames_THWC) / fps
-    frozen_s, start = 0.0, None
-    # half a frame less, so that rounded time stamps do not decide about a freeze of exactly that length
-    options = f"n=0.001:d={max(MIN_FREEZE_S - 0.5 / fps, 0):.6f}"
-    for metadata in _metadata(frames_THWC, fps, {"freezedetect": options}):
-        if "lavfi.freezedetect.freeze_start" in metadata:
-            start = float(metadata["lavfi.freezedetect.freeze_start"])
-        if "lavfi.freezedetect.freeze_end" in metadata and start is not None:
-            frozen_s, start = frozen_s + float(metadata["lavfi.freezedetect.freeze_end"]) - start, None
-    frozen_s += 0 if start is None else total - start
-    return {"freeze": min(1.0, frozen_s / total)}
-
-
-def _metadata(frames_THWC: np.ndarray, fps: float, filters: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Yield the metadata that libavfilter's filters attach to each frame's luma."""
-    height, width = frames_THWC.shape[1:3]
-    time_base = 1 / Fraction(fps).limit_denominator(1001)
-    graph = Graph()
-    rgb = av.VideoFormat("rgb24")
-    source = graph.add_buffer(width=width, height=height, format=rgb, time_base=time_base)
-    nodes = [source, graph.add("format", "gray"), *(graph.add(*each) for each in filters.items())]
-    graph.link_nodes(*nodes, graph.add("buffersink")).configure()
-    for index, frame_HWC in enumerate(frames_THWC):
+    def push(self, frame_HWC: np.ndarray) -> dict[str, str]:
+        """Return the metadata of one frame."""
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_HWC), format="rgb24")
-        frame.pts, frame.time_base = index, time_base
-        graph.push(frame)
-        yield graph.pull().metadata
+        frame.pts, frame.time_base = self._index, self._time_base
+        self._index += 1
+        self._graph.push(frame)
+        return self._graph.pull().metadata

@@ -19,6 +19,9 @@ from scipy.special import gamma
 
 from eval.backbones.extractor import uniform_indices
 from eval.core.checksums import verified_sha256
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask, map_batches
+from eval.core.frame_source import StreamInfo
 from eval.core.intervals import Array
 from eval.core.results import Item, Measurement, Score
 
@@ -31,7 +34,7 @@ _RATIOS = gamma(2 / _ALPHAS) ** 2 / (gamma(1 / _ALPHAS) * gamma(3 / _ALPHAS))  #
 _VALID = np.delete(np.arange(36), [13, 17, 31, 35])
 
 
-class Niqe:
+class Niqe(FrameMetric):
     """NIQE of videos and images of at least 194 x 194 pixels."""
 
     name = "niqe"
@@ -63,10 +66,10 @@ class Niqe:
             f"patches of {PATCH} pixels, flat ones left out; half size by PIL's bicubic",
         }
 
-    def measure(self, item: Item) -> Measurement:
-        frames_THWC = item.video.frames_THWC
-        sampled = frames_THWC[uniform_indices(len(frames_THWC), NUM_FRAMES)]
-        return Measurement({"niqe": float(np.mean([niqe(frame @ LUMA, *self.model) for frame in sampled]))})
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        indices = uniform_indices(info.num_frames, NUM_FRAMES)
+        values = yield from map_batches(indices, 1, lambda frames: niqe(frames[0] @ LUMA, *self.model))
+        return Measurement({"niqe": float(np.mean(values))})
 
 
 def niqe(luma_HW: Array, mean_D: Array, covariance_DD: Array) -> float:

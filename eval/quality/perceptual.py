@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.backbones.checksummed_weights import Network, load_state
+from eval.core.frame_metric import PairMetric
+from eval.core.frame_pass import CONVERSION, PairTask
+from eval.core.frame_source import StreamInfo
 from eval.core.results import Item, Measurement, Score
-from eval.quality.fidelity import paired_videos
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 BLOCK = 4  # frames at once
 
 
-class Perceptual:
+class Perceptual(PairMetric):
     """Mean distance of frames to those of `reference`.
 
     `lpips_vgg` and `lpips_alex`: Zhang et al. 2018, version 0.1, frames in [-1, 1]; `dists`: Ding et al.
@@ -32,20 +34,22 @@ class Perceptual:
         self.scores = {name: Score(-1, "", "distance to the reference's frames, mean over frames")}
 
     def describe(self) -> dict[str, Any]:
-        preprocessing = "frames as decoded, RGB, no resizing"
         return {
             **self.network.describe(),
-            "preprocessing": preprocessing,
+            "preprocessing": CONVERSION,
             "torchmetrics": version("torchmetrics"),
             "reference": "the sample's own",
         }
 
-    def measure(self, item: Item) -> Measurement:
-        generated, reference = (video.frames_THWC for video in paired_videos(item))
-        values_T = [
-            self._distances(generated[start : start + BLOCK], reference[start : start + BLOCK])
-            for start in range(0, len(generated), BLOCK)
-        ]
+    def observe_pairs(self, item: Item, info: StreamInfo) -> PairTask:
+        values_T, block = [], list[tuple[np.ndarray, np.ndarray]]()
+        while (pair := (yield)) is not None:
+            block.append((pair[0].rgb_HWC, pair[1].rgb_HWC))
+            if len(block) == BLOCK:
+                values_T.append(self._distances(*map(np.stack, zip(*block, strict=True))))
+                block = []
+        if block:
+            values_T.append(self._distances(*map(np.stack, zip(*block, strict=True))))
         return Measurement({self.name: float(np.concatenate(values_T).mean())})
 
     def _distances(self, generated_THWC: np.ndarray, reference_THWC: np.ndarray) -> np.ndarray:

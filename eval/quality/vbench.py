@@ -10,8 +10,11 @@ import numpy as np
 from PIL import Image
 
 from eval.backbones.checksummed_weights import Network, load_program, load_state
-from eval.backbones.clip_clap import CLIP
-from eval.backbones.preprocessing import sample_frames
+from eval.backbones.clip_clap import BATCH, CLIP
+from eval.backbones.preprocessing import sampled_indices
+from eval.core.frame_metric import FrameMetric
+from eval.core.frame_pass import FrameTask, map_batches
+from eval.core.frame_source import StreamInfo
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 MAX_SIDE = 512
 
 
-class Aesthetic:
+class Aesthetic(FrameMetric):
     """LAION's linear head on CLIP ViT-L/14, its 0..10 divided by ten, mean over frames."""
 
     name = "aesthetic"
@@ -40,8 +43,9 @@ class Aesthetic:
             raise ValueError(f"weights: {self.head.path} is not a linear head with one output")
         return state["weight"][0].float().numpy(), float(state["bias"][0])
 
-    def measure(self, item: Item) -> Measurement:
-        frames_TD = self.clip.embed_frames(sample_frames(item.video_or_image.frames_THWC, self.num_frames))
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        indices = sampled_indices(info.num_frames, self.num_frames)
+        frames_TD = np.concatenate((yield from map_batches(indices, BATCH, self.clip.embed_frames)))
         weight_D, bias = self.linear_head
         if frames_TD.shape[1] != len(weight_D):
             dims = (
@@ -51,7 +55,7 @@ class Aesthetic:
         return Measurement({"aesthetic": float((frames_TD @ weight_D + bias).mean() / 10)})
 
 
-class Imaging:
+class Imaging(FrameMetric):
     """MUSIQ's score / 100 of frames whose longer side is at most 512."""
 
     name = "imaging"
@@ -64,9 +68,11 @@ class Imaging:
         how = f"longer side at most {MAX_SIDE} (bilinear with antialiasing), x / 255"
         return {**self.network.describe(), "preprocessing": how, "frames": self.num_frames or "all"}
 
-    def measure(self, item: Item) -> Measurement:
-        frames = sample_frames(item.video_or_image.frames_THWC, self.num_frames)
-        scores = [float(run_program(self.network, _downscale(frame))) for frame in frames]
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        indices = sampled_indices(info.num_frames, self.num_frames)
+        scores = yield from map_batches(
+            indices, 1, lambda frames: float(run_program(self.network, _downscale(frames[0])))
+        )
         if not all(0 <= score <= 100 for score in scores):
             raise ValueError(
                 f"imaging: {self.network.path} returned {min(scores):g}..{max(scores):g}, expected 0..100"
@@ -74,7 +80,7 @@ class Imaging:
         return Measurement({"imaging": float(np.mean(scores)) / 100})
 
 
-class MotionSmoothness:
+class MotionSmoothness(FrameMetric):
     """1 - mean absolute error / 255 of every second frame interpolated from its neighbors (VBench)."""
 
     name = "motion_smoothness"
@@ -89,19 +95,23 @@ class MotionSmoothness:
         how = "frames as decoded, x / 255, all of them; result rounded to 0..255"
         return {**self.network.describe(), "preprocessing": how}
 
-    def measure(self, item: Item) -> Measurement:
-        frames = item.video.frames_THWC
-        if len(frames) < 3:
-            raise ValueError(f"motion_smoothness: expected three or more frames, got {len(frames)}")
-        errors = []
-        for first in range(0, len(frames) - 2, 2):
-            predicted_HWC = _to_uint8_range(run_program(self.network, frames[first], frames[first + 2]))
-            if predicted_HWC.shape != frames[first].shape:
-                raise ValueError(
-                    f"{self.name}: the network returned shape {list(predicted_HWC.shape)}, expected a frame"
-                )
-            errors.append(np.abs(predicted_HWC - frames[first + 1].astype(np.float32)).mean())
+    def observe(self, item: Item, info: StreamInfo) -> FrameTask:
+        errors, last, number = [], list[np.ndarray](), 0
+        while (frame := (yield)) is not None:
+            last, number = [*last[-2:], frame.rgb_HWC], number + 1
+            if number >= 3 and number % 2:
+                errors.append(self._error(*last))
+        if not errors:
+            raise ValueError(f"motion_smoothness: expected three or more frames, got {number}")
         return Measurement({self.name: float(1 - np.mean(errors) / 255)})
+
+    def _error(self, before_HWC: np.ndarray, between_HWC: np.ndarray, after_HWC: np.ndarray) -> float:
+        predicted_HWC = _to_uint8_range(run_program(self.network, before_HWC, after_HWC))
+        if predicted_HWC.shape != before_HWC.shape:
+            raise ValueError(
+                f"{self.name}: the network returned shape {list(predicted_HWC.shape)}, expected a frame"
+            )
+        return float(np.abs(predicted_HWC - between_HWC.astype(np.float32)).mean())
 
 
 def run_program(network: Network, *frames_HWC: np.ndarray) -> "torch.Tensor":

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from eval.core.manifest import Sample
 from eval.core.results import Row
-from eval.reports.html_page import figure_html, page_start, table_html
+from eval.loaders.sample_sets import SampleSet, open_samples
+from eval.reports.html_page import figure_html, page_start, tables_html
 from eval.reports.samples import SampleResults, load_samples, read_results
-from eval.reports.tables import Scores, by_metric
+from eval.reports.tables import Scores
 from src.core.config import read_flat
 
 
@@ -29,11 +31,19 @@ def load_media(folder: Path, system: str, scores: dict[str, Scores]) -> SystemMe
     """
     if not (folder / "config.yaml").is_file():
         raise ValueError(f"{folder} has no config.yaml")
-    manifest = Path(str(read_flat(folder / "config.yaml")["manifest"]))
+    samples = _open(read_flat(folder / "config.yaml"))
     found = read_results(folder / "results.jsonl", scores)
     results = {each.key[1]: each for each in found if each.key[0] == system}
-    samples = load_samples(manifest, {(system, name) for name in results})
-    return SystemMedia(manifest.resolve().parent, {key[1]: each for key, each in samples.items()}, results)
+    found_samples = load_samples(samples, {(system, name) for name in results})
+    return SystemMedia(samples.root, {key[1]: each for key, each in found_samples.items()}, results)
+
+
+def _open(settings: dict[str, Any]) -> SampleSet:
+    """Return the samples that a run of eval.run was about, from its config.yaml."""
+    videos, reference, prompts = (str(settings.get(key) or "") for key in ("videos", "reference", "prompts"))
+    if not videos:
+        return open_samples(str(settings["manifest"]))
+    return open_samples(videos, prompts=prompts, originals=reference)
 
 
 def select_differing_first(media: dict[str, SystemMedia], num: int) -> list[str]:
@@ -51,9 +61,7 @@ def write_comparison_page(
     path: Path, rows: list[Row], scores: dict[str, Scores], media: dict[str, SystemMedia], num: int
 ) -> None:
     """Write the page with the videos of `num` samples; it loads nothing from elsewhere."""
-    parts = [page_start("Comparison")]
-    for metric, metric_rows in by_metric(rows):
-        parts += [f"<h2>{escape(metric)}</h2>", table_html(metric_rows, scores.get(metric, {}))]
+    parts = [page_start("Comparison"), tables_html(rows, scores)]
     parts.append("<h2>Samples</h2><p><small>samples with different verdicts first</small></p>")
     columns = f"grid-template-columns:repeat({len(media)},minmax(8rem,16rem));overflow-x:auto"
     for name in select_differing_first(media, num):

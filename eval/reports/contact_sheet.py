@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from eval.core.manifest import Sample, resolve_media
-from eval.core.video import read_video
+from eval.core.frame_pass import FrameTask, run_pass, take_frames
+from eval.core.frame_source import StreamInfo
+from eval.core.manifest import Sample
+from eval.core.results import Item
+from eval.loaders.sample_sets import SampleSet
 from eval.reports.samples import SampleResults, load_samples, read_results
 from eval.reports.tables import Scores
 
@@ -23,7 +26,7 @@ TEXT_WIDTH, VERDICT_WIDTH = 300, 316
 
 @dataclass(frozen=True, kw_only=True)
 class SheetRow:
-    """A video on the sheet.
+    """A video on the sheet. `numbers`: of the frames, if they are not all of the video's.
 
     `badges`: short verdicts, True, False or None (not evaluated). `checks`: correct or not, expected and
     recognized content; both texts are drawn only if they differ.
@@ -32,6 +35,7 @@ class SheetRow:
     id: str
     prompt: str
     frames_THWC: np.ndarray | None
+    numbers: tuple[int, ...] = ()
     note: str = ""
     badges: tuple[tuple[str, bool | None], ...] = ()
     checks: tuple[tuple[bool, str, str], ...] = ()
@@ -106,7 +110,8 @@ def _paint_frames(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: SheetRow, x
     for column, index in enumerate(picks):
         left = x + column * (FRAME + GAP)
         sheet.paste(_fit(row.frames_THWC[index]), (left, y))
-        pen.text((left + 1, y + FRAME + 3), str(index), fill=FAINT, font=_font(11))
+        number = row.numbers[index] if row.numbers else index
+        pen.text((left + 1, y + FRAME + 3), str(number), fill=FAINT, font=_font(11))
 
 
 def _fit(frame_HWC: np.ndarray) -> Image.Image:
@@ -176,7 +181,7 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def write_contact_sheet(
-    results: Path, manifest: str | Path, out: Path, num_rows: int, scores: dict[str, Scores]
+    results: Path, sample_set: SampleSet, out: Path, num_rows: int, scores: dict[str, Scores]
 ) -> None:
     """Write a PNG of samples spread evenly over results.jsonl, with their verdicts."""
     count, sums = 0, dict[str, list[float]]()
@@ -187,9 +192,8 @@ def write_contact_sheet(
             entry[0], entry[1] = entry[0] + correct, entry[1] + 1
     picks = set(np.linspace(0, count - 1, min(num_rows, count)).round().astype(int).tolist())
     picked = [each for n, each in enumerate(read_results(results, scores)) if n in picks]
-    samples = load_samples(manifest, {each.key for each in picked})
-    root = Path(manifest).resolve().parent
-    rows = [_row(samples[each.key], each, root) for each in picked]
+    samples = load_samples(sample_set, {each.key for each in picked})
+    rows = [_row(samples[each.key], each, sample_set.root) for each in picked]
     means = (f"{name} {100 * total / number:.1f} %" for name, (total, number) in sums.items())
     subtitle = "  ·  ".join((f"{len(rows)} of {count} samples", *means))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -197,13 +201,14 @@ def write_contact_sheet(
 
 
 def _row(sample: Sample, results: SampleResults, root: Path) -> SheetRow:
-    frames_THWC, note = _read_frames(root, sample.video)
+    frames_THWC, numbers, note = _read_frames(Item(sample, root))
     checks = tuple((each["correct"], each["expected"], each["found"]) for each in results.checks)
     return SheetRow(
         id=sample.id,
         prompt=sample.prompt,
         tags=sample.tags,
         frames_THWC=frames_THWC,
+        numbers=numbers,
         note="; ".join(results.dropped) or note,
         badges=tuple(results.verdicts.items()),
         checks=checks,
@@ -211,13 +216,17 @@ def _row(sample: Sample, results: SampleResults, root: Path) -> SheetRow:
     )
 
 
-def _read_frames(root: Path, relative: str | None) -> tuple[np.ndarray | None, str]:
-    """Return frames and their format; None if there are none, for a reason that the results state."""
+def _read_frames(item: Item) -> tuple[np.ndarray | None, tuple[int, ...], str]:
+    """Return frames to draw, their numbers and their format; None for a reason that the results state."""
+
+    def pick(info: StreamInfo) -> FrameTask:
+        numbers = np.unique(np.linspace(0, info.num_frames - 1, NUM_FRAMES).round().astype(int))
+        frames_THWC = yield from take_frames(numbers)
+        size = f"{info.num_frames} frames of {info.width}×{info.height}"
+        return frames_THWC, tuple(numbers.tolist()), size + (f", {info.fps:.4g} fps" if info.fps else "")
+
     try:
-        if relative is None:
-            return None, ""
-        video = read_video(resolve_media(root, relative, "video"))
+        found = run_pass(item.frames_path, {"sheet": pick})["sheet"]
     except ValueError:
-        return None, ""
-    num, height, width, _ = video.frames_THWC.shape
-    return video.frames_THWC, f"{num} frames of {width}×{height}, {video.fps:g} fps"
+        return None, (), ""
+    return (None, (), "") if isinstance(found, Exception) else found

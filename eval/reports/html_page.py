@@ -13,7 +13,19 @@ from eval.core.intervals import Interval
 from eval.core.manifest import Sample, resolve_media
 from eval.core.results import ALL, FRACTION, Row, Score
 from eval.reports.samples import SampleResults
-from eval.reports.tables import Scores, by_metric, format_interval, heading, score_names, score_of
+from eval.reports.tables import (
+    LEGEND,
+    Scores,
+    by_axis,
+    by_metric,
+    format_cell,
+    format_interval,
+    format_samples,
+    heading,
+    metric_title,
+    score_names,
+    score_of,
+)
 
 MAX_BYTES = 8_000_000  # of a media file that is embedded
 MAX_PLOT_ROWS = 40
@@ -22,7 +34,8 @@ PLOT_WIDTH, ROW_HEIGHT, CHAR_WIDTH, MAX_LABEL = 300, 22, 6.5, 30
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;background:#f3f2ee;color:#22262b;margin:2rem auto;max-width:76rem;
-padding:0 1rem}h1{font-size:1.6rem;margin-bottom:.3rem}h2{font-size:1.1rem;margin-top:2rem}
+padding:0 1rem}h1{font-size:1.6rem;margin-bottom:.3rem}h2{font-size:1.2rem;margin-top:2rem}
+h3{font-size:1rem;margin:1.2rem 0 .4rem}
 table{border-collapse:collapse;background:#fff}
 td,th{padding:.35rem .8rem;border-bottom:1px solid #dedcd5;text-align:right;white-space:nowrap}
 td:first-child,th:first-child{text-align:left}.scroll{overflow-x:auto}
@@ -65,10 +78,7 @@ def write_page(
     parts = [page_start("Evaluation"), _head_line(path.parent)]
     reasons = summary["dropped"]
     parts.append(f"<p>{summary['num_samples']} samples, {len(reasons)} measurements dropped.</p>")
-    for metric, metric_rows in by_metric(rows):
-        parts += [f"<h2>{escape(metric)}</h2>", table_html(metric_rows, scores.get(metric, {}))]
-        notes = dict.fromkeys(note for row in metric_rows for note in row.notes)
-        parts += [f"<p><small>{escape(note)}</small></p>" for note in notes]
+    parts += [tables_html(rows, scores), f"<p><small>{LEGEND}</small></p>"]
     if media:
         legend = "below each: expected → recognized content where they differ"
         parts.append(f"<h2>Samples</h2><p><small>{escape(selection)}; {legend}</small></p><div class=media>")
@@ -113,6 +123,19 @@ def _head_line(folder: Path) -> str:
     return "\n".join(parts)
 
 
+def tables_html(rows: list[Row], scores: dict[str, Scores]) -> str:
+    """Return the tables of all metrics with their notes, by axis."""
+    parts = []
+    for axis, metrics in by_axis(rows):
+        parts.append(f"<h2>{axis.capitalize()}</h2>")
+        for metric, metric_rows in metrics:
+            title = metric_title(metric, score_names(metric_rows))
+            parts += [f"<h3>{escape(title)}</h3>", table_html(metric_rows, scores.get(metric, {}))]
+            notes = dict.fromkeys(note for row in metric_rows for note in row.notes)
+            parts += [f"<p><small>{escape(note)}</small></p>" for note in notes]
+    return "\n".join(parts)
+
+
 def table_html(rows: list[Row], scores: Scores) -> str:
     """Return the table of one metric."""
     names = score_names(rows)
@@ -125,9 +148,9 @@ def table_html(rows: list[Row], scores: Scores) -> str:
         cells = [
             *([row.system or "–"] if systems else []),
             row.slice,
-            f"{row.num_scored} / {row.num_samples}",
+            format_samples(row),
         ]
-        cells += [format_interval(row.intervals.get(name), score_of(scores, name)) for name in names]
+        cells += [format_cell(row.intervals.get(name), score_of(scores, name)) for name in names]
         body.append("<tr>" + "".join(f"<td>{escape(each)}</td>" for each in cells) + "</tr>")
     return f"<div class=scroll><table><tr>{head}</tr>{''.join(body)}</table></div>"
 
@@ -151,7 +174,7 @@ def _label(row: Row) -> str:
 
 def _plot(name: str, score: Score, entries: list[tuple[str, Interval]]) -> str:
     factor = 100 if score.unit == FRACTION else 1
-    bounds = [factor * value for _, x in entries for value in (x.low, x.high)]
+    bounds = [factor * value for _, x in entries for value in (x.mean, *(x.bounds or ()))]
     ticks = axis_ticks(0, 100) if score.unit == FRACTION else axis_ticks(min(bounds), max(bounds))
     bottom = 26 + ROW_HEIGHT * len(entries)
     left = 12 + CHAR_WIDTH * max(min(len(label), MAX_LABEL) for label, _ in entries)
@@ -171,7 +194,8 @@ def _plot(name: str, score: Score, entries: list[tuple[str, Interval]]) -> str:
         lines.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{tick:g}</text>')
     for index, (label, interval) in enumerate(entries):
         y = 32 + ROW_HEIGHT * index
-        low, high, mean = (x_of(factor * v) for v in (interval.low, interval.high, interval.mean))
+        low, high = (x_of(factor * v) for v in interval.bounds or (interval.mean, interval.mean))
+        mean = x_of(factor * interval.mean)
         title = escape(f"{label}: {format_interval(interval, score)}")
         lines.append(f'<g><title>{title}</title><text x="0" y="{y + 4}">{escape(label[:MAX_LABEL])}</text>')
         lines.append(f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="#7b828a"/>')

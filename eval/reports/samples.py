@@ -1,13 +1,13 @@
 """Samples with their results, as the contact sheet and the HTML page display them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from eval.core.manifest import Sample, iter_manifest
+from eval.core.manifest import Sample
 from eval.core.results import FRACTION
 from eval.reports.tables import Scores, score_of
 
@@ -81,8 +81,7 @@ def select_failures_first(
     return picked, text
 
 
-def load_samples(manifest: str | Path, keys: set[Key]) -> dict[Key, Sample]:
-    """Return the samples of a manifest that have these keys."""
-    samples = iter_manifest(manifest, check_files=False)
+def load_samples(samples: Iterable[Sample], keys: set[Key]) -> dict[Key, Sample]:
+    """Return the samples that have these keys."""
     found = (each for each in samples if (each.system, each.id) in keys)
     return {(each.system, each.id): each for each in islice(found, len(keys))}

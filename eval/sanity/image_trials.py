@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from eval.alignment.ocr import OCRMetric, match_words, split_words, text_similarity
 from eval.core.degradations import Degradation, blur, noise, reversed_time
-from eval.core.video import read_video, write_video
+from eval.core.frame_metric import measure_arrays
+from eval.core.video import read_video
 from eval.quality.niqe import LUMA, Niqe, niqe
-from eval.quality.vmaf import Vmaf, compare_files
+from eval.quality.vmaf import Vmaf
 from eval.sanity.media_trials import FPS, Trial, Values, freeze, synthetic_video
 
 # NIQE needs many patches: images of 256 pixels have four, and blur then lowers it
@@ -21,16 +20,12 @@ PHOTOGRAPH, FRAME_STEP = "bikes.mp4", 10  # frames between photographs
 
 
 def compare_video_files(degradation: Callable[[float], Degradation]) -> Callable[[int, float], Values]:
-    """Return a measure of a degraded video against the original, as lossless files. Needs imageio-ffmpeg."""
+    """Return a measure of a degraded video against the original. Needs imageio-ffmpeg."""
 
     def measure(seed: int, strength: float) -> Values:
         real = synthetic_video(seed)
         degraded = degradation(strength)(real, seed) if strength else real
-        with TemporaryDirectory() as folder:
-            paths = [Path(folder) / name for name in ("degraded.mp4", "real.mp4")]
-            for path, frames in zip(paths, (degraded, real), strict=True):
-                write_video(path, frames, FPS, crf=0)
-            return compare_files(Vmaf().program, *paths)
+        return measure_arrays(Vmaf(), degraded, real, fps=FPS).values
 
     return measure
 

@@ -9,9 +9,10 @@ import numpy as np
 from eval.alignment.onsets import detect_onsets, onset_scores
 from eval.core.audio import Audio
 from eval.core.degradations import blur, noise, reversed_time
-from eval.quality.fidelity import compare_videos
+from eval.core.frame_metric import measure_arrays
+from eval.quality.fidelity import Fidelity
 from eval.quality.loudness import measure_audio
-from eval.quality.low_level import filter_scores, frame_difference_scores, freeze_scores
+from eval.quality.low_level import LowLevelQuality
 from eval.quality.pitch import RATE as PITCH_RATE
 from eval.quality.pitch import Pitch, pitch_scores
 from eval.quality.spectral import compare_audio
@@ -65,12 +66,8 @@ def compare_video(degrade: Callable[[np.ndarray, float], np.ndarray]) -> Callabl
     def measure(seed: int, strength: float) -> Values:
         real = synthetic_video(seed)
         degraded = degrade(real, strength) if strength else real
-        return (
-            compare_videos(degraded, real)
-            | frame_difference_scores(degraded)
-            | filter_scores(degraded)
-            | freeze_scores(degraded, FPS)
-        )
+        alone = measure_arrays(LowLevelQuality(), degraded, fps=FPS)
+        return measure_arrays(Fidelity(), degraded, real, fps=FPS).values | alone.values
 
     return measure
 
@@ -85,7 +82,7 @@ def compare_degraded_audio(
         degraded = degrade(real, strength) if strength else real
         audio = Audio(degraded[None].astype(np.float32), SAMPLE_RATE)
         against = compare_audio(degraded, real)
-        return measure_audio(audio) | against | onset_scores(detect_onsets(audio), times)
+        return measure_audio(audio) | against | onset_scores(detect_onsets(audio), times).values
 
     return measure
 

@@ -21,13 +21,14 @@ def run(
         interrupted: the message after Ctrl-C.
 
     Returns:
-        0 when done, 2 after a user's mistake or an unusable path (one line on stderr), 130 after Ctrl-C.
+        0 when done, 2 after a user's mistake or an unusable path (one line on stderr; a kind of mistake may
+        have another code), 130 after Ctrl-C.
     """
     try:
         main(sys.argv[1:] if argv is None else argv)
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130

@@ -13,12 +13,13 @@ from eval.backbones.cache import FeatureCache
 from eval.backbones.checksummed_weights import Networks
 from eval.backbones.config import WeightsConfig
 from eval.core.audio import write_audio
+from eval.core.frame_metric import measure_arrays
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.core.video import read_video, write_video
 from eval.network_registry import NETWORK_BACKBONES, NETWORK_METRICS, NetworkFactory
-from eval.quality.dynamics import BlockMotion, block_motion_vectors, dynamic_degree_scores, top_flow
-from eval.quality.low_level import frame_difference_scores
+from eval.quality.dynamics import BlockMatching, BlockMotion, dynamic_degree_scores, top_flow
+from eval.quality.low_level import LowLevelQuality
 from tests.fixtures import network_checkpoints
 from tests.fixtures.videos import waves
 
@@ -222,7 +223,8 @@ def test_imaging_aesthetic_and_smoothness(tmp_path, clip):
     decoded = sample.video.frames_THWC
     assert values("imaging", factory, sample)["imaging"] == pytest.approx(decoded.mean() / 255, abs=1e-4)
     smooth = values("motion_smoothness", factory, sample)["motion_smoothness"]
-    assert smooth == pytest.approx(frame_difference_scores(decoded)["smoothness_blend"], abs=0.51 / 255)
+    blended = measure_arrays(LowLevelQuality(), decoded, fps=8).values["smoothness_blend"]
+    assert smooth == pytest.approx(blended, abs=0.51 / 255)
     rows = factory.clip("test", "clip_l14").embed_frames(decoded)
     expected = (rows @ head["weight"][0].numpy() + 5).mean() / 10
     assert values("aesthetic", factory, sample)["aesthetic"] == pytest.approx(expected, abs=1e-5)
@@ -257,7 +259,8 @@ def test_dynamic_degree_by_raft_and_by_blocks(tmp_path):
     rng = np.random.default_rng(0)
     scene = np.kron(rng.integers(0, 256, (30, 40, 3)), np.ones((4, 4, 1))).astype(np.uint8)
     video = np.stack([scene[8:72, 4 * t : 4 * t + 96] for t in range(9)])
-    shifts = np.stack(list(block_motion_vectors(video)))
+    matching = BlockMatching(64, 96)
+    shifts = np.stack([matching.push(frame) for frame in video][1:])
     assert shifts.shape == (8, 24, 2)
     assert np.median(shifts, (0, 1)).tolist() == [-4, 0]
     moving, still = (
@@ -275,12 +278,9 @@ def test_the_rule_of_the_dynamic_degree():
     assert top_flow(flow) == 5
     flow[0, :4] = 0
     assert top_flow(flow) == 1
-    frames = np.zeros((17, 256, 300, 3), np.uint8)  # moves past 6 pixels in round(17 / 4) = 4 pairs
-    for lengths, moves in (([6.1] * 4 + [0] * 12, 1), ([6.1] * 3 + [6.0] * 13, 0)):
-        assert dynamic_degree_scores(lengths, frames, "d", "f").values["d"] == moves
-    assert (
-        dynamic_degree_scores([0.0], frames[:2], "d", "f").values["d"] == 0
-    )  # two frames are not moving by default
+    for lengths, moves in (([6.1] * 4 + [0] * 12, 1), ([6.1] * 3 + [6.0] * 13, 0)):  # in round(17 / 4) pairs
+        assert dynamic_degree_scores(lengths, 256, "d", "f").values["d"] == moves
+    assert dynamic_degree_scores([0.0], 256, "d", "f").values["d"] == 0  # two frames do not move by default
 
 
 def test_fvd_uses_the_clips_of_its_description(tmp_path):

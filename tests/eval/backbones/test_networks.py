@@ -11,10 +11,17 @@ import torch
 from eval.backbones.checksummed_weights import Network, Networks, folder_sha256, load_program
 from eval.backbones.clip_clap import CLAP, CLIP
 from eval.backbones.config import ROLES, WeightsConfig
-from eval.backbones.preprocessing import center_crop, padded_window, resample_frames, window_starts
+from eval.backbones.preprocessing import (
+    center_crop,
+    num_resampled,
+    padded_window,
+    resampled,
+    window_starts,
+)
 from eval.core.audio import Audio
+from eval.core.frame_pass import frames_of, run_task, take_all
+from eval.core.frame_source import Frame, StreamInfo
 from eval.core.manifest import Sample, read_manifest, write_manifest
-from eval.core.video import Video
 from eval.loaders.media_files import load_csv
 from eval.network_registry import NETWORK_METRICS, NetworkFactory
 from tests.fixtures.network_checkpoints import save_clap, save_clip, save_dino
@@ -135,12 +142,16 @@ def test_clap_averages_windows_of_long_audio_repeatably(tmp_path):
 
 
 def test_frames_by_time_and_by_size():
-    video = Video(np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 3), np.uint8), 10.0)
-    assert resample_frames(video, 5)[:, 0, 0, 0].tolist() == [0, 2, 4, 6, 8]
-    assert resample_frames(video, 20)[:, 0, 0, 0].tolist() == [i // 2 for i in range(20)]
-    assert resample_frames(video, 0) is video.frames_THWC
+    video = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 3), np.uint8)
+    info = StreamInfo(10, 10.0, 4, 6)
+    for fps, expected in ((5, [0, 2, 4, 6, 8]), (20, [i // 2 for i in range(20)]), (0, list(range(10)))):
+        assert num_resampled(info, fps) == len(expected)
+        shown = run_task(resampled(fps, take_all()), frames_of(video, 10.0))
+        assert shown[:, 0, 0, 0].tolist() == expected
+    held = [Frame(video[n], time) for n, time in enumerate((0.0, 0.1, 1.0))]  # by time, not by number
+    assert run_task(resampled(5, take_all()), held)[:5, 0, 0, 0].tolist() == [0, 1, 1, 1, 1]
     with pytest.raises(ValueError, match="still image"):
-        resample_frames(Video(video.frames_THWC[:1], 0.0), 8)
+        num_resampled(StreamInfo(1, 0.0, 4, 6), 8)
     assert [window_starts(20, 16, n).tolist() for n in (1, 2, 3)] == [[2], [0, 4], [0, 2, 4]]
     wide = np.zeros((1, 8, 24, 3), np.uint8)
     wide[:, :, 8:16] = 200

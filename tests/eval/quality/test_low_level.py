@@ -6,11 +6,22 @@ import pytest
 
 from eval.core.degradations import blur, h264, noise, shuffled
 from eval.core.frame_consistency import frame_consistency
+from eval.core.frame_metric import measure_arrays
+from eval.core.frame_pass import run_task
+from eval.core.frame_source import Frame, StreamInfo
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.core.video import read_video, write_video
-from eval.quality.fidelity import CAP, Fidelity, compare_videos
-from eval.quality.low_level import LowLevelQuality, filter_scores, frame_difference_scores, freeze_scores
+from eval.quality.fidelity import CAP, Fidelity
+from eval.quality.low_level import LowLevelQuality, blockiness
+
+
+def low_level(video, fps=16.0):
+    return measure_arrays(LowLevelQuality(), video, fps=fps).values
+
+
+def compare_videos(generated, reference):
+    return measure_arrays(Fidelity(), generated, reference, fps=16.0).values
 
 
 def moving(num=9, side=48):
@@ -22,28 +33,25 @@ def moving(num=9, side=48):
 def test_steps_by_hand():
     video = np.zeros((5, 4, 4, 3), np.uint8)
     video[2:] = 51
-    found = frame_difference_scores(video)
+    found = low_level(video)
     assert found["flicker"] == pytest.approx(1 - 51 / 4 / 255)
     assert found["change"] == pytest.approx(51 / 4)
     assert found["frozen"] == 0.75
     # frame 1 between 0 and 51, frame 3 between 51 and 51
     assert found["smoothness_blend"] == pytest.approx(1 - 25.5 / 2 / 255)
     ramp = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.full((1, 4, 4, 3), 10, np.uint8)
-    assert frame_difference_scores(ramp)["smoothness_blend"] == 1
-    assert "smoothness_blend" not in frame_difference_scores(video[:2])
+    assert low_level(ramp)["smoothness_blend"] == 1
+    assert "smoothness_blend" not in low_level(video[:2])
 
 
 def test_values_move_as_they_should():
     video = moving()
-    plain, soft, rough = (filter_scores(f) for f in (video, blur(2)(video, 0), noise(20)(video, 0)))
+    plain, soft, rough = (low_level(f) for f in (video, blur(2)(video, 0), noise(20)(video, 0)))
     assert soft["blur"] > plain["blur"]
     assert soft["si"] < plain["si"] < rough["si"]
     assert plain["ti"] < rough["ti"]
-    assert filter_scores(h264(45)(video, 0))["blocks"] > plain["blocks"]
-    assert (
-        frame_difference_scores(shuffled(video, 0))["smoothness_blend"]
-        < frame_difference_scores(video)["smoothness_blend"]
-    )
+    assert low_level(h264(45)(video, 0))["blocks"] > plain["blocks"]
+    assert low_level(shuffled(video, 0))["smoothness_blend"] < low_level(video)["smoothness_blend"]
 
 
 def test_spatial_and_temporal_information_by_definition():
@@ -52,22 +60,51 @@ def test_spatial_and_temporal_information_by_definition():
     video = np.repeat(moving()[..., :1], 3, -1)
     luma = video[..., 0].astype(float)
     edges = [np.hypot(sobel(f, 0), sobel(f, 1))[1:-1, 1:-1].std() for f in luma]
-    found = filter_scores(video)
+    found = low_level(video)
     assert found["si"] == pytest.approx(np.mean(edges), rel=0.02)
     assert found["ti"] == pytest.approx(np.diff(luma, axis=0).std(axis=(1, 2)).mean(), rel=0.02)
 
 
 def test_freezes_by_hand():
     video = np.random.default_rng(0).integers(0, 256, (48, 24, 32, 3), dtype=np.uint8)
-    assert freeze_scores(video, 16) == {"freeze": 0}
+    for fps in (1, 2, 3, 4, 5, 6, 7.5, 16, 240):  # noise never stands still, at any rate
+        assert low_level(video, fps)["freeze"] == 0
     for frames, num_frozen in ((4, 4), (3, 0), (10, 10)):  # 0.25 s are four frames
         frozen = video.copy()
         frozen[10 : 10 + frames] = video[10]
-        assert freeze_scores(frozen, 16)["freeze"] == pytest.approx(num_frozen / 48)
+        assert low_level(frozen, 16)["freeze"] == pytest.approx(num_frozen / 48)
         frozen[40:] = video[40]
-        assert freeze_scores(frozen, 16)["freeze"] == pytest.approx((num_frozen + 8) / 48)
-    assert freeze_scores(video[[0] * 30], 29.97)["freeze"] == pytest.approx(1)
-    assert freeze_scores(video[:1], 16) == freeze_scores(video[:1], 0) == {}
+        assert low_level(frozen, 16)["freeze"] == pytest.approx((num_frozen + 8) / 48)
+    for fps in (2, 5, 29.97, 120):  # 0.25 s or longer
+        assert low_level(video[[0] * 40], fps)["freeze"] == pytest.approx(1)
+        assert low_level(video[[0, 0, 1, 2, 3, 4]], fps)["freeze"] == pytest.approx(1 / 3 if fps < 6 else 0)
+    assert "freeze" not in low_level(video[:1])
+    assert "freeze" not in low_level(video[:2], 0.0)
+
+
+def test_a_frame_that_is_held_in_a_video_of_variable_rate_is_a_freeze():
+    video = np.random.default_rng(0).integers(0, 256, (16, 24, 32, 3), dtype=np.uint8)
+    times = [n / 16 + 2 * (n >= 8) for n in range(16)]
+    frames = [Frame(frame, time) for frame, time in zip(video, times, strict=True)]
+    task = LowLevelQuality().observe(None, StreamInfo(16, 16 / 3, 24, 32))
+    held = 2 + 1 / 16
+    assert run_task(task, frames).values["freeze"] == pytest.approx(held / (times[-1] + 3 / 16))
+
+
+def test_scores_have_bounds():
+    flat = np.full((3, 32, 32, 3), 7, np.uint8)
+    checks = np.kron(np.indices((4, 4)).sum(0) % 2, np.ones((8, 8)))[None, ..., None] * np.full(
+        (3, 1, 1, 3), 255
+    )
+    noise_THWC = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3))
+    for video in (flat, checks.astype(np.uint8), noise_THWC.astype(np.uint8), moving(4)):
+        values = low_level(video)
+        assert all(0 <= values[name] <= 1 for name in ("flicker", "frozen", "blocks", "smoothness_blend"))
+        assert values["si"] <= 721
+        assert values["ti"] <= 255
+    assert low_level(checks.astype(np.uint8))["blocks"] > 0.99  # all steps are on the grid
+    assert low_level(flat)["blocks"] == 0
+    assert [blockiness(ratio) for ratio in (float("nan"), 0.5, 1, 2, float("inf"))] == [0, 0, 0, 0.5, 1]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 3), (1, 30, 40, 3), (2, 5, 90, 3), (4, 17, 33, 3)])
@@ -79,7 +116,7 @@ def test_odd_videos(tmp_path, shape):
     assert np.isfinite(list(values.values())).all()
     assert ("flicker" in values) == (shape[0] > 1)
     assert values["psnr"] == CAP
-    flat = filter_scores(np.full((3, 32, 32, 3), 7, np.uint8))
+    flat = low_level(np.full((3, 32, 32, 3), 7, np.uint8))
     assert "blur" not in flat  # there is no edge to measure
 
 
@@ -120,7 +157,10 @@ def test_what_cannot_be_compared_is_reported(tmp_path):
     write_video(tmp_path / "a.mp4", moving(), 16)
     write_video(tmp_path / "b.mp4", moving(8), 16)
     write_video(tmp_path / "c.mp4", moving(), 24)
-    for other, message in (("b", "differ in frames or size"), ("c", "frame rate: 16, 24")):
+    for other, message in (
+        ("b", "differ in length: 9 frames at 16 per second and 8 frames at 16"),
+        ("c", "differ in length: 9 frames at 16 per second and 9 frames at 24"),
+    ):
         sample = Sample(id="a", prompt="", video="a.mp4", reference=f"{other}.mp4")
         with pytest.raises(ValueError, match=message):
             Fidelity().measure(Item(sample, tmp_path))
