@@ -3,12 +3,10 @@
 Legend: C channels, S samples (float32, full scale is -1..1).
 """
 
-import io
 import math
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import av
@@ -21,6 +19,7 @@ from src.core.media_io.container import (
     captured_messages,
     find_damage,
     is_cover,
+    load_source,
     open_container,
     select_stream,
 )
@@ -44,7 +43,7 @@ class AudioFormat:
 
 
 def read_audio(
-    source: Source | bytes,
+    source: Source,
     *,
     rate: int | None = None,
     channels: int | None = None,
@@ -80,7 +79,7 @@ def read_audio(
 
 
 def audio_pieces(
-    source: Source | bytes,
+    source: Source,
     *,
     rate: int | None = None,
     channels: int | None = None,
@@ -108,8 +107,7 @@ def _open_pieces(
 ) -> tuple[AudioFormat, Iterator[np.ndarray]]:
     if channels not in (None, 1, 2):
         raise ValueError(f"channels: expected 1 or 2, got {channels}")
-    if not isinstance(source, bytes | str | Path):
-        source = source.read()
+    source = load_source(source)
     with _open(source, index) as stream:
         names = channel_names(stream)
         form = AudioFormat(rate or stream.rate, DEFAULT_LAYOUTS[channels] if channels else names)
@@ -136,8 +134,7 @@ class _open(ExitStack):
 
     def __enter__(self) -> Any:  # type: ignore[override]
         super().__enter__()
-        file = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
-        container = self.enter_context(open_container(file))
+        container = self.enter_context(open_container(self.source))
         stream = select_stream(container, "audio", self.index)
         stream.thread_type = "NONE"
         return stream

@@ -1,5 +1,6 @@
 """Open containers safely: only media formats, no playlists, no protocols; choose streams; notice damage."""
 
+import io
 import logging
 import os
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import av.logging
 
 from src.core.media_io.errors import MediaError, one_line
 
-Source = Path | str | BinaryIO
+Source = Path | str | bytes | BinaryIO  # a path, the bytes of a file, or an open binary file
 
 # Demuxers that read the file itself. Those that name other files (hls, dash, concat, image sequences) and
 # devices stay out, whatever a file's name says.
@@ -41,6 +42,11 @@ _STARTS = {  # first bytes of what is often saved under a media file's name
     b"<html": "a web page",
     b"<?xml": "an XML document",
 }
+
+
+def load_source(source: Source) -> Path | str | bytes:
+    """Return a path as it is, and what an open file holds as bytes, which can be read more than once."""
+    return source if isinstance(source, str | bytes | Path) else source.read()
 
 
 def printable(source: Source) -> str:
@@ -73,8 +79,8 @@ def check_is_file(source: Source) -> None:
 
 
 @contextmanager
-def open_container(source: Source) -> Iterator[Any]:
-    """Open a media file, or a binary file object, for demuxing.
+def open_container(source: Path | str | bytes) -> Iterator[Any]:
+    """Open a media file, or its bytes, for demuxing.
 
     Raises:
         MediaError: "missing file", "unreadable", "not a media file".
@@ -98,11 +104,11 @@ def open_container(source: Source) -> Iterator[Any]:
             file.close()
 
 
-def _open(source: Source) -> tuple[Any, BinaryIO | None]:
+def _open(source: Path | str | bytes) -> tuple[Any, BinaryIO | None]:
     """Return the container, and the file object to close after it."""
-    if not isinstance(source, str | Path):
-        source.seek(0)
-        return av.open(source, metadata_errors="replace", options=dict(OPTIONS)), None
+    if isinstance(source, bytes):
+        file = io.BytesIO(source)
+        return av.open(file, metadata_errors="replace", options=dict(OPTIONS)), file
     path = os.path.abspath(source)
     # libav takes UTF-8 names below 1,024 bytes only; Python opens the others
     if len(os.fsencode(path)) > 900 or any("\udc80" <= c <= "\udcff" for c in path):

@@ -1,5 +1,6 @@
 """Kinds of media files by suffix, and by content where a suffix stands for images and videos."""
 
+import io
 from pathlib import Path
 from typing import Literal
 
@@ -17,14 +18,14 @@ ANIMATED_TYPES = {".gif", ".png", ".apng", ".webp", ".avif"}
 Kind = Literal["video", "image", "audio"]
 
 
-def media_kind(path: Path | str) -> Kind | None:
-    """Return what a file is read as; None for types that are not read.
+def media_kind(source: Path | str | bytes) -> Kind | None:
+    """Return what a file is read as; None for types that are not read, and bytes that are no image.
 
-    Files of `ANIMATED_TYPES` are opened: several frames are a video, one frame is an image.
+    Files of `ANIMATED_TYPES`, and bytes, are opened: several frames are a video, one frame is an image.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix in ANIMATED_TYPES:
-        moving = is_animated(path)
+    suffix = "" if isinstance(source, bytes) else Path(source).suffix.lower()
+    if isinstance(source, bytes) or suffix in ANIMATED_TYPES:
+        moving = is_animated(source)
         if moving is not None:
             return "video" if moving else "image"
     if suffix in VIDEO_TYPES:
@@ -34,10 +35,10 @@ def media_kind(path: Path | str) -> Kind | None:
     return "audio" if suffix in AUDIO_TYPES else None
 
 
-def is_animated(path: Path | str) -> bool | None:
-    """Return whether an image file has several frames shown in time; None if it cannot be opened."""
+def is_animated(source: Path | str | bytes) -> bool | None:
+    """Return whether an image has several frames shown in time; None if it cannot be opened as an image."""
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             return bool(getattr(image, "is_animated", False))
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
         return None

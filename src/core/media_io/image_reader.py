@@ -5,19 +5,18 @@ Legend: H, W; C = 3 (RGB, uint8).
 
 import io
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from src.core.media_io.container import check_is_file, printable
+from src.core.media_io.container import Source, check_is_file, printable
 from src.core.media_io.errors import MediaError, one_line
 from src.core.media_io.pixels import compose
 
 _FAULTS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
-def read_image(source: Path | str | bytes | BinaryIO) -> np.ndarray:
+def read_image(source: Source) -> np.ndarray:
     """Read an image as uint8 [H, W, 3] in sRGB, upright, transparency on white.
 
     16-bit values are scaled by 255 / 65535. Floats (and 32-bit integers) are taken as 0 to 1, 0 to 255 or
@@ -27,18 +26,19 @@ def read_image(source: Path | str | bytes | BinaryIO) -> np.ndarray:
         MediaError: "missing file", "not a media file", "unreadable", or "unsupported color" for floats
             outside those ranges.
     """
-    if isinstance(source, Path | str):
-        check_is_file(source)
-        name = printable(source)
-    else:
-        source, name = (io.BytesIO(source) if isinstance(source, bytes) else source), "media"
+    check_is_file(source)
     try:
-        with Image.open(source) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             return to_rgb(image)
     except MediaError:
         raise
     except _FAULTS as error:
-        raise MediaError("unreadable", one_line(error).replace(name, Path(name).name)) from None
+        raise MediaError("unreadable", one_line(error).replace(*_names(source))) from None
+
+
+def _names(source: Source) -> tuple[str, str]:
+    """Return the path of a file as messages state it, and its name."""
+    return (str(source), Path(printable(source)).name) if isinstance(source, str | Path) else ("\0", "")
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:

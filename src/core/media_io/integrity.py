@@ -42,8 +42,9 @@ def read_header_facts(source: Path | str | bytes, container: Any, stream: Any, z
     """Return what the header of an open file says about a stream."""
     path = None if isinstance(source, bytes) else Path(source)
     duration_s, slack_s = _promised_duration(container, stream, zero_s)
-    is_mp4 = container.format.name.startswith("mov")
-    is_cut = is_mp4 and path is not None and _boxes_end_after_file(path)
+    breaks_off = {"mov": _boxes_end_after_file, "avi": _riff_ends_after_file, "wav": _riff_ends_after_file}
+    check = breaks_off.get(container.format.name.split(",")[0])
+    is_cut = check is not None and path is not None and check(path)
     return HeaderFacts(duration_s, slack_s, is_cut, path, _state(path) if path else (0, 0))
 
 
@@ -92,3 +93,12 @@ def _boxes_end_after_file(path: Path) -> bool:
                 return False  # no box: other data follows the media
             at += length
     return at > size
+
+
+def _riff_ends_after_file(path: Path) -> bool:
+    """True if the first RIFF chunk of an AVI or WAV file is longer than the file."""
+    with open(path, "rb") as file:
+        header = file.read(8)
+    length = struct.unpack("<I", header[4:])[0] if header.startswith(b"RIFF") and len(header) == 8 else 0
+    is_known = length < 0x7FFFFFFF  # recorders that were killed leave 0 or the largest number
+    return is_known and length + 8 > path.stat().st_size

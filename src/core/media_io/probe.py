@@ -1,15 +1,13 @@
 """Facts of a media file: what its header says, and the first frame for what only that shows."""
 
-import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import av
 
 from src.core.media_io import animation
 from src.core.media_io.audio_reader import channel_names
-from src.core.media_io.container import Source, is_cover, open_container, select_stream
+from src.core.media_io.container import Source, is_cover, load_source, open_container, select_stream
 from src.core.media_io.errors import MediaError
 from src.core.media_io.formats import Kind, media_kind
 from src.core.media_io.image_reader import read_image
@@ -49,24 +47,23 @@ class MediaInfo:
     streams: tuple[str, ...] = ()
 
 
-def probe(source: Source | bytes) -> MediaInfo:
+def probe(source: Source) -> MediaInfo:
     """Return the facts of a media file; of a video the first frame is decoded, of an image all of it.
 
     Raises:
         MediaError: as `open_video`, `read_audio` and `read_image`.
     """
-    if not isinstance(source, bytes | str | Path):
-        source = source.read()
-    if not isinstance(source, bytes) and media_kind(source) == "image":
+    source = load_source(source)
+    if media_kind(source) == "image":
         height, width = read_image(source).shape[:2]
-        return MediaInfo("image", Path(source).suffix.lower()[1:], None, 0.0, 1, height, width, bits=8)
+        return MediaInfo("image", "image", None, 0.0, 1, height, width, bits=8)
     if animation.handles(source):
         with open_video(source) as video:
             height, width = video.size
             frames = video.num_frames
             kind: Kind = "video" if frames > 1 else "image"
             return MediaInfo(kind, "image", video.duration_s, video.fps, frames, height, width, bits=8)
-    with open_container(io.BytesIO(source) if isinstance(source, bytes) else source) as container:
+    with open_container(source) as container:
         streams = tuple(
             f"{s.index} {s.type} {_codec(s)}{' cover' if is_cover(s) else ''}" for s in container.streams
         )

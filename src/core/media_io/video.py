@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from src.core.media_io.container import Source
+from src.core.media_io.container import Source, load_source
 from src.core.media_io.errors import STRICT, MediaError, MediaEvent
 from src.core.media_io.formats import media_kind
 from src.core.media_io.frames import Frame, resample_frames
@@ -47,15 +47,14 @@ class Video:
         return Video(np.stack([frame.rgb_HWC for frame in shown]), fps, None, None, self.events)
 
 
-def read_video(
-    source: Source | bytes, *, max_frames: int | None = None, raise_on: Collection[str] = STRICT
-) -> Video:
+def read_video(source: Source, *, max_frames: int | None = None, raise_on: Collection[str] = STRICT) -> Video:
     """Decode a video, or a still image (one frame, fps 0), as an array.
 
     Raises:
         MediaError: as `open_video`; "no frames", or "frame size changes".
     """
-    if not isinstance(source, bytes) and media_kind(source) == "image":
+    source = load_source(source)
+    if media_kind(source) == "image":
         return Video(read_image(source)[None], 0.0)
     with open_video(source, raise_on=raise_on) as video:
         frames = list(islice(video.frames(), max_frames))

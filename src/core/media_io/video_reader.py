@@ -3,8 +3,6 @@
 Legend: H, W as displayed; C = 3 (RGB, uint8).
 """
 
-import io
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +13,14 @@ from typing import Any
 import av
 
 from src.core.media_io import animation
-from src.core.media_io.container import Source, captured_messages, find_damage, open_container, select_stream
+from src.core.media_io.container import (
+    Source,
+    captured_messages,
+    find_damage,
+    load_source,
+    open_container,
+    select_stream,
+)
 from src.core.media_io.deinterlacing import deinterlaced
 from src.core.media_io.errors import STRICT, EventLog, MediaError, MediaEvent, one_line
 from src.core.media_io.frames import Frame, resample_frames
@@ -145,37 +150,39 @@ class VideoReader:
                 return
 
 
-def _decode(
-    container: Any, stream: Any, timeline: Timeline, log: EventLog
-) -> Iterator[tuple[Any, float, float, int]]:
+_Timed = tuple[Any, float, float, int]
+"""A decoded frame, its time, its own duration (seconds), and its segment."""
+
+
+def _decode(container: Any, stream: Any, timeline: Timeline, log: EventLog) -> Iterator[_Timed]:
     """Decode frames in presentation order and time them; corrupt ones end the segment or raise."""
     decoder, healthy, count, cut = decoder_of(stream), True, 0, ""
     found_key = False
+    pending: _Timed | None = None  # given up if damage follows: some decoders notice it one frame late
     for frame, fault in deinterlaced(_raw_frames(container, stream, decoder, timeline)):
-        if fault is not None:
-            if fault[0] == "truncated":  # the frames before still come out of the decoder
-                cut = fault[1]
-                continue
-            where = f"after {count} frames: {fault[1]}"
-            if found_key:
-                log.add(fault[0], where)
-                timeline.segment += healthy
-                healthy = False
+        if fault is not None and fault[0] == "truncated":  # the frames before still come out of the decoder
+            cut = fault[1]
             continue
-        time_s = timeline.time_of(frame)
-        found_key = found_key or bool(frame.key_frame)
-        if frame.is_corrupt:
-            if found_key:
-                log.add("damaged", f"corrupt frame at {time_s:.3f} s, after {count} frames", time_s)
+        time_s = timeline.time_of(frame) if frame is not None else None
+        found_key = found_key or bool(frame is not None and frame.key_frame)
+        if frame is None or frame.is_corrupt:
+            what = fault[1] if fault is not None else f"corrupt frame at {time_s:.3f} s"
+            if found_key:  # before the first key frame there is nothing to lose
+                log.add("damaged", f"after {count} frames: {what}", time_s)
             timeline.segment += healthy
-            healthy = False
+            healthy, pending = False, None
             continue
         if not healthy:
             if not frame.key_frame:  # it was predicted from what is missing
                 continue
             healthy = True
+        if pending is not None:
+            count += 1
+            yield pending
+        pending = frame, time_s, timeline.duration_of(frame), timeline.segment
+    if pending is not None:
         count += 1
-        yield frame, time_s, timeline.duration_of(frame), timeline.segment
+        yield pending
     if cut:
         log.add("truncated", f"after {count} frames: {cut}")
 
@@ -223,13 +230,13 @@ def decoder_of(stream: Any) -> Any:
 
 @contextmanager
 def _open(source: Path | str | bytes, index: int | None) -> Iterator[tuple[Any, Any]]:
-    with open_container(io.BytesIO(source) if isinstance(source, bytes) else source) as container:
+    with open_container(source) as container:
         yield container, select_stream(container, "video", index)
 
 
 @contextmanager
 def open_video(
-    source: Source | bytes,
+    source: Source,
     *,
     stream: int | None = None,
     raise_on: Collection[str] = STRICT,
@@ -250,8 +257,7 @@ def open_video(
         MediaError: "missing file", "unreadable", "not a media file", "missing codec", "no such stream", or
             "audio only" (no video stream).
     """
-    if not isinstance(source, bytes | str | os.PathLike):
-        source = source.read()
+    source = load_source(source)
     if animation.handles(source):
         yield animation.AnimationReader(source, frozenset(raise_on))
         return
