@@ -81,7 +81,7 @@ def compare_degraded_audio(
         real, times = synthetic_audio(seed)
         degraded = degrade(real, strength) if strength else real
         audio = Audio(degraded[None].astype(np.float32), SAMPLE_RATE)
-        against = compare_audio(degraded, real)
+        against = compare_audio(degraded, real, rate=SAMPLE_RATE)
         return measure_audio(audio) | against | onset_scores(detect_onsets(audio), times).values
 
     return measure

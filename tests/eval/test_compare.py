@@ -1,4 +1,5 @@
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,18 @@ def write_provenance(root, runs):
 
 
 def test_differences_have_the_units_of_the_leaderboard():
-    scores = {"m": {"subject": Score(1, FRACTION), "fd": Score(-1)}}
+    scores = {"bounce": {"subject": Score(1, FRACTION), "fd": Score(-1)}}
     found = [
-        Difference("m", "subject", Interval(-0.25, -0.375, -0.125, 8, 8, ""), 0.0004, 0.0008),
-        Difference("m", "fd", Interval(-1.5, -2.0, -1.0, 8, 8, ""), 0.01, 0.02),
-        Difference("m", "fd", Interval(0.5, -2.0, 3.0, 8, 8, ""), 0.5, 0.5),
+        Difference("bounce", "subject", Interval(-0.25, -0.375, -0.125, 8, 8, ""), 0.0004, 0.0008),
+        Difference("bounce", "fd", Interval(-1.5, -2.0, -1.0, 8, 8, ""), 0.01, 0.02),
+        Difference("bounce", "fd", Interval(0.5, -2.0, 3.0, 8, 8, ""), 0.5, 0.5),
+        Difference("bounce", "fd", Interval(0.5, None, None, 3, 3, ""), None),
     ]
-    assert [is_better(each, scores) for each in found] == [False, True, None]
+    assert [is_better(each, scores) for each in found] == [False, True, None, None]
     text = differences_markdown(Comparison("b", "a", found, ["a note"]), scores)
-    assert "| m | subject % ↑ | **-25.0** [-37.5, -12.5] | 8 | <0.001 | <0.001 |" in text
-    assert "| m | fd ↓ | +0.500 [-2.000, 3.000] | 8 | 0.500 | 0.500 |" in text
+    assert "| bounce | subject % ↑ | **-25.0** [-37.5, -12.5] | 8 | <0.001 | <0.001 |" in text
+    assert "| bounce | fd ↓ | +0.500 [-2.000, 3.000] | 8 | 0.500 | 0.500 |" in text
+    assert "| bounce | fd ↓ | +0.500 | 3 | – | – |" in text
     assert text.endswith("\n\n- a note\n")
 
 
@@ -74,5 +77,14 @@ def test_runs_side_by_side(tmp_path, capsys):
     assert page.index("<small>first</small>") < page.index("<small>second</small>")
     with pytest.raises(UserError, match=r"has no results\.jsonl"):
         main([f"runs=[{tmp_path}]", f"out={tmp_path / 'x'}"])
-    with pytest.raises(ValueError, match="baseline: expected one of first, second, got 'third'"):
-        compare(CompareConfig(runs=runs, out=str(tmp_path / "out"), baseline="third"))
+    with pytest.raises(
+        ValueError, match=r"no system is called 'frist'; did you mean first\? \(all: first, second"
+    ):
+        compare(CompareConfig(runs=runs, out=str(tmp_path / "out"), baseline="frist"))
+    lines = [json.loads(line) for line in (Path(runs[1]) / "results.jsonl").read_text().splitlines()]
+    changed = "".join(json.dumps({**line, "prompt": "another"}) + "\n" for line in lines)
+    (Path(runs[1]) / "results.jsonl").write_text(changed)
+    with pytest.raises(
+        UserError, match="nothing of second can be compared with first: 14 samples with different"
+    ):
+        main([f"runs=[{','.join(runs)}]", f"out={tmp_path / 'out'}", "html_samples=0"])

@@ -5,9 +5,24 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from eval.human.agreement import kendall, main, measure_agreement, order_accuracy, spearman
+from eval.human.agreement import main
+from eval.human.analysis import metric_agreement
+from eval.human.analysis.metric_agreement import (
+    MEASURES,
+    kendall,
+    majority_outcomes,
+    measure_agreement,
+    order_accuracy,
+    spearman,
+)
+from eval.human.analysis.net_wins import prompt_value
 from eval.human.votes import Vote, read_votes
 from src.core.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def fewer_resamples(monkeypatch):
+    monkeypatch.setattr(metric_agreement, "NUM_RESAMPLES", 60)
 
 
 def votes_of(quality, noise=0.0, raters=3, seed=0):
@@ -57,6 +72,124 @@ def test_chance_is_within_the_interval():
     constant = measure_agreement(votes_of(truth), {s: dict.fromkeys(row, 1.0) for s, row in truth.items()})
     assert constant["pairwise_accuracy"].value == 0.5
     assert "spearman_pairs" not in constant
+
+
+def vote(item, answer, rater="", a="x", b="y"):
+    return Vote(item=str(item), system_a=a, system_b=b, vote=answer, rater=str(rater))
+
+
+def test_the_majority_of_three_answers():
+    """tie, tie, a is a tie: nothing is decided, and no metric can be wrong about it."""
+    scores = {"x": {str(i): 0.0 for i in range(20)}, "y": {str(i): 1.0 for i in range(20)}}
+    votes = [vote(i, answer, r) for i in range(20) for r, answer in enumerate(("tie", "tie", "a"))]
+    assert "pairwise_accuracy" not in measure_agreement(votes, scores)
+    votes += [vote(0, answer, r) for r, answer in enumerate("bb", 3)]  # tie, tie, a, b, b: no majority
+    votes += [vote(1, answer, r) for r, answer in enumerate("aa", 3)]  # tie, tie, a, a, a
+    found = measure_agreement(votes, scores)
+    assert (found["pairwise_accuracy"].value, found["pairwise_accuracy"].num) == (0, 1)
+    assert measure_agreement(votes, scores, no_majority="drop")["accuracy_systems"].num == 2
+    values = {i: (5, 4, 3)[i % 3] + 0.01 * i for i in range(9)}
+    several = {"x": {str(i): v for i, v in values.items()}, "y": {str(i): 3.5 for i in range(9)}}
+    mixed = [vote(i, answer, r) for i in range(9) for r, answer in enumerate(("aab", "ab", "bba")[i % 3])]
+    kept, dropped = (measure_agreement(mixed, several, no_majority=each) for each in ("tie", "drop"))
+    assert (kept["spearman_pairs"].num, dropped["spearman_pairs"].num) == (9, 6)
+
+
+def test_outcomes_are_those_of_net_win_rates():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 4, (300, 3))
+    for rule in ("tie", "drop"):
+        outcome, known = majority_outcomes(counts.astype(float), rule)
+        for row, value, has in zip(counts, outcome, known, strict=True):
+            answers = [1] * row[0] + [0] * row[1] + [-1] * row[2]
+            expected = prompt_value(answers, rule) if answers else None
+            assert (value if has else None) == expected
+
+
+@pytest.mark.parametrize("no_majority", ["tie", "drop"])
+def test_renaming_systems_changes_nothing(no_majority):
+    truth = quality(25)
+    rng = np.random.default_rng(3)
+    metric = {s: {i: v + rng.normal() for i, v in row.items()} for s, row in truth.items()}
+    votes = votes_of(truth, noise=1.0)
+    before = measure_agreement(votes, metric, no_majority=no_majority)
+    for names in ("xzy", "zyx", "yzx"):
+        new = dict(zip("xyz", names, strict=True))
+        renamed = [
+            Vote(**{**vars(v), "system_a": new[v.system_a], "system_b": new[v.system_b]}) for v in votes
+        ]
+        after = measure_agreement(
+            renamed, {new[s]: row for s, row in metric.items()}, no_majority=no_majority
+        )
+        for name, each in before.items():
+            other = after[name]
+            assert (other.value, other.low, other.high) == pytest.approx((each.value, each.low, each.high))
+    swap = {"a": "b", "b": "a", "tie": "tie"}
+    swapped = [
+        Vote(**{**vars(v), "system_a": v.system_b, "system_b": v.system_a, "vote": swap[v.vote]})
+        for v in votes
+    ]
+    assert measure_agreement(swapped, metric, no_majority=no_majority) == before
+
+
+def test_both_orientations_of_a_pair():
+    """One system is better by the metric and by the votes, always equally: agreement, not a constant."""
+    scores = {"x": {str(i): 1.0 for i in range(12)}, "y": {str(i): 0.0 for i in range(12)}}
+    found = measure_agreement([vote(i, "a") for i in range(12)], scores)
+    assert found["spearman_pairs"].value == pytest.approx(1)
+    assert found["kendall_pairs"].value == pytest.approx(1)
+    assert found["spearman_pairs"].num == 12
+
+
+def test_intervals_are_over_items(monkeypatch):
+    """Four times the items, half the width; many votes on few items do not help."""
+    monkeypatch.setattr(metric_agreement, "NUM_RESAMPLES", 300)
+    monkeypatch.setattr(metric_agreement, "MEASURES", {"pairwise_accuracy": MEASURES["pairwise_accuracy"]})
+    rng = np.random.default_rng(0)
+
+    def width(num_items, num_raters):
+        scores = {s: {str(i): rng.normal() for i in range(num_items)} for s in "xy"}
+        votes = []
+        for i in range(num_items):
+            right = rng.random() < 0.7
+            answer = "a" if (scores["x"][str(i)] > scores["y"][str(i)]) == right else "b"
+            votes += [vote(i, answer) for _ in range(num_raters)]
+        found = measure_agreement(votes, scores)["pairwise_accuracy"]
+        assert (found.num_items, found.num_raters) == (num_items, num_items * num_raters)
+        return found.high - found.low
+
+    assert width(40, 3) / width(160, 3) == pytest.approx(2, rel=0.25)
+    assert width(40, 30) == pytest.approx(width(40, 1), rel=0.3)
+    assert measure_agreement([vote(i, "a") for i in range(4)], quality(4))["pairwise_accuracy"].low is None
+    assert (
+        measure_agreement([vote(i, "a") for i in range(5)], quality(5))["pairwise_accuracy"].low is not None
+    )
+
+
+def test_raters_are_drawn_too():
+    """Two of three raters follow the metric, one opposes it: other raters could oppose it on every item."""
+    scores = {"x": {str(i): 1.0 for i in range(60)}, "y": {str(i): 0.0 for i in range(60)}}
+    named = [
+        vote(i, answer, rater) for i in range(60) for rater, answer in (("p", "a"), ("q", "a"), ("r", "b"))
+    ]
+    found = measure_agreement(named, scores)["pairwise_accuracy"]
+    assert found.value == 1
+    assert (found.low, found.high) == (0, 1)
+    assert (found.num_items, found.num_raters) == (60, 3)
+    agreeing = [vote(i, "a", rater) for i in range(60) for rater in "pqr"]
+    assert measure_agreement(agreeing, scores)["pairwise_accuracy"].low == 1
+
+
+def test_net_wins_are_per_comparison():
+    """A system in many comparisons that wins half of them is below one that wins all of its few."""
+    scores = {"few": {str(i): 3.0 for i in range(10)}, "many": {str(i): 2.0 for i in range(40)},
+              "last": {str(i): 1.0 for i in range(40)}}  # fmt: skip
+    votes = [vote(i, "a", a="few", b="last") for i in range(10)]
+    votes += [vote(i, "a" if i % 4 else "b", a="many", b="last") for i in range(40)]
+    found = measure_agreement(votes, scores)
+    assert found["spearman_systems"].value == pytest.approx(1)
+    assert found["accuracy_systems"].value == 1
+    assert found["kendall_systems"].num == 3
 
 
 def test_correlations_against_scipy():
@@ -128,11 +261,14 @@ def run_folder(root, truth, better):
     results, scores = [], []
     for system, row in truth.items():
         for item, value in row.items():
-            values = {"good": value, "bad": -value, "count": value}
-            results.append({"system": system, "id": item, "prompt": "", "metric": "m", "values": values})
+            values = {"subject": value, "bad": -value, "count": value}
+            record = {"system": system, "id": item, "prompt": "", "metric": "bounce", "values": values}
+            results.append({**record, "pooled": {}, "reference": ""})
         for score, way in better.items():
             interval = {"mean": 0, "low": 0, "high": 0, "num": 1, "num_groups": 1, "method": ""}
-            line = {"system": system, "metric": "m", "slice": "all", "score": score, "better": way}
+            interval |= {"skewed": False, "num_reference": None}
+            line = {"system": system, "metric": "bounce", "slice": "all", "score": score, "better": way}
+            line |= {"reference_scored": None, "reference_samples": None, "reference_key": "", "measured": {}}
             scores.append({**line, **interval, "num_scored": 1, "num_samples": 1, "unit": "", "text": ""})
     for name, lines in (("results", results), ("scores", scores)):
         (root / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -140,25 +276,33 @@ def run_folder(root, truth, better):
 
 def test_the_command_holds_every_score_against_every_axis(tmp_path, capsys):
     truth = quality(30)
-    run_folder(tmp_path / "run", truth, {"good": 1, "bad": -1, "count": 0})
+    run_folder(tmp_path / "run", truth, {"subject": 1, "bad": -1, "count": 0})
     lines = [
         {**vars(vote), "axis": axis} for axis in ("overall", "motion") for vote in votes_of(truth, noise=0.1)
     ]
     (tmp_path / "v.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     main([f"votes={tmp_path}/v.jsonl", f"runs=[{tmp_path}/run]", f"out={tmp_path}/out"])
     with (tmp_path / "out" / "agreement.csv").open() as file:
-        found = {(r["axis"], r["score"], r["measure"]): r for r in csv.DictReader(file)}
+        found = {(r["question"], r["score"], r["measure"]): r for r in csv.DictReader(file)}
     assert {key[0] for key in found} == {"overall", "motion"}
     assert {key[1] for key in found} == {
-        "good",
+        "subject",
         "bad",
     }  # counts are neither
-    for score in ("good", "bad"):  # less is better turned round
+    for score in ("subject", "bad"):  # less is better turned round
         each = found["motion", score, "pairwise_accuracy"]
         assert float(each["low"]) <= float(each["value"]) <= float(each["high"])
         assert float(each["value"]) > 0.9
         assert float(found["overall", score, "kendall_systems"]["value"]) == 1
-    assert "| motion | m | good | 0.9" in capsys.readouterr().out
+    assert {row["sub_axis"] for row in found.values()} == {"subject", "overall"}
+    text = capsys.readouterr().out
+    assert "## Alignment" in text
+    assert "| subject | motion | bounce | subject | 0.9" in text
+    assert "- motion: of 90 pairs " in text
+    lost = {**lines[0], "item": "elsewhere"}
+    (tmp_path / "v.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*lines, lost]))
+    main([f"votes={tmp_path}/v.jsonl", f"runs=[{tmp_path}/run]", f"out={tmp_path}/out", "no_majority=drop"])
+    assert f"- overall: 1 of {len(lines) // 2 + 1} votes are on no item" in capsys.readouterr().out
     (tmp_path / "v.jsonl").write_text(json.dumps({**lines[0], "system_a": "p", "system_b": "q"}))
     with pytest.raises(UserError, match="systems of the runs: x, y, z; of the votes: p, q"):
         main([f"votes={tmp_path}/v.jsonl", f"runs=[{tmp_path}/run]", f"out={tmp_path}/out"])
