@@ -1,5 +1,6 @@
 """DATA.md: a data card of a prepared data set, and a contact sheet of its records."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +34,10 @@ class RecordStatistics:
     words: Counter[str] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
     audio: list[dict[str, float]] = field(default_factory=list)
+    contents: set[str] = field(default_factory=set)
 
     def add(self, record: ClipRecord) -> None:
+        self.contents.add(record.content_sha256)
         self.licenses[str(record.source.get("license", UNKNOWN))] += 1
         self.num_images += record.bucket.is_image
         if not record.bucket.is_image:
@@ -42,7 +45,7 @@ class RecordStatistics:
             self.seconds += record.bucket.num_frames / record.fps
         self.num_captions.append(len(record.captions))
         for caption in record.captions:
-            words = caption.lower().split()
+            words = [word.strip(".,;:!?()\"'“”") for word in caption.lower().split()]
             self.num_words.append(len(words))
             self.words.update(words)
             self.captions[caption] += 1
@@ -68,7 +71,7 @@ def write_card(settings: PrepareConfig, infos: dict[str, DatasetInfo], num_input
         f"# Data card: {out.name}\n",
         f"Content: {contents}. Settings, versions and command: `*/provenance.json`.\n",
         "## Sources and licenses\n",
-        _sources(settings) + "\n",
+        _sources(settings),
         markdown_table(["license", "records"], _counted(statistics.licenses)),
         "## From inputs to records\n",
         _funnel(out, infos, num_inputs),
@@ -107,12 +110,15 @@ def _sizes(infos: dict[str, DatasetInfo], statistics: RecordStatistics) -> str:
     for split, info in infos.items():
         for name, bucket in info.buckets.items():
             size = sum(chunk.bytes for chunk in bucket.chunks) / 1e6
-            rows.append([split, name, str(bucket.records), f"{size:.1f}", f"{size / bucket.records:.3f}"])
-    table = markdown_table(["split", "frames x height x width", "records", "MB", "MB each"], rows)
+            pixels = math.prod((*map(int, name.split("x")), 3, bucket.records)) / 1e6
+            rows.append([split, name, str(bucket.records), *(f"{mb:.4g}" for mb in (size, pixels))])
+    table = markdown_table(["split", "frames x height x width", "records", "MB", "MB as pixels"], rows)
     rates = ", ".join(f"{rate} ({n})" for rate, n in statistics.rates.most_common(8))
+    repeated = len(statistics.num_captions) - len(statistics.contents)
     return (
         f"{table}\n{statistics.num_images} images, {sum(statistics.rates.values())} clips of "
-        f"{statistics.seconds:.1f} s in all. Frames per second (clips): {rates or 'no clips'}.\n"
+        f"{statistics.seconds:.1f} s in all; {repeated} records repeat another's content. Frames per second "
+        f"(clips): {rates or 'no clips'}.\n"
     )
 
 
@@ -127,7 +133,7 @@ def _captions(statistics: RecordStatistics) -> str:
         ["records without", str(sum(n == 0 for n in statistics.num_captions))],
         ["captions of a record that has one", f"{per_record:.2f}"],
         ["words: median (5 % to 95 %), most", f"{middle:.0f} ({low:.0f} to {high:.0f}), {words.max()}"],
-        ["distinct captions", f"{len(statistics.captions)} of {len(words)}"],
+        ["captions, distinct", f"{len(words)}, {len(statistics.captions)}"],
         ["distinct words", str(len(statistics.words))],
         ["most frequent words", " ".join(word for word, _ in statistics.words.most_common(12))],
     ]
