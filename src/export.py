@@ -1,7 +1,7 @@
 """Export weights to one safetensors file: `python -m src.export run=RUN [out=FILE.safetensors] [use=raw]`.
 
-Takes TAE and video runs, averages included, from single-file and sharded checkpoints. The file has full
-tensors under the checkpoint's names (a video model's latent statistics too) and the run's config. It can
+Takes TAE, codec and video runs, averages included, from single-file and sharded checkpoints. It has full
+tensors under the checkpoint's names (latent statistics too) and the run's config. It can
 replace the run in any setting: run=FILE, tae=FILE, start_from=FILE, inputs=[FILE, ...].
 """
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from src.core.config import ConfigError
 from src.experiments.config import AverageConfig, EncodeLatentsConfig, RecipeConfig
-from src.runs.config import TAERunConfig, VideoRunConfig
+from src.runs.config import CodecRunConfig, TAERunConfig, VideoRunConfig
 from src.studies.ablation.config import AblationConfig
 from src.studies.config import CaptionSensitivityConfig, LatentOutliersConfig, SamplerStepsConfig
 
@@ -38,6 +38,12 @@ def run_tae(config: TAERunConfig) -> None:
     from src.experiments import tae
 
     tae.run(config)
+
+
+def run_codec(config: CodecRunConfig) -> None:
+    from src.experiments import codec
+
+    codec.run(config)
 
 
 def run_encode_latents(config: EncodeLatentsConfig) -> None:
@@ -85,6 +91,7 @@ def run_latent_outliers(config: LatentOutliersConfig) -> None:
 EXPERIMENTS: dict[str, Experiment] = {
     "recipe": Experiment(RecipeConfig, run_recipe, "run an ordered chain of stages"),
     "tae": Experiment(TAERunConfig, run_tae, "train a temporal autoencoder"),
+    "codec": Experiment(CodecRunConfig, run_codec, "train an audio codec"),
     "encode_latents": Experiment(EncodeLatentsConfig, run_encode_latents, "encode a prepared data set once"),
     "video": Experiment(VideoRunConfig, run_video, "train one stage of the flow-matching video transformer"),
     "average": Experiment(AverageConfig, run_average, "average the weights of several runs"),

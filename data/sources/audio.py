@@ -70,7 +70,7 @@ class AudioSource:
         yield self._record(self.name(item), samples_CS[:, : c.num_samples], source, facts.to_dict())
 
     def _read(self, item: Input) -> Iterator[AudioRecord | Rejection]:
-        """Yield the clips of a file, one after another; the rest at its end, silence and faults are rejected."""
+        """Yield the clips of a file; the rest at its end, silence and faults are rejected."""
         c, name = self.config, self.name(item)
         path = Path(c.folder) / item["path"]
         if path.suffix.lower() not in AUDIO_TYPES | VIDEO_TYPES:

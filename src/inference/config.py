@@ -92,10 +92,11 @@ class GenerateConfig(Config):
 class ReconstructConfig(Config):
     """Settings of `src.reconstruct`."""
 
-    run: str = opt("???", "run directory or checkpoint of a TAE")
+    run: str = opt("???", "run directory, checkpoint or exported file of a TAE or of an audio codec")
     use: Use = opt("ema", "weights: ema or raw")
     data: str = opt(
-        "", "prepared data set (the directory that holds dataset.json), in addition to video= or instead"
+        "",
+        "prepared data set (the directory that holds dataset.json), in addition to video=, audio= or instead",
     )
     num_clips: int = opt(8, "clips of each bucket of data; 0: all", ge=0)
     max_frames: int = opt(0, "maximum number of frames of each video; 0: all", ge=0)
@@ -114,7 +115,7 @@ class ReconstructConfig(Config):
 class ExportConfig(Config):
     """Settings of `src.export`."""
 
-    run: str = opt("???", "run directory or checkpoint of a TAE or a video model")
+    run: str = opt("???", "run directory or checkpoint of a TAE, an audio codec or a video model")
     out: str = opt("", "file to write, ending in .safetensors; empty: RUN.safetensors")
     use: Use = opt("ema", "weights: ema or raw")
     dtype: Literal["fp32", "bf16"] = opt(

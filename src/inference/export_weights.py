@@ -20,7 +20,7 @@ from src.training.config import Use
 def export(settings: ExportConfig) -> Path:
     """Write the file; return its path.
 
-    A TAE that is rounded to bf16 keeps the key of its latents: its latents are the same up to rounding.
+    A TAE or codec that is rounded to bf16 keeps the key of its latents, which are the same up to rounding.
 
     Raises:
         UserError: no such run, a run of another kind, or an existing file.
@@ -33,8 +33,8 @@ def export(settings: ExportConfig) -> Path:
     if checkpoint.suffix == safetensors_io.SUFFIX:
         raise UserError(f"run={run}: is exported already")
     kind = config.read_text(text).get("experiment")
-    if kind not in ("tae", "video"):
-        raise UserError(f"run={run}: expected a tae or video run, got {kind}")
+    if kind not in ("tae", "codec", "video"):
+        raise UserError(f"run={run}: expected a tae, codec or video run, got {kind}")
     tensors = safetensors_io.round_weights(
         safetensors_io.read_weights(checkpoint, settings.use), settings.dtype
     )
@@ -45,7 +45,11 @@ def export(settings: ExportConfig) -> Path:
         step=step,
         source=str(checkpoint),
         dtype=settings.dtype,
-        **(_tae_entries(run, settings.use) if kind == "tae" else _video_entries(run, checkpoint)),
+        **(
+            _video_entries(run, checkpoint)
+            if kind == "video"
+            else _autoencoder_entries(kind, run, settings.use)
+        ),
     )
     safetensors_io.write_weights(out, tensors, header)
     num_values = sum(tensor.numel() for tensor in tensors.values())
@@ -57,8 +61,9 @@ def export(settings: ExportConfig) -> Path:
     return out
 
 
-def _tae_entries(run: Path, use: Use) -> dict[str, Any]:
-    return {"tae_key": loading.load_tae(run, use)[1]}
+def _autoencoder_entries(kind: str, run: Path, use: Use) -> dict[str, Any]:
+    load = loading.load_tae if kind == "tae" else loading.load_codec
+    return {f"{kind}_key": load(run, use)[1]}
 
 
 def _video_entries(run: Path, checkpoint: Path) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Protocol
 
 import torch
 from rich.console import Console
@@ -71,12 +73,23 @@ def open_sources(settings: ReconstructConfig, videos: list[Path]) -> list[Source
     sources = open_files(videos, settings.max_frames)
     if settings.data:
         sources += open_dataset(Path(settings.data), settings.num_clips, settings.max_frames)
+    name_apart(sources)
+    return sources
+
+
+class Named(Protocol):
+    """Anything with a name that can be changed."""
+
+    name: str
+
+
+def name_apart(sources: Sequence[Named]) -> None:
+    """Number the sources of a name that occurs before, so that no output replaces another."""
     counts: dict[str, int] = {}
     for source in sources:
         counts[source.name] = counts.get(source.name, 0) + 1
         if counts[source.name] > 1:
             source.name += f"-{counts[source.name]}"
-    return sources
 
 
 def write_scores(settings: ReconstructConfig, scores: list[VideoScores], out: Path) -> None:

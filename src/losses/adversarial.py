@@ -1,7 +1,11 @@
-"""Hinge losses of discriminator and autoencoder (as generator), and the adaptive weight of the latter.
+"""Losses of discriminator and autoencoder (as generator), and the adaptive weight of the latter.
 
-Logits may have any shape; every loss is a mean over all of them.
+Hinge losses are those of the temporal autoencoder: logits may have any shape, every loss is a mean over all
+of them. Least-squares losses and feature matching are those of audio codecs: each of several discriminators
+counts by its own mean, and these are summed.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +20,31 @@ def discriminator_hinge(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def generator_hinge(fake_logits: Tensor) -> Tensor:
     """Return the autoencoder's loss against the discriminator; a scalar."""
     return -fake_logits.mean()
+
+
+def discriminator_least_squares(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Return the loss of discriminators that pushes real logits to 1 and fake ones to 0; a scalar.
+
+    Args:
+        real, fake: logits of each discriminator.
+    """
+    both = zip(real, fake, strict=True)
+    return torch.stack([(1 - r).square().mean() + f.square().mean() for r, f in both]).sum()
+
+
+def generator_least_squares(fake: Sequence[Tensor]) -> Tensor:
+    """Return the autoencoder's loss against several discriminators; a scalar."""
+    return torch.stack([(1 - f).square().mean() for f in fake]).sum()
+
+
+def feature_matching(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Return the absolute differences of feature maps, summed over layers and discriminators; a scalar.
+
+    Args:
+        real, fake: feature maps of each discriminator; those of real audio are constants.
+    """
+    pairs = [(r, f) for a, b in zip(real, fake, strict=True) for r, f in zip(a, b, strict=True)]
+    return torch.stack([(r.detach() - f).abs().mean() for r, f in pairs]).sum()
 
 
 def squared_gradient_norms(losses: list[Tensor], at: Tensor) -> Tensor:

@@ -1,14 +1,16 @@
-"""Configs of the two kinds of training runs; importing them needs neither torch nor Lightning."""
+"""Configs of training runs; importing them needs neither torch nor Lightning."""
 
 from dataclasses import dataclass
 
 from src.core.fields import Config, opt
+from src.models.codec.config import AudioDiscriminatorConfig, CodecConfig
 from src.models.config import DiscriminatorConfig, PerceptualFeaturesConfig
 from src.models.tae.config import TAEConfig
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
 from src.models.transformer.config import TransformerConfig
 from src.streaming.config import DataConfig
 from src.training.config import PositionGrowth, TrainConfig, Use
+from src.training.modules.codec_config import CodecLossConfig
 from src.training.modules.tae_config import TAELossConfig
 from src.training.modules.video_config import FlowConfig
 
@@ -35,6 +37,39 @@ class TAERunConfig(Config):
     )
     data: DataConfig = opt(DataConfig(), "streams of pixels")
     train: TrainConfig = opt(TrainConfig(), "steps and optimizer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecRunConfig(Config):
+    """One training run of an audio codec."""
+
+    experiment: str = opt("codec", "kind of run")
+    name: str = opt("???", "name of the run")
+    run_dir: str = opt("runs/${name}", "directory for checkpoints and metrics")
+    start_from: str = opt(
+        "",
+        "run, checkpoint, exported file, or .pth of the Descript Audio Codec whose weights initialize this "
+        "run (of the .pth those whose shapes agree); empty: random initialization",
+    )
+    start_use: Use = opt("ema", "which of its weights: ema or raw")
+    dataset: str = opt("", "prepared data set with audio, for ${dataset} in the paths of streams")
+    model: CodecConfig = opt(CodecConfig(), "the codec")
+    losses: CodecLossConfig = opt(CodecLossConfig(), "terms of the loss")
+    discriminator: AudioDiscriminatorConfig = opt(
+        AudioDiscriminatorConfig(), "used where losses.gan_weight is not 0"
+    )
+    data: DataConfig = opt(DataConfig(), "streams of audio; lengths are multiples of the codec's hop")
+    train: TrainConfig = opt(TrainConfig(), "steps and optimizer")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, stream in self.data.streams.items():
+            for length in stream.lengths:
+                if length % self.model.hop:
+                    raise ValueError(
+                        f"data.streams.{name}.lengths must be multiples of the codec's hop of "
+                        f"{self.model.hop} samples, got {length}"
+                    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from src.core import config as configs
 from src.core.errors import UserError
+from src.models.codec.model import Codec
 from src.models.tae.model import TAE
 from src.parallel import checkpoint_io, safetensors_io
-from src.runs.config import TAERunConfig, VideoRunConfig
+from src.runs.config import CodecRunConfig, TAERunConfig, VideoRunConfig
 from src.streaming.schema.cache_keys import encoder_key
 from src.training.checkpoint_paths import find_checkpoint
 from src.training.config import Use
@@ -108,6 +109,24 @@ def load_tae(run: Path, use: Use = "ema") -> tuple[TAE, str]:
         return model.eval().requires_grad_(False), exported.tae_key
     key = encoder_key(tensors_sha256(tensors), {"range": "[-1, 1]", "model": asdict(config.model)})
     return model.eval().requires_grad_(False), key
+
+
+def load_codec(run: Path, use: Use = "ema") -> tuple[Codec, str]:
+    """Load a trained audio codec in evaluation mode, and the key that latents encoded with it carry."""
+    config = load_run_config(CodecRunConfig, run)
+    tensors = strip_prefix(read_weights(run, use), "codec")
+    model = Codec(config.model)
+    load_state(model, tensors, run)
+    exported = find_export(run)
+    if exported and exported.codec_key:
+        return model.eval().requires_grad_(False), exported.codec_key
+    key = encoder_key(tensors_sha256(tensors), {"range": "[-1, 1]", "model": asdict(config.model)})
+    return model.eval().requires_grad_(False), key
+
+
+def read_kind(run: Path) -> str:
+    """Return the kind of run that a run directory, a checkpoint or an exported file is of."""
+    return str(configs.read_text(read_config_text(run)).get("experiment", ""))
 
 
 def load_video(run: Path, use: Use = "ema") -> tuple[VideoModel, VideoRunConfig]:

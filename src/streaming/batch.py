@@ -1,6 +1,7 @@
 """Batches, the input of a training step.
 
-Legend: B batch (this rank's slice), C channels, T frames, H height, W width, L text tokens, D text features, S samples.
+Legend: B batch (this rank's slice), C channels, T frames, H height, W width, L text tokens, D text
+features, S samples.
 """
 
 from collections.abc import Callable, Sequence

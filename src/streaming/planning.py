@@ -71,7 +71,8 @@ class StreamPlan:
         buckets = [Bucket.parse(b) for b in self.buckets]
         if self.dataset.info.kind != "pixels":
             raise DataError(
-                f"{key}.merge_buckets=true: {self.dataset.info.kind} cannot be cropped to one size, so buckets stay apart"
+                f"{key}.merge_buckets=true: {self.dataset.info.kind} cannot be cropped to one size, so their "
+                "buckets stay apart"
             )
         for bucket in buckets:
             if not 0 < config.crop <= min(bucket.height, bucket.width):

@@ -7,14 +7,22 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
+from src.core.media_io.audio import DEFAULT_LAYOUTS
+
 GATE_LUFS = -70.0
 
 
 class LoudnessMeter:
-    """Loudness of one or two channels that arrive in pieces; memory does not grow with the length."""
+    """Loudness of audio that arrives in pieces; memory does not grow with the length.
 
-    def __init__(self, num_channels: int, rate: int) -> None:
-        self.layout, self.rate = "mono" if num_channels == 1 else "stereo", rate
+    Args:
+        num_channels: of the audio.
+        channels: their names (FL, FR, LFE, ...), by which BS.1770 weighs them: surround channels 1.41, the LFE
+            not at all; empty for the usual ones of their number.
+    """
+
+    def __init__(self, num_channels: int, rate: int, channels: tuple[str, ...] = ()) -> None:
+        self.layout, self.rate = "+".join(channels or DEFAULT_LAYOUTS[num_channels]), rate
         self._graph = Graph()
         source = self._graph.add_abuffer(sample_rate=rate, format="fltp", layout=self.layout)
         ends = self._graph.add("ebur128", "metadata=1"), self._graph.add("abuffersink")
@@ -46,12 +54,12 @@ class LoudnessMeter:
             self._lufs = float(out.metadata.get("lavfi.r128.I", self._lufs))
 
 
-def integrated_lufs(samples_CS: NDArray[np.float32], rate: int) -> float:
-    """Return LUFS of one or two channels, -70 or less for silence.
+def integrated_lufs(samples_CS: NDArray[np.float32], rate: int, channels: tuple[str, ...] = ()) -> float:
+    """Return LUFS, -70 or less for silence; see `LoudnessMeter`.
 
     Audio shorter than one gating block of 0.4 s is repeated to fill it.
     """
     repeats = -(-round(0.5 * rate) // samples_CS.shape[1])
-    meter = LoudnessMeter(len(samples_CS), rate)
+    meter = LoudnessMeter(len(samples_CS), rate, channels)
     meter.add(np.tile(samples_CS, (1, repeats)))
     return meter.finish()

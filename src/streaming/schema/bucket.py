@@ -18,7 +18,10 @@ class DataError(UserError):
 
 @dataclass(frozen=True, order=True)
 class Bucket:
-    """Number of frames and size in pixels that all records of one bucket have; of audio: samples, channels, 1."""
+    """Number of frames and size in pixels that all records of one bucket have.
+
+    Records of audio have samples x channels x 1.
+    """
 
     num_frames: int
     height: int

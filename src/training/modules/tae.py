@@ -5,7 +5,7 @@ Legend: B batch, C channels, T frames, H height, W width.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,11 @@ from src.models.config import DiscriminatorConfig
 from src.models.discriminator import Discriminator
 from src.models.tae.config import TAEConfig
 from src.models.tae.model import TAE, Reconstruction
-from src.parallel.fsdp import set_gradient_sync
 from src.streaming.batch import ClipBatch
 from src.training.config import TrainConfig
 from src.training.modules import tae_init
-from src.training.modules.base import BatchSize, GradientStep, TrainingModule
+from src.training.modules.autoencoder import AutoencoderModule
+from src.training.modules.base import BatchSize
 from src.training.modules.tae_config import TAELossConfig
 
 Terms = dict[str, Tensor]
@@ -44,7 +44,7 @@ class OutputGradients:
         return torch.stack([self.pixel_BCTHW.square().sum(), self.adversarial_BCTHW.square().sum()])
 
 
-class TAEModule(TrainingModule):
+class TAEModule(AutoencoderModule):
     """Trains an autoencoder and an optional discriminator that starts later, and keeps the autoencoder's EMA.
 
     Images and videos come in separate batches (Movie Gen: one in four has images); an image is a video of one
@@ -55,16 +55,11 @@ class TAEModule(TrainingModule):
     Args:
         features: distance in some feature space for the perceptual term, logged under its name; not trained
             and not part of the checkpoint.
-
-    The checkpoint contains `latent_mean_C` and `latent_std_C`: running statistics of the training latents
-    over about the last hundred batches. Exact ones, over a data set, come from encoding it.
     """
 
     ema_networks = ("tae",)
     tae: TAE
     discriminator: Discriminator
-    latent_mean_C: Tensor
-    latent_std_C: Tensor
 
     def __init__(
         self,
@@ -74,7 +69,7 @@ class TAEModule(TrainingModule):
         discriminator: DiscriminatorConfig | None = None,
         features: PerceptualLoss | None = None,
     ) -> None:
-        super().__init__(train)
+        super().__init__(train, tae.latent_channels, has_discriminator=bool(losses.gan_weight))
         if losses.perceptual_weight and features is None:
             raise ValueError(
                 f"perceptual_weight={losses.perceptual_weight} needs a feature network, got none"
@@ -82,8 +77,6 @@ class TAEModule(TrainingModule):
         self.tae_config, self.losses = tae, losses
         self.discriminator_config = (discriminator or DiscriminatorConfig()) if losses.gan_weight else None
         self._features = (features,)  # in a tuple, so that it is not registered as a submodule
-        for name, value in (("latent_mean_C", 0.0), ("latent_std_C", 1.0)):
-            self.register_buffer(name, torch.full((tae.latent_channels,), value))
 
     def networks(self) -> dict[str, Callable[[], nn.Module]]:
         found: dict[str, Callable[[], nn.Module]] = {"tae": lambda: TAE(self.tae_config)}
@@ -95,12 +88,6 @@ class TAEModule(TrainingModule):
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Convert weights in diffusers' layout, and inflate those of an image autoencoder."""
         return tae_init.adapt_weights(source, self.state_dict(keep_vars=True))
-
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        optimizers: list[torch.optim.Optimizer] = [self.make_optimizer("tae")]
-        if self.discriminator_config is not None:
-            optimizers.append(self.make_optimizer("discriminator"))
-        return optimizers
 
     def batch_size(self, batch: ClipBatch) -> BatchSize:
         _, T, H, W = self._latent_shape(batch.video_BCTHW)
@@ -114,16 +101,15 @@ class TAEModule(TrainingModule):
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> None:
         assert batch.step == self.step, f"batch of step {batch.step} at step {self.step}"
-        found: Any = self.optimizers()
-        optimizer, *others = found if isinstance(found, list) else [found]
-        adversarial = bool(others) and self.step >= self.losses.gan_start
+        optimizer, discriminator_optimizer = self.split_optimizers()
+        adversarial = discriminator_optimizer is not None and self.step >= self.losses.gan_start
         terms: Terms = {}
-        fakes: list[tuple[ClipBatch, Tensor, float]] = []
+        fakes: list[tuple[tuple[ClipBatch, Tensor], float]] = []
         moments_2C = torch.zeros(2, self.tae_config.latent_channels, device=self.device)
         adaptive = self._adaptive_weight_of_parts(batch) if adversarial else None
         for part, weight in self.micro_batches(batch, self.tae):
             part_terms, fake, part_moments_2C = self._backward(part, weight, adversarial, adaptive)
-            fakes.append((part, fake, weight))
+            fakes.append(((part, fake), weight))
             terms = {name: terms.get(name, 0) + value * weight for name, value in part_terms.items()}
             moments_2C = moments_2C + part_moments_2C * weight
         result = self.apply_gradients(optimizer, terms.pop("loss"), batch.ids)
@@ -132,26 +118,14 @@ class TAEModule(TrainingModule):
             "grad_norm": result.grad_norm,
             f"loss_{batch.stream}": result.loss,
         }
-        if adversarial:
-            # Not stepped through Lightning, whose global_step would count two steps per batch.
-            result = self._train_discriminator(others[0].optimizer, fakes, batch.ids)
+        if adversarial and discriminator_optimizer is not None:
+            result = self.step_discriminator(
+                discriminator_optimizer, fakes, self._discriminator_loss, batch.ids
+            )
             self.metrics |= {"discriminator": result.loss, "discriminator_grad_norm": result.grad_norm}
         self.device_metrics = terms
-        self._update_latent_statistics(self.reduce_over_ranks(moments_2C))
+        self.update_latent_statistics(self.reduce_over_ranks(moments_2C))
         self.advance_step()
-
-    def _update_latent_statistics(self, moments_2C: Tensor) -> None:
-        """Move the running statistics towards a batch's mean and mean square.
-
-        The first hundred batches count equally, later ones with weight 1/100.
-        """
-        weight = max(1 / (self.step + 1), 0.01)
-        if self.step == 0:
-            self.latent_std_C.zero_()
-        square_C = self.latent_std_C**2 + self.latent_mean_C**2
-        self.latent_mean_C.lerp_(moments_2C[0], weight)
-        square_C.lerp_(moments_2C[1], weight)
-        self.latent_std_C.copy_((square_C - self.latent_mean_C**2).clamp_min(0).sqrt())
 
     def _adaptive_weight_of_parts(self, batch: ClipBatch) -> Tensor | None:
         """Return the adaptive weight of all micro-batches together, from a forward pass of their own.
@@ -236,7 +210,7 @@ class TAEModule(TrainingModule):
         pixel = torch.autograd.grad(total, reconstruction)[0]
         adversarial_gradient = None
         if adversarial:
-            # the discriminator's own gradients come from its own loss, in `_train_discriminator`
+            # the discriminator's own gradients come from its own loss, in `_discriminator_loss`
             self.discriminator.requires_grad_(False)
             with self.autocast():
                 logits = self.discriminator(reconstruction)
@@ -260,19 +234,12 @@ class TAEModule(TrainingModule):
         terms["outlier_fraction"] = outlier_fraction(out.latent_BCTHW)
         return total, {name: value.detach() for name, value in terms.items()}
 
-    def _train_discriminator(
-        self, optimizer: torch.optim.Optimizer, fakes: list[tuple[ClipBatch, Tensor, float]], ids: list[str]
-    ) -> GradientStep:
-        """Take one step of the discriminator."""
-        total = torch.zeros((), device=self.device)
-        for number, (part, fake, weight) in enumerate(fakes, 1):
-            set_gradient_sync([self.discriminator], number == len(fakes))
-            with self.autocast():
-                real_logits, fake_logits = self.discriminator(part.pixels()), self.discriminator(fake)
-            loss = discriminator_hinge(real_logits.float(), fake_logits.float()) * weight
-            loss.backward()
-            total += loss.detach()
-        return self.apply_gradients(optimizer, total, ids)
+    def _discriminator_loss(self, part: tuple[ClipBatch, Tensor]) -> Tensor:
+        """Return the discriminator's loss on real clips and their reconstructions."""
+        batch, fake = part
+        with self.autocast():
+            real_logits, fake_logits = self.discriminator(batch.pixels()), self.discriminator(fake)
+        return discriminator_hinge(real_logits.float(), fake_logits.float())
 
     # ---- validation
 
