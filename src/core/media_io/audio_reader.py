@@ -185,7 +185,8 @@ class _Decoded:
         return float((stream.start_time or 0) * stream.time_base)
 
     def _frames(self, container: Any, stream: Any) -> Iterator[tuple[np.ndarray, float | None]]:
-        to_float = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
+        # packed: PyAV 18 crashes on frames of eight planes
+        to_float = av.AudioResampler(format="flt", layout=stream.layout, rate=stream.rate)
         packets = container.demux(stream)
         count = 0
         while True:
@@ -205,7 +206,7 @@ class _Decoded:
                 time_s = frame.time
                 frame.pts = None  # else the resampler fills gaps between time stamps by itself
                 for each in to_float.resample(frame):
-                    samples_CS = each.to_ndarray()
+                    samples_CS = np.ascontiguousarray(each.to_ndarray().reshape(-1, len(self.names)).T)
                     if not np.isfinite(samples_CS).all():
                         raise MediaError("damaged", "samples are not finite")
                     count += samples_CS.shape[1]
