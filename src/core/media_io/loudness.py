@@ -24,16 +24,16 @@ class LoudnessMeter:
     def __init__(self, num_channels: int, rate: int, channels: tuple[str, ...] = ()) -> None:
         self.layout, self.rate = "+".join(channels or DEFAULT_LAYOUTS[num_channels]), rate
         self._graph = Graph()
-        source = self._graph.add_abuffer(sample_rate=rate, format="fltp", layout=self.layout)
+        source = self._graph.add_abuffer(sample_rate=rate, format="flt", layout=self.layout)
         ends = self._graph.add("ebur128", "metadata=1"), self._graph.add("abuffersink")
         self._graph.link_nodes(source, *ends).configure()
         self._num_samples, self._lufs = 0, GATE_LUFS
 
     def add(self, samples_CS: NDArray[np.float32]) -> None:
         """Measure the next samples."""
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples_CS, np.float32), format="fltp", layout=self.layout
-        )
+        # packed, for PyAV counts the planes of eight channels wrongly
+        packed = np.ascontiguousarray(samples_CS.T, np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self.layout)
         frame.sample_rate, frame.pts, frame.time_base = self.rate, self._num_samples, Fraction(1, self.rate)
         self._num_samples += samples_CS.shape[1]
         self._graph.push(frame)
