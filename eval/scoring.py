@@ -135,7 +135,7 @@ def _require_measured(metrics: list[Metric], rows: list[Row], aggregator: Aggreg
         own = [row for row in rows if row.metric.replace("distribution_", "features_") == name]
         first = next((each for each in aggregator.dropped if each["metric"] == name), None)
         if first is not None and not any(row.num_scored for row in own):
-            reasons.append(f"{name}: every sample was dropped, first {first['id']}: {first['reason']}")
+            reasons.append(f"every sample was dropped, first {first['id']} ({name}): {first['reason']}")
         elif notes := [note for row in own for note in row.notes]:
             reasons.append(f"{name}: {notes[0]}")
         else:
