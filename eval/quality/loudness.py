@@ -8,10 +8,14 @@ from scipy.signal import stft
 
 from eval.core.audio import Audio
 from eval.core.results import FRACTION, Item, Measurement, Score
-from src.core.media_io.loudness import GATE_LUFS, integrated_lufs
+from eval.core.video import DecodeError
+from src.core.media_io.audio_reader import audio_pieces
+from src.core.media_io.errors import MediaError
+from src.core.media_io.loudness import GATE_LUFS, LoudnessMeter, integrated_lufs
 
 SILENCE_DB, CLIP_LEVEL, ROLL_OFF_DB = -60.0, 0.999, -60.0
-WINDOW_S = 0.02
+WINDOW_S, SPECTRUM_SIZE = 0.02, 2048
+MIN_LOUDNESS_S = 0.5  # shorter audio is repeated to fill a gating block of 0.4 s
 
 
 class Loudness:
@@ -32,52 +36,141 @@ class Loudness:
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": None,
-            "preprocessing": "samples as decoded, float; no resampling, no normalization; bandwidth of the "
-            "mean of the channels",
+            "preprocessing": "samples as decoded, float; no resampling, no normalization; channels weighed "
+            "by their layout (LFE 0, surround 1.41); bandwidth of the mean of the channels",
             "scipy": scipy.__version__,
         }
 
     def measure(self, item: Item) -> Measurement:
-        return Measurement(measure_audio(item.audio))
+        path = item.audio_path
+        try:
+            form, pieces, _ = audio_pieces(path)
+            meter = AudioMeter(form.rate, form.channels)
+            for samples_CS in pieces:
+                meter.add(samples_CS)
+        except MediaError as error:
+            raise DecodeError(f"{path}: {error}") from None
+        return Measurement(meter.values())
 
 
 def measure_audio(audio: Audio) -> dict[str, float]:
     """Return all values of an audio signal."""
-    samples_CS = audio.samples_CS.astype(np.float64)
-    peak = np.abs(samples_CS).max()
-    values = {
-        "clipped": float((np.abs(samples_CS) >= CLIP_LEVEL).mean()),
-        "silent": silent_fraction(samples_CS, audio.rate),
-        "offset": float(np.abs(samples_CS.mean(1)).max()),
-    }
-    if peak > 0:
-        values["peak_db"] = float(20 * np.log10(peak))
-        values["bandwidth_hz"] = bandwidth(samples_CS.mean(0), audio.rate)
-        lufs = integrated_loudness(audio)
-        if lufs > GATE_LUFS:
-            values["lufs"] = lufs
-    return values
+    meter = AudioMeter(audio.rate, audio.channels)
+    meter.add(audio.samples_CS)
+    return meter.values()
 
 
-def silent_fraction(samples_CS: np.ndarray, rate: int) -> float:
-    """Return the fraction of windows in which every channel is silent; the last window may be short."""
-    size = max(1, round(WINDOW_S * rate))
-    edges = np.arange(0, samples_CS.shape[1], size)
-    energy = np.add.reduceat(samples_CS**2, edges, axis=1).max(0)
-    lengths = np.diff([*edges, samples_CS.shape[1]])
-    return float((energy / lengths < 10 ** (SILENCE_DB / 10)).mean())
+class AudioMeter:
+    """All values of audio that arrives in pieces; memory does not grow with the length."""
+
+    def __init__(self, rate: int, channels: tuple[str, ...] = ()) -> None:
+        self.rate, self.channels = rate, channels
+        self._num = self._num_clipped = 0
+        self._peak = 0.0
+        self._sums_C: np.ndarray | None = None
+        self._loudness: LoudnessMeter | None = None
+        self._start_CS: np.ndarray | None = None  # until there is one gating block of loudness
+        self._windows, self._spectrum = _SilentWindows(rate), _MeanSpectrum(rate)
+
+    def add(self, samples_CS: np.ndarray) -> None:
+        """Measure the next samples."""
+        exact_CS = samples_CS.astype(np.float64)
+        sums_C = exact_CS.sum(1)
+        self._sums_C = sums_C if self._sums_C is None else self._sums_C + sums_C
+        self._num += samples_CS.shape[1]
+        self._num_clipped += int((np.abs(exact_CS) >= CLIP_LEVEL).sum())
+        self._peak = max(self._peak, float(np.abs(exact_CS).max(initial=0)))
+        self._windows.add(exact_CS)
+        self._spectrum.add(exact_CS.mean(0))
+        self._add_loudness(samples_CS)
+
+    def _add_loudness(self, samples_CS: np.ndarray) -> None:
+        if self._loudness is not None:
+            self._loudness.add(samples_CS)
+            return
+        before = [] if self._start_CS is None else [self._start_CS]
+        self._start_CS = np.concatenate([*before, samples_CS], axis=1)
+        if self._start_CS.shape[1] >= MIN_LOUDNESS_S * self.rate:
+            self._loudness = LoudnessMeter(len(samples_CS), self.rate, self.channels)
+            self._loudness.add(self._start_CS)
+
+    def values(self) -> dict[str, float]:
+        """Return all values; those that silence does not have are left out.
+
+        Raises:
+            ValueError: there were no samples.
+        """
+        if self._sums_C is None or not self._num or self._start_CS is None:
+            raise ValueError("audio: contains no samples")
+        found = {
+            "clipped": self._num_clipped / (self._num * len(self._sums_C)),
+            "silent": self._windows.fraction(),
+            "offset": float(np.abs(self._sums_C / self._num).max()),
+        }
+        if self._peak > 0:
+            if self._loudness is None:
+                lufs = integrated_lufs(self._start_CS, self.rate, self.channels)
+            else:
+                lufs = self._loudness.finish()
+            found |= {"lufs": lufs} if lufs > GATE_LUFS else {}
+            found["peak_db"] = float(20 * np.log10(self._peak))
+            found["bandwidth_hz"] = self._spectrum.bandwidth()
+        return {name: found[name] for name in Loudness.scores if name in found}
 
 
-def bandwidth(mono_S: np.ndarray, rate: int) -> float:
-    """Return the bandwidth in Hz, from the mean power spectrum of windows of 2048 samples; 0 for silence."""
-    size = min(2048, len(mono_S))
-    hertz, _, spectrum = stft(mono_S, rate, nperseg=size, boundary=None, padded=False)
-    power = (np.abs(spectrum) ** 2).mean(1)
-    loud = np.flatnonzero(power > power.max() * 10 ** (ROLL_OFF_DB / 10))
-    return float(hertz[loud[-1]]) if len(loud) else 0.0
+class _SilentWindows:
+    """The fraction of windows in which every channel is silent; the last window may be short."""
+
+    def __init__(self, rate: int) -> None:
+        self._size = max(1, round(WINDOW_S * rate))
+        self._num = self._num_silent = 0
+        self._rest_CS: np.ndarray | None = None
+
+    def add(self, samples_CS: np.ndarray) -> None:
+        if self._rest_CS is not None:
+            samples_CS = np.concatenate([self._rest_CS, samples_CS], axis=1)
+        whole = samples_CS.shape[1] // self._size * self._size
+        self._count(samples_CS[:, :whole].reshape(len(samples_CS), -1, self._size))
+        self._rest_CS = samples_CS[:, whole:]
+
+    def _count(self, windows_CNS: np.ndarray) -> None:
+        energy_N = (windows_CNS**2).mean(2).max(0) if windows_CNS.size else np.zeros(0)
+        self._num += len(energy_N)
+        self._num_silent += int((energy_N < 10 ** (SILENCE_DB / 10)).sum())
+
+    def fraction(self) -> float:
+        if self._rest_CS is not None and self._rest_CS.size:
+            self._count(self._rest_CS[:, None])
+            self._rest_CS = None
+        return self._num_silent / self._num
 
 
-def integrated_loudness(audio: Audio) -> float:
-    """Return LUFS of mono or stereo audio (others are mixed to mono), -70 or less for silence."""
-    samples_CS = audio.samples_CS if len(audio.samples_CS) < 3 else audio.mono[None]
-    return integrated_lufs(samples_CS, audio.rate)
+class _MeanSpectrum:
+    """The mean power spectrum of half-overlapping windows, or of the complete audio if it is shorter."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate, self._num = rate, 0
+        self._power_F: np.ndarray | None = None
+        self._rest_S, self._hertz_F = np.zeros(0), np.zeros(0)
+
+    def add(self, mono_S: np.ndarray) -> None:
+        self._rest_S = np.concatenate([self._rest_S, mono_S])
+        if len(self._rest_S) >= SPECTRUM_SIZE:
+            self._measure(SPECTRUM_SIZE)
+
+    def _measure(self, size: int) -> None:
+        found = stft(self._rest_S, self._rate, nperseg=size, boundary=None, padded=False)
+        self._hertz_F, _, spectrum_FN = found
+        power_F = (np.abs(spectrum_FN) ** 2).sum(1)
+        self._power_F = power_F if self._power_F is None else self._power_F + power_F
+        self._num += spectrum_FN.shape[1]
+        self._rest_S = self._rest_S[spectrum_FN.shape[1] * (size - size // 2) :]
+
+    def bandwidth(self) -> float:
+        """Return the bandwidth in Hz; 0 for silence."""
+        if self._power_F is None:
+            self._measure(len(self._rest_S))
+        assert self._power_F is not None
+        power_F = self._power_F / self._num
+        loud = np.flatnonzero(power_F > power_F.max() * 10 ** (ROLL_OFF_DB / 10))
+        return float(self._hertz_F[loud[-1]]) if len(loud) else 0.0

@@ -30,7 +30,7 @@ NEAR = 50  # cents: the tolerance of the raw pitch accuracy
 
 
 class Pitch:
-    """Needs `reference` (audio, or a video with audio) of the same length within 20 ms."""
+    """Needs `reference` (audio, or a video with audio) ; what both have is measured."""
 
     name = "f0_crepe"
     scores = {

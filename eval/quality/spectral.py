@@ -9,31 +9,38 @@ from scipy.signal import stft
 
 from eval.core.results import Item, Measurement, Score
 
-SIZES = (512, 1024, 2048)  # windows; hops are a quarter
+WINDOWS_S = (512 / 48_000, 1024 / 48_000, 2048 / 48_000)  # the usual sizes at 48 kHz; hops are a quarter
 BANDS, FLOOR = 80, 1e-5
+MAX_HZ = 24_000.0
+MIN_COMMON = 0.5  # of the longer signal: what is measured is the common part
+SHOWN_MS = "windows of " + ", ".join(f"{1000 * seconds:.1f}" for seconds in WINDOWS_S) + " ms"
 
 
 class AudioFidelity:
-    """Needs `reference` (audio, or a video with audio) of the same length within 20 ms."""
+    """Needs `reference` (audio, or a video with audio); what both have is measured."""
 
     name = "audio_fidelity"
     scores = {
-        "mel": Score(-1, "", f"mean absolute difference of log10 mel spectra, {BANDS} bands, sizes {SIZES}"),
-        "stft": Score(-1, "", f"spectral convergence + mean absolute difference of logs, sizes {SIZES}"),
+        "mel": Score(-1, "", f"mean absolute difference of log10 mel spectra, {BANDS} bands, {SHOWN_MS}"),
+        "stft": Score(-1, "", f"spectral convergence + mean absolute difference of logs, {SHOWN_MS}"),
         "si_sdr": Score(1, "dB", "scale-invariant signal to distortion ratio, means removed"),
     }
 
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": None,
-            "preprocessing": "mean of channels, at the reference's rate (resample_poly), cut to the shorter",
+            "preprocessing": "mono, at the reference's rate (soxr), cut to the shorter, at least "
+            f"{100 * MIN_COMMON:.0f} % of the longer; {BANDS} bands of the HTK mel scale up to "
+            f"{MAX_HZ / 1000:g} kHz, those above half the rate count as equal",
             "reference": "the sample's own",
             "scipy": scipy.__version__,
         }
 
     def measure(self, item: Item) -> Measurement:
         generated, reference = aligned_audio(item)
-        return Measurement(compare_audio(*cut_to_shorter(generated, reference)))
+        rate = item.reference_audio.rate
+        detail = {"seconds": [round(len(each) / rate, 3) for each in (generated, reference)]}
+        return Measurement(compare_audio(*cut_to_shorter(generated, reference), rate=rate), detail)
 
 
 class Speech:
@@ -67,15 +74,16 @@ class Speech:
 
 
 def aligned_audio(item: Item) -> tuple[np.ndarray, np.ndarray]:
-    """Return audio and reference in mono at the reference's rate.
+    """Return audio and reference in mono at the reference's rate; encoders pad, so lengths may differ.
 
     Raises:
-        ValueError: their lengths differ by more than 20 ms.
+        ValueError: one is shorter than MIN_COMMON of the other.
     """
     reference = item.reference_audio
     generated = item.audio.resample(reference.rate).mono
-    if abs(len(generated) - reference.samples_CS.shape[1]) > 0.02 * reference.rate:
-        seconds = len(generated) / reference.rate, reference.samples_CS.shape[1] / reference.rate
+    lengths = len(generated), reference.samples_CS.shape[1]
+    if min(lengths) < MIN_COMMON * max(lengths):
+        seconds = (length / reference.rate for length in lengths)
         raise ValueError("audio and reference differ in length: {:.3f} s, {:.3f} s".format(*seconds))
     return generated, reference.mono
 
@@ -86,15 +94,21 @@ def cut_to_shorter(generated: np.ndarray, reference: np.ndarray) -> tuple[np.nda
     return generated[:length], reference[:length]
 
 
-def compare_audio(generated_S: np.ndarray, reference_S: np.ndarray) -> dict[str, float]:
-    """Return all values for two signals of equal length."""
+def compare_audio(generated_S: np.ndarray, reference_S: np.ndarray, *, rate: int) -> dict[str, float]:
+    """Return all values for two signals of equal length.
+
+    Windows have the same duration and bands the same frequencies at any rate, and spectra are scaled to that
+    of a sine's amplitude, so that the values of a sound hardly depend on the rate at which it is stored.
+    """
     mel, convergence = [], []
-    for size in SIZES:
-        a, b = (np.abs(_spectrum(each, size)) for each in (generated_S, reference_S))
-        bank = _mel_bank(size)
+    for seconds in WINDOWS_S:
+        size = max(8, round(seconds * rate / 4) * 4)
+        num_bins = MAX_HZ * size / rate + 1  # up to 24 kHz, also of those above half the rate
+        a, b = (np.abs(_spectrum(each, size))[: int(num_bins)] for each in (generated_S, reference_S))
+        bank = mel_bank(size, rate)[:, : len(a)]
         log_a, log_b = (np.log10(np.maximum(bank @ each, FLOOR)) for each in (a, b))
-        mel.append(np.abs(log_a - log_b).mean())
-        logs = np.abs(np.log(np.maximum(a, FLOOR)) - np.log(np.maximum(b, FLOOR))).mean()
+        mel.append(np.abs(log_a - log_b).sum(0).mean() / BANDS)
+        logs = np.abs(np.log(np.maximum(a, FLOOR)) - np.log(np.maximum(b, FLOOR))).sum(0).mean() / num_bins
         convergence.append(np.linalg.norm(a - b) / max(np.linalg.norm(b), FLOOR) + logs)
     values = {"mel": float(np.mean(mel)), "stft": float(np.mean(convergence))}
     ratio = si_sdr(generated_S, reference_S)
@@ -116,11 +130,16 @@ def _spectrum(samples_S: np.ndarray, size: int) -> np.ndarray:
     return stft(padded, nperseg=size, noverlap=size - size // 4)[2]
 
 
-def _mel_bank(size: int) -> np.ndarray:
-    """Return [80, size / 2 + 1]: triangular filters of unit sum on the HTK mel scale of 48 kHz."""
-    hertz = np.linspace(0, 24_000, size // 2 + 1)
-    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 24_000 / 700), BANDS + 2) / 2595) - 1)
+def mel_bank(size: int, rate: int) -> np.ndarray:
+    """Return [bands, size / 2 + 1]: triangular filters of unit sum, evenly on the HTK mel scale of 0..24 kHz.
+
+    Bands whose center is above half the rate are left out.
+    """
+    hertz = np.arange(size // 2 + 1) * rate / size
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + MAX_HZ / 700), BANDS + 2) / 2595) - 1)
     low, mid, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    kept = mid[:, 0] <= rate / 2
+    low, mid, high = low[kept], mid[kept], high[kept]
     bank = np.maximum(0, np.minimum((hertz - low) / (mid - low), (high - hertz) / (high - mid)))
     empty = bank.sum(1) == 0  # filters narrower than a bin use the nearest one
     bank[empty, np.abs(hertz - mid[empty]).argmin(1)] = 1
