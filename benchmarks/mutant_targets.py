@@ -3,13 +3,16 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("src/models", "src/flow", "src/losses")  # all files with code of these, and some others
+FOLDERS = (  # all files with code of these, and some others
+    *("src/models", "src/flow", "src/losses"),
+    *("eval/core", "eval/distribution", "eval/alignment", "eval/quality", "eval/bounce_checker"),
+)
 
 MODELS, FLOW, LOSSES = "tests/src/models", "tests/src/flow", "tests/src/losses"
 TRANSFORMER = (f"{MODELS}/transformer/test_model.py", f"{MODELS}/transformer/test_packing.py")
 TAE = (f"{MODELS}/tae/test_model.py", f"{MODELS}/tae/test_layers.py")
 
-TARGETS: dict[str, tuple[str, ...]] = {
+MODEL_TARGETS: dict[str, tuple[str, ...]] = {
     "src/models/config.py": TRANSFORMER,
     "src/models/discriminator.py": (f"{MODELS}/test_discriminator.py",),
     "src/models/nn/attention.py": (
@@ -76,3 +79,97 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "src/core/fields.py": ("tests/src/core/test_config.py",),
     "src/runs/run_directory.py": ("tests/src/runs/test_run_directory.py",),
 }
+
+CORE, SETS, QUALITY, CHECKER = (
+    f"tests/eval/{name}" for name in ("core", "distribution", "quality", "bounce_checker")
+)
+READERS = "tests/src/core/media_io"
+NETWORKS = ("tests/eval/test_networked.py",)
+PACKAGES = ("tests/eval/backbones/test_package_networks.py",)
+PARTS_OF_BOUNCE = (f"{CHECKER}/test_parts.py", f"{CHECKER}/test_checker.py")
+
+EVAL_TARGETS: dict[str, tuple[str, ...]] = {
+    "eval/core/audio.py": (f"{QUALITY}/test_audio.py",),
+    "eval/core/axes.py": ("tests/eval/test_catalog.py",),
+    "eval/core/checksums.py": (f"{SETS}/test_reference_statistics.py",),
+    "eval/core/degradations.py": (f"{CORE}/test_degradations.py",),
+    "eval/core/frame_consistency.py": NETWORKS,
+    "eval/core/frame_metric.py": (f"{QUALITY}/test_low_level.py",),
+    "eval/core/frame_pass.py": (f"{QUALITY}/test_low_level.py", f"{QUALITY}/test_vmaf.py"),
+    "eval/core/frame_source.py": (f"{QUALITY}/test_low_level.py", f"{QUALITY}/test_vmaf.py"),
+    "eval/core/intervals.py": (f"{CORE}/test_intervals.py",),
+    "eval/core/journal.py": ("tests/eval/test_run.py",),
+    "eval/core/manifest.py": (f"{CORE}/test_manifest.py",),
+    "eval/core/paired_tests.py": (f"{CORE}/test_paired_tests.py",),
+    "eval/core/results.py": (f"{CORE}/test_results.py", "tests/eval/test_run_statistics.py"),
+    "eval/core/run_folder.py": ("tests/eval/test_run.py",),
+    "eval/core/scored_runs.py": ("tests/eval/human/test_agreement.py", "tests/eval/test_compare.py"),
+    "eval/core/system_pairs.py": (f"{CORE}/test_system_pairs.py",),
+    "eval/core/video.py": (f"{CORE}/test_video.py",),
+    "eval/distribution/feature_arrays.py": (f"{SETS}/test_feature_arrays.py", f"{SETS}/test_suite.py"),
+    "eval/distribution/frechet.py": (f"{SETS}/test_frechet.py",),
+    "eval/distribution/inception_score.py": (f"{SETS}/test_inception_score.py",),
+    "eval/distribution/kernel_sums.py": (f"{SETS}/test_kid.py",),
+    "eval/distribution/kid.py": (f"{SETS}/test_kid.py",),
+    "eval/distribution/matmul.py": (f"{SETS}/test_kid.py", f"{SETS}/test_prdc.py"),
+    "eval/distribution/prdc.py": (f"{SETS}/test_prdc.py",),
+    "eval/distribution/reference_statistics.py": (f"{SETS}/test_reference_statistics.py",),
+    "eval/distribution/suite.py": (f"{SETS}/test_suite.py",),
+    "eval/alignment/audio_video.py": NETWORKS,
+    "eval/alignment/edit.py": NETWORKS,
+    "eval/alignment/identity.py": NETWORKS,
+    "eval/alignment/ocr.py": PACKAGES,
+    "eval/alignment/onsets.py": ("tests/eval/alignment/test_onsets.py",),
+    "eval/alignment/text.py": NETWORKS,
+    "eval/quality/consistency.py": (*NETWORKS, "tests/eval/backbones/test_extractor.py"),
+    "eval/quality/dynamics.py": (*NETWORKS, f"{QUALITY}/test_low_level.py"),
+    "eval/quality/fidelity.py": (f"{QUALITY}/test_low_level.py", "tests/eval/test_bad_input.py"),
+    "eval/quality/loudness.py": (f"{QUALITY}/test_audio.py",),
+    "eval/quality/low_level.py": (f"{QUALITY}/test_low_level.py",),
+    "eval/quality/niqe.py": (f"{QUALITY}/test_niqe.py",),
+    "eval/quality/perceptual.py": (f"{QUALITY}/test_perceptual.py",),
+    "eval/quality/pitch.py": PACKAGES,
+    "eval/quality/spectral.py": (f"{QUALITY}/test_audio.py",),
+    "eval/quality/speech_detection.py": PACKAGES,
+    "eval/quality/vbench.py": NETWORKS,
+    "eval/quality/vmaf.py": (f"{QUALITY}/test_vmaf.py",),
+    "eval/bounce_checker/audio.py": (f"{CHECKER}/test_audio.py",),
+    "eval/bounce_checker/background.py": PARTS_OF_BOUNCE,
+    "eval/bounce_checker/camera.py": PARTS_OF_BOUNCE,
+    "eval/bounce_checker/checker.py": PARTS_OF_BOUNCE,
+    "eval/bounce_checker/color.py": PARTS_OF_BOUNCE,
+    "eval/bounce_checker/identity.py": (f"{CHECKER}/test_identity.py",),
+    "eval/bounce_checker/metric.py": ("tests/eval/test_run.py",),
+    "eval/bounce_checker/motion.py": PARTS_OF_BOUNCE,
+    "eval/bounce_checker/objects.py": PARTS_OF_BOUNCE,
+    "eval/bounce_checker/shape.py": PARTS_OF_BOUNCE,
+    "eval/bounce_checker/validate.py": ("tests/eval/test_entry_points.py",),
+    "eval/bounce_checker/validate_audio.py": ("tests/eval/test_entry_points.py",),
+    "eval/bounce_checker/validation.py": ("tests/eval/test_entry_points.py",),
+    "eval/compare.py": ("tests/eval/test_compare.py",),
+    "eval/catalog.py": ("tests/eval/test_catalog.py",),
+    "eval/human/agreement.py": ("tests/eval/human/test_agreement.py",),
+    "eval/human/analysis/metric_agreement.py": ("tests/eval/human/test_agreement.py",),
+    "eval/human/votes.py": ("tests/eval/human/test_agreement.py",),
+    "eval/measurement.py": ("tests/eval/test_bad_input.py",),
+    "eval/pipeline.py": (f"{SETS}/test_streaming.py", "tests/eval/test_run.py"),
+    "eval/reports/tables.py": ("tests/eval/reports/test_tables.py",),
+    "eval/sanity/coverage.py": ("tests/eval/sanity/test_coverage.py",),
+    "src/core/media_io/animation.py": (f"{READERS}/test_image_reader.py",),
+    "src/core/media_io/audio_reader.py": (f"{READERS}/test_audio_reader.py",),
+    "src/core/media_io/container.py": (f"{READERS}/test_video_reader.py", f"{READERS}/test_times.py"),
+    "src/core/media_io/deinterlacing.py": (f"{READERS}/test_video_reader.py",),
+    "src/core/media_io/frames.py": (f"{READERS}/test_video_reader.py",),
+    "src/core/media_io/image_reader.py": (f"{READERS}/test_image_reader.py",),
+    "src/core/media_io/integrity.py": (f"{READERS}/test_damage.py",),
+    "src/core/media_io/loudness.py": (f"{QUALITY}/test_audio.py",),
+    "src/core/media_io/pixels.py": (f"{READERS}/test_pixels.py",),
+    "src/core/media_io/probe.py": (f"{READERS}/test_video_reader.py",),
+    "src/core/media_io/timeline.py": (f"{READERS}/test_times.py",),
+    "src/core/media_io/tone_mapping.py": (f"{READERS}/test_pixels.py",),
+    "src/core/media_io/video_reader.py": (f"{READERS}/test_video_reader.py", f"{READERS}/test_times.py"),
+}
+"""Statistics, readers and metrics of eval."""
+
+PARTS = {"model": MODEL_TARGETS, "eval": EVAL_TARGETS}
+TARGETS = MODEL_TARGETS | EVAL_TARGETS

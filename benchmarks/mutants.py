@@ -1,10 +1,11 @@
-"""Count the mutants of models, flow, losses and keyed order that the tests do not notice.
+"""Count the mutants that the tests do not notice: of models, flow, losses and keyed order, or of eval.
 
-`python -m benchmarks.mutants` (`make mutants`, about an hour) draws a seeded sample, at least `per_file` of
-each file of `benchmarks/mutant_targets.py`, changes one place at a time in a copy of the checkout, and runs
-the file's tests. A mutant survives if they pass. Results are appended to `out`; the same command resumes, and
-results of an older version of a file are measured again. Mutants that no test can notice are listed with a
-reason in `benchmarks/equivalent_mutants.json` and do not count.
+`python -m benchmarks.mutants` (`make mutants`, about an hour) and `python -m benchmarks.mutants part=eval`
+(statistics, readers and metrics) draw a seeded sample, at least `per_file` of each file of
+`benchmarks/mutant_targets.py`, change one place at a time in a copy of the checkout, and run the file's
+tests. A mutant survives if they pass. Results are appended to `out`; the same command resumes, and results of
+an older version of a file are measured again. Mutants that no test can notice are listed with a reason in
+`benchmarks/equivalent_mutants.json` and do not count.
 """
 
 import json
@@ -21,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
 
-from benchmarks.mutant_targets import ROOT, TARGETS
+from benchmarks.mutant_targets import PARTS, ROOT, TARGETS
 from benchmarks.mutations import Mutation, find_mutations
 from eval.core.intervals import wilson_bounds
 from src.core import cli, config, rng
@@ -37,6 +38,9 @@ TIER = "not slow and not services and not long"
 class MutantsConfig(Config):
     """Sample, processes and time limits."""
 
+    part: str = opt(
+        "model", "what is changed: models, flow, losses and keyed order, or eval", choices=tuple(PARTS)
+    )
     num: int = opt(400, "number of mutants", ge=1)
     per_file: int = opt(
         5, "mutants of each file at least, as far as it has so many; 0: drawn from all alike", ge=0
@@ -65,11 +69,11 @@ class Mutant:
         return f"{before} -> {after}"
 
 
-def all_mutants(only: str = "") -> dict[str, list[Mutant]]:
-    """Return every mutant by file, without those listed as equivalent."""
+def all_mutants(targets: Iterable[str], only: str = "") -> dict[str, list[Mutant]]:
+    """Return every mutant of some targets by file, without those listed as equivalent."""
     equivalent = {(each["file"], each["in"], each["change"]) for each in read_equivalents()}
     found = {}
-    for path in TARGETS:
+    for path in targets:
         if path.startswith(only):
             source = (ROOT / path).read_text(encoding="utf-8")
             lines, sha256 = source.splitlines(), file_sha256(ROOT / path)
@@ -212,9 +216,11 @@ def main(argv: list[str]) -> None:
     settings = config.from_command_line(MutantsConfig, argv, __doc__)
     if settings is None:
         return
-    mutants = all_mutants(settings.only)
+    mutants = all_mutants(PARTS[settings.part], settings.only)
     if not mutants:
-        raise UserError(f"only={settings.only} is no file of benchmarks/mutant_targets.py")
+        raise UserError(
+            f"only={settings.only} is no file of part={settings.part} (benchmarks/mutant_targets.py)"
+        )
     sample = draw_sample(mutants, settings.num, settings.per_file, settings.seed)
     out = Path(settings.out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import mutant_targets, mutants
-from benchmarks.mutant_targets import ROOT, TARGETS
+from benchmarks.mutant_targets import PARTS, ROOT, TARGETS
 from benchmarks.mutations import find_mutations
 from src.core.errors import UserError
 
@@ -77,7 +77,7 @@ def test_equivalents_name_code_that_exists_and_a_reason() -> None:
 
 
 def test_the_sample_has_some_of_each_file_and_is_seeded() -> None:
-    everything = mutants.all_mutants()
+    everything = mutants.all_mutants(PARTS["model"])
     sample = mutants.draw_sample(everything, 400, 5, seed=0)
     assert len(set(sample)) == len(sample) == 400
     assert (
@@ -101,6 +101,7 @@ def toy_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(mutants, "ROOT", tmp_path)
     monkeypatch.setattr(mutants, "EQUIVALENTS", tmp_path / "equivalents.json")
     monkeypatch.setattr(mutants, "TARGETS", {"toy.py": ("test_toy.py",)})
+    monkeypatch.setattr(mutants, "PARTS", {"model": {"toy.py": ("test_toy.py",)}})
     monkeypatch.setitem(mutants.Worker.run_tests.__globals__, "TARGETS", {"toy.py": ("test_toy.py",)})
     change = {"file": "toy.py", "in": "return x / 2", "change": "2 -> (3)", "why": "for the test"}
     (tmp_path / "equivalents.json").write_text(json.dumps([change]))
@@ -131,7 +132,7 @@ def test_a_mutant_that_never_ends_is_noticed(toy_checkout: Path) -> None:
     (toy_checkout / "test_toy.py").write_text(
         "import time, toy\n\ndef test_it():\n    time.sleep(toy.twice(3) - 6)\n"
     )
-    (mutant,) = (each for each in mutants.all_mutants()["toy.py"] if each.line == "2 -> (3)")
+    (mutant,) = (each for each in mutants.all_mutants(["toy.py"])["toy.py"] if each.line == "2 -> (3)")
     worker = mutants.Worker(toy_checkout.parent / "copy")
     assert worker.test(mutant, limit=2.0) == "timeout"
 
