@@ -1,12 +1,14 @@
 """Presentation times of decoded frames on one clock: missing times, jumps, clocks that start again."""
 
 import bisect
+from collections import Counter
 from fractions import Fraction
+from itertools import islice, pairwise
 from typing import Any
 
 from src.core.media_io.errors import EventLog
 
-_MAX_BASE_RATE = 60
+_MAX_GIF_RATE = 50
 MAX_GAP_S = 10.0  # a longer time between two frames is a jump of the clock, not a frame that stays
 
 
@@ -83,14 +85,26 @@ def lacks_times(stream: Any) -> bool:
 def stream_rate(stream: Any) -> Fraction:
     """Return the frame rate of a video stream; 0 if unknown.
 
-    That is the rate at which its frames can be told apart, as long as it is a plausible one: the average says
-    little where the rate varies, and is off where a fragmented file's first frame is long.
+    The rate of most frames where the file has an index of times, since the average says little where the rate
+    varies, and is off where a fragmented file's first frame is long. Else the header's or the average rate;
+    for GIFs the rate at which their frames can be told apart.
     """
-    average = stream.average_rate or Fraction(0)
-    base = stream.base_rate or stream.guessed_rate or Fraction(0)
-    if not average or not base or lacks_times(stream):
-        return average or base
-    return base if base <= max(_MAX_BASE_RATE, average * Fraction(21, 20)) else average
+    average = stream.average_rate or stream.guessed_rate or Fraction(0)
+    name = stream.container.format.name
+    if name.startswith("mov"):
+        return _most_common_rate(stream) or average
+    base = stream.base_rate
+    return base if name == "gif" and base and base <= _MAX_GIF_RATE else average
+
+
+def _most_common_rate(stream: Any) -> Fraction | None:
+    """Return the rate that at least half of the first frames in the file's index have."""
+    times = [entry.timestamp for entry in islice(stream.index_entries, 1000)]
+    steps = Counter(after - before for before, after in pairwise(times))
+    if not steps:
+        return None
+    step, count = steps.most_common(1)[0]
+    return 1 / (step * stream.time_base) if step > 0 and 2 * count >= len(times) - 1 else None
 
 
 def clock_zero(stream: Any) -> float:
