@@ -10,6 +10,7 @@ from rich.console import Console
 from data.closing_table import closing_table
 from data.config import PrepareConfig
 from data.data_card import write_card
+from data.ray_units import process_units_on_ray
 from data.sources.audio import AudioSource
 from data.sources.files import FilesSource
 from data.sources.samples import SamplesSource
@@ -85,7 +86,10 @@ def _prepare_split(
             before = len(items) - sum(len(slices[n]) for n in missing)
             units = [WorkUnit(root, n, slices[n], writer.chunk_bytes, settings.dry_run) for n in missing]
             with progress(title, len(items), before, console) as done:
-                process_units(source, units, settings.num_workers, done)
+                if settings.engine == "ray":
+                    process_units_on_ray(source, units, settings.ray_address, done)
+                else:
+                    process_units(source, units, settings.num_workers, done)
         info = writer.finish(len(slices), key_parts | {"inputs": len(items)})
     if finished:
         console.print(f"{title}: already prepared", soft_wrap=True, markup=False)

@@ -142,6 +142,10 @@ class PrepareConfig(Config):
     )
     audio: AudioSetConfig = opt(AudioSetConfig(), "source=audio: audio without video")
     num_workers: int = opt(2, "processes that render or decode; 0 works in this one", ge=0)
+    engine: Literal["local", "ray"] = opt(
+        "local", "local: processes of this machine; ray: tasks of a Ray cluster (docs/cluster.md)"
+    )
+    ray_address: str = opt("", "engine=ray: the cluster; empty takes RAY_ADDRESS, or starts one here")
     part_size: int = opt(
         0, "inputs in a unit of work; 0 takes 128 rendered videos, 4 files of video or 256 images", ge=0
     )

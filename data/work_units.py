@@ -131,11 +131,16 @@ def _pool(num_workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _begin_worker(exit_with_parent: ExitWithParent) -> None:
     """Use one torch thread; leave Ctrl-C to the parent; exit if the parent dies."""
+    limit_threads()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    exit_with_parent()
+
+
+def limit_threads() -> None:
+    """Use one torch thread: processes are the parallelism."""
     import torch
 
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    exit_with_parent()
 
 
 def _run_pool(

@@ -10,7 +10,7 @@ from data.config import FilesConfig
 from data.sources.listing import Listing
 from data.sources.media_records import FILES_VERSION, MediaFile, media_records
 from data.sources.scan import list_files, root_of
-from data.sources.stored_media import check_unchanged, open_stored, read_texts, suffix_of
+from data.sources.stored_media import CHANGED, check_unchanged, open_stored, read_texts, suffix_of
 from data.work_units import Input
 from src.core.media_io.errors import MediaError
 from src.core.media_io.formats import IMAGE_TYPES
@@ -55,10 +55,14 @@ class FilesSource:
             if rights:
                 origin["license"] = str(rights)
             with open_stored(root, item) as path:
-                yield from media_records(
-                    MediaFile(path, name, texts.captions, origin, self.config.clip), item
-                )
-            check_unchanged(root, item)  # a file that grows while it is read is shorter than it will be
+                file = MediaFile(path, name, texts.captions, origin, self.config.clip)
+                reasons = set()
+                for record in media_records(file, item):
+                    if isinstance(record, Rejection):
+                        reasons.add(record.reason)
+                    yield record
+            if CHANGED not in reasons:  # a file that grows while it is read is shorter than it will be
+                check_unchanged(root, item)
         except MediaError as error:
             yield Rejection(name, error.reason, error.detail)
 

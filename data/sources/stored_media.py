@@ -16,6 +16,7 @@ from data.sources.tars import read_range
 from data.work_units import Input
 from src.core.media_io.errors import MediaError
 
+CHANGED = "changed while it was read"  # also of the media reader
 # Beginnings of image files, for bytes that come without a name
 _IMAGE_MAGIC = {
     b"\xff\xd8\xff": ".jpg",
@@ -83,7 +84,7 @@ def check_unchanged(root: Path, item: Input) -> None:
     if found != expected:
         now = found.get("bytes", found.get("reason"))
         detail = f"{expected['bytes']} bytes when listed, now {now}; re-run when it is complete"
-        raise MediaError("changed while it was read", detail)
+        raise MediaError(CHANGED, detail)
 
 
 @contextmanager

@@ -25,6 +25,12 @@ class EncodeLatentsConfig(Config):
     batch_size: int = opt(32, "clips encoded at a time", ge=1)
     precision: str = opt("fp32", "fp32 or bf16", choices=("fp32", "bf16"))
     overwrite: bool = opt(False, "replace latents that another encoder or other data produced")
+    engine: Literal["local", "ray"] = opt(
+        "local", "local: this process; ray: tasks of a Ray cluster (docs/cluster.md)", resumable=True
+    )
+    ray_address: str = opt(
+        "", "engine=ray: the cluster; empty takes RAY_ADDRESS, or starts one here", resumable=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

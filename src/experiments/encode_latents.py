@@ -1,6 +1,7 @@
 """Encode a prepared data set once: posterior moments (not samples), keyed by content and encoder."""
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 
 from src.core.errors import UserError
 from src.core.progress import progress
+from src.core.ray_tasks import run_tasks
 from src.experiments.config import EncodeLatentsConfig
 from src.models.tae.model import TAE
 from src.models.text.frozen_encoder import FrozenEncoder
@@ -18,46 +20,50 @@ from src.streaming.pixels import from_uint8
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.cache_keys import latent_key
-from src.streaming.schema.records import LatentRecord, PixelRecord
+from src.streaming.schema.part_writer import write_part
+from src.streaming.schema.records import ClipRecord, LatentRecord
 from src.streaming.schema.writer import LatentWriter
 from src.training import precision
 
 PART_SIZE = 512
+MAX_DEATHS = 5  # of workers of a cluster with the same part
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The TAE and the text encoders; `keys` of the TAE alone (`tae_key`) and of all (`encoder`)."""
+
+    tae: TAE
+    texts: dict[str, FrozenEncoder]
+    keys: dict[str, str]
+
+
+def load_encoders(config: EncodeLatentsConfig) -> Encoders:
+    tae, tae_key = loading.load_tae(Path(config.tae))
+    texts = latents.load_text_encoders(config.encoders)
+    encoder = latents.encoders_key(tae_key, texts, config.first_frames)
+    return Encoders(tae, texts, {"tae_key": tae_key, "encoder": encoder})
 
 
 def run(config: EncodeLatentsConfig) -> None:
     """Encode every split."""
     run_dir = Path(config.run_dir)
     with run_directory.locked_run_dir(run_dir, config, compare=not config.overwrite):
-        model, tae_key = loading.load_tae(Path(config.tae))
-        texts = latents.load_text_encoders(config.encoders)
-        encoder = latents.encoders_key(tae_key, texts, config.first_frames)
-        keys = {"tae_key": tae_key, "encoder": encoder}
+        encoders = load_encoders(config)
         splits = [p.parent.name for p in sorted(Path(config.data).glob("*/dataset.json"))]
         if "train" not in splits:
             raise UserError(f"data={config.data}: no prepared data set there (train/dataset.json is missing)")
         for split in splits:
-            encode_split(config, model, texts, keys, split, run_dir / split)
+            encode_split(config, encoders, split, run_dir / split)
 
 
-def encode_split(
-    config: EncodeLatentsConfig,
-    model: TAE,
-    texts: dict[str, FrozenEncoder],
-    keys: dict[str, str],
-    split: str,
-    out: Path,
-) -> None:
-    """Encode one split in parts; parts that exist already are kept.
-
-    Args:
-        keys: of the TAE alone (`tae_key`) and of all that encodes (`encoder`), for the provenance.
-    """
+def encode_split(config: EncodeLatentsConfig, encoders: Encoders, split: str, out: Path) -> None:
+    """Encode one split in parts; parts that exist already are kept."""
     dataset = Dataset(Path(config.data) / split)
-    key = latent_key(dataset.info.content, keys["encoder"])
-    provenance: dict[str, Any] = {"pixels": str(dataset.root), "tae": config.tae, **keys}
-    if texts:
-        provenance["text"] = {name: asdict(each.config) for name, each in texts.items()}
+    key = latent_key(dataset.info.content, encoders.keys["encoder"])
+    provenance: dict[str, Any] = {"pixels": str(dataset.root), "tae": config.tae, **encoders.keys}
+    if encoders.texts:
+        provenance["text"] = {name: asdict(each.config) for name, each in encoders.texts.items()}
     if config.first_frames:
         provenance["first_frames"] = True
     parts = dataset.parts(PART_SIZE)
@@ -66,15 +72,73 @@ def encode_split(
         total = sum(stop - start for _, start, stop in parts)
         todo = sum(parts[n][2] - parts[n][1] for n in missing)
         with progress(f"encode {split}", total, total - todo) as advance:
-            for number in missing:
-                bucket, start, stop = parts[number]
-                with writer.part(number) as part:
-                    for first in range(start, stop, config.batch_size):
-                        indices = range(first, min(first + config.batch_size, stop))
-                        for record in encode(model, texts, dataset, bucket, indices, config):
-                            part.add(record)
-                        advance(len(indices))
+            if config.engine == "ray":
+                threads = torch.get_num_threads()
+                tasks = [PartTask(config, split, out, n, writer.chunk_bytes, threads) for n in missing]
+                run_tasks(encode_task, tasks, address=config.ray_address, retry=retry_task, done=advance)
+            else:
+                for number in missing:
+                    encode_part(config, encoders, dataset, out, number, writer.chunk_bytes, advance)
         writer.finish(len(parts), provenance)
+
+
+def encode_part(
+    config: EncodeLatentsConfig,
+    encoders: Encoders,
+    dataset: Dataset,
+    out: Path,
+    number: int,
+    chunk_bytes: int,
+    advance: Callable[[int], None],
+) -> None:
+    """Encode one part of a split; it appears complete or not at all."""
+    bucket, start, stop = dataset.parts(PART_SIZE)[number]
+    with write_part(out, number, chunk_bytes) as part:
+        for first in range(start, stop, config.batch_size):
+            indices = range(first, min(first + config.batch_size, stop))
+            for record in encode(encoders.tae, encoders.texts, dataset, bucket, indices, config):
+                part.add(record)
+            advance(len(indices))
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """A part to encode on a cluster.
+
+    `num_threads` are those of the process that submits it: sums depend on how threads cut them, and latents
+    must not.
+    """
+
+    config: EncodeLatentsConfig
+    split: str
+    out: Path
+    number: int
+    chunk_bytes: int
+    num_threads: int
+    num_deaths: int = 0
+
+
+_encoders: dict[str, Encoders] = {}  # of this process, by the config that they were loaded for
+
+
+def encode_task(task: PartTask) -> int:
+    """Encode a part in a worker of a cluster; return its number of records."""
+    torch.set_num_threads(task.num_threads)
+    name = str(task.config)
+    if name not in _encoders:
+        _encoders.clear()
+        _encoders[name] = load_encoders(task.config)
+    dataset = Dataset(Path(task.config.data) / task.split)
+    counts: list[int] = []
+    encode_part(task.config, _encoders[name], dataset, task.out, task.number, task.chunk_bytes, counts.append)
+    return sum(counts)
+
+
+def retry_task(task: PartTask) -> list[PartTask]:
+    """Return the task for another worker; UserError where several have died of it."""
+    if task.num_deaths == MAX_DEATHS:
+        raise UserError(f"{task.out}: {MAX_DEATHS} workers died while encoding part {task.number}")
+    return [replace(task, num_deaths=task.num_deaths + 1)]
 
 
 @torch.inference_mode()
@@ -110,7 +174,7 @@ def encode(
     ]
 
 
-def embeddings(encoder: FrozenEncoder, record: PixelRecord) -> tuple[torch.Tensor, torch.Tensor]:
+def embeddings(encoder: FrozenEncoder, record: ClipRecord) -> tuple[torch.Tensor, torch.Tensor]:
     """Return tokens float16 [N, L, D] and mask uint8 [N, L] of a record's captions as the model reads them.
 
     Raises:

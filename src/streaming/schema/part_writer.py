@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,8 @@ class PartWriter:
 def write_part(root: Path, number: int, chunk_bytes: int) -> Iterator[PartWriter]:
     """Write part `number` of the data set at `root`; callable from any process of the same run."""
     final = root / PARTS / f"{number:06d}"
-    temporary = root / PARTS / f"tmp-{number:06d}-{os.getpid()}"
+    # process ids of two nodes may be equal
+    temporary = root / PARTS / f"tmp-{number:06d}-{socket.gethostname()}-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     writer = PartWriter(temporary, chunk_bytes)
