@@ -12,6 +12,10 @@ COMMANDS = {  # command -> module with `main(argv)`, help
     "axes": ("eval.human.axes", "list the shipped axes and groups of axes"),
     "plan": ("eval.human.plan", "plan a study from manifests of systems"),
     "power": ("eval.human.power", "how many prompts and raters a study needs, or what a given number shows"),
+    "coverage": (
+        "eval.human.coverage",
+        "simulate how often intervals contain the truth, and what adaptive saves",
+    ),
     "extend": ("eval.human.extend", "add raters, prompts, systems or an adaptive round to a study"),
     "simulate": ("eval.human.simulate", "fill a study with votes of simulated raters"),
     "serve": ("eval.human.server.serve", "serve a study to raters and its organizer"),

@@ -10,7 +10,7 @@ NO_MAJORITY = ("tie", "drop", "mean")
 
 @dataclass(frozen=True, kw_only=True)
 class MediaConfig(Config):
-    """How clips become comparable copies for browsers; the originals are never changed."""
+    """Comparable copies of clips for browsers; the originals are never changed."""
 
     length: str = opt(
         "refuse",

@@ -151,7 +151,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the page saw while one answer was given; lists are by position on the screen, seconds."""
+    """Observations of the page while one answer was given; lists are by position on the screen, seconds."""
 
     watched_s: tuple[float, ...] = ()
     audible_s: tuple[float, ...] = ()

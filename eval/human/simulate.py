@@ -59,7 +59,7 @@ class SimulatedRater:
 
     @property
     def is_careless(self) -> bool:
-        """Whether this rater answers at random."""
+        """True for a rater who answers at random."""
         return bool(self._rng("careless").random() < self.population.careless_fraction)
 
     def answer(self, item: Item, axis: Axis, task: Task, strengths: Mapping[str, float]) -> dict[str, Any]:

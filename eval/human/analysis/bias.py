@@ -61,10 +61,10 @@ def session_effects(
     by_rater: dict[str, list[Preference]] = defaultdict(list)
     for each in preferences:
         by_rater[each.rater].append(each)
-    last_index = {rater: max(p.index for p in mine) for rater, mine in by_rater.items()}
+    last_index = {rater: max(each.index for each in votes) for rater, votes in by_rater.items()}
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for mine in by_rater.values():
-        ordered = sorted(mine, key=lambda each: each.index)
+    for votes in by_rater.values():
+        ordered = sorted(votes, key=lambda each: each.index)
         size = len(ordered) // THIRDS
         if size < 2:
             continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.intervals import group_codes, t_quantile
+from eval.core.intervals import Labels, group_codes, t_quantile
 
 Array = NDArray[np.float64]
 RIDGE = 0.01
@@ -43,7 +43,7 @@ def fit_strengths(
     first: NDArray[np.intp],
     second: NDArray[np.intp],
     outcomes: NDArray[np.intp],
-    clusters: Sequence[object] | None = None,
+    clusters: Labels | None = None,
     *,
     ridge: float = RIDGE,
 ) -> Strengths:
@@ -63,24 +63,29 @@ def fit_strengths(
     seen = np.bincount(np.concatenate([first, second]), minlength=num)
     if (seen == 0).any():
         raise ValueError(f"votes: {systems[int(np.argmin(seen))]} has none")
+    # votes on one pair with one outcome have equal derivatives: at most 3 rows for each pair
+    codes, row_of = np.unique((first * num + second) * 3 + outcomes + 1, return_inverse=True)
+    kinds = np.stack([codes // 3 // num, codes // 3 % num, codes % 3 - 1])
+    counts = np.bincount(row_of).astype(float)
     with_ties = bool((outcomes == 0).any())
-    features = _features(num, first, second, with_ties)
-    chosen = np.where(outcomes == 1, 0, np.where(outcomes == -1, 1, 2))
+    features = _features(num, kinds[0], kinds[1], with_ties)
+    chosen = np.where(kinds[2] == 1, 0, np.where(kinds[2] == -1, 1, 2))
     parameters = np.zeros(features.shape[2])
     penalty = np.full(num + with_ties, ridge)
     penalty[num:] = 0.0
     for _ in range(MAX_STEPS):
-        gradient, information = _derivatives(features, chosen, parameters)
-        step = np.linalg.solve(information + np.diag(penalty + 1e-12), gradient.sum(0) - penalty * parameters)
+        gradient, information = _derivatives(features, chosen, counts, parameters)
+        step = np.linalg.solve(
+            information + np.diag(penalty + 1e-12), counts @ gradient - penalty * parameters
+        )
         step *= min(1.0, 4.0 / max(np.abs(step).max(), 1e-12))  # far from the optimum a full step overshoots
         parameters = parameters + step
         if np.abs(step).max() < TOLERANCE:
             break
-    gradient, information = _derivatives(features, chosen, parameters)
-    codes = group_codes(clusters, len(first)) if clusters is not None else np.arange(len(first))  # type: ignore[arg-type]
-    num_clusters = int(codes.max()) + 1
-    sums = np.zeros((num_clusters, gradient.shape[1]))
-    np.add.at(sums, codes, gradient)
+    gradient, information = _derivatives(features, chosen, counts, parameters)
+    cluster = _cluster_codes(clusters, len(first))
+    num_clusters = int(cluster.max()) + 1
+    sums = np.stack([np.bincount(cluster, column) for column in gradient[row_of].T], 1)
     inverse = np.linalg.pinv(information + np.diag(penalty))
     middle = sums.T @ sums * num_clusters / max(1, num_clusters - 1)
     covariance = (inverse @ middle @ inverse)[:num, :num]
@@ -105,6 +110,12 @@ def vote_information(difference: Array, tie: float) -> Array:
     return (p[..., 0] + p[..., 1] - (p[..., 0] - p[..., 1]) ** 2) / 4
 
 
+def _cluster_codes(clusters: Labels | None, num: int) -> NDArray[np.intp]:
+    if isinstance(clusters, np.ndarray):
+        return np.unique(clusters, return_inverse=True)[1]
+    return group_codes(clusters, num)
+
+
 def _features(num: int, first: NDArray[np.intp], second: NDArray[np.intp], with_ties: bool) -> Array:
     """Return the derivative of each option's score by each parameter, [votes, options, parameters]."""
     rows = np.arange(len(first))
@@ -118,12 +129,14 @@ def _features(num: int, first: NDArray[np.intp], second: NDArray[np.intp], with_
     return features
 
 
-def _derivatives(features: Array, chosen: NDArray[np.intp], parameters: Array) -> tuple[Array, Array]:
-    """Return the gradient of each vote's log-likelihood, and the information matrix of all votes."""
+def _derivatives(
+    features: Array, chosen: NDArray[np.intp], counts: Array, parameters: Array
+) -> tuple[Array, Array]:
+    """Return the gradient of each row's log-likelihood, and the information matrix of all votes."""
     scores = features @ parameters
     weights = np.exp(scores - scores.max(1, keepdims=True))
     p = weights / weights.sum(1, keepdims=True)
     mean = np.einsum("vo,vop->vp", p, features)
     gradient = features[np.arange(len(chosen)), chosen] - mean
-    information = np.einsum("vo,vop,voq->pq", p, features, features) - mean.T @ mean
-    return gradient, information
+    information = np.einsum("v,vo,vop,voq->pq", counts, p, features, features, optimize=True)
+    return gradient, information - (mean * counts[:, None]).T @ mean

@@ -12,7 +12,7 @@ from eval.human.schema import Axis, Item, RaterRecord, VoteRecord
 
 @dataclass(frozen=True)
 class RaterSummary:
-    """What the rules look at, for one rater; fractions are None where there is too little to count."""
+    """The counts of one rater that the rules compare; the time is None without any."""
 
     rater: str
     num_votes: int
@@ -49,7 +49,7 @@ def apply_rules(
     by_rater: dict[str, list[VoteRecord]] = defaultdict(list)
     for vote in votes:
         by_rater[vote.rater].append(vote)
-    summaries = [_summarize(rater, mine, items, rules) for rater, mine in sorted(by_rater.items())]
+    summaries = [_summarize(rater, answers, items, rules) for rater, answers in sorted(by_rater.items())]
     excluded = {each.rater: each.reasons for each in summaries if each.reasons}
     failed = _failed_qualifications(by_rater, items, axes) if rules.require_qualification else set()
     screened = {each.rater for each in raters if each.status == "screened_out"}

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,25 +93,21 @@ def net_win(
     for each in preferences:
         votes[each.item].append(each.value)
         cluster[each.item] = each.cluster
-    outcomes = {item: prompt_value(values, no_majority) for item, values in votes.items()}
-    used = {item: value for item, value in outcomes.items() if value is not None}
-    if not used:
+    values, clusters = item_outcomes(votes, cluster, no_majority)
+    if not len(values):
         return None
-    values = np.array(list(used.values()))
-    clusters = [cluster[item] for item in used]
     several = [v for v in votes.values() if len(v) > 1]
     first = preferences[0]
-    interval = mean_interval(values, clusters, kind="difference", seed=seed)
     return NetWin(
         axis=first.axis,
         a=first.a,
         b=first.b,
         slice=slice,
-        interval=_in_points(interval),
+        interval=net_win_interval(values, clusters, seed=seed),
         win=float((values > 0).mean()),
         tie=float((values == 0).mean()),
         loss=float((values < 0).mean()),
-        num_prompts=len(used),
+        num_prompts=len(values),
         num_votes=sum(map(len, votes.values())),
         num_raters=len({each.rater for each in preferences}),
         no_majority=sum(_has_no_majority(v) for v in votes.values()),
@@ -120,6 +116,20 @@ def net_win(
         sign_p=sign_p(values, clusters),
         p=permutation_p(values, clusters, seed=seed),
     )
+
+
+def item_outcomes(
+    votes: Mapping[str, Sequence[int]], cluster: Mapping[str, str], no_majority: str
+) -> tuple[np.ndarray, list[str]]:
+    """Return the outcomes of items that have one by the policy, and their prompts."""
+    outcomes = {item: prompt_value(values, no_majority) for item, values in votes.items()}
+    used = {item: value for item, value in outcomes.items() if value is not None}
+    return np.array(list(used.values())), [cluster[item] for item in used]
+
+
+def net_win_interval(values: np.ndarray, clusters: Sequence[str], *, seed: int = 0) -> Interval:
+    """Return the net win rate of items' outcomes with its interval over prompts, in points of 100."""
+    return _in_points(mean_interval(values, clusters, kind="difference", seed=seed))
 
 
 def net_wins(

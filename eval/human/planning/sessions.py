@@ -40,7 +40,7 @@ def build_slots(
 ) -> list[Slot]:
     """Deal every item of every axis to as many sessions as it needs raters; no session has an item twice.
 
-    Items are dealt anew for each rater, so that two sessions share few items, and every axis has its own
+    Items are dealt again for each rater, so that two sessions share few items, and every axis has its own
     permutation, so that one rater seldom scores a clip on two axes.
     """
     sessions = []
