@@ -36,6 +36,7 @@ from eval.quality.pitch import Pitch
 from eval.quality.spectral import AudioFidelity, Speech
 from eval.quality.speech_detection import SpeechFraction
 from eval.quality.vmaf import Vmaf
+from src.core.suggestions import did_you_mean
 
 METRICS: dict[str, Callable[[AlignmentConfig], Metric]] = {
     "bounce": lambda _: BounceMetric(),
@@ -131,7 +132,8 @@ def build_extractors(
     for name in dict.fromkeys((*backbones, *local)):
         if (name in known) == (name in local):
             why = "is built in, choose another name" if name in known else "is unknown"
-            raise ValueError(f"backbones: {name!r} {why}; built in: {', '.join(known)}")
+            hint = f"built in: {', '.join(known)}" if name in known else did_you_mean(name, known)
+            raise ValueError(f"backbones: {name!r} {why}; {hint}")
         if name in local:
             extractors.append(UserProgram(name, local[name]))
         else:

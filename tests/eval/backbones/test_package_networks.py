@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from eval.alignment.config import AlignmentConfig
 from eval.alignment.ocr import OCRMetric, edit_distance, extract_quoted, match_words, text_similarity
 from eval.config import EvalConfig
 from eval.core.audio import read_audio, write_audio
@@ -52,14 +53,14 @@ def write_waves(folder, **waves):
 def test_a_missing_package_is_reported_in_one_line(name, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     with pytest.raises(ValueError, match=rf"^{name}: needs pip install [^\n]*$"):
-        METRICS[name]()
+        METRICS[name](AlignmentConfig())
 
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_records_name_the_weights(name):
     if find_spec(PACKAGES[name]) is None:
         pytest.skip(f"needs {PACKAGES[name]}")
-    described = METRICS[name]().describe()
+    described = METRICS[name](AlignmentConfig()).describe()
     sums = described["weights_sha256"]
     assert all(len(each) == 64 for each in (sums.values() if isinstance(sums, dict) else [sums]))
     assert described["preprocessing"]

@@ -98,5 +98,8 @@ def test_sets_are_compared_from_files_that_are_removed_again(tmp_path, monkeypat
     assert all(isinstance(z, np.memmap) and z.shape == (60, 6) for z in seen[0])
     assert (row.num_scored, row.num_samples) == (20, 21)
     assert row.intervals["fd_toy"].num_groups == 20
+    assert {each.num for each in row.intervals.values()} == {20}  # videos, not their 60 rows
+    assert row.intervals["coverage_toy"].num_reference == 20
+    assert row.reference_key
     assert {"kid_toy", "precision_toy", "is_toy"} <= set(row.intervals)
     assert not list((tmp_path / "cache").iterdir())
