@@ -13,7 +13,7 @@ from src.core.errors import UserError
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 """From the page's task (without systems) to an answer in positions of the screen."""
 
-ARGUMENTS = ("--autoplay-policy=document-user-activation-required",)
+ARGUMENTS = ("--autoplay-policy=document-user-activation-required", "--disable-gpu")
 TASK_TIMEOUT_MS = 60_000
 
 
@@ -110,7 +110,8 @@ class BrowserRater:
         if page.query_selector("#agree"):
             self._press("#agree")
         elif page.query_selector("#bars"):
-            self._press("button.primary")
+            page.select_option("#bars", "8")
+            self._press("#page button.primary")
         elif page.query_selector("#tone"):
             self._check_audio()
         elif page.query_selector("#read"):

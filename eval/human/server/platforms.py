@@ -117,7 +117,8 @@ def return_work(session: Session, content: bytes, now: float) -> list[str]:
 def payments(session: Session, study: Study) -> list[tuple[Any, ...]]:
     """Return a row for each rater of a platform who finished or was screened out: code, minutes, amount."""
     platform = study.config.platform
-    counts = dict(session.execute(select(Vote.rater, func.count()).group_by(Vote.rater)).tuples().all())
+    per_rater = session.execute(select(Vote.rater, func.count()).group_by(Vote.rater))
+    counts = {rater: number for rater, number in per_rater}
     rows: list[tuple[Any, ...]] = []
     for rater in session.scalars(
         select(Rater).where(Rater.platform.in_(tuple(PARAMETERS))).order_by(Rater.id)

@@ -15,8 +15,13 @@
       context.fillRect(index * 80, 0, 80, 120);
     });
     const small = window.innerWidth < state.min_width;
-    const count = element("select", { id: "bars" }, levels.map((_, index) => element("option", { value: index + 1 }, String(index + 1))));
-    count.value = "8";
+    const next = element("button", { type: "button", class: "primary", disabled: true, onclick: () => submit() }, text("continue"));
+    const numbers = ["–", ...levels.map((_, index) => index + 1)];
+    const count = element(
+      "select",
+      { id: "bars", onchange: () => (next.disabled = count.value === "–") },
+      numbers.map((number) => element("option", { value: number }, String(number))),
+    );
     const submit = () =>
       done({
         bars: Number(count.value),
@@ -32,7 +37,7 @@
       canvas,
       element("p", {}, element("label", { for: "bars" }, text("display_count")), " ", count),
       small && element("p", { class: "hint" }, text("display_small")),
-      element("button", { type: "button", class: "primary", onclick: submit }, text("continue")),
+      next,
     );
   };
 

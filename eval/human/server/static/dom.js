@@ -19,7 +19,7 @@ window.Study = { texts: {}, language: "en" };
       else if (name === "checked" || name === "disabled" || name === "value" || name === "tabIndex") node[name] = value;
       else node.setAttribute(name, value === true ? "" : String(value));
     }
-    for (const child of children.flat()) {
+    for (const child of children.flat(Infinity)) {
       if (child !== null && child !== undefined && child !== false) node.append(child);
     }
     return node;
@@ -39,7 +39,7 @@ window.Study = { texts: {}, language: "en" };
     const page = document.getElementById("page");
     page.className = name;
     page.dataset.page = name;
-    page.replaceChildren(...children.flat().filter(Boolean));
+    page.replaceChildren(...children.flat(Infinity).filter(Boolean));
     window.scrollTo(0, 0);
     page.focus({ preventScroll: true });
   };

@@ -1,22 +1,24 @@
 "use strict";
 // Linked playback of several clips by one clock, with the audio of one of them at a time.
 //
-// The clock is the media time of the leader, the clip that is heard (or the first). The others follow it: their
-// offset is read from requestVideoFrameCallback and corrected by up to 8 % of speed, or by a seek if it is large.
-// A change of speed would be heard, so the leader is never changed.
+// The clock is the media time of the leader, the clip that is heard (or the first). The others follow it: twenty times
+// a second both times are read at one moment, and an offset is corrected by up to a quarter of speed, or by a seek if it is
+// large. A change of speed would be heard, so the leader is never changed.
 (() => {
   const Study = window.Study;
   const SEEK_ABOVE = 0.2; // seconds of offset that are corrected by a seek
-  const IGNORE_BELOW = 0.004;
-  const MAX_SPEED_CHANGE = 0.08;
-  const SETTLE = 0.35; // seconds in which an offset is corrected
+  const IGNORE_BELOW = 0.006;
+  const LOOK_MS = 50;
+  const NUM_OFFSETS = 3; // the median of as many looks is corrected
+  const MAX_SPEED_CHANGE = 0.25;
+  const SETTLE = 0.25; // seconds in which an offset is corrected
   const RAMP = 0.012; // seconds of fading audio, against clicks
 
   class Player extends EventTarget {
     // clips: [{ element, fps }], elements of video or audio whose files are loaded. audible: whether there is audio.
     constructor(clips, { audible }) {
       super();
-      this.clips = clips.map((clip) => ({ ...clip, last: null, offset: 0, numOffsets: 0 }));
+      this.clips = clips.map((clip) => ({ ...clip, offsets: [] }));
       this.leader = 0;
       this.loop = false;
       this.playing = false; // what the rater asked for, also while seeking
@@ -26,6 +28,7 @@
       this.numSeeks = 0;
       this.gains = [];
       for (const clip of this.clips) this.follow(clip);
+      this.looks = setInterval(() => this.correct(), LOOK_MS);
       if (audible) this.connectAudio();
       else for (const { element } of this.clips) element.muted = true;
     }
@@ -64,7 +67,7 @@
         else element.muted = each !== index;
         element.playbackRate = 1;
       });
-      for (const clip of this.clips) clip.numOffsets = 0;
+      for (const clip of this.clips) clip.offsets = [];
       this.emit("listen");
     }
 
@@ -111,7 +114,7 @@
       if (this.audio && this.audio.state !== "running") await this.audio.resume();
       if (this.time >= this.duration - 0.03) await this.align(0);
       if (!this.playing) return;
-      for (const clip of this.clips) Object.assign(clip, { last: null, numOffsets: 0 });
+      for (const clip of this.clips) clip.offsets = [];
       await Promise.all(this.clips.map(({ element }) => element.play()));
     }
 
@@ -132,58 +135,49 @@
       );
     }
 
-    follow(clip) {
-      const { element } = clip;
+    follow({ element }) {
       element.loop = false;
       element.addEventListener("ended", () => this.ended());
       element.addEventListener("waiting", () => this.stalled(element));
       element.addEventListener("error", () => this.fail(element.error));
-      if (element.requestVideoFrameCallback) {
-        const onframe = (now, frame) => {
-          // The time line of a clip: media time minus the time at which the frame is seen.
-          clip.last = { line: frame.mediaTime - frame.expectedDisplayTime / 1000, at: now };
-          this.correct(clip);
-          element.requestVideoFrameCallback(onframe);
-        };
-        element.requestVideoFrameCallback(onframe);
-      } else {
-        element.addEventListener("timeupdate", () => {
-          const now = performance.now();
-          clip.last = { line: element.currentTime - now / 1000, at: now };
-          this.correct(clip);
-        });
+    }
+
+    // Compare all clips with the leader and correct those that are off.
+    correct() {
+      const leader = this.clips[this.leader].element;
+      const moving = ({ paused, seeking, ended }) => !paused && !seeking && !ended;
+      if (!this.playing || !moving(leader)) return;
+      for (const clip of this.clips) {
+        const { element, offsets } = clip;
+        if (element === leader || !moving(element)) continue;
+        offsets.push(element.currentTime - leader.currentTime);
+        if (offsets.length < NUM_OFFSETS) continue;
+        const offset = [...offsets].sort((a, b) => a - b)[Math.floor(NUM_OFFSETS / 2)];
+        offsets.shift();
+        if (Math.abs(offset) > SEEK_ABOVE) {
+          clip.offsets = [];
+          this.realign();
+          return;
+        }
+        const change = Math.abs(offset) < IGNORE_BELOW ? 0 : -offset / SETTLE;
+        const rate = 1 + Math.max(-MAX_SPEED_CHANGE, Math.min(MAX_SPEED_CHANGE, change));
+        if (Math.abs(element.playbackRate - rate) < 0.005) continue;
+        element.playbackRate = rate;
+        clip.offsets = [];
       }
     }
 
-    correct(clip) {
-      const leader = this.clips[this.leader];
-      if (clip === leader || !this.playing || !clip.last || !leader.last || clip.element.seeking) return;
-      if (Math.abs(clip.last.at - leader.last.at) > 300) return;
-      const offset = clip.last.line - leader.last.line;
-      clip.numOffsets += 1;
-      clip.offset = clip.numOffsets === 1 ? offset : clip.offset + 0.3 * (offset - clip.offset);
-      if (clip.numOffsets < 3) return;
-      if (Math.abs(clip.offset) > SEEK_ABOVE) {
-        clip.numOffsets = 0;
-        this.enqueue(async () => {
-          if (!this.playing) return;
-          await this.align(this.time);
-          await this.start();
-        });
-        return;
-      }
-      const change = Math.abs(clip.offset) < IGNORE_BELOW ? 0 : -clip.offset / SETTLE;
-      const rate = 1 + Math.max(-MAX_SPEED_CHANGE, Math.min(MAX_SPEED_CHANGE, change));
-      if (Math.abs(clip.element.playbackRate - rate) > 0.004) clip.element.playbackRate = rate;
+    realign() {
+      this.enqueue(async () => {
+        if (!this.playing) return;
+        await this.align(this.time);
+        await this.start();
+      });
     }
 
     // A clip without data stops all, so that they continue together.
     stalled(element) {
-      if (!this.playing || element.seeking || element.ended) return;
-      this.enqueue(async () => {
-        await this.align(this.time);
-        if (this.playing) await this.start();
-      });
+      if (this.playing && !element.seeking && !element.ended) this.realign();
     }
 
     // The first clip that ends gives the others a moment, since they may be a frame behind.
@@ -211,6 +205,7 @@
 
     close() {
       this.playing = false;
+      clearInterval(this.looks);
       for (const { element } of this.clips) {
         element.pause();
         if (element.src.startsWith("blob:")) URL.revokeObjectURL(element.src);
