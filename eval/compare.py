@@ -22,6 +22,7 @@ from eval.core.scored_runs import read_scored_runs
 from eval.core.system_pairs import compare_systems, correct_family, leaderboard_rows
 from eval.reports import tables
 from eval.reports.comparison_page import load_media, write_comparison_page
+from eval.reports.plain_text import as_markdown, as_terminal
 from src.core.cli import run as run_command
 from src.core.config import from_command_line
 from src.core.errors import UserError
@@ -161,14 +162,16 @@ def differences_markdown(comparison: Comparison, scores: Scores) -> str:
         if each.p_holm is not None and each.p_holm < SIGNIFICANT_P:
             cells[2] = tables.bold_number(cells[2])
         rows.append(cells)
-    notes = "".join(f"- {note}\n" for note in comparison.notes)
-    return f"### {comparison.title}\n\n{markdown_table(_HEADS, rows)}" + "\n" * bool(notes) + notes
+    notes = "".join(f"- {as_markdown(note)}\n" for note in comparison.notes)
+    return (
+        f"### {as_markdown(comparison.title)}\n\n{markdown_table(_HEADS, rows)}" + "\n" * bool(notes) + notes
+    )
 
 
 def differences_table(comparison: Comparison, scores: Scores) -> Table:
     """Return the table for the terminal; significant differences have a mark and a color."""
     caption = f"95 % intervals in brackets, ✓ better, ✗ worse with p (Holm) below {SIGNIFICANT_P}"
-    table = Table(title=comparison.title, caption=caption, title_style="bold")
+    table = Table(title=as_terminal(comparison.title), caption=caption, title_style="bold")
     for head in _HEADS[1:]:
         table.add_column(head, justify="left" if head == "score" else "right", no_wrap=True)
     metric = ""
@@ -197,19 +200,19 @@ def main(argv: list[str]) -> None:
         title = tables.metric_title(metric, tables.score_names(metric_rows))
         console.print(tables.terminal_table(metric_rows, scores.get(metric, {}), title, console))
         for note in dict.fromkeys(note for row in metric_rows for note in row.notes):
-            console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
+            console.print(as_terminal(f"note: {note}", "yellow"))
     for each in comparisons:
         console.print(differences_table(each, scores))
         for note in each.notes:
-            console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
+            console.print(as_terminal(f"note: {note}", "yellow"))
     files = "leaderboard.md, .tex, .csv, differences.md, .csv"
     if config.html_samples:
         try:
             write_page(config, rows, scores)
             files += ", compare.html"
         except ValueError as error:  # media may be on another machine
-            console.print(f"note: no compare.html: {error}", style="yellow", markup=False, highlight=False)
-    console.print(f"written to {config.out}: {files}")
+            console.print(as_terminal(f"note: no compare.html: {error}", "yellow"))
+    console.print(as_terminal(f"written to {config.out}: {files}"))
 
 
 if __name__ == "__main__":

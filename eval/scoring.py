@@ -23,6 +23,7 @@ from eval.network_registry import NetworkFactory
 from eval.pipeline import CachedSample, distribution_rows, score_samples
 from eval.registry import Extraction, build_extractors, build_metrics
 from eval.reports import contact_sheet, html_page, tables
+from eval.reports.plain_text import as_terminal
 from eval.reports.samples import load_samples, select_failures_first
 from src.core import provenance
 from src.core.errors import UserError
@@ -234,20 +235,18 @@ def _print_tables(
     aggregator: Aggregator,
     out: Path,
 ) -> None:
-    for metric in dict.fromkeys(row.metric for row in rows):
-        metric_rows = [row for row in rows if row.metric == metric]
-        title = f"{metric} on {Path(config.samples).name}"
+    for metric, metric_rows in tables.by_metric(rows):
+        title = tables.metric_title(metric, tables.score_names(metric_rows))
+        title = f"{title}, on {Path(config.samples).name}"
         console.print(tables.terminal_table(metric_rows, scores[metric], title, console))
         for note in dict.fromkeys(note for row in metric_rows for note in row.notes):
-            console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
+            console.print(as_terminal(f"note: {note}", "yellow"))
     for entry in aggregator.dropped[:10]:
-        console.print(
-            f"dropped {entry['id']} ({entry['metric']}): {entry['reason']}",
-            style="red",
-            markup=False,
-            highlight=False,
-        )
+        text = f"dropped {entry['id']} ({entry['metric']}): {entry['reason']}"
+        console.print(as_terminal(text, "red"))
     if len(aggregator.dropped) > 10:
-        console.print(f"and {len(aggregator.dropped) - 10} more, in {out / 'summary.json'}", style="red")
+        more = f"and {len(aggregator.dropped) - 10} more, in {out / 'summary.json'}"
+        console.print(as_terminal(more, "red"))
     written = ", contact_sheet.png" * bool(config.sheet_rows) + ", report.html" * bool(config.html_videos)
-    console.print(f"written to {out}: results.jsonl, scores.jsonl, table.*, summary.json{written}")
+    files = f"results.jsonl, scores.jsonl, table.*, summary.json{written}"
+    console.print(as_terminal(f"written to {out}: {files}"))

@@ -1,7 +1,6 @@
 """A self-contained HTML page of several systems: leaderboard, and videos of the same sample side by side."""
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from eval.core.manifest import Sample
 from eval.core.results import Row
 from eval.loaders.sample_sets import SampleSet, open_samples
 from eval.reports.html_page import figure_html, page_start, tables_html
+from eval.reports.plain_text import as_html
 from eval.reports.samples import SampleResults, load_samples, read_results
 from eval.reports.tables import Scores
 from src.core.config import read_flat
@@ -68,6 +68,6 @@ def write_comparison_page(
         parts.append(f'<div class=media style="{columns};margin-bottom:1rem">')
         for system, each in media.items():
             figure = figure_html(each.samples[name], each.results[name], each.root)
-            parts.append(f"<div><small>{escape(system)}</small>{figure}</div>")
+            parts.append(f"<div><small>{as_html(system)}</small>{figure}</div>")
         parts.append("</div>")
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")

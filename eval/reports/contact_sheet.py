@@ -14,6 +14,7 @@ from eval.core.frame_source import StreamInfo
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.loaders.sample_sets import SampleSet
+from eval.reports.plain_text import one_line
 from eval.reports.samples import SampleResults, load_samples, read_results
 from eval.reports.tables import Scores
 
@@ -74,7 +75,7 @@ class _Card:
 
     def __init__(self, row: SheetRow) -> None:
         self.row = row
-        head = " · ".join((row.id, *row.tags))
+        head = one_line(" · ".join((row.id, *row.tags)))
         self.left = _lines(head, _font(12), FAINT, TEXT_WIDTH) + _lines(
             row.prompt, _font(16), INK, TEXT_WIDTH
         )
@@ -156,7 +157,7 @@ def _line_height(font: ImageFont.FreeTypeFont) -> int:
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int, max_lines: int = 9) -> list[str]:
     """Break at spaces, and within words longer than a line; lines beyond `max_lines` become an ellipsis."""
     lines, line = [], ""
-    for word in text.split():
+    for word in map(one_line, text.split()):
         while font.getlength(word) > width:
             cut = next(n for n in range(len(word), 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
             lines += [line] * bool(line) + [word[:cut]]

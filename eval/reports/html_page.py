@@ -12,6 +12,7 @@ from typing import Any
 from eval.core.intervals import Interval
 from eval.core.manifest import Sample, resolve_media
 from eval.core.results import ALL, FRACTION, Row, Score
+from eval.reports.plain_text import as_html
 from eval.reports.samples import SampleResults
 from eval.reports.tables import (
     LEGEND,
@@ -81,16 +82,16 @@ def write_page(
     parts += [tables_html(rows, scores), f"<p><small>{LEGEND}</small></p>"]
     if media:
         legend = "below each: expected → recognized content where they differ"
-        parts.append(f"<h2>Samples</h2><p><small>{escape(selection)}; {legend}</small></p><div class=media>")
+        parts.append(f"<h2>Samples</h2><p><small>{as_html(selection)}; {legend}</small></p><div class=media>")
         parts += [figure_html(sample, results, root) for sample, results in media]
         parts.append("</div>")
     for metric, metric_rows in by_metric(rows):
         if plots := _plots(metric_rows, scores.get(metric, {})):
-            parts.append(f"<h2>{escape(metric)}: means and 95 % intervals</h2>{plots}")
+            parts.append(f"<h2>{as_html(metric)}: means and 95 % intervals</h2>{plots}")
     if reasons:
         parts.append("<h2>Dropped</h2><ul>")
         parts += [
-            f"<li class=bad>{escape(each['id'])} ({escape(each['metric'])}): {escape(each['reason'])}</li>"
+            f"<li class=bad>{as_html(each['id'])} ({as_html(each['metric'])}): {as_html(each['reason'])}</li>"
             for each in reasons
         ]
         parts.append("</ul>")
@@ -101,7 +102,7 @@ def page_start(title: str) -> str:
     """Return the beginning of a page, up to its first heading."""
     viewport = '<meta name=viewport content="width=device-width, initial-scale=1">'
     head = f"<!doctype html><html lang=en><meta charset=utf-8>{viewport}"
-    return f"{head}<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>"
+    return f"{head}<title>{as_html(title)}</title><style>{_STYLE}</style><h1>{as_html(title)}</h1>"
 
 
 def _head_line(folder: Path) -> str:
@@ -113,7 +114,7 @@ def _head_line(folder: Path) -> str:
         changed = ", with local changes" if run["git_changed_files"] else ""
         commit = f"commit <code>{run['git_commit'][:10]}</code>{changed}" if run["git_commit"] else ""
         date = run["time_utc"][:16].replace("T", " ") + " UTC"
-        command = escape(shlex.join(["python", "-m", "eval.run", *run["argv"][1:]]))
+        command = as_html(shlex.join(["python", "-m", "eval.run", *run["argv"][1:]]))
         parts.append(
             f"<p class=head>{' · '.join(filter(None, (date, commit)))}<br><code>{command}</code></p>"
         )
@@ -130,9 +131,9 @@ def tables_html(rows: list[Row], scores: dict[str, Scores]) -> str:
         parts.append(f"<h2>{axis.capitalize()}</h2>")
         for metric, metric_rows in metrics:
             title = metric_title(metric, score_names(metric_rows))
-            parts += [f"<h3>{escape(title)}</h3>", table_html(metric_rows, scores.get(metric, {}))]
+            parts += [f"<h3>{as_html(title)}</h3>", table_html(metric_rows, scores.get(metric, {}))]
             notes = dict.fromkeys(note for row in metric_rows for note in row.notes)
-            parts += [f"<p><small>{escape(note)}</small></p>" for note in notes]
+            parts += [f"<p><small>{as_html(note)}</small></p>" for note in notes]
     return "\n".join(parts)
 
 
@@ -142,7 +143,7 @@ def table_html(rows: list[Row], scores: Scores) -> str:
     systems = ["system"] if any(row.system for row in rows) else []
     heads = [*systems, "slice", "n", *(heading(name, score_of(scores, name)) for name in names)]
     titles = [*systems, "", "scored / samples", *(score_of(scores, name).text for name in names)]
-    head = "".join(f'<th title="{escape(t)}">{escape(h)}</th>' for h, t in zip(heads, titles, strict=True))
+    head = "".join(f'<th title="{as_html(t)}">{as_html(h)}</th>' for h, t in zip(heads, titles, strict=True))
     body = []
     for row in rows:
         cells = [
@@ -151,7 +152,7 @@ def table_html(rows: list[Row], scores: Scores) -> str:
             format_samples(row),
         ]
         cells += [format_cell(row.intervals.get(name), score_of(scores, name)) for name in names]
-        body.append("<tr>" + "".join(f"<td>{escape(each)}</td>" for each in cells) + "</tr>")
+        body.append("<tr>" + "".join(f"<td>{as_html(each)}</td>" for each in cells) + "</tr>")
     return f"<div class=scroll><table><tr>{head}</tr>{''.join(body)}</table></div>"
 
 
@@ -186,7 +187,7 @@ def _plot(name: str, score: Score, entries: list[tuple[str, Interval]]) -> str:
     width = round(left + PLOT_WIDTH + 20)
     lines = [
         f'<svg viewBox="0 0 {width} {bottom + 22}" role="img">'
-        f'<text x="0" y="12" font-weight="bold">{escape(heading(name, score))}</text>'
+        f'<text x="0" y="12" font-weight="bold">{as_html(heading(name, score))}</text>'
     ]
     for tick in ticks:
         x = x_of(tick)
@@ -196,8 +197,8 @@ def _plot(name: str, score: Score, entries: list[tuple[str, Interval]]) -> str:
         y = 32 + ROW_HEIGHT * index
         low, high = (x_of(factor * v) for v in interval.bounds or (interval.mean, interval.mean))
         mean = x_of(factor * interval.mean)
-        title = escape(f"{label}: {format_interval(interval, score)}")
-        lines.append(f'<g><title>{title}</title><text x="0" y="{y + 4}">{escape(label[:MAX_LABEL])}</text>')
+        title = as_html(f"{label}: {format_interval(interval, score)}")
+        lines.append(f'<g><title>{title}</title><text x="0" y="{y + 4}">{as_html(label[:MAX_LABEL])}</text>')
         lines.append(f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="#7b828a"/>')
         lines.append(f'<circle cx="{mean:.1f}" cy="{y}" r="4" fill="#1d7a46"/></g>')
     return "".join([*lines, "</svg>"])
@@ -219,7 +220,7 @@ def axis_ticks(low: float, high: float) -> list[float]:
 def figure_html(sample: Sample, results: SampleResults, root: Path) -> str:
     """Return a video, image or audio file as data, with its verdicts, or the reason why it is absent."""
     failed = " class=failed" if results.failed else ""
-    caption = f"<figcaption>{_marks(results)}<b>{escape(sample.id)}</b> {escape(sample.prompt)}"
+    caption = f"<figcaption>{_marks(results)}<b>{as_html(sample.id)}</b> {as_html(sample.prompt)}"
     caption += f"{_numbers(results)}{_mistakes(results)}"
     key = next((key for key in ("video", "image", "audio") if getattr(sample, key)), None)
     try:
@@ -231,7 +232,7 @@ def figure_html(sample: Sample, results: SampleResults, root: Path) -> str:
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         data = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
     except ValueError as error:
-        reason = f"<br><span class=bad>{escape(str(error))}</span>" if not results.dropped else ""
+        reason = f"<br><span class=bad>{as_html(str(error))}</span>" if not results.dropped else ""
         return f"<figure{failed}>{caption}{reason}</figcaption></figure>"
     if kind.startswith("image"):
         media = f'<img src="{data}" alt="">'
@@ -247,7 +248,7 @@ def figure_html(sample: Sample, results: SampleResults, root: Path) -> str:
 
 def _marks(results: SampleResults) -> str:
     badges = (
-        f"<span class='badge{'' if correct else ' wrong'}'>{'✓' if correct else '✗'} {escape(name)}</span>"
+        f"<span class='badge{'' if correct else ' wrong'}'>{'✓' if correct else '✗'} {as_html(name)}</span>"
         for name, correct in results.verdicts.items()
     )
     return "".join(badges) + "<br>" * bool(results.verdicts)
@@ -257,10 +258,10 @@ def _numbers(results: SampleResults) -> str:
     values = list(results.values.items())
     text = ", ".join(f"{name} {value:.4g}" for name, value in values[:MAX_VALUES])
     text += ", …" * (len(values) > MAX_VALUES)
-    return f"<br><small>{escape(text)}</small>" if text else ""
+    return f"<br><small>{as_html(text)}</small>" if text else ""
 
 
 def _mistakes(results: SampleResults) -> str:
     wrong = [f"{each['expected']} → {each['found']}" for each in results.checks if not each["correct"]]
     wrong += [] if results.checks or not results.why else [results.why]
-    return "".join(f"<br><span class=bad>{escape(text)}</span>" for text in (*wrong, *results.dropped))
+    return "".join(f"<br><span class=bad>{as_html(text)}</span>" for text in (*wrong, *results.dropped))

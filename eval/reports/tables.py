@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,12 +17,14 @@ from eval.catalog import axis_of
 from eval.core.axes import AXES
 from eval.core.intervals import Interval
 from eval.core.results import ALL, FRACTION, Row, Score
+from eval.reports.plain_text import as_latex, as_markdown, as_terminal
 from src.core.markdown import markdown_table
 
 Scores = dict[str, Score]
 """Name of a value -> its meaning, for one metric."""
 
 UNKNOWN = Score(0)
+SIGNIFICANT, SMALLEST_FIXED = 3, 1e-4  # digits of a mean; smaller means are in scientific notation
 BEST = "★"
 SKEWED = "†"  # after an interval of a skewed and small sample
 LEGEND = f"95 % intervals in brackets; {SKEWED} skewed and small sample: the interval is too narrow"
@@ -50,15 +53,30 @@ def heading(name: str, score: Score) -> str:
     return " ".join(filter(None, (name, unit, {1: "↑", -1: "↓"}.get(score.better, ""))))
 
 
-def format_number(value: float, digits: int) -> str:
-    """Format with fixed decimals, or in scientific notation if these would all be 0."""
-    return f"{value:.1e}" if value and abs(value) < 0.5 * 10**-digits else f"{value:.{digits}f}"
+def format_numbers(numbers: list[float], *, is_percent: bool = False) -> list[str]:
+    """Format a mean, and its bounds with as many decimals.
+
+    The mean has three significant digits or more (percentages two), unless its interval is so wide that
+    further digits say nothing; means below 0.0001 are in scientific notation.
+    """
+    rounding_error = 1e-9 * max(map(abs, numbers))
+    mean, *bounds = (value if abs(value) > rounding_error else 0.0 for value in numbers)
+    size = abs(mean) or max(map(abs, bounds), default=0.0)
+    if 0 < size < SMALLEST_FIXED and all(abs(value) < 100 * size for value in bounds):
+        return [f"{value:.{SIGNIFICANT - 1}e}" if value else "0" for value in (mean, *bounds)]
+    decimals = 1 if is_percent or size >= 100 else 2 if size >= 10 else 3
+    if size:
+        wanted = (SIGNIFICANT - is_percent) - 1 - math.floor(math.log10(size))
+        width = (bounds[1] - bounds[0]) / 2 if bounds else 0.0
+        useful = 1 - math.floor(math.log10(width)) if width > 0 else wanted
+        decimals = max(decimals, min(wanted, useful))
+    return [f"{value:.{decimals}f}" for value in (mean, *bounds)]
 
 
 def format_interval(interval: Interval | None, score: Score = UNKNOWN, *, signed: bool = False) -> str:
     """Format as `97.5 [95.0, 99.0]`, fractions in per cent; a dash if there is no value.
 
-    Mean and bounds have the same number of decimals, so that the interval always contains its mean. A value
+    Mean and bounds have equally many decimals, so that the interval contains its mean. A value
     without an interval stands alone; SKEWED marks intervals of skewed and small samples.
 
     Args:
@@ -68,10 +86,7 @@ def format_interval(interval: Interval | None, score: Score = UNKNOWN, *, signed
         return "–"
     factor = 100 if score.unit == FRACTION else 1
     numbers = [factor * value for value in (interval.mean, *(interval.bounds or ()))]
-    size = abs(numbers[0])
-    digits = 1 if score.unit == FRACTION or size >= 100 else 2 if size >= 10 else 3
-    rounding_error = 1e-9 * max(map(abs, numbers))
-    mean, *bounds = (format_number(n if abs(n) > rounding_error else 0.0, digits) for n in numbers)
+    mean, *bounds = format_numbers(numbers, is_percent=score.unit == FRACTION)
     shown = f" [{', '.join(bounds)}]" + SKEWED * interval.skewed if bounds else ""
     return f"{'+' * (signed and numbers[0] > 0)}{mean}{shown}"
 
@@ -129,12 +144,12 @@ def _markdown_table(metric: str, rows: list[Row], scores: Scores) -> str:
     heads = ["system", "slice", "n scored / samples", *(heading(n, score_of(scores, n)) for n in names)]
     table = []
     for row in rows:
-        cells = [row.system or "–", row.slice, format_samples(row)]
+        cells = [as_markdown(row.system or "–"), as_markdown(row.slice), format_samples(row)]
         for name in names:
             text = format_cell(row.intervals.get(name), score_of(scores, name))
             cells.append(bold_number(text) if (row.system, row.slice, name) in best else text)
         table.append(cells)
-    notes = [f"- {note}\n" for note in dict.fromkeys(note for row in rows for note in row.notes)]
+    notes = [f"- {as_markdown(note)}\n" for note in dict.fromkeys(note for row in rows for note in row.notes)]
     text = f"### {metric_title(metric, names)}\n\n{markdown_table(heads, table)}"
     return text + "\n" * bool(notes) + "".join(notes)
 
@@ -149,29 +164,26 @@ def latex_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
     """Return a booktabs table for each metric, by axis; needs \\usepackage{booktabs}."""
     parts = []
     for axis, metrics in by_axis(rows):
+        parts.append(f"\\paragraph{{{axis.capitalize()}}}\n")
         for metric, metric_rows in metrics:
             names, known = score_names(metric_rows), scores.get(metric, {})
             heads = ["system", "slice", "$n$", *(heading(n, score_of(known, n)) for n in names)]
             lines = [
-                f"% {axis}: {metric_title(metric, names)}; {LEGEND}",
+                f"% {metric_title(metric, names)}; {LEGEND}",
                 f"\\begin{{tabular}}{{ll{'r' * (len(names) + 1)}}}",
             ]
-            lines += ["\\toprule", " & ".join(map(_escape_tex, heads)) + " \\\\", "\\midrule"]
+            lines += ["\\toprule", _latex_line(heads), "\\midrule"]
             for row in metric_rows:
                 cells = [row.system or "–", row.slice, format_samples(row)]
                 cells += [format_cell(row.intervals.get(name), score_of(known, name)) for name in names]
-                lines.append(" & ".join(map(_escape_tex, cells)) + " \\\\")
+                lines.append(_latex_line(cells))
             parts.append("\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n")
     return "\n".join(parts)
 
 
-_TEX = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "–": "--"}
-_TEX |= {sign: "\\" + sign for sign in "&%$#_{}"}
-_TEX |= {"↑": "$\\uparrow$", "↓": "$\\downarrow$", SKEWED: "$^\\dagger$"}
-
-
-def _escape_tex(text: str) -> str:
-    return text if text == "$n$" else "".join(_TEX.get(sign, sign) for sign in text)
+def _latex_line(cells: list[str]) -> str:
+    shown = (cell if cell == "$n$" else as_latex(cell).replace(SKEWED, "$^\\dagger$") for cell in cells)
+    return " & ".join(shown) + " \\\\"
 
 
 def terminal_table(rows: list[Row], scores: Scores, title: str, console: Console) -> Table:
@@ -186,29 +198,29 @@ def _terminal_table(rows: list[Row], scores: Scores, title: str, *, vertical: bo
     has_systems = len({row.system for row in rows}) > 1
     skewed = any(interval.skewed for row in rows for interval in row.intervals.values())
     caption = (LEGEND if skewed else "95 % intervals in brackets") + f"; {BEST} best" * bool(best)
-    table = Table(title=title, caption=caption, title_style="bold")
+    table = Table(title=as_terminal(title), caption=caption, title_style="bold")
     for head in [*(["system"] if has_systems else []), "slice", "n"]:
         table.add_column(head, justify="right" if head == "n" else "left", no_wrap=True)
     heads = [heading(name, score_of(scores, name)) for name in names]
     for head in ("score", "") if vertical else heads:
-        table.add_column(head, justify="left" if vertical else "right", no_wrap=True)
+        table.add_column(as_terminal(head), justify="left" if vertical else "right", no_wrap=True)
     for row in rows:
-        count = (
-            f"{row.num_scored}"
-            if row.num_scored == row.num_samples
-            else f"[red]{row.num_scored}/{row.num_samples}[/]"
+        whole = row.num_scored == row.num_samples
+        count = as_terminal(
+            f"{row.num_scored}" if whole else f"{row.num_scored}/{row.num_samples}", "" if whole else "red"
         )
         cells = []
         for name in names:
             text = format_cell(row.intervals.get(name), score_of(scores, name))
             marked = (row.system, row.slice, name) in best
-            cells.append(text + f" {BEST}" * marked)
-        start = [*([row.system or "–"] if has_systems else []), row.slice, count]
+            cells.append(as_terminal(text + f" {BEST}" * marked))
+        systems = [as_terminal(row.system or "–")] if has_systems else []
+        start = [*systems, as_terminal(row.slice), count]
         style = "bold" if row.slice == ALL else ""
         if not vertical:
             table.add_row(*start, *cells, style=style)
             continue
-        for line, pair in enumerate(zip(heads, cells, strict=True)):
+        for line, pair in enumerate(zip(map(as_terminal, heads), cells, strict=True)):
             last = line == len(heads) - 1
             table.add_row(*(start if not line else [""] * len(start)), *pair, style=style, end_section=last)
     return table
@@ -239,16 +251,17 @@ def write_tables(folder: Path, rows: list[Row], summary: dict[str, Any], scores:
     """Write table.md, table.tex, table.csv (a line per number), scores.jsonl and summary.json."""
     (folder / "table.md").write_text(markdown_tables(rows, scores), encoding="utf-8")
     (folder / "table.tex").write_text(latex_tables(rows, scores), encoding="utf-8")
-    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+    # names of files may be no Unicode: they are written as escapes
+    with (folder / "table.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(CSV_HEADS)
         writer.writerows(csv_row(row, name) for row in rows for name in row.intervals)
-    with (folder / "scores.jsonl").open("w", encoding="utf-8") as file:
+    with (folder / "scores.jsonl").open("w", encoding="utf-8", errors="backslashreplace") as file:
         for record in score_records(rows, summary, scores):
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
     content = {**summary, "rows": [asdict(row) for row in rows]}
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 CSV_HEADS = (
@@ -261,7 +274,7 @@ CSV_HEADS = (
 def csv_row(row: Row, name: str) -> list[str]:
     """Return the line of a value in table.csv; bounds are empty where there is no interval."""
     x, axis = row.intervals[name], axis_of(row.metric, name)
-    numbers = ["" if value is None else f"{value:.6f}" for value in (x.mean, x.low, x.high)]
+    numbers = ["" if value is None else f"{value:.9g}" for value in (x.mean, x.low, x.high)]
     counts = [x.num, x.num_reference, row.num_scored, row.num_samples]
     counts += [row.reference_scored, row.reference_samples]
     shown = ["" if count is None else str(count) for count in counts]

@@ -47,7 +47,7 @@ def test_nothing_is_cut(width):
         (FRACTION, (0.988, 0.987, 0.989), "98.8 [98.7, 98.9]"),
         ("", (12.345, 11.111, 13.999), "12.35 [11.11, 14.00]"),
         ("", (0.5, 1e-17, 1.0), "0.500 [0.000, 1.000]"),
-        ("", (2e-5, 1e-5, 3e-5), "2.0e-05 [1.0e-05, 3.0e-05]"),
+        ("", (2e-5, 1e-5, 3e-5), "2.00e-05 [1.00e-05, 3.00e-05]"),
     ],
 )
 def test_interval_has_the_digits_of_its_mean(unit, values, text):
@@ -98,10 +98,10 @@ def test_tables_are_grouped_by_axis():
         "### desync: diegetic synchronization",
         "### kl_aisfx: overall",
     ]
-    comments = [
-        line[2:].split(";")[0] for line in latex_tables(rows, {}).splitlines() if line.startswith("%")
-    ]
-    assert comments[:2] == ["quality: niqe: overall", "alignment: clap: overall"]
+    latex = [line.split(";")[0] for line in latex_tables(rows, {}).splitlines()]
+    assert [line for line in latex if line.startswith(("%", "\\paragraph"))][:4] == [
+        "\\paragraph{Quality}", "% niqe: overall", "\\paragraph{Alignment}", "% clap: overall",
+    ]  # fmt: skip
     with pytest.raises(ValueError, match="'nothing' names no axis"):
         markdown_tables([row("nothing", one)], {})
 
@@ -114,7 +114,7 @@ def test_numbers_of_samples_stand_beside_each_value():
     cells = csv_row(each, "niqe")
     assert cells[:6] == ["", "quality", "overall", "niqe", "all", "niqe"]
     assert cells[6:] == [
-        *("0.500000", "0.400000", "0.600000", "4", "7", "4", "6", "7", "9", "t", "false"),
+        *("0.5", "0.4", "0.6", "4", "7", "4", "6", "7", "9", "t", "false"),
     ]
     summary = {"measured": [], "dropped": [], "seed": 0, "versions": {}}
     (record,) = score_records([each], summary, {})
