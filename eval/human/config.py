@@ -69,7 +69,10 @@ class AdaptiveConfig(Config):
 
     enabled: bool = opt(False, "plan only the first round; `extend study=... votes=...` plans the next one")
     half_width: float = opt(
-        10.0, "stop when every 95 % interval is this short: net win rate in points of 100", gt=0
+        10.0, "two systems: stop at this half length of the net win rate's 95 % interval, in points", gt=0
+    )
+    strength_half_width: float = opt(
+        0.25, "more systems: stop when the 95 % interval of every strength (logit) has this half length", gt=0
     )
     first_round: int = opt(20, "items per pair in the first round", ge=4)
     round_items: int = opt(100, "items in each later round", ge=1)

@@ -98,7 +98,7 @@ def adaptive_savings(
 def two_system_savings(num_studies: int, *, half_width: float, seed: int = 0) -> Savings:
     """Return the coverage of studies of two systems that stop at a half width, and the votes of a safe plan.
 
-    A plan that must reach the half width for any answers has as many items as without any ties.
+    A plan that reaches the half width for any answers has as many items as if there were no ties.
     """
     from eval.human.analysis.power import num_items_for_width
     from eval.human.analysis.simulated_studies import simulate_net_win_until_precise

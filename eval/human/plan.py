@@ -18,7 +18,7 @@ from eval.human.planning.items import ItemPool, add_comparisons, add_controls
 from eval.human.planning.ordering import adjacent_repeats
 from eval.human.planning.samples import Clips, check_axes, load_clips
 from eval.human.planning.sessions import AxisItems, build_slots
-from eval.human.schema import Axis, Item, Plan, Slot
+from eval.human.schema import Axis, Item, MediaFile, Plan, Slot
 from eval.human.study import VOTES, Study, load_study, save_study
 from src.core.cli import run as run_command
 from src.core.config import flatten, from_command_line, resumable_keys
@@ -103,7 +103,7 @@ def prepare_media(
     items: dict[str, Item],
     folder: Path,
     done: Study | None = None,
-) -> tuple[dict, list[str]]:
+) -> tuple[dict[str, MediaFile], list[str]]:
     """Write the media of the items and return their records and notes."""
     from eval.human.media.preparation import MediaPreparation  # PyAV and SciPy: not for --help
 

@@ -1,7 +1,7 @@
-"""Plan the size of a study: `python -m eval.human power [difference=8] [num_items=381] [tie=0.2] [pilot=FILE]`.
+"""Plan the size of a study: `python -m eval.human power [difference=8] [num_items=381] [pilot=FILE]`.
 
 Prints for each axis the items that a net win rate needs to be found, and what a number of items can show: the
-interval over prompts and, beside it, the sigma of raters alone (the paper's, or that of pilot votes).
+interval over prompts and, next to it, the sigma of raters alone (the paper's, or that of pilot votes).
 """
 
 import sys

@@ -73,6 +73,7 @@ class MediaFile:
     sha256: str
     num_bytes: int
     kind: Medium
+    role: Literal["clip", "source", "reference"]
     seconds: float
     fps: float
     width: int

@@ -1,9 +1,9 @@
 """Adaptive selection of pairs: the next items where they shorten the systems' intervals most.
 
-The strengths of the systems (Bradley-Terry with ties) decide how much a vote on a pair tells: little where one
-system wins nearly always. Items are given greedily to the pair that lowers the largest variances most. Votes
-go to prompts that the pair does not have yet, one for each: a second vote on an item mostly repeats the first.
-The study stops when every interval is short enough. That rule looks at lengths, never at the sign of a
+The strengths of the systems (Bradley-Terry with ties) decide how much a vote on a pair tells: little where
+one system wins nearly always. Items are given greedily to the pair that lowers the largest variances most.
+Votes go to prompts that the pair does not have yet, one for each: a second vote on an item mostly repeats the
+first. The study stops when every interval is short enough. That rule looks at lengths, never at the sign of a
 difference, so intervals at the stopping time keep their coverage (`python -m eval.human coverage`).
 """
 

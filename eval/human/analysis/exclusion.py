@@ -12,7 +12,7 @@ from eval.human.schema import Axis, Item, RaterRecord, VoteRecord
 
 @dataclass(frozen=True)
 class RaterSummary:
-    """The counts of one rater that the rules compare; the time is None without any."""
+    """The counts of one rater that the rules compare; the time is None if none was recorded."""
 
     rater: str
     num_votes: int

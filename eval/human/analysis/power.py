@@ -1,8 +1,8 @@
-"""Power of a net win rate: items for a difference, difference for a number of items, rater variance beside it.
+"""Power of a net win rate: items for a difference, difference for a number of items, rater variance.
 
-An item's outcome is 1, 0 or -1 after the majority. With a fraction t of ties and a net win rate d its variance
-is 1 - t - d^2; a two-sided test at level alpha has power 1 - beta at n = (z_alpha/2 + z_beta)^2 (1 - t - d^2) / d^2
-items (normal approximation).
+An item's outcome is 1, 0 or -1 after the majority. With a fraction t of ties and a net win rate d its
+variance is 1 - t - d^2; a two-sided test at level alpha has power 1 - beta at
+n = (z_alpha/2 + z_beta)^2 (1 - t - d^2) / d^2 items (normal approximation).
 """
 
 import math
@@ -69,7 +69,7 @@ def scaled_sigma(sigma: float, num_items: int, num_items_before: int = BENCH_MIN
 
 
 def estimate_from_pilot(preferences: Sequence[Preference], no_majority: str) -> list[Pilot]:
-    """Return the estimates of every axis of pilot votes; pairs of systems are pooled by absolute difference."""
+    """Return the estimates of every axis of pilot votes, absolute differences averaged over pairs."""
     groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     pairs: dict[tuple[str, str], str] = {}
     for each in preferences:

@@ -33,6 +33,7 @@ from src.core.rng import key
 RATE = 48_000
 SUFFIX = {"video": ".mp4", "audio": ".wav", "image": ".png"}
 SILENT_LUFS = -69.0
+MAX_HELD_S = 0.25  # a last frame is held at most this long where a clip ends earlier
 
 
 @dataclass
@@ -48,6 +49,7 @@ class MediaPreparation:
     def __post_init__(self) -> None:
         self._formats: dict[tuple[str, str], Format] = {}
         self._targets: dict[str, float] = {}
+        self._published: dict[str, set[str]] = {}
         self.notes: list[str] = []
 
     def prepare(
@@ -65,6 +67,7 @@ class MediaPreparation:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         records = dict(done or {})
+        self._keep_formats(records)
         for name, stimulus in stimuli.items():
             if name not in records:
                 records[name] = self._write(name, stimulus)
@@ -72,6 +75,15 @@ class MediaPreparation:
         new = [name for name in stimuli if name not in (done or {})]
         self._pad(records, items, new)
         return records
+
+    def _keep_formats(self, done: Mapping[str, MediaFile]) -> None:
+        """Take the formats of prompts from files that exist: raters have seen them, so they stay."""
+        for each in done.values():
+            if each.role == "clip":
+                num_frames = max(1, round(each.seconds * each.fps))
+                form = Format(each.height, each.width, each.fps, num_frames, each.seconds, each.has_audio)
+                self._formats[each.sample, each.kind] = form
+                self._published.setdefault(each.sample, set()).add(each.system)
 
     def format_of(self, sample: str, medium: str) -> Format:
         """Return the common format of a prompt's clips."""
@@ -105,6 +117,7 @@ class MediaPreparation:
             sha256="",
             num_bytes=0,
             kind=medium,  # type: ignore[arg-type]
+            role=stimulus.role,  # type: ignore[arg-type]
             seconds=form.seconds,
             fps=form.fps,
             width=form.width,
@@ -137,7 +150,7 @@ class MediaPreparation:
             write_audio(path, audio.samples_CS, audio.rate)
             return gain
         with video_writer(path, form.height, form.width, form.fps, self.config.crf, audio=audio) as write:
-            for frame in self._degraded(_frames(source, form), stimulus):
+            for frame in self._degraded(_frames(source, form, stimulus), stimulus):
                 write(frame)
         return gain
 
@@ -162,7 +175,9 @@ class MediaPreparation:
         """Return the loudness that every clip of the prompt can reach without too high a peak."""
         if stimulus.sample not in self._targets:
             reachable = [self.config.loudness_lufs]
-            for clip in self.clips[stimulus.sample].values():
+            for name, clip in self.clips[stimulus.sample].items():
+                if name not in self._published.get(stimulus.sample, {name}):
+                    continue
                 samples_CS = _stereo(clip.path(stimulus.medium), form.seconds)
                 loudness = integrated_lufs(samples_CS, RATE)
                 if loudness > SILENT_LUFS:
@@ -187,8 +202,12 @@ class MediaPreparation:
                 records[record.id] = replace(record, num_bytes=path.stat().st_size, sha256=file_sha256(path))
 
 
-def _frames(source: Path, form: Format) -> Iterator[Frame]:
-    """Yield exactly the frames of the common format; the last one is repeated where a clip ends earlier."""
+def _frames(source: Path, form: Format, stimulus: Stimulus) -> Iterator[Frame]:
+    """Yield exactly the frames of the common format; the last one is held where a clip ends earlier.
+
+    Raises:
+        MediaError: a compared clip is too short for that; clips of other prompts and sources may be.
+    """
     count, last = 0, None
     with open_video(source) as video:
         height, width = video.size
@@ -201,6 +220,9 @@ def _frames(source: Path, form: Format) -> Iterator[Frame]:
             count += 1
     if last is None:
         raise MediaError("no frames")
+    is_compared = stimulus.role == "clip" and stimulus.degradation not in ("other_prompt", "unedited")
+    if is_compared and form.num_frames - count > max(2, round(MAX_HELD_S * form.fps)):
+        raise MediaError("too short", f"{count / form.fps:.2f} s where {form.seconds:.2f} s are needed")
     for _ in range(form.num_frames - count):
         yield last
 

@@ -36,12 +36,13 @@ class Pass:
 
 
 def build_slots(
-    config: StudyConfig, pool: ItemPool, work: Sequence[AxisItems], *, round: int = 0
+    config: StudyConfig, pool: ItemPool, work: Sequence[AxisItems], *, round: int = 0, first: int = 0
 ) -> list[Slot]:
     """Deal every item of every axis to as many sessions as it needs raters; no session has an item twice.
 
     Items are dealt again for each rater, so that two sessions share few items, and every axis has its own
-    permutation, so that one rater seldom scores a clip on two axes.
+    permutation, so that one rater seldom scores a clip on two axes. `first` is the number of the first
+    session within its round.
     """
     sessions = []
     for replicate in range(max(part.num_raters for part in work)):
@@ -53,7 +54,7 @@ def build_slots(
             opaque_id(config.seed, "slot", str(round), str(number)),
             _order_session(config, pool, session, number, round),
         )
-        for number, session in enumerate(sessions)
+        for number, session in enumerate(sessions, first)
     ]
     return _with_sides(config, pool, slots, round)
 
