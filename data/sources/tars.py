@@ -8,10 +8,9 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.sources.folder import is_hidden
 from data.sources.listing import Listing, is_utf8, printable, rejected_input, skipped_input, stamp_of
 from data.work_units import Input
-from src.core.media_io.formats import IMAGE_TYPES, VIDEO_TYPES
+from src.core.media_io.formats import IMAGE_TYPES, VIDEO_TYPES, is_hidden_folder
 
 CAPTION_ENDINGS = {"txt": "caption_txt", "caption": "caption_txt", "json": "caption_json"}
 
@@ -42,7 +41,7 @@ def _list_tar(path: Path, file_name: str) -> Iterator[Input]:
                     raise tarfile.ReadError(f"{printable(member.name)} is cut off")
                 folder, _, file = member.name.rpartition("/")
                 stem, _, ending = file.partition(".")
-                if not stem or any(is_hidden(part) for part in folder.split("/")):
+                if not stem or any(is_hidden_folder(part) for part in folder.split("/")):
                     yield skipped_input(f"{name}/{printable(member.name)}", "hidden file")
                 elif ending.lower() in samples.setdefault(f"{folder}/{stem}", {}):
                     yield rejected_input(f"{name}/{printable(member.name)}", "name is repeated", "in one tar")

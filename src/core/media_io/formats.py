@@ -18,6 +18,9 @@ AUDIO_TYPES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac",
 # Types of images that may move. A TIFF's further images are pages.
 ANIMATED_TYPES = {".gif", ".png", ".apng", ".webp", ".avif"}
 
+# Folders of thumbnails and of deleted files, besides those that begin with a dot
+THUMBNAIL_FOLDERS = {"@eadir", "__macosx", "#recycle", "$recycle.bin", "lost+found", "thumbnails"}
+
 Kind = Literal["video", "image", "audio"]
 
 
@@ -45,6 +48,11 @@ def is_animated(source: Path | str | bytes) -> bool | None:
             return bool(getattr(image, "is_animated", False))
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
         return None
+
+
+def is_hidden_folder(name: str) -> bool:
+    """True for names that begin with a dot or stand for thumbnails; "." and ".." do not."""
+    return name.lower() in THUMBNAIL_FOLDERS or (name.startswith(".") and name not in (".", ".."))
 
 
 def resolve_inside(root: Path | str, relative: str) -> Path:

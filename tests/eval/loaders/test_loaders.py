@@ -162,3 +162,37 @@ def test_scores_are_cut_by_concept_and_motion_level(bench):
     assert found["all"] == (5, 5)
     assert (found["concept: animal"], found["concept: scene"], found["motion: low"]) == ((2, 2),) * 3
     assert found["motion: medium"] == found["concept: physics"] == (1, 1)
+
+
+def test_a_folder_as_people_have_it(tmp_path, caplog):
+    from PIL import Image
+
+    images = [Image.fromarray(np.full((8, 8, 3), shade, np.uint8)) for shade in (0, 90, 200)]
+    for suffix in ("webp", "png", "gif"):
+        images[0].save(
+            tmp_path / f"moving_{suffix}.{suffix}", save_all=True, append_images=images[1:], duration=60
+        )
+        images[0].save(tmp_path / f"still_{suffix}.{suffix}")
+    (tmp_path / "moving_gif.txt").write_bytes(b"\xef\xbb\xbfWith a byte order mark\r\n")
+    for hidden in (".ipynb_checkpoints", "@eaDir", "__MACOSX"):
+        (tmp_path / hidden).mkdir()
+        images[0].save(tmp_path / hidden / "x.png")
+    (tmp_path / "gone.mp4").symlink_to("removed.mp4")
+    (tmp_path / "loop").symlink_to(".")
+    samples = {sample.id: sample for sample in load_folder(tmp_path)}
+    assert {key for key, sample in samples.items() if sample.video} == {
+        "moving_webp",
+        "moving_png",
+        "moving_gif",
+    }
+    assert {key for key, sample in samples.items() if sample.image} == {
+        "still_webp",
+        "still_png",
+        "still_gif",
+    }
+    assert samples["moving_gif"].prompt == "With a byte order mark"
+    for part in ("hidden or thumbnail folder 3", "dangling link 1", "link to a folder listed already 1"):
+        assert part in caplog.text
+    (tmp_path / "still_png.txt").write_bytes("Größe".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"still_png\.txt: not UTF-8, at byte 2"):
+        list(load_folder(tmp_path))
