@@ -103,7 +103,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/core/paired_tests.py": (f"{CORE}/test_paired_tests.py",),
     "eval/core/results.py": (f"{CORE}/test_results.py", "tests/eval/test_run_statistics.py"),
     "eval/core/run_folder.py": ("tests/eval/test_run.py",),
-    "eval/core/scored_runs.py": ("tests/eval/human/test_agreement.py", "tests/eval/test_compare.py"),
+    "eval/core/scored_runs.py": (f"{CORE}/test_scored_runs.py",),
     "eval/core/system_pairs.py": (f"{CORE}/test_system_pairs.py",),
     "eval/core/video.py": (f"{CORE}/test_video.py",),
     "eval/distribution/feature_arrays.py": (f"{SETS}/test_feature_arrays.py", f"{SETS}/test_suite.py"),

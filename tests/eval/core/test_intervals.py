@@ -116,6 +116,10 @@ def test_bca_against_scipy():
     assert high - values.mean() > 1.1 * (values.mean() - low)  # it leans to the long tail
     mirrored = bca_bounds(-values, num_resamples=50_000)
     assert mirrored == pytest.approx((-high, -low), abs=6e-3)
+    ties = np.tile([-1.0, 1.0], 30)  # a tenth of all resamples have the mean of the sample
+    low_t, high_t = bca_bounds(ties, num_resamples=20_000)
+    assert low_t == pytest.approx(-high_t, abs=0.034)  # one step of the mean
+    assert high_t == pytest.approx(1.96 / 60**0.5, abs=0.034)
     narrow = bca_bounds(values, level=0.5)
     assert low < narrow[0] < values.mean() < narrow[1] < high
 

@@ -24,6 +24,11 @@ def test_permutation_test_against_all_flips_and_the_t_test():
     assert permutation_p(many) == pytest.approx(ttest_1samp(many, 0).pvalue, abs=0.01)
     assert permutation_p(np.ones(50)) == pytest.approx(1 / 10_001)
     assert permutation_p(np.zeros(50)) == 1
+    assert permutation_p(np.ones(12)) == 2 / 2**12  # enumerated
+    drawn = permutation_p(np.ones(13)) * 10_001
+    assert drawn == pytest.approx(round(drawn))
+    assert 1 <= drawn < 20
+    assert permutation_p(np.ones(13), seed=0) != permutation_p(np.ones(13), seed=5)
 
 
 def test_clusters_are_flipped_together_and_count_once():

@@ -1,11 +1,13 @@
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from eval.human.agreement import main
+from eval.core.scored_runs import ScoredSystem
+from eval.human.agreement import _notes_on_votes, main
 from eval.human.analysis import metric_agreement
 from eval.human.analysis.metric_agreement import (
     MEASURES,
@@ -130,6 +132,24 @@ def test_renaming_systems_changes_nothing(no_majority):
         for v in votes
     ]
     assert measure_agreement(swapped, metric, no_majority=no_majority) == before
+
+
+def test_notes_count_ties_lost_votes_and_items_without_a_majority():
+    truth = quality(6, "xy")
+    systems = {
+        name: ScoredSystem(Path(), name, prompts=dict.fromkeys(row, "")) for name, row in truth.items()
+    }
+    votes = [vote(0, "tie"), vote(0, "tie"), vote(0, "a"), vote(1, "tie")]  # two ties
+    votes += [vote(2, "a"), vote(2, "b"), vote(3, "a"), vote(3, "a", a="y", b="x")]  # two without a majority
+    votes += [vote(4, "a"), vote(4, "b", a="y", b="x"), vote(4, "tie")]  # decided, in two orientations
+    votes += [vote(9, "a"), vote(5, "a", a="z")]
+    assert _notes_on_votes("motion", votes, systems) == [
+        "motion: 2 of 13 votes are on no item or system of the runs",
+        "motion: of 5 pairs 2 have a majority for a tie, 2 no majority",
+    ]
+    assert _notes_on_votes("", votes[:3], systems) == [
+        "votes: of 1 pairs 1 have a majority for a tie, 0 no majority"
+    ]
 
 
 def test_both_orientations_of_a_pair():
