@@ -115,8 +115,8 @@ def _schedule_name(result: VariantResult) -> str:
 def _cell(value: Interval | None, digits: int) -> str:
     if value is None:
         return "-"
-    mean, low, high = (f"{value[key]:.{digits}f}" for key in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    mean, *bounds = (f"{value[key]:.{digits}f}" for key in ("mean", "low", "high") if key in value)
+    return f"{mean} [{', '.join(bounds)}]" if bounds else mean
 
 
 def plot(results: list[VariantResult], path: Path) -> None:
@@ -130,7 +130,7 @@ def plot(results: list[VariantResult], path: Path) -> None:
         for label, group in _groups_by_schedule(variants).items():
             values = [_panel_value(r, panel) for r in group]
             steps, means = [r.settings["num_steps"] for r in group], [v["mean"] for v in values]
-            errors = [[v["mean"] - v["low"] for v in values], [v["high"] - v["mean"] for v in values]]
+            errors = [[v.get(side, v["mean"]) - v["mean"] for v in values] for side in ("low", "high")]
             line = "-" if label == "linear" else "none"
             axes.errorbar(steps, means, np.abs(errors), label=label, marker="o", linestyle=line, capsize=3)
         if panel != DISTANCE:

@@ -150,6 +150,11 @@ def score(entries: list[dict[str, Any]], root: Path) -> dict[str, dict[str, dict
     rows = json.loads((out / "summary.json").read_text(encoding="utf-8"))["rows"]
     intervals = {r["system"]: r["intervals"] for r in rows if r["metric"] == "bounce" and r["slice"] == "all"}
     return {
-        variant: {name: {key: each[key] for key in ("mean", "low", "high")} for name, each in found.items()}
+        variant: {name: _present(each) for name, each in found.items()}
         for variant, found in intervals.items()
     }
+
+
+def _present(interval: dict[str, Any]) -> dict[str, float]:
+    """Return mean and bounds; a mean of few values has no bounds."""
+    return {key: interval[key] for key in ("mean", "low", "high") if interval[key] is not None}

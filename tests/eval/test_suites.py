@@ -73,7 +73,7 @@ def test_every_number_describes_itself(folder, results):
     assert found["measured"]["preprocessing"]["size"] == 16
     assert found["seed"] == 0
     assert found["num_groups"] == 6  # prompts
-    assert found["num"] == 36  # rows: 12 videos of three frames
+    assert (found["num"], found["num_reference"]) == (12, 12)  # videos, not their 36 rows
     assert {"numpy", "scipy"} <= set(found["versions"])
     assert found["low"] < found["mean"] < found["high"]
     assert found["better"] == -1
