@@ -18,7 +18,7 @@ NEEDED = {
     "bounce_checker.validate_audio": [],
 }
 MISTAKES = [
-    ("run", ["metrics=[psnr2]"], "metrics: expected some of"),
+    ("run", ["metrics=[psnr2]"], "metrics: 'psnr2' is neither a metric nor a suite"),
     ("run", ["manifest=nowhere.jsonl"], "manifest: no such file: nowhere.jsonl"),
     ("run", ["metrics=[clip_score]"], "weights.clip.path"),
     ("compare", ["runs=nowhere"], "nowhere has no results.jsonl"),
