@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 FAST := tests/src/core tests/src/flow tests/src/losses tests/src/models tests/eval/core tests/eval/human tests/test_repository.py tests/test_language.py
 
-.PHONY: help install demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval lock clean
+.PHONY: help install install-human demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval lock clean
 
 help:  ## Show the targets; times are of two idle cores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -18,6 +18,10 @@ $(INSTALLED): requirements.lock
 	@touch $(INSTALLED)
 
 install: $(INSTALLED)  ## Make .venv with exactly the packages of requirements.lock
+
+install-human:  ## Make .venv-human: eval.human alone, without torch (1 min)
+	$(PYTHON) -m venv .venv-human
+	.venv-human/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/human.lock
 
 demo: $(INSTALLED)  ## Train the tiny models, generate videos, score them (13 to 20 min)
 	$(BIN)/python -m src.train
@@ -62,7 +66,9 @@ bench-eval: $(INSTALLED)  ## Time the set metrics beside clean-fid, torch-fideli
 
 lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with hashes for every platform
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra dev --extra samples --group stand-ins pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --extra dev --extra samples --group stand-ins --group human pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --group human --group human-test --constraints requirements.lock --output-file requirements/human.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --constraints requirements.lock requirements/cluster.in --output-file requirements/cluster.lock
 
 clean:  ## Remove what `make demo` made: runs/tiny and datasets/bounce_tiny*; nothing else
 	rm -rf runs/tiny datasets/bounce_tiny datasets/bounce_tiny_sft
