@@ -16,6 +16,8 @@ ENTRY_POINTS = (
     "src.export",
     "src.model_summary",
     "data.prepare",
+    "data.curate",
+    "data.curation.validate",
     "data.bounce.prompts",
     "data.bounce.prompt_rewriter",
     "data.bounce.preview",

@@ -6,6 +6,7 @@ from pathlib import Path
 from data.bounce.config import PromptsConfig
 from data.bounce.prompt_rewriter import RewritingConfig
 from data.config import PrepareConfig
+from data.curation.config import CurationConfig
 from src.core.config_help import keys
 from src.inference.config import ExportConfig, GenerateConfig, ReconstructConfig
 from src.registry import EXPERIMENTS
@@ -33,6 +34,7 @@ def surface() -> str:
     schemas = {name: each.config for name, each in EXPERIMENTS.items()}
     schemas |= {"generate": GenerateConfig, "reconstruct": ReconstructConfig, "export": ExportConfig}
     schemas |= {"prepare": PrepareConfig, "prompts": PromptsConfig, "rewriting": RewritingConfig}
+    schemas |= {"curate": CurationConfig}
     lines = []
     for name, schema in schemas.items():
         lines += [f"{name}: {key}" for key in keys(schema)]

@@ -1,0 +1,1 @@
+"""Curation: scores of clips, a funnel of filters, near duplicates, resampling, captions, finetuning sets."""

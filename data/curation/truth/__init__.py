@@ -1,0 +1,1 @@
+"""Constructed clips whose right answers are known, and the measurement of the filters on them."""

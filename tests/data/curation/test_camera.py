@@ -1,0 +1,70 @@
+"""Camera motion of rendered scenes: rates, shake, independent motion, labels."""
+
+import cv2
+import numpy as np
+import pytest
+
+from data.curation.camera import CameraMotion, measure_camera
+from data.curation.camera_labels import LABELS, label_camera
+from data.curation.truth.samples import FPS, NUM_FRAMES, camera_scene, make_scene, slideshow
+from data.curation.truth.scenes import Camera
+from data.curation.truth.trajectories import LABELS as RENDERED
+from data.curation.truth.trajectories import make_camera
+from src.core.rng import numpy_generator
+
+
+def measured(frames_THWC: np.ndarray, fps: float = FPS) -> CameraMotion:
+    scale = 128 / min(frames_THWC.shape[1:3])
+    small = [
+        cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for frame in frames_THWC
+    ]
+    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in small])
+    return measure_camera(gray, np.arange(len(gray)) / fps)
+
+
+def test_labels_are_those_of_the_renderer() -> None:
+    assert set(LABELS) == set(RENDERED)
+
+
+@pytest.mark.parametrize(
+    "label", ["pan right", "tilt up", "zoom out", "push in", "static shot", "handheld shot"]
+)
+def test_rendered_camera_motion_gets_its_label(label: str) -> None:
+    rng = numpy_generator(3, "test/" + label)
+    camera = make_camera(rng, label, NUM_FRAMES, FPS)
+    found, confidence = label_camera(measured(make_scene(rng, camera, (0, 0), num_objects=5, noise=1.0)))
+    assert found == label
+    assert confidence > 0.3
+
+
+def test_the_rate_of_a_pan_is_measured() -> None:
+    rng, zero, t = numpy_generator(1, "test/rate"), np.zeros(NUM_FRAMES), np.arange(NUM_FRAMES) / FPS
+    frames = make_scene(rng, Camera(zero, zero, zero, -0.2 * t, zero, np.ones(NUM_FRAMES)), num_objects=0)
+    motion = measured(frames)
+    assert motion.steps_P4[:, 0].mean() * motion.fps == pytest.approx(-0.2, rel=0.05)
+    assert motion.independent_fraction < 0.02
+
+
+def test_uneven_frame_times_are_no_shake() -> None:
+    rng, zero = numpy_generator(1, "test/uneven"), np.zeros(30)
+    times = np.cumsum(np.tile([1.0, 1.0, 2.0], 10)) / FPS
+    camera = Camera(zero, zero, zero, -0.3 * times, zero, np.ones(30))
+    from data.curation.truth.scenes import make_background, render
+
+    frames = render([make_background(rng, 30)], camera, 128, 128)
+    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    even = measure_camera(gray, np.arange(30) / FPS)  # the same frames with wrong times
+    assert measure_camera(gray, times).shake < 0.25 * even.shake
+
+
+def test_a_still_that_is_zoomed_is_a_slideshow_and_a_scene_is_not() -> None:
+    moving = measured(slideshow(numpy_generator(2, "test/slideshow"), False))
+    still = measured(slideshow(numpy_generator(2, "test/slideshow"), True))
+    assert still.slideshow_score > 0.97 > moving.slideshow_score
+
+
+def test_depth_tells_a_push_from_a_zoom() -> None:
+    values = {}
+    for label in ("push in", "zoom in"):
+        values[label] = measured(camera_scene(numpy_generator(4, "test/depth"), label)).parallax
+    assert values["push in"] > 0.09 > values["zoom in"]
