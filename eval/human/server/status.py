@@ -21,6 +21,9 @@ def study_status(session: Session, study: Study, now: float) -> Row:
     """Return progress per rater and axis, agreement, times, failed gold items, and leases."""
     votes = _last_answers(session, study)
     raters = list(session.scalars(select(Rater).order_by(Rater.created_at, Rater.id)))
+    by_rater: dict[str, list[Row]] = defaultdict(list)
+    for vote in votes:
+        by_rater[vote["rater"]].append(vote)
     held = {lease.rater: lease for lease in session.scalars(select(Lease))}
     return {
         "state": settings.get(session, "state", "open"),
@@ -28,8 +31,8 @@ def study_status(session: Session, study: Study, now: float) -> Row:
         "num_slots": len(study.slots),
         "num_free": leases.count_free_slots(session, study),
         "axes": [_axis_row(study, axis, votes) for axis in study.axes],
-        "raters": [_rater_row(study, rater, held.get(rater.id), votes, now) for rater in raters],
-        "exclusion": exclusion_preview(study, raters, votes),
+        "raters": [_rater_row(study, rater, held.get(rater.id), by_rater[rater.id], now) for rater in raters],
+        "exclusion": exclusion_preview(study, raters, by_rater),
     }
 
 
@@ -114,8 +117,7 @@ def _median_time(votes: list[Row]) -> float | None:
 
 
 def _rater_row(study: Study, rater: Rater, lease: Lease | None, votes: list[Row], now: float) -> Row:
-    own = [vote for vote in votes if vote["rater"] == rater.id]
-    counted = [vote for vote in own if vote["kind"] not in PRACTICE]
+    counted = [vote for vote in votes if vote["kind"] not in PRACTICE]
     ends = lease.expires_at if lease else None
     return {
         "rater": rater.id,
@@ -123,7 +125,7 @@ def _rater_row(study: Study, rater: Rater, lease: Lease | None, votes: list[Row]
         "platform": rater.platform,
         "slot": rater.slot,
         "has_link": rater.token_hash is not None,
-        "done": len(own),
+        "done": len(votes),
         "total": len(study.slots[rater.slot].tasks) if rater.slot in study.slots else 0,
         "median_s": _median_time(counted),
         "gold_failed": sum(vote_failed(study, vote) for vote in counted),
@@ -135,16 +137,17 @@ def _rater_row(study: Study, rater: Rater, lease: Lease | None, votes: list[Row]
     }
 
 
-def exclusion_preview(study: Study, raters: list[Rater], votes: list[Row]) -> list[Row]:
+def exclusion_preview(study: Study, raters: list[Rater], by_rater: dict[str, list[Row]]) -> list[Row]:
     """Return what the study's rules would leave out now: a row per rule with its raters or answers.
 
     The report applies the rules; this shows early those that need one rater's or one answer's facts only.
     """
     rules = study.config.exclusion
-    counted = [vote for vote in votes if vote["kind"] not in PRACTICE]
+    counted: list[Row] = []
     failed_gold, slow = [], []
     for rater in raters:
-        own = [vote for vote in counted if vote["rater"] == rater.id]
+        own = [vote for vote in by_rater[rater.id] if vote["kind"] not in PRACTICE]
+        counted += own
         gold = [vote for vote in own if vote["kind"] == "gold"]
         failures = sum(vote_failed(study, vote) for vote in gold)
         if len(gold) >= rules.min_gold and failures > rules.max_gold_failures * len(gold):

@@ -93,6 +93,10 @@
 
     seek(time) {
       this.numSeeks += 1;
+      return this.jump(time);
+    }
+
+    jump(time) {
       return this.enqueue(async () => {
         await this.align(Math.max(0, Math.min(time, this.duration - 0.001)));
         if (this.playing) await this.start();
@@ -187,7 +191,7 @@
       setTimeout(() => {
         this.ending = false;
         this.emit("end");
-        if (this.loop && this.playing) this.seek(0);
+        if (this.loop && this.playing) this.jump(0);
         else this.pause();
       }, 120);
     }

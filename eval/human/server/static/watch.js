@@ -3,6 +3,7 @@
 (() => {
   const Study = window.Study;
   const STEP = 0.1; // seconds of one mark of the played parts
+  const MAX_GAP = 3; // seconds between two looks on a busy machine
   const VERSION = "1";
 
   class Watch {
@@ -15,6 +16,9 @@
       this.hiddenMs = 0;
       this.unfocusedMs = 0;
       this.tick = performance.now();
+      for (const [index, element] of elements.entries()) {
+        element.addEventListener("seeking", () => (this.last[index] = null));
+      }
       this.timer = setInterval(() => this.update(), 50);
     }
 
@@ -28,7 +32,7 @@
       this.elements.forEach((element, index) => {
         const time = element.currentTime;
         const from = this.last[index];
-        const played = from !== null && time > from && time - from < 0.75 && !document.hidden;
+        const played = from !== null && time > from && time - from < MAX_GAP && !document.hidden;
         if (played) {
           this.mark(this.seen[index], from, time, element.duration);
           if (this.player.audible && this.player.leader === index) this.mark(this.heard[index], from, time, element.duration);

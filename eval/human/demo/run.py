@@ -1,0 +1,175 @@
+"""Plan, serve, fill and report a small study: `python -m eval.human demo [key=value ...]`.
+
+Simulated raters work through the real pages in Chromium (Debian: `apt-get install chromium`), several at
+once, and hear and watch every clip to its end. Clips of two made-up systems are compared, or those of the
+folders `a` and `b`.
+"""
+
+import csv
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.human.config import StudyConfig
+from eval.human.demo.browser_rater import BrowserRater, open_chromium
+from eval.human.demo.clips import write_clips
+from eval.human.plan import plan_study
+from eval.human.server.export import export_votes
+from eval.human.server.links import main as write_links
+from eval.human.simulate import RaterPopulation, SimulatedRater, spread_strengths
+from eval.human.study import Study
+from src.core.config import from_command_line
+from src.core.errors import UserError
+from src.core.fields import Config, opt
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig(Config):
+    """What the demonstration compares."""
+
+    out: str = opt("runs/study_demo", "folder of everything that is written")
+    a: str = opt("", "folder of clips of one system; with prompts in .txt files of the same names")
+    b: str = opt("", "folder of clips of another system, with the same names")
+    axes: tuple[str, ...] = opt(
+        ("visual_overall", "motion_naturalness", "text_subject", "audio_overall", "av_synchronization"),
+        "axes that are rated",
+    )
+    num_prompts: int = opt(2, "prompts that are compared", ge=1)
+    num_raters: int = opt(1, "raters of each comparison", ge=1)
+    num_browsers: int = opt(3, "browsers at once", ge=1)
+    seed: int = opt(0, "seed of the plan and of the raters")
+
+
+def main(argv: list[str]) -> None:
+    """Parse the command line and run the demonstration."""
+    config = from_command_line(DemoConfig, argv, __doc__)
+    if config is None:
+        return
+    begin = time.monotonic()
+    try:
+        study = _plan(config)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    print(f"planned: {study.plan.num_tasks} answers in {study.plan.num_slots} sessions", flush=True)
+    with serve(study.folder) as base:
+        num_answers = fill(study, base, num_browsers=config.num_browsers, seed=config.seed)
+    print(f"{num_answers} answers through the pages", flush=True)
+    export_votes(study.folder)
+    page = _report(study)
+    print(f"report: {page} ({time.monotonic() - begin:.0f} s)")
+
+
+def _plan(config: DemoConfig) -> Study:
+    if bool(config.a) != bool(config.b):
+        raise UserError("a and b: name both folders, or neither")
+    out = Path(config.out)
+    if (out / "study" / "study.db").exists():
+        raise UserError(f"out: {out} has a study with votes; remove it or name another folder")
+    folders = {"a": config.a, "b": config.b}
+    if not config.a:
+        folders = {name: str(path) for name, path in write_clips(out / "clips", seed=config.seed).items()}
+    return plan_study(
+        StudyConfig(
+            name="demo",
+            title="Demonstration",
+            out=str(out / "study"),
+            manifests=folders,
+            axes=config.axes,
+            raters=dict.fromkeys(config.axes, config.num_raters),
+            num_prompts=config.num_prompts,
+            tasks_per_slot=20,
+            axes_per_slot=2,
+            seed=config.seed,
+        )
+    )
+
+
+@contextmanager
+def serve(folder: Path, *settings: str) -> Iterator[str]:
+    """Serve a study in another process until the block ends; yield its address.
+
+    Raises:
+        UserError: the server did not start.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "eval.human", "serve", str(folder), f"port={port}", *settings]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        wait_for_server(base, server)
+        yield base
+    finally:
+        server.terminate()
+        server.wait(START_SECONDS)
+
+
+def wait_for_server(base: str, server: "subprocess.Popen[Any]") -> None:
+    """Return as soon as a server answers.
+
+    Raises:
+        UserError: it ended, or took too long.
+    """
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{base}/health", timeout=5).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise UserError(f"serve: no answer at {base}")
+
+
+def fill(study: Study, base: str, *, num_browsers: int, seed: int) -> int:
+    """Answer all sessions through the pages; return the number of answers."""
+    path = study.folder / "links.csv"
+    path.unlink(missing_ok=True)
+    write_links([f"study={study.folder}", f"number={len(study.slots)}", f"out={path}", f"public_url={base}"])
+    with path.open(encoding="utf-8", newline="") as file:
+        links = list(csv.DictReader(file))
+    parts = [links[number::num_browsers] for number in range(num_browsers)]
+    with ThreadPoolExecutor(num_browsers) as pool:
+        return sum(pool.map(lambda part: _rate(study, part, seed), [part for part in parts if part]))
+
+
+def _rate(study: Study, links: list[dict[str, str]], seed: int) -> int:
+    """Work through some sessions, one after the other, in one browser."""
+    number = 0
+    with open_chromium() as browser:
+        for link in links:
+            answer = simulated_answers(study, link["slot"], link["rater"], seed)
+            rater = BrowserRater(browser, answer=answer, viewport={"width": 960, "height": 720})
+            rater.open(link["link"])
+            number += rater.work()
+            rater.close()
+    return number
+
+
+def simulated_answers(study: Study, slot: str, name: str, seed: int) -> Any:
+    """Return a function from the page's task to the answer of an attentive rater with known preferences."""
+    rater = SimulatedRater(name, RaterPopulation(careless_fraction=0.0), seed)
+    strengths = spread_strengths(study.plan.systems)
+
+    def answer(shown: dict[str, Any]) -> dict[str, Any]:
+        task = study.slots[slot].tasks[shown["position"]]
+        return rater.answer(study.items[task.item], study.axes[task.axis], task, strengths)
+
+    return answer
+
+
+def _report(study: Study) -> Path:
+    from eval.human.report import ReportConfig, write_report
+
+    return write_report(ReportConfig(study=str(study.folder)))
