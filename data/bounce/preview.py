@@ -8,10 +8,8 @@ Each video has its caption below.
 """
 
 import sys
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -21,6 +19,8 @@ from data.bounce.config import PreviewConfig
 from data.bounce.world import BounceVideo, make_video
 from src.core import cli, config
 from src.core.errors import UserError
+from src.core.media_io.audio import Audio
+from src.core.media_io.video_writer import video_writer
 
 _INK, _PAPER = (30, 30, 34), (250, 249, 246)
 
@@ -57,23 +57,14 @@ def write_preview(path: Path, videos: list[BounceVideo]) -> None:
     zoom = max(1, -(-384 // min(height, width)))
     strip = {id(one): _caption(caption_variants(one.facts)[1], width * zoom, lines=3) for one in videos}
     tall = height * zoom + next(iter(strip.values())).shape[0]
-    rate = Fraction(videos[0].facts.fps).limit_denominator(1001)
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=rate, options={"crf": "16"})
-        video.width, video.height, video.pix_fmt = width * zoom // 2 * 2, tall // 2 * 2, "yuv420p"
-        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+    width, tall = width * zoom // 2 * 2, tall // 2 * 2
+    samples_CS = np.concatenate([render_audio(one.facts) for one in videos], axis=1)
+    audio = Audio(samples_CS, SAMPLE_RATE)
+    with video_writer(path, tall, width, videos[0].facts.fps, 16, audio=audio) as write:
         for one in videos:
             for frame in one.video_THWC:
                 image = np.concatenate([frame.repeat(zoom, 0).repeat(zoom, 1), strip[id(one)]])
-                image = np.ascontiguousarray(image[: video.height, : video.width])
-                container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(video.encode())
-        samples = np.concatenate([render_audio(one.facts) for one in videos], axis=1)
-        for start in range(0, samples.shape[1], 1024):
-            block = av.AudioFrame.from_ndarray(samples[:, start : start + 1024].copy(), "fltp", "mono")
-            block.sample_rate, block.pts = SAMPLE_RATE, start
-            container.mux(audio.encode(block))
-        container.mux(audio.encode())
+                write(image[:tall, :width])
 
 
 def _caption(text: str, width: int, lines: int) -> np.ndarray:

@@ -29,7 +29,7 @@ DEFAULT_LAYOUTS = {
 
 @dataclass(frozen=True)
 class Audio:
-    """`samples_CS` float32; `rate` in Hz; `channels` names such as FL, FR (empty: the default of their number)."""
+    """`samples_CS` float32; `rate` in Hz; `channels`: names such as FL (empty: the usual ones)."""
 
     samples_CS: np.ndarray
     rate: int
@@ -60,8 +60,8 @@ class Audio:
 def mixdown_matrix(channels: tuple[str, ...], num_channels: int) -> np.ndarray:
     """Return float32 [num_channels, C]: stereo by ITU-R BS.775 without LFE, mono as the mean of that stereo.
 
-    Nothing is scaled down, so that a voice keeps its loudness; sums may exceed full scale. One channel becomes
-    two by repetition.
+    Nothing is scaled down, so that a voice keeps its loudness; sums may exceed full scale. One channel
+    becomes two by repetition.
     """
     if len(channels) == 1:
         return np.ones((num_channels, 1), np.float32)

@@ -38,8 +38,8 @@ def resample_frames(
 ) -> Iterator[Frame]:
     """Resample frames to a fixed rate: at each time start_s + n / fps the frame on the screen.
 
-    A frame stays until the next one, the last frame of a segment for its own duration (1 / fps if unknown). Between segments there
-    are no frames. Works for variable rates.
+    A frame stays until the next one, the last frame of a segment for its own duration (1 / fps if unknown).
+    Between segments there are no frames. Works for variable rates.
 
     Args:
         end_s: times from here on are left out.

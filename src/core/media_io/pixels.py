@@ -10,17 +10,10 @@ from typing import Any
 import av
 import numpy as np
 from av.sidedata.sidedata import Type
-from av.video.reformatter import Interpolation
 
 from src.core.media_io.errors import MediaError
 from src.core.media_io.tone_mapping import PRIMARIES_TO_BT709, convert_primaries, tone_map
 
-ACCURATE = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-)
 BACKGROUND = 255  # white, under everything transparent: images and videos
 _BT709, _UNSPECIFIED, _BT2020_CL = 1, 2, 10
 _UNSUPPORTED_MATRICES = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp", 15: "IPT-C2"}
@@ -29,19 +22,16 @@ _PRIMARIES = {9: "bt2020", 12: "p3"}
 _PLANAR = re.compile(r"yuv(420|422|444|440)p(9|10|12|14|16)le")
 
 
-def to_rgb(frame: Any, accurate: bool = False) -> np.ndarray:
+def to_rgb(frame: Any) -> np.ndarray:
     """Return a decoded frame as uint8 [H, W, 3], as a viewer sees it.
 
     The matrix and range are the frame's; without a matrix, BT.709 from 720 lines on and else BT.601. PQ and
     HLG are tone-mapped, BT.2020 and P3 primaries converted, and alpha is composed on white.
 
-    Args:
-        accurate: interpolate chroma (bicubic) and round exactly; else as the ffmpeg program does by default.
-
     Raises:
         MediaError: "unsupported color" or "unsupported rotation".
     """
-    return turn_upright(_to_stored_rgb(frame, ACCURATE if accurate else None), display_matrix(frame))
+    return turn_upright(_to_stored_rgb(frame), display_matrix(frame))
 
 
 def is_hdr(frame: Any) -> bool:
@@ -55,7 +45,7 @@ def is_stored_as_displayed(frame: Any) -> bool:
     return plain and display_matrix(frame) == (1, 0, 0, 1)
 
 
-def _to_stored_rgb(frame: Any, flags: Any) -> np.ndarray:
+def _to_stored_rgb(frame: Any) -> np.ndarray:
     is_rgb = frame.format.is_rgb or frame.format.has_palette
     if not is_rgb and frame.colorspace in _UNSUPPORTED_MATRICES:
         raise MediaError("unsupported color", f"matrix {_UNSUPPORTED_MATRICES[frame.colorspace]}")
@@ -68,16 +58,16 @@ def _to_stored_rgb(frame: Any, flags: Any) -> np.ndarray:
     matrix = None if is_rgb or frame.colorspace != _UNSPECIFIED else guess_matrix(frame.height)
     primaries, transfer = _PRIMARIES.get(frame.color_primaries), _TRANSFERS.get(frame.color_trc)
     if has_alpha(frame):
-        return compose(_reformat(frame, "rgba", matrix, flags))
+        return compose(_reformat(frame, "rgba", matrix))
     if transfer:
         return tone_map(*_to_yuv444(frame), transfer, primaries or "bt2020", _peak_nits(frame))
     depth = _PLANAR.fullmatch(frame.format.name)
     if depth:
         frame = _to_8_bits(frame, f"yuv{depth[1]}p", int(depth[2]) - 8)
     elif is_rgb and max(c.bits for c in frame.format.components) > 8:
-        rgb16_HWC = _reformat(frame, "rgb48le", None, flags)
+        rgb16_HWC = _reformat(frame, "rgb48le", None)
         return ((rgb16_HWC.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    rgb_HWC = _reformat(frame, "rgb24", matrix, flags)
+    rgb_HWC = _reformat(frame, "rgb24", matrix)
     return convert_primaries(rgb_HWC, primaries) if primaries in PRIMARIES_TO_BT709 else rgb_HWC
 
 
@@ -100,9 +90,8 @@ def compose(rgba_HWC: np.ndarray) -> np.ndarray:
     return ((over + 127) // 255).astype(np.uint8)
 
 
-def _reformat(frame: Any, name: str, matrix: str | None, flags: Any) -> np.ndarray:
-    converted = frame.reformat(format=name, src_colorspace=matrix, interpolation=flags, threads=1)
-    return converted.to_ndarray()
+def _reformat(frame: Any, name: str, matrix: str | None) -> np.ndarray:
+    return frame.reformat(format=name, src_colorspace=matrix, threads=1).to_ndarray()
 
 
 def _to_yuv444(frame: Any) -> tuple[np.ndarray, bool]:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +35,7 @@ def preview_writer(
 def frame_durations(num_frames: int, fps: float, unit_ms: int) -> list[int]:
     """Return milliseconds in multiples of a unit whose sums stay within half a unit of the exact times."""
     edges = [unit_ms * round(1000 * n / fps / unit_ms) for n in range(num_frames + 1)]
-    return [after - before for before, after in zip(edges, edges[1:], strict=False)]
+    return [after - before for before, after in pairwise(edges)]
 
 
 def encode_preview(video_THWC: NDArray[np.uint8], fps: float, suffix: str = ".gif") -> bytes:

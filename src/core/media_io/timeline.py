@@ -41,7 +41,7 @@ class Timeline:
             self._slots.remove(packet.dts)
 
     def time_of(self, frame: Any) -> float:
-        """Return the time of the next frame in presentation order, in seconds from the video's first frame."""
+        """Return the time of the next frame in presentation order, in seconds from the first frame."""
         raw_s = self._raw_time(frame)
         time_s = raw_s + self._offset_s
         if self._previous_s is not None:

@@ -48,14 +48,13 @@ class VideoReader:
     _aspect: float
     _raise_on: frozenset[str]
     _facts: HeaderFacts
-    _accurate: bool
     _motion_vectors: bool = False
     events: list[MediaEvent] = field(default_factory=list)
 
     def frames(
         self, start_s: float = 0.0, end_s: float | None = None, *, fps: float | None = None
     ) -> Iterator[Frame]:
-        """Yield the frames shown first in [start_s, end_s), or with `fps` the frame on the screen at each tick.
+        """Yield the frames first shown in [start_s, end_s); with `fps`, the frame on the screen at each tick.
 
         Raises:
             MediaError: a fault in `raise_on`, or nothing can be decoded; earlier frames have been yielded.
@@ -116,7 +115,7 @@ class VideoReader:
 
     def _to_frame(self, frame: Any, time_s: float, duration_s: float, segment: int) -> Frame:
         native = frame if is_stored_as_displayed(frame) else None
-        return Frame(to_rgb(frame, self._accurate), time_s, duration_s, segment, native)
+        return Frame(to_rgb(frame), time_s, duration_s, segment, native)
 
     def _decoded(self, start_s: float, log: EventLog) -> Iterator[tuple[Any, float, float, int]]:
         """Yield decoded frames with time, own duration and segment; from the key frame before `start_s`."""
@@ -137,7 +136,7 @@ class VideoReader:
                 timeline = Timeline(stream, zero_s, self.fps, log)
                 frames = _decode(container, stream, timeline, log)
                 first = next(frames, None)
-                # files without an index seek into the middle of a group of frames, whose frames decode wrongly
+                # files without an index seek into the middle of a group of frames, which decodes wrongly
                 if seek_s > 0 and (first is None or not first[0].key_frame or first[1] > start_s + 1e-6):
                     continue
                 if first is not None:
@@ -240,7 +239,6 @@ def open_video(
     *,
     stream: int | None = None,
     raise_on: Collection[str] = STRICT,
-    accurate: bool = False,
     motion_vectors: bool = False,
 ) -> Iterator[VideoReader]:
     """Open a video file, or its bytes.
@@ -250,7 +248,6 @@ def open_video(
         raise_on: reasons that end reading with a MediaError: "damaged" (a corrupt frame), "truncated" (less
             than the header promises), "changed while it was read", "clock jump", "clock starts again". The
             others are added to the reader's `events`, and reading continues after the fault.
-        accurate: interpolate chroma and round exactly, for measurements; three times as slow to convert.
         motion_vectors: leave the codec's motion vectors in the side data of each `Frame.native`.
 
     Raises:
@@ -277,7 +274,6 @@ def open_video(
             _aspect=aspect,
             _raise_on=frozenset(raise_on),
             _facts=facts,
-            _accurate=accurate,
             _motion_vectors=motion_vectors,
         )
     yield reader

@@ -109,8 +109,8 @@ def video_writer(
     """Yield a function that writes an RGB video frame by frame; the file appears complete, or not at all.
 
     The suffix chooses: .mp4, .mov and .mkv hold H.264 and AAC, .webm VP9 and Opus, .gif and .webp previews
-    without audio. Even sizes are stored as yuv420p, which every player reads, odd ones as yuv444p. One encoder
-    thread, no macroblock tree and bit-exact muxing, so that equal frames give equal bytes.
+    without audio. Even sizes are stored as yuv420p, which every player reads, odd ones as yuv444p. One
+    encoder thread, no macroblock tree and bit-exact muxing, so that equal frames give equal bytes.
 
     Args:
         fps: frames per second, > 0; stored as a fraction with a denominator of up to 1001.

@@ -3,16 +3,15 @@
 Legend: B batch, C channels, T frames, H height, W width.
 """
 
-import io
 from collections.abc import Callable
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
 from torch import Tensor
 
+from src.core.media_io.preview_writer import encode_preview
 from src.streaming.batch import ClipBatch
 from src.streaming.pixels import to_uint8
 from src.training.callbacks.metrics import pause_clocks
@@ -118,7 +117,4 @@ def write_videos(
 def encode_gif(video_TCHW: Tensor, fps: float) -> bytes:
     """Encode uint8 frames [T, 3, H, W] as a looping animated GIF (a still image for one frame)."""
     assert video_TCHW.dtype == torch.uint8, video_TCHW.dtype
-    frames = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in video_TCHW.cpu()]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0)
-    return buffer.getvalue()
+    return encode_preview(video_TCHW.cpu().permute(0, 2, 3, 1).numpy(), fps)

@@ -141,7 +141,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path: Path) -> None:
 
 def test_a_file_without_index(tmp_path: Path) -> None:
     path = cut(encode(tmp_path / "a.mp4", blocks(40), 16, options=INTRA), 0.7)
-    with pytest.raises(MediaError, match="unreadable.*moov atom not found"):
+    with pytest.raises(MediaError, match=r"unreadable.*moov atom not found"):
         read_video(path)
 
 

@@ -80,16 +80,10 @@ def test_lossless_copies_with_more_bits_are_equal(tmp_path: Path, pix_fmt: str) 
     assert np.array_equal(read_video(tmp_path / "b.mkv").frames_THWC, read_video(source).frames_THWC)
 
 
-@pytest.mark.parametrize("accurate", [False, True])
-def test_frames_equal_those_of_the_ffmpeg_program(tmp_path: Path, accurate: bool) -> None:
+def test_frames_equal_those_of_the_ffmpeg_program(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", blocks(6), 16, options={"crf": "18"})
-    flags = (
-        "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp:in_chroma_loc=left" if accurate else "bilinear"
-    )
-    expected = ffmpeg_frames(path, 48, 64, f"scale=sws_flags={flags},format=rgb24")
-    with open_video(path, accurate=accurate) as video:
-        found = np.stack([frame.rgb_HWC for frame in video.frames()])
-    assert np.abs(found.astype(int) - expected).max() <= 1
+    expected = ffmpeg_frames(path, 48, 64, "scale=sws_flags=bilinear,format=rgb24")
+    assert np.abs(read_video(path).frames_THWC.astype(int) - expected).max() <= 1
 
 
 def write_hdr(path: Path, transfer: str) -> None:
@@ -148,7 +142,8 @@ def test_hdr_keeps_saturated_colors(tmp_path: Path) -> None:
     raw = b"".join(
         np.full(n, round(c), "<u2").tobytes() for c, n in zip(codes, (64 * 48, 768, 768), strict=True)
     )
-    options = "log-level=none:crf=4:pools=1:frame-threads=1:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
+    options = "log-level=none:crf=4:pools=1:frame-threads=1"
+    options += ":colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
     ffmpeg("-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", "64x48", "-r", 10, "-i", "-", "-c:v", "libx265",
            "-x265-params", options, "-tag:v", "hvc1", tmp_path / "pq.mp4", data=raw)  # fmt: skip
     r, g, b = first(tmp_path / "pq.mp4").reshape(-1, 3).mean(0)
@@ -160,7 +155,7 @@ def test_wide_gamut_sdr_is_converted(tmp_path: Path) -> None:
     """A BT.2020 red of 190, 40, 40 is redder than BT.709's; a P3 one a little."""
     Image.fromarray(flat(RED)).save(tmp_path / "in.png")
     for primaries, matrix in (("bt2020", "bt2020nc"), ("smpte432", "bt709")):
-        scale = f"scale=out_color_matrix={'bt2020' if primaries == 'bt2020' else 'bt709'}:out_range=tv,format=yuv444p"
+        scale = f"scale=out_color_matrix={matrix.removesuffix('nc')}:out_range=tv,format=yuv444p"
         tags = f"setparams=color_primaries={primaries}:color_trc=bt709:colorspace={matrix}:range=tv"
         path = tmp_path / f"{primaries}.mkv"
         ffmpeg(
@@ -229,7 +224,8 @@ def test_an_image_and_a_video_with_alpha_are_equal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
 def test_interlaced_video_is_deinterlaced_as_ffmpeg_does(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "a.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=192x128:r=50:d=0.8", "-vf", "tinterlace=interleave_top,fieldorder=tff",
+    fields = "tinterlace=interleave_top,fieldorder=tff"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=192x128:r=50:d=0.8", "-vf", fields,
            "-c:v", codec, "-flags", "+ildct+ilme", "-b:v", "4M", "-g", "10", path)  # fmt: skip
     expected = ffmpeg_frames(
         path, 128, 192, "bwdif=mode=send_frame:deint=interlaced,scale=sws_flags=bilinear,format=rgb24"

@@ -189,6 +189,12 @@ def test_previews_play_at_their_rate(tmp_path: Path, suffix: str) -> None:
     assert not (tmp_path / f"b{suffix}").exists()
 
 
+def write_unequal(path: Path) -> None:
+    with video_writer(path, 48, 64, 16.0) as write:
+        write(RAMP[0])
+        write(RAMP[0][:40])
+
+
 def test_what_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.xyz: unknown video type; known: \.mp4"):
         write_video(tmp_path / "a.xyz", RAMP, 16.0)
@@ -196,12 +202,8 @@ def test_what_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> No
         write_video(tmp_path / "a.webm", RAMP, 16.0, lossless=True)
     with pytest.raises(ValueError, match="1 or 2 channels"):
         write_video(tmp_path / "a.mp4", RAMP, 16.0, audio=Audio(np.zeros((6, 100), np.float32), 48_000))
-    with (
-        pytest.raises(ValueError, match="frame 1: expected"),
-        video_writer(tmp_path / "a.mp4", 48, 64, 16.0) as write,
-    ):
-        write(RAMP[0])
-        write(RAMP[0][:40])
+    with pytest.raises(ValueError, match="frame 1: expected"):
+        write_unequal(tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,7 +211,8 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk; in a process of its own, since it stays."""
     script = (
         "import resource, signal, sys, numpy as np; from src.core.media_io.video_writer import write_video\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "video = np.random.default_rng(0).integers(0, 255, (20, 96, 96, 3), np.uint8)\n"
         "try: write_video(sys.argv[1], video, 16.0)\n"
         "except OSError as error: print('stopped:', error)\n"
