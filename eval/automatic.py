@@ -65,12 +65,12 @@ def _plain_metrics(samples: SampleSet) -> tuple[str, ...]:
             names["low_level"] = None
             if sample.reference and Path(sample.reference).suffix.lower() in VIDEO_TYPES | IMAGE_TYPES:
                 names["fidelity"] = None
-        if sample.audio or (number < NUM_PROBED and sample.video and _has_sound(samples, sample.video)):
+        if sample.audio or (number < NUM_PROBED and sample.video and _has_audio(samples, sample.video)):
             names["audio"] = None
     return tuple(name for name in ("low_level", "fidelity", "audio") if name in names) or ("low_level",)
 
 
-def _has_sound(samples: SampleSet, video: str) -> bool:
+def _has_audio(samples: SampleSet, video: str) -> bool:
     try:
         with open_video(resolve_media(samples.root, video, "video")) as opened:
             return opened.has_audio

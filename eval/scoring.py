@@ -145,7 +145,11 @@ def _require_measured(metrics: list[Metric], rows: list[Row], aggregator: Aggreg
             )
             reasons.append(f"{name}: {needs}")
     if reasons:
-        what = "nothing was measured" if not measured else f"{len(reasons)} metrics measured nothing"
+        what = (
+            "nothing was measured"
+            if not measured
+            else f"{len(reasons)} metric{'s' * (len(reasons) > 1)} measured nothing"
+        )
         raise NothingMeasured(f"{what}: {'; '.join(reasons)}")
 
 

@@ -48,12 +48,12 @@ def take_frames(indices: Sequence[int] | np.ndarray) -> Generator[None, "Frame |
     Raises:
         ValueError: the video has fewer frames.
     """
-    wanted, found, number = set(map(int, indices)), dict[int, np.ndarray](), 0
+    needed, found, number = set(map(int, indices)), dict[int, np.ndarray](), 0
     while (frame := (yield)) is not None:
-        if number in wanted:
+        if number in needed:
             found[number] = frame.rgb_HWC
         number += 1
-    if missing := wanted - found.keys():
+    if missing := needed - found.keys():
         raise ValueError(f"expected at least {max(missing) + 1} frames, got {number}")
     return np.stack([found[int(index)] for index in indices])
 
@@ -70,10 +70,10 @@ def map_batches(
     indices: Sequence[int] | np.ndarray | None, size: int, function: Callable[[np.ndarray], Any]
 ) -> Generator[None, "Frame | None", list[Any]]:
     """Return the function's results over batches of frames, in order; `indices` in order, None for all."""
-    wanted = None if indices is None else set(map(int, indices))
+    needed = None if indices is None else set(map(int, indices))
     results, batch, number = [], list[np.ndarray](), 0
     while (frame := (yield)) is not None:
-        if wanted is None or number in wanted:
+        if needed is None or number in needed:
             batch.append(frame.rgb_HWC)
         number += 1
         if len(batch) == size:

@@ -129,9 +129,9 @@ class _SilentWindows:
     def add(self, samples_CS: np.ndarray) -> None:
         if self._rest_CS is not None:
             samples_CS = np.concatenate([self._rest_CS, samples_CS], axis=1)
-        whole = samples_CS.shape[1] // self._size * self._size
-        self._count(samples_CS[:, :whole].reshape(len(samples_CS), -1, self._size))
-        self._rest_CS = samples_CS[:, whole:]
+        num_full = samples_CS.shape[1] // self._size * self._size
+        self._count(samples_CS[:, :num_full].reshape(len(samples_CS), -1, self._size))
+        self._rest_CS = samples_CS[:, num_full:]
 
     def _count(self, windows_CNS: np.ndarray) -> None:
         energy_N = (windows_CNS**2).mean(2).max(0) if windows_CNS.size else np.zeros(0)

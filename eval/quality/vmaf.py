@@ -1,7 +1,7 @@
 """Fidelity to a reference as measured by ffmpeg: VMAF, and SSIM and PSNR of Y, U and V.
 
 The program comes with the package imageio-ffmpeg and contains the VMAF models; nothing is downloaded. It
-receives the frames of the pass that all metrics share, the reference below the video in one picture, so that
+receives the frames of the pass that all metrics share, the reference below the video in one image, so that
 it neither decodes files again nor pairs frames by rules of its own.
 
 Legend: H height, W width.
@@ -112,7 +112,7 @@ def stacked_rgb(generated: Frame, reference: Frame) -> bytes:
 
 
 class _Program:
-    """ffmpeg, which compares the upper half of each picture that is written with the lower one."""
+    """ffmpeg, which compares the upper half of each image that is written with the lower one."""
 
     def __init__(self, program: Path, info: StreamInfo, pixel_format: str) -> None:
         self._folder = TemporaryDirectory()
@@ -136,11 +136,11 @@ class _Program:
         self._messages.close()
         self._folder.cleanup()
 
-    def write(self, picture: bytes) -> bool:
-        """Pass a picture on; False if the program has ended, whose reason `values` raises."""
+    def write(self, image: bytes) -> bool:
+        """Pass an image on; False if the program has ended, whose reason `values` raises."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(picture)
+            self._process.stdin.write(image)
         except BrokenPipeError:
             return False
         return True
@@ -151,7 +151,7 @@ class _Program:
             self._process.stdin.close()
 
     def values(self) -> dict[str, float]:
-        """Return all values after the last picture.
+        """Return all values after the last image.
 
         Raises:
             ValueError: the program failed; the message is its last line.

@@ -66,10 +66,10 @@ def format_numbers(numbers: list[float], *, is_percent: bool = False) -> list[st
         return [f"{value:.{SIGNIFICANT - 1}e}" if value else "0" for value in (mean, *bounds)]
     decimals = 1 if is_percent or size >= 100 else 2 if size >= 10 else 3
     if size:
-        wanted = (SIGNIFICANT - is_percent) - 1 - math.floor(math.log10(size))
+        significant = (SIGNIFICANT - is_percent) - 1 - math.floor(math.log10(size))
         width = (bounds[1] - bounds[0]) / 2 if bounds else 0.0
-        useful = 1 - math.floor(math.log10(width)) if width > 0 else wanted
-        decimals = max(decimals, min(wanted, useful))
+        useful = 1 - math.floor(math.log10(width)) if width > 0 else significant
+        decimals = max(decimals, min(significant, useful))
     return [f"{value:.{decimals}f}" for value in (mean, *bounds)]
 
 
@@ -205,9 +205,10 @@ def _terminal_table(rows: list[Row], scores: Scores, title: str, *, vertical: bo
     for head in ("score", "") if vertical else heads:
         table.add_column(as_terminal(head), justify="left" if vertical else "right", no_wrap=True)
     for row in rows:
-        whole = row.num_scored == row.num_samples
+        complete = row.num_scored == row.num_samples
         count = as_terminal(
-            f"{row.num_scored}" if whole else f"{row.num_scored}/{row.num_samples}", "" if whole else "red"
+            f"{row.num_scored}" if complete else f"{row.num_scored}/{row.num_samples}",
+            "" if complete else "red",
         )
         cells = []
         for name in names:

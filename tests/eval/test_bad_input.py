@@ -70,7 +70,7 @@ def found(folder):
     config = EvalConfig(
         manifest=manifest, reference=manifest, metrics=METRICS, local=local, out=str(out), **quiet
     )
-    with pytest.raises(UserError, match="1 metrics measured nothing: .* sample has no `facts`"):
+    with pytest.raises(UserError, match="1 metric measured nothing: .* sample has no `facts`"):
         score(config)
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 

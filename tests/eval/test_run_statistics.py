@@ -86,7 +86,7 @@ def test_a_metric_without_any_value_is_an_error():
     _require_measured([metric("niqe")], [full], Aggregator())
     bare = Row(metric="distribution_toy", num_scored=3, intervals={}, **row)
     with pytest.raises(
-        NothingMeasured, match="1 metrics measured nothing: features_toy: distances between sets need"
+        NothingMeasured, match="1 metric measured nothing: features_toy: distances between sets need"
     ):
         _require_measured([metric("niqe"), metric("features_toy")], [full, bare], Aggregator())
     small = replace(bare, notes=("fd_toy: not computed, features: expected at least 2 rows, got 1",))
