@@ -63,6 +63,8 @@ def main(argv: list[str]) -> None:
         return
     try:
         print(f"{build_manifest(config)} samples in {Path(config.out)}")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{config.source}: not UTF-8, at byte {error.start}") from error
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
 

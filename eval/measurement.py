@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from eval.backbones.cache import OverFeatures
-from eval.backbones.extractor import FrameExtractor
+from eval.backbones.extractor import FrameExtractor, description_sha256
 from eval.core.frame_metric import FrameMetric, PairMetric, bind
 from eval.core.frame_pass import FrameStart, PairStart, run_pass
 from eval.core.journal import Journal
@@ -59,8 +59,11 @@ def measure_all(item: Item, metrics: list[Metric]) -> Iterator[tuple[str, Result
     for metric in metrics:
         if metric.name in passed.metrics:
             continue
-        if isinstance(metric, OverFeatures) and metric.extractor.name in passed.failed_extractors:
-            yield metric.name, passed.failed_extractors[metric.extractor.name]
+        failed = (
+            passed.failed_extractors.get(_rows_name(metric)) if isinstance(metric, OverFeatures) else None
+        )
+        if failed is not None:
+            yield metric.name, failed
             continue
         try:
             result: Result = metric.measure(item)
@@ -85,9 +88,7 @@ def _pass_over_frames(item: Item, metrics: list[Metric]) -> _Passed:
     pairs: dict[str, PairStart] = {
         m.name: bind(m.observe_pairs, item) for m in metrics if isinstance(m, PairMetric)
     }
-    users = {
-        _ROWS + m.extractor.name: m for m in metrics if isinstance(m, OverFeatures) and _needs_frames(m, item)
-    }
+    users = {_rows_name(m): m for m in metrics if isinstance(m, OverFeatures) and _needs_frames(m, item)}
     tasks |= {name: each.extractor.observe for name, each in users.items()}
     passed = _Passed()
     if not tasks and not pairs:
@@ -103,12 +104,14 @@ def _pass_over_frames(item: Item, metrics: list[Metric]) -> _Passed:
                 raise rows
             user.cache.store(user.extractor, item.frames_path, rows)
         except Exception as error:
-            passed.failed_extractors[user.extractor.name] = error
+            passed.failed_extractors[name] = error
     passed.metrics = results
     return passed
 
 
-_ROWS = "rows of "  # before the names of backbones among those of metrics
+def _rows_name(metric: OverFeatures) -> str:
+    """Return a name for the features of a backbone, which no metric has."""
+    return f"rows of {description_sha256(metric.extractor)}"
 
 
 def _needs_frames(metric: OverFeatures, item: Item) -> bool:

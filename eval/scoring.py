@@ -47,6 +47,8 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     console = console or Console()
     started = time.time()
     folder = RunFolder(config.out_folder)
+    if config.videos and not Path(config.videos).is_dir():
+        raise ValueError(f"videos: no such folder: {config.videos}")
     samples = open_samples(
         config.samples, prompts=config.prompts, originals=config.reference if config.videos else ""
     )

@@ -211,7 +211,6 @@ class _Pairs:
     ) -> None:
         self.tasks = _Tasks({}, info)
         self.current: Frame | None = None
-        self.times = (0.0, 0.0)  # of the last frames: of the video, of the reference
         self.counts = [0, 0]
         try:
             if reference is None:
@@ -262,7 +261,6 @@ class _Pairs:
             return
         self.tasks.send((_resize(frame, self.source.info), self.next))
         self.counts[1] += 1
-        self.times = frame.time_s, self.next.time_s
         self.next = next(self.source.frames, None)
 
     def finish(self) -> None:

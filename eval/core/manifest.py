@@ -142,11 +142,13 @@ def check_relative_path(relative: str, key: str) -> None:
 
 def _parse(line: bytes) -> Sample:
     try:
-        record = json.loads(line.decode())
+        record = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("not JSON (nested too deeply)") from None
     if not isinstance(record, dict):
         raise ValueError(f"expected a JSON object, got {type(record).__name__}")
     if not record.keys() <= _KEYS:
@@ -165,7 +167,7 @@ def _parse(line: bytes) -> Sample:
             raise ValueError(f"{key}: expected a string or null, got {record[key]!r}")
     if not isinstance(record.get("system", ""), str):
         raise ValueError(f"system: expected a string, got {record['system']!r}")
-    if not isinstance(record.get("seed"), int | None):
+    if not isinstance(record.get("seed"), int | None) or isinstance(record.get("seed"), bool):
         raise ValueError(f"seed: expected an integer or null, got {record['seed']!r}")
     if not isinstance(record.get("facts"), dict | None):
         raise ValueError(f"facts: expected an object or null, got {record['facts']!r}")

@@ -4,14 +4,13 @@ Movie Gen Video Bench (txt, or csv with tags) and Movie Gen Audio Bench (jsonl) 
 full information is a JSON list. Ids are indices or come from the file, never from a prompt.
 """
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from eval.core.manifest import Sample
-from eval.loaders.media_files import open_text
+from eval.loaders.media_files import open_text, read_csv_rows
 from src.core.rng import numpy_generator
 
 MINI_SIZE = 381  # prompts of the ablations in Movie Gen, whose list is not published
@@ -53,18 +52,19 @@ def _read_plain(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
 
 def _read_tagged(path: Path) -> list[tuple[int, str, tuple[str, ...]]]:
     with open_text(path) as file:
-        reader = csv.DictReader(file)
+        lines = read_csv_rows(path, file)
         expected = ["prompt", "concept", "motion_level"]
-        if reader.fieldnames is None or [name.strip() for name in reader.fieldnames] != expected:
-            raise ValueError(f"{path}:1: expected the columns {', '.join(expected)}, got {reader.fieldnames}")
+        header = [name.strip() for name in next(lines, (1, []))[1]]
+        if header != expected:
+            raise ValueError(f"{path}:1: expected the columns {', '.join(expected)}, got {header}")
         rows = []
-        for row in reader:
-            concepts = sorted({part.strip() for part in (row["concept"] or "").split(",")} - {""})
+        for line, cells in lines:
+            if len(cells) != len(expected):
+                raise ValueError(f"{path}:{line}: expected {len(expected)} cells, got {len(cells)}")
+            prompt, concept, motion = cells
+            concepts = sorted({part.strip() for part in concept.split(",")} - {""})
             tags = [f"concept: {each}" for each in concepts]
-            motion = (row["motion_level"] or "").strip()
-            rows.append(
-                (reader.line_num, row["prompt"] or "", (*tags, *([f"motion: {motion}"] * bool(motion))))
-            )
+            rows.append((line, prompt, (*tags, *([f"motion: {motion.strip()}"] * bool(motion.strip())))))
         return rows
 
 

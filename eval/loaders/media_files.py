@@ -91,27 +91,42 @@ def load_csv(path: str | Path) -> Iterator[Sample]:
     path = Path(path)
     known = {"id", "prompt", "system", "seed", "tags", *MEDIA_KEYS, *TEXT_KEYS}
     with open_text(path) as file:
-        reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
+        rows = read_csv_rows(path, file)
+        header = [name.strip() for name in next(rows, (1, []))[1]]
         if "id" not in header:
             raise ValueError(f"{path}:1: expected a header with a column id, got {header}")
         if unknown := [name for name in header if name not in known]:
             raise ValueError(f"{path}:1: unknown column {unknown[0]!r}; known: {', '.join(sorted(known))}")
-        for cells in reader:
-            if not cells:
-                continue
+        for line, cells in rows:
             if len(cells) != len(header):
-                raise ValueError(f"{path}:{reader.line_num}: expected {len(header)} cells, got {len(cells)}")
+                hint = "; quote cells that contain commas" if len(cells) > len(header) else ""
+                raise ValueError(f"{path}:{line}: expected {len(header)} cells, got {len(cells)}{hint}")
             row = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
             try:
                 seed = int(row["seed"]) if "seed" in row else None
             except ValueError:
-                raise ValueError(
-                    f"{path}:{reader.line_num}: seed: {row['seed']!r} is not an integer"
-                ) from None
+                raise ValueError(f"{path}:{line}: seed: {row['seed']!r} is not an integer") from None
             tags = tuple(part.strip() for part in row.pop("tags", "").replace(";", ",").split(",") if part)
             row.pop("seed", None)
             yield Sample(**{"prompt": "", **row, "seed": seed, "tags": tuple(t for t in tags if t)})
+
+
+def read_csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which each row begins, and its cells; empty rows are skipped.
+
+    Raises:
+        ValueError: `PATH:LINE: reason`, with the line on which a quote that is never closed opens.
+    """
+    reader, line = csv.reader(file, strict=True), 1
+    try:
+        for cells in reader:
+            if cells:
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{path}:{line}: {error}, in the row that begins here (an open quote?)") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}:{line}: not UTF-8, at byte {error.start} of its block") from None
 
 
 def open_text(path: Path) -> TextIO:

@@ -1,12 +1,11 @@
 """Prompts of the videos in a folder: one a line, or by name in JSON, JSON lines or CSV."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from eval.loaders.media_files import open_text
+from eval.loaders.media_files import open_text, read_csv_rows
 
 NAME_KEYS = ("id", "name", "video", "file", "path")
 TEXT_KEYS = ("prompt", "caption", "text")
@@ -60,8 +59,11 @@ def _read_named(path: Path) -> Iterator[tuple[str, str, str]]:
     try:
         with open_text(path) as file:
             if suffix == ".csv":
-                reader = csv.DictReader(file, strict=True)
-                yield from _pick(path, ((reader.line_num, row) for row in reader))
+                rows = read_csv_rows(path, file)
+                header = next(rows, (1, []))[1]
+                yield from _pick(
+                    path, ((line, dict(zip(header, cells, strict=False))) for line, cells in rows)
+                )
             elif suffix == ".jsonl":
                 lines = (
                     (number, line) for number, line in enumerate(file.read().split("\n"), 1) if line.strip()
@@ -74,7 +76,7 @@ def _read_named(path: Path) -> Iterator[tuple[str, str, str]]:
                 yield from _pick(path, enumerate(content, 1))
             else:
                 raise ValueError(f"prompts: expected a .txt, .json, .jsonl or .csv file, got {path.name}")
-    except (json.JSONDecodeError, UnicodeDecodeError, csv.Error, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise ValueError(f"prompts: {path} cannot be read ({' '.join(str(error).split())})") from None
 
 

@@ -228,6 +228,6 @@ def _read_frames(item: Item) -> tuple[np.ndarray | None, tuple[int, ...], str]:
 
     try:
         found = run_pass(item.frames_path, {"sheet": pick})["sheet"]
-    except ValueError:
+    except (ValueError, OSError):
         return None, (), ""
     return (None, (), "") if isinstance(found, Exception) else found

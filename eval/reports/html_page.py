@@ -231,7 +231,7 @@ def figure_html(sample: Sample, results: SampleResults, root: Path) -> str:
             raise ValueError(f"{path.name} is not embedded: larger than {MAX_BYTES // 1_000_000} MB")
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         data = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         reason = f"<br><span class=bad>{as_html(str(error))}</span>" if not results.dropped else ""
         return f"<figure{failed}>{caption}{reason}</figcaption></figure>"
     if kind.startswith("image"):

@@ -110,7 +110,7 @@ def test_half_a_reference_is_a_note_and_none_an_error(folders, tmp_path):
         ("b.jsonl", '{"id": "x", "prompt": "one"}\n{"id": "x.mp4", "prompt": "two"}', "'x.mp4' occurs twice"),
         ("c.jsonl", '{"id": "x"', "cannot be read"),
         ("d.jsonl", '{"idd": "x", "prompt": ""}', "expected a name"),
-        ("b.csv", 'id,prompt\nx,"one\n', "cannot be read"),
+        ("b.csv", 'id,prompt\nx,"one\n', ":2: unexpected end of data, in the row that begins here"),
         ("b.md", "", "expected a .txt, .json, .jsonl or .csv file"),
     ],
 )

@@ -15,6 +15,7 @@ from eval.core.degradations import frozen
 from eval.core.manifest import Sample, write_manifest
 from eval.core.video import write_video
 from eval.pipeline import measure_sample
+from eval.quality.low_level import LowLevelQuality
 from eval.run import main
 from eval.scoring import score
 from src.core.errors import UserError
@@ -114,6 +115,11 @@ def test_images_are_generated_by_subject_only(tmp_path):
     sample = Sample(id="a", prompt="", video="a.png", facts=clip.facts.to_dict())
     (record,) = measure_sample(sample, root=tmp_path, metrics=[BounceMetric()])
     assert record.values == {"subject": 1.0}
+    still = Sample(id="a", prompt="", image="a.png", facts=clip.facts.to_dict())
+    metrics = [BounceMetric(), LowLevelQuality()]
+    bounce, low_level = measure_sample(still, root=tmp_path, metrics=metrics)
+    assert bounce.values == {"subject": 1.0}
+    assert set(low_level.values) == {"si", "blur", "blocks"}
 
 
 def test_mistakes_on_the_command_line(tmp_path):

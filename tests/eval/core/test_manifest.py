@@ -40,6 +40,8 @@ def test_round_trip_keeps_every_field(tmp_path):
         ({"id": "b", "prompt": "p", "facts": []}, r":2: facts: expected an object"),
         ({"id": "b", "prompt": "p", "rewritten": 1}, r":2: rewritten: expected a string"),
         ({"id": "b", "prompt": "p", "seed": "1"}, r":2: seed: expected an integer"),
+        ({"id": "b", "prompt": "p", "seed": True}, r":2: seed: expected an integer or null, got True"),
+        ('{"id": "b", "prompt": "p", "facts": ' + 100_000 * "[" + "}", r":2: not JSON"),
         ({"id": "b", "prompt": "p", "video": "no.mp4"}, r":2: video: no such file: 'no.mp4'"),
         ({"id": "b", "prompt": "p", "video": "../x.mp4"}, r":2: video: '../x.mp4' leaves the manifest"),
         ({"id": "b", "prompt": "p", "audio": "/etc/passwd"}, r":2: audio: must be relative"),
