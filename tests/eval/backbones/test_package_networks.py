@@ -153,7 +153,7 @@ def test_pitch_and_voicing_against_truth(tmp_path):
         assert metric.track_pitch(still)[1].mean() < 0.05
     half = tone(440)
     half[RATE // 2 :] = 0
-    write_waves(tmp_path, a=half, b=tone(440), c=np.zeros(RATE, np.float32), d=tone(440, 0.5))
+    write_waves(tmp_path, a=half, b=tone(440), c=np.zeros(RATE, np.float32), d=tone(440, 0.4))
     values = metric.measure(
         Item(Sample(id="1", prompt="", audio="a.wav", reference="b.wav"), tmp_path)
     ).values
