@@ -98,14 +98,14 @@ def assign(scores_KN: np.ndarray, per_concept: int) -> list[int]:
 
 def read_seeds(path: Path, concepts: list[str], rows: list[dict[str, Any]]) -> dict[str, list[int]]:
     """Return positions of the clips picked for each concept, from a CSV with the columns id and concept."""
-    places = {row["id"]: i for i, row in enumerate(rows)}
+    positions = {row["id"]: i for i, row in enumerate(rows)}
     seeds: dict[str, list[int]] = {}
     for number, line in enumerate(csv.DictReader(_read(path).splitlines()), 2):
         name, concept = line.get("id"), line.get("concept")
         if concept not in concepts:
             raise UserError(f"finetuning.seeds={path}:{number}: {concept!r} is not in finetuning.concepts")
-        if name in places:  # seeds that the funnel rejected cannot lead to neighbors
-            seeds.setdefault(concept, []).append(places[name])
+        if name in positions:  # seeds that the funnel rejected cannot lead to neighbors
+            seeds.setdefault(concept, []).append(positions[name])
     return seeds
 
 

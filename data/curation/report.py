@@ -48,10 +48,10 @@ def funnel_table(funnel: Funnel, table: Any = None) -> Any:
     """Return the funnel's table as Markdown, or as a `rich` table if its class is given."""
     if table is None:
         return markdown_table(HEADS, table_rows(funnel))
-    made = table(*HEADS)
+    drawn = table(*HEADS)
     for row in table_rows(funnel):
-        made.add_row(*row)
-    return made
+        drawn.add_row(*row)
+    return drawn
 
 
 def plot_funnel(path: Path, funnel: Funnel) -> None:
