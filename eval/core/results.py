@@ -15,6 +15,7 @@ from src.core.hashing import file_sha256
 from src.core.suggestions import did_you_mean
 
 ALL = "all"  # the slice of all samples
+_LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 FRACTION = "fraction"  # unit of values in 0..1
 
 
@@ -133,7 +134,12 @@ class Record:
     reference: str = ""
 
     def to_json(self) -> str:
-        return json.dumps({**asdict(self), "tags": list(self.tags)}, ensure_ascii=False)
+        return json_line({**asdict(self), "tags": list(self.tags)})
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """Return a record as JSON in one line, also for readers that end lines at U+2028 and the like."""
+    return json.dumps(record, ensure_ascii=False).translate(_LINE_ENDS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from rich.table import Table
 from eval.catalog import axis_of
 from eval.core.axes import AXES
 from eval.core.intervals import Interval
-from eval.core.results import ALL, FRACTION, Row, Score
+from eval.core.results import ALL, FRACTION, Row, Score, json_line
 from eval.reports.plain_text import as_latex, as_markdown, as_terminal
 from src.core.markdown import markdown_table
 
@@ -259,7 +259,7 @@ def write_tables(folder: Path, rows: list[Row], summary: dict[str, Any], scores:
         writer.writerows(csv_row(row, name) for row in rows for name in row.intervals)
     with (folder / "scores.jsonl").open("w", encoding="utf-8", errors="backslashreplace") as file:
         for record in score_records(rows, summary, scores):
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.write(json_line(record) + "\n")
     content = {**summary, "rows": [asdict(row) for row in rows]}
     text = json.dumps(content, indent=2, ensure_ascii=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
