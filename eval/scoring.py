@@ -83,32 +83,17 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     scores |= {f"distribution_{each.name}": SET_SCORES for each in backbones}
     rows = generated.aggregator.summarize(scores=scores, slices=config.slices, seed=config.seed)
     for extraction in extractions:
-        name = extraction.name
-        rows += distribution_rows(
-            extraction,
-            generated.cached[name],
-            reference.cached[name].get("", []) if reference else [],
-            generated.num_samples,
-            config.seed,
-            num_reference=sum(reference.num_samples.values()) if reference else 0,
-            reference_dropped=[each for each in reference.aggregator.dropped if each["metric"] == name]
-            if reference
-            else [],
-            settings=config.sets,
-            statistics=statistics.get(extraction.extractor.name),
-            strict=config.strict,
-        )
-    of_reference = None
-    if reference:
-        of_reference = {
-            "num_samples": sum(reference.num_samples.values()),
-            "dropped": reference.aggregator.dropped,
-        }
+        known = statistics.get(extraction.extractor.name)
+        rows += _distance_rows(config, extraction, generated, reference, known)
     summary = {
         "measured": [{"metric": each.name, **each.describe()} for each in all_metrics],
         "num_samples": sum(generated.num_samples.values()),
         "dropped": generated.aggregator.dropped,
-        "reference": of_reference,
+        "reference": reference
+        and {
+            "num_samples": sum(reference.num_samples.values()),
+            "dropped": reference.aggregator.dropped,
+        },
         "statistics": {name: {"file": each.name, "sha256": each.sha256} for name, each in statistics.items()},
         "seed": config.seed,
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
@@ -122,6 +107,30 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     compares_sets = bool(reference or statistics) or not metrics
     _require_measured([*metrics, *extractions] if compares_sets else metrics, rows, generated.aggregator)
     return summary
+
+
+def _distance_rows(
+    config: EvalConfig,
+    extraction: Extraction,
+    generated: "_ScoredSet",
+    reference: "_ScoredSet | None",
+    statistics: ReferenceStatistics | None,
+) -> list[Row]:
+    """Return the distances of every system to the reference by one backbone."""
+    name = extraction.name
+    dropped = reference.aggregator.dropped if reference else []
+    return distribution_rows(
+        extraction,
+        generated.cached[name],
+        reference.cached[name].get("", []) if reference else [],
+        generated.num_samples,
+        config.seed,
+        num_reference=sum(reference.num_samples.values()) if reference else 0,
+        reference_dropped=[each for each in dropped if each["metric"] == name],
+        settings=config.sets,
+        statistics=statistics,
+        strict=config.strict,
+    )
 
 
 class NothingMeasured(UserError):
