@@ -60,6 +60,8 @@ def test_not_utf8_empty_and_absent(tmp_path):
     path.write_bytes(b'{"id": "a", "prompt": "\xff"}\n')
     with pytest.raises(ValueError, match=r"m.jsonl:1: not UTF-8"):
         read_manifest(path)
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"id": "a", "prompt": "p"}\n')  # a byte order mark
+    assert read_manifest(path) == [Sample(id="a", prompt="p")]
     path.write_text("\n\n")
     with pytest.raises(ValueError, match="the manifest is empty"):
         read_manifest(path)
