@@ -43,7 +43,7 @@ def folder(tmp_path):
 
 
 def config(folder, out, **changes):
-    settings = {"metrics": ("low_level", "fidelity", "vmaf"), "sheet_rows": 0, "html_videos": 0, **changes}
+    settings = {"metrics": ("low_level", "vmaf"), "sheet_rows": 0, "html_videos": 0, **changes}
     return EvalConfig(manifest=str(folder / "manifest.jsonl"), out=str(folder / out), **settings)
 
 
@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on_where_it_stopped(folder, monkeypatch):
     out = folder / "out"
     out.mkdir()
     (out / "table.md").write_text("the tables of an earlier run")
-    argv = [f"manifest={folder}/manifest.jsonl", f"out={out}", "metrics=[low_level,fidelity,vmaf]"]
+    argv = [f"manifest={folder}/manifest.jsonl", f"out={out}", "metrics=[low_level,vmaf]"]
     argv += ["sheet_rows=0", "html_videos=0"]
     done = subprocess.run([sys.executable, "-c", _KILLED, *argv], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
