@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ class DemoConfig(Config):
     num_prompts: int = opt(2, "prompts that are compared", ge=1)
     num_raters: int = opt(1, "raters of each comparison", ge=1)
     num_browsers: int = opt(3, "browsers at once", ge=1)
+    show: bool = opt(False, "open the report in this machine's browser")
     seed: int = opt(0, "seed of the plan and of the raters")
 
 
@@ -67,7 +69,11 @@ def main(argv: list[str]) -> None:
     print(f"{num_answers} answers through the pages", flush=True)
     export_votes(study.folder)
     page = _report(study)
-    print(f"report: {page} ({time.monotonic() - begin:.0f} s)")
+    picture = Path(config.out) / "report.png"
+    _open_report(page, picture)
+    if config.show:
+        webbrowser.open(page.resolve().as_uri())
+    print(f"report: {page}, its first screen: {picture} ({time.monotonic() - begin:.0f} s)")
 
 
 def _plan(config: DemoConfig) -> Study:
@@ -167,6 +173,14 @@ def simulated_answers(study: Study, slot: str, name: str, seed: int) -> Any:
         return rater.answer(study.items[task.item], study.axes[task.axis], task, strengths)
 
     return answer
+
+
+def _open_report(page: Path, picture: Path) -> None:
+    """Open the report in Chromium and keep a picture of its first screen."""
+    with open_chromium() as browser:
+        window = browser.new_page(viewport={"width": 1100, "height": 900})
+        window.goto(page.resolve().as_uri())
+        window.screenshot(path=picture)
 
 
 def _report(study: Study) -> Path:

@@ -67,7 +67,7 @@ def join(request: Request, body: Body) -> Response:
     context, now = context_of(request), context_of(request).clock()
     with context.database.write() as session:
         check_attempts(session, request, "link")
-        rater = raters.find_by_token(session, str(body.get("token", ""))[:100])
+        rater = raters.find_by_token(session, clean_text(str(body.get("token", ""))[:100]))
         if rater is None:
             count_attempt(session, request, "link")
         else:
@@ -86,7 +86,7 @@ def state(request: Request, body: Body) -> Body:
     with context.database.write() as session:
         rater = rater_of(request, session)
         study_state = settings.get(session, "state", "open")
-        client, take = str(body.get("client", ""))[:64], body.get("take") is True
+        client, take = clean_text(str(body.get("client", "")))[:64], body.get("take") is True
         superseded = bool(rater.client) and rater.client != client and not take
         if study_state == "open" and not superseded:
             raters.start_work(session, context.study, rater, context.clock())

@@ -31,6 +31,7 @@ from eval.human.server.status import study_status
 from eval.human.server.tables import Rater
 from eval.human.server.tables import Session as SessionRow
 from eval.human.server.tokens import check_password, hash_token, new_token
+from eval.human.server.vote_store import clean_text
 
 SESSION_SECONDS = 12 * 3600
 
@@ -98,7 +99,9 @@ def login(request: Request, fields: dict[str, Any]) -> Response:
     context = context_of(request)
     with context.database.write() as session:
         check_attempts(session, request, "login")
-        valid = check_password(str(fields.get("password", ""))[:500], settings.get(session, "password_hash"))
+        valid = check_password(
+            clean_text(str(fields.get("password", "")))[:500], settings.get(session, "password_hash")
+        )
         if valid:
             cookie = new_token()
             expires_at = context.clock() + SESSION_SECONDS

@@ -104,7 +104,10 @@ def return_work(session: Session, content: bytes, now: float) -> list[str]:
         raise ValueError(
             f"file: expected a column {ID_COLUMNS[0]!r} or {ID_COLUMNS[2]!r}, and one named 'Status'"
         )
-    gone = {row[by_id] for row in reader if (row[by_status] or "").strip().lower() in RETURNED}
+    try:
+        gone = {row[by_id] for row in reader if (row[by_status] or "").strip().lower() in RETURNED}
+    except csv.Error as error:
+        raise ValueError(f"file: line {reader.line_num}: {error}") from None
     found = session.scalars(
         select(Rater).where(Rater.platform.in_(tuple(PARAMETERS)), Rater.platform_id.in_(gone))
     )

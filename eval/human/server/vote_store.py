@@ -1,5 +1,6 @@
 """Storing answers: exactly one vote per rater, item and axis; every answer stays as a revision."""
 
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -40,8 +41,8 @@ def parse_submission(study: Study, slot: str, body: Any) -> Submission:
     tasks = study.slots[slot].tasks
     if type(position) is not int or not 0 <= position < len(tasks):
         raise ValueError(f"position: expected a whole number below {len(tasks)}, got {position!r:.60}")
-    if not isinstance(key, str) or not 8 <= len(key) <= 64 or not key.isascii():
-        raise ValueError("key: expected 8 to 64 ASCII characters")
+    if not isinstance(key, str) or not re.fullmatch(r"[\w.-]{8,64}", key, re.ASCII):
+        raise ValueError("key: expected 8 to 64 letters and digits")
     task = tasks[position]
     axis, item = study.axes[task.axis], study.items[task.item]
     answer = check_answer(axis.answer, len(item.stimuli), body.get("answer"))

@@ -3,6 +3,7 @@
 window.Study = { texts: {}, language: "en" };
 (() => {
   const Study = window.Study;
+  const SAVED_MS = 3000;
 
   // A text of the page in the rater's language, with {names} filled in.
   Study.text = (key, values = {}) => {
@@ -48,6 +49,8 @@ window.Study = { texts: {}, language: "en" };
     const node = document.getElementById("status");
     node.className = kind;
     node.textContent = text;
+    clearTimeout(Study.fading);
+    if (kind === "saved") Study.fading = setTimeout(() => Study.status(""), SAVED_MS);
   };
 
   Study.randomKey = () => {

@@ -190,7 +190,7 @@
       ",": () => player.stepFrame(-1),
       ".": () => player.stepFrame(1),
     };
-    if (key === " ") actions[" "] = () => player.toggle();
+    if (key === " " && !onButton) actions[" "] = () => player.toggle();
     if (!onSlider) {
       Object.assign(actions, {
         ArrowLeft: () => player.seek(player.time - 1),

@@ -30,7 +30,7 @@
     for (let wait = 400; ; wait = Math.min(wait * 2, 8000)) {
       try {
         const answer = await post(path, body);
-        Study.status("");
+        if (document.getElementById("status").className === "waiting") Study.status("");
         return answer;
       } catch (error) {
         if (error.permanent) throw error;
