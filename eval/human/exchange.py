@@ -105,7 +105,7 @@ def read_battles(path: Path) -> list[Vote]:
 
 
 def read_vbench(path: Path) -> list[Vote]:
-    """Read human preferences in a layout like VBench's: of each prompt pairs with 1, 0 or 0.5 for the first."""
+    """Read preferences in a layout like VBench's: of each prompt pairs with 1, 0 or 0.5 for the first."""
     votes = []
     for number, entry in enumerate(_json_list(path), 1):
         prompt = str(entry.get("prompt_en", ""))

@@ -73,12 +73,12 @@ class MediaFile:
     sha256: str
     num_bytes: int
     kind: Medium
-    role: Literal["clip", "source", "reference"]
     seconds: float
     fps: float
     width: int
     height: int
     has_audio: bool
+    role: Literal["clip", "source", "reference"] = "clip"
     gain_db: float = 0.0
     system: str = ""
     sample: str = ""

@@ -53,6 +53,7 @@ def apply_rules(
     excluded = {each.rater: each.reasons for each in summaries if each.reasons}
     failed = _failed_qualifications(by_rater, items, axes) if rules.require_qualification else set()
     screened = {each.rater for each in raters if each.status == "screened_out"}
+    screened &= set(by_rater) if rules.require_qualification else set()
     kept, dropped, num_votes = [], Counter[str](), 0
     for vote in votes:
         kind = items[vote.item].kind

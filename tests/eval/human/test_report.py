@@ -1,0 +1,175 @@
+"""Report, simulation and exchange through the command line."""
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from eval.human.__main__ import main
+from eval.human.study import Study, read_votes_file
+from eval.human.votes import read_votes
+from src.core.errors import UserError
+from tests.fixtures.planned_study import plan_without_media
+
+STRENGTHS = "population.strengths={ours: 0.8, base: 0.0, other: -0.8}"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp("report") / "study"
+    planned = plan_without_media(
+        folder,
+        num_prompts=40,
+        systems=("ours", "base", "other"),
+        axes=("visual_overall", "realness", "visual_rating"),
+        tasks_per_slot=60,
+    )
+    main(["simulate", str(folder), STRENGTHS])
+    main(["report", str(folder)])
+    return planned
+
+
+def rows(study: Study, name: str) -> list[dict[str, str]]:
+    with (study.folder / "report" / f"{name}.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_known_preferences_are_recovered(study: Study) -> None:
+    net = {(row["axis"], row["A"], row["B"]): row for row in rows(study, "net_wins")}
+    assert len(net) == 6
+    for (_, a, b), row in net.items():
+        assert (a, b) in {("ours", "base"), ("ours", "other"), ("base", "other")}
+        assert float(row["net win rate low"]) > 0
+    far = float(net["visual_overall", "ours", "other"]["net win rate"])
+    assert far > float(net["visual_overall", "ours", "base"]["net win rate"])
+    strengths = {(row["axis"], row["system"]): float(row["strength"]) for row in rows(study, "strengths")}
+    assert strengths["realness", "ours"] > strengths["realness", "base"] > strengths["realness", "other"]
+    scores = {row["system"]: float(row["mean"]) for row in rows(study, "scores")}
+    assert scores["ours"] > scores["base"] > scores["other"]
+
+
+def test_careless_raters_are_excluded_and_counted(study: Study) -> None:
+    excluded = [row for row in rows(study, "raters") if row["excluded"]]
+    kept = [row for row in rows(study, "raters") if not row["excluded"]]
+    assert excluded
+    assert len(kept) > 5 * len(excluded)
+    counts = {row["rule"]: int(row["votes"]) for row in rows(study, "exclusion")}
+    votes = read_votes_file(study.folder / "votes.jsonl")
+    assert sum(counts.values()) == sum(study.items[vote.item].kind == "pair" for vote in votes)
+
+
+def test_the_report_is_complete(study: Study) -> None:
+    out = study.folder / "report"
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert study.plan.hash[:12] in text
+    for part in ("Net win rates", "by tag", "Scores", "Strengths", "Agreement", "Exclusion", "Halo"):
+        assert part in text
+    assert "motion: high" in (out / "slices.csv").read_text()
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("<video") == 2 * 24
+    assert page.count("<svg") >= 3
+    assert not re.search(r"(src|href)=[\"']https?:", page)
+    methods = (out / "methods.tex").read_text(encoding="utf-8")
+    assert "40 prompts and 3 axes" in methods
+    assert study.plan.hash[:16] in methods
+    cited = set(re.findall(r"\\cite\{(\w+)\}", methods))
+    assert cited <= set(re.findall(r"@\w+\{(\w+),", (out / "references.bib").read_text(encoding="utf-8")))
+    assert "\\toprule" in (out / "net_wins.tex").read_text(encoding="utf-8")
+
+
+def test_raw_votes_are_what_agreement_reads(study: Study) -> None:
+    votes = read_votes(study.folder / "report" / "preferences.jsonl")
+    assert {vote.axis for vote in votes} == {"visual_overall", "realness"}
+    assert {vote.item for vote in votes} == {f"p{i}" for i in range(40)}
+    assert all(vote.rater.startswith("r_") for vote in votes)
+
+
+def test_a_report_from_votes_alone_and_other_formats(study: Study, tmp_path: Path) -> None:
+    source = study.folder / "report" / "preferences.jsonl"
+    expected = {
+        (row["axis"], row["A"], row["B"]): float(row["net win rate"]) for row in rows(study, "net_wins")
+    }
+    for name, suffix in (
+        ("genai_bench", ".csv"),
+        ("battles", ".jsonl"),
+        ("vbench", ".json"),
+        ("paper", ".csv"),
+    ):
+        there, back = tmp_path / f"{name}{suffix}", tmp_path / f"{name}_back.jsonl"
+        main(["exchange", f"source={source}", f"target={there}", f"target_format={name}"])
+        main(["exchange", f"source={there}", f"target={back}"])
+        assert {vote.vote for vote in read_votes(back)} <= {"a", "b", "tie"}
+    paper = {
+        (row["axis"], row["system_a"], row["system_b"]): float(row["net_win_rate"])
+        for row in csv.DictReader((tmp_path / "paper.csv").open())
+    }
+    for (axis, a, b), value in expected.items():
+        signed = paper[axis, a, b] if (axis, a, b) in paper else -paper[axis, b, a]
+        assert signed == pytest.approx(value, abs=0.01)
+    main(["report", f"votes={tmp_path / 'paper_back.jsonl'}", f"out={tmp_path / 'out'}"])
+    assert (tmp_path / "out" / "net_wins.csv").is_file()
+
+
+def test_formats_of_others_are_recognized(tmp_path: Path) -> None:
+    genai = tmp_path / "g.jsonl"
+    row = {
+        "prompt": "p",
+        "left_model": "x",
+        "left_video": "u",
+        "right_model": "y",
+        "right_video": "v",
+        "uid": 1,
+    }
+    genai.write_text(json.dumps({**row, "vote_type": "bothbad_vote"}) + "\n")
+    main(["exchange", f"source={genai}", f"target={tmp_path / 'g_out.jsonl'}"])
+    assert [v.vote for v in read_votes(tmp_path / "g_out.jsonl")] == ["tie"]
+    battles = tmp_path / "b.json"
+    battles.write_text(
+        json.dumps([{"model_a": "x", "model_b": "y", "winner": "model_b", "judge": "j", "tstamp": 1}])
+    )
+    main(["exchange", f"source={battles}", f"target={tmp_path / 'b_out.jsonl'}"])
+    assert [(v.vote, v.rater) for v in read_votes(tmp_path / "b_out.jsonl")] == [("b", "j")]
+    for text, message in (
+        ('{"model_a": "x", "model_b": "y", "winner": "z"}\n', "winner: expected one of"),
+        ('{"a": 1}\n', "of none of the formats"),
+        ('{"model_a": "x"\n', "1: not JSON"),
+        ("", "contains no votes"),
+    ):
+        (tmp_path / "bad.jsonl").write_text(text)
+        with pytest.raises(UserError, match=message):
+            main(["exchange", f"source={tmp_path / 'bad.jsonl'}", f"target={tmp_path / 'never'}"])
+    with pytest.raises(UserError, match="nothing is overwritten"):
+        main(["exchange", f"source={genai}", f"target={battles}"])
+
+
+def test_broken_votes_are_one_line(study: Study, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(study.folder, copy)
+    votes = copy / "votes.jsonl"
+    lines = votes.read_text().splitlines()
+    number = len(lines)
+
+    def refused(text: str, message: str) -> None:
+        votes.write_text(text)
+        with pytest.raises(UserError, match=message):
+            main(["report", str(copy)])
+        assert votes.read_text() == text  # nothing is lost or rewritten
+
+    refused(
+        "\n".join(lines)[:-30],
+        rf"votes.jsonl:{number}: not JSON \(half a line.*the {number - 1} lines before",
+    )
+    refused("\n".join([*lines, lines[0]]) + "\n", rf":{number + 1}: second vote of rater r_00000000")
+    stranger = {**json.loads(lines[0]), "item": "0" * 16}
+    refused(json.dumps(stranger) + "\n", "does not contain; is it of another study")
+    flipped = json.loads(lines[0])
+    refused(json.dumps({**flipped, "order": flipped["order"][::-1]}) + "\n", "saw the sides")
+    refused(json.dumps({**flipped, "mood": 1}) + "\n", "unknown key 'mood'")
+    (copy / "votes.jsonl").unlink()
+    with pytest.raises(UserError, match="has no votes yet"):
+        main(["report", str(copy)])
+    with pytest.raises(UserError, match="name a study's folder"):
+        main(["report"])
