@@ -14,9 +14,9 @@ from pathlib import Path
 
 from eval.human.axes import select_axes
 from eval.human.config import StudyConfig
-from eval.human.planning.items import ItemPool, add_comparisons, add_controls
+from eval.human.planning.items import ItemPool, add_comparisons, add_controls, add_own_gold
 from eval.human.planning.ordering import adjacent_repeats
-from eval.human.planning.samples import Clips, check_axes, load_clips
+from eval.human.planning.samples import Clips, check_axes, load_clips, load_gold_clips
 from eval.human.planning.sessions import AxisItems, build_slots
 from eval.human.schema import Axis, Item, MediaFile, Plan, Slot
 from eval.human.study import VOTES, Study, load_study, save_study
@@ -40,13 +40,14 @@ def plan_study(config: StudyConfig) -> Study:
     check_axes(clips, axes)
     check_raters(config, axes)
     pool = ItemPool(config.seed)
-    work = plan_items(config, pool, clips, axes)
+    own_gold = load_gold_clips(config, axes)
+    work = plan_items(config, pool, clips, axes, own_gold)
     slots = build_slots(config, pool, work)
     items = needed_items(pool.items, slots)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        media, media_notes = prepare_media(config, clips, axes, pool, items, partial / "media")
+        media, media_notes = prepare_media(config, clips | own_gold, axes, pool, items, partial / "media")
         study = Study(
             partial,
             config,
@@ -64,7 +65,9 @@ def plan_study(config: StudyConfig) -> Study:
     return load_study(folder)
 
 
-def plan_items(config: StudyConfig, pool: ItemPool, clips: Clips, axes: Sequence[Axis]) -> list[AxisItems]:
+def plan_items(
+    config: StudyConfig, pool: ItemPool, clips: Clips, axes: Sequence[Axis], own_gold: Clips | None = None
+) -> list[AxisItems]:
     """Add the items of all axes to the pool and return them by axis; of an adaptive study the first round."""
     compared = add_comparisons(pool, config, clips, axes)
     if config.adaptive.enabled:
@@ -72,6 +75,7 @@ def plan_items(config: StudyConfig, pool: ItemPool, clips: Clips, axes: Sequence
     work = []
     for axis in axes:
         practice, gold, identical = add_controls(pool, config, clips, axis)
+        gold = [*add_own_gold(pool, own_gold or {}, axis), *gold]
         num_raters = config.raters.get(axis.id, axis.num_raters)
         work.append(AxisItems(axis, num_raters, compared[axis.id], practice, gold, identical))
     return work

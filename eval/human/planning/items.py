@@ -130,6 +130,18 @@ def add_controls(
     return practice, gold, list(_identical(pool, config, clips, axis))
 
 
+def add_own_gold(pool: ItemPool, gold: Clips, axis: Axis) -> list[Item]:
+    """Add the study's own gold items of an axis and return them."""
+    items = []
+    for name, sides in gold.items():
+        if axis.id in sides["better"].sample.tags:
+            stimuli = [Stimulus(name, side, axis.media) for side in ("better", "worse")]
+            stimuli = stimuli[1:] if axis.answer == "rating" else stimuli
+            shown = shown_next_to(axis.compares, gold, name)
+            items.append(pool.add("gold", [axis.id], stimuli, shown=shown, expected=(0, 1)))
+    return items
+
+
 def _degraded_item(
     pool: ItemPool,
     kind: Kind,

@@ -66,6 +66,32 @@ def load_clips(config: StudyConfig) -> tuple[Clips, list[str]]:
     return {key: {name: clips[key] for name, clips in found.items()} for key in common}, notes
 
 
+def load_gold_clips(config: StudyConfig, axes: Sequence[Axis]) -> Clips:
+    """Return the study's own gold items: id -> "better" and "worse", whose tags name the axes.
+
+    Raises:
+        ValueError: the manifest is broken, a side is missing, or a tag names no axis of the study.
+    """
+    if not config.gold_manifest:
+        return {}
+    path = Path(config.gold_manifest)
+    try:
+        samples = read_manifest(path)
+    except ValueError as error:
+        raise ValueError(f"gold_manifest: {error}") from None
+    found: Clips = {}
+    for sample in samples:
+        found.setdefault(f"gold {sample.id}", {})[sample.system] = Clip(path.resolve().parent, sample)
+    known = {axis.id for axis in axes}
+    for name, sides in found.items():
+        if set(sides) != {"better", "worse"}:
+            raise ValueError(f"{path}: {name}: expected the systems better and worse, got {', '.join(sides)}")
+        tags = sides["better"].sample.tags
+        if not tags or not set(tags) <= known:
+            raise ValueError(f"{path}: {name}: tags must name axes of the study, got {list(tags)}")
+    return found
+
+
 def check_axes(clips: Clips, axes: Sequence[Axis]) -> None:
     """Check that every clip has what the axes play and show.
 

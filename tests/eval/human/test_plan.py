@@ -163,6 +163,25 @@ def test_lengths_are_trimmed_on_demand(systems: tuple[Path, Path], tmp_path: Pat
     assert any("cut by 0.50 s" in note for note in found.plan.notes)
 
 
+def test_own_gold_items(systems: tuple[Path, Path], tmp_path: Path) -> None:
+    for side in ("better", "worse"):
+        write_system(tmp_path / "gold" / side, num=1, speed=2 if side == "better" else 1)
+    rows = [
+        {"id": "g", "prompt": "", "system": side, "video": f"{side}/0.mp4", "tags": ["visual_overall"]}
+        for side in ("better", "worse")
+    ]
+    manifest = tmp_path / "gold" / "gold.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = ("axes=[visual_overall]", "gold_fraction=1", f"gold_manifest={manifest}")
+    found = plan(tmp_path / "out", *systems, *more)
+    own = [item for item in found.items.values() if item.systems == ("better", "worse")]
+    assert [item.kind for item in own] == ["gold"]
+    assert len({found.media[name].num_bytes for name in own[0].stimuli}) == 1
+    manifest.write_text(json.dumps(rows[0]) + "\n")
+    with pytest.raises(UserError, match="expected the systems better and worse, got better"):
+        plan(tmp_path / "out2", *systems, *more)
+
+
 def test_padding_keeps_files_playable(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
     write_image(tmp_path / "a.png", image)

@@ -19,9 +19,15 @@ AXES = {
 
 def item(name: str, kind: str = "pair", **more: object) -> Item:
     return Item(
-        id=name, kind=kind, sample=name, prompt="", axes=("visual_overall",), stimuli=("m", "n"), systems=("b", "a"),  # type: ignore[arg-type]
+        id=name,
+        kind=kind,  # type: ignore[arg-type]
+        sample=name,
+        prompt="",
+        axes=("visual_overall",),
+        stimuli=("m", "n"),
+        systems=("b", "a"),
         **more,  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 def vote(
