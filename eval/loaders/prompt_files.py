@@ -1,12 +1,14 @@
 """Prompts of the videos in a folder: one a line, or by name in JSON, JSON lines or CSV."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from eval.loaders.media_files import open_text, read_csv_rows
 
+LOG = logging.getLogger(__name__)
 NAME_KEYS = ("id", "name", "video", "file", "path")
 TEXT_KEYS = ("prompt", "caption", "text")
 
@@ -16,7 +18,7 @@ def read_prompts(path: str | Path, ids: list[str]) -> dict[str, str]:
 
     .txt: a line for each sample, in the order of their names. .json: an object name -> prompt. .jsonl, .csv:
     a record for each, with its name (keys `id`, `name`, `video`, `file` or `path`) and its `prompt`
-    (`caption`, `text`). Names are ids, with or without suffix. Records of other names are ignored.
+    (`caption`, `text`). Names are ids, with or without suffix. Other names are counted in a warning.
 
     Raises:
         ValueError: the file is unreadable, a sample has no prompt, or two.
@@ -27,10 +29,11 @@ def read_prompts(path: str | Path, ids: list[str]) -> dict[str, str]:
         if len(lines) != len(ids):
             raise ValueError(f"prompts: {path} has {len(lines)} lines for {len(ids)} samples")
         return dict(zip(ids, lines, strict=True))
-    prompts: dict[str, str] = {}
+    prompts, num_others = dict[str, str](), 0
     for where, name, text in _read_named(path):
         key = name if name in known else name.rpartition(".")[0]
         if key not in known:
+            num_others += 1
             continue
         if key in prompts:
             raise ValueError(f"prompts: {where}: {name!r} occurs twice")
@@ -40,6 +43,8 @@ def read_prompts(path: str | Path, ids: list[str]) -> dict[str, str]:
         raise ValueError(
             f"prompts: {path} has none for {len(missing)} of {len(ids)} samples, first {missing[0]!r}"
         )
+    if num_others:
+        LOG.warning("prompts: %s: %d names are of no sample", path, num_others)
     return prompts
 
 

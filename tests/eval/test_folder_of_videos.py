@@ -114,10 +114,11 @@ def test_half_a_reference_is_a_note_and_none_an_error(folders, tmp_path):
         ("b.md", "", "expected a .txt, .json, .jsonl or .csv file"),
     ],
 )
-def test_files_of_prompts(tmp_path, name, content, expected):
+def test_files_of_prompts(tmp_path, name, content, expected, caplog):
     (tmp_path / name).write_bytes(content.encode("utf-8-sig"))
     if isinstance(expected, dict):
         assert read_prompts(tmp_path / name, ["x", "y/z"]) == expected
+        assert ("1 names are of no sample" in caplog.text) == ("other" in content)
         return
     with pytest.raises(ValueError, match=expected) as caught:
         read_prompts(tmp_path / name, ["x", "y/z"])
