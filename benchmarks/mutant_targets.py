@@ -13,6 +13,18 @@ TRANSFORMER = (f"{MODELS}/transformer/test_model.py", f"{MODELS}/transformer/tes
 TAE = (f"{MODELS}/tae/test_model.py", f"{MODELS}/tae/test_layers.py")
 
 MODEL_TARGETS: dict[str, tuple[str, ...]] = {
+    "src/models/codec/config.py": (f"{MODELS}/codec/test_model.py",),
+    "src/models/codec/dac.py": (f"{MODELS}/codec/test_model.py",),
+    "src/models/codec/descript.py": (f"{MODELS}/codec/test_descript.py",),
+    "src/models/codec/discriminators.py": (f"{MODELS}/codec/test_discriminators.py",),
+    "src/models/codec/layers.py": (f"{MODELS}/codec/test_model.py",),
+    "src/models/codec/model.py": (f"{MODELS}/codec/test_model.py",),
+    "src/models/codec/posterior.py": (f"{MODELS}/codec/test_model.py",),
+    "src/models/codec/spectral.py": (
+        f"{MODELS}/codec/test_model.py",
+        f"{MODELS}/codec/test_discriminators.py",
+    ),
+    "src/models/codec/streaming.py": (f"{MODELS}/codec/test_streaming.py",),
     "src/models/config.py": TRANSFORMER,
     "src/models/discriminator.py": (f"{MODELS}/test_discriminator.py",),
     "src/models/nn/attention.py": (
@@ -69,6 +81,7 @@ MODEL_TARGETS: dict[str, tuple[str, ...]] = {
     "src/flow/schedules.py": (f"{FLOW}/test_schedules.py",),
     "src/flow/solvers.py": (f"{FLOW}/test_solvers.py",),
     "src/flow/timesteps.py": (f"{FLOW}/test_path.py",),
+    "src/losses/audio.py": (f"{LOSSES}/test_audio.py",),
     "src/losses/adversarial.py": (f"{LOSSES}/test_adversarial.py",),
     "src/losses/latent.py": (f"{LOSSES}/test_latent.py",),
     "src/losses/perceptual.py": (f"{LOSSES}/test_perceptual.py",),
@@ -106,6 +119,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/core/scored_runs.py": (f"{CORE}/test_scored_runs.py",),
     "eval/core/system_pairs.py": (f"{CORE}/test_system_pairs.py",),
     "eval/core/video.py": (f"{CORE}/test_video.py",),
+    "eval/distribution/config.py": (f"{SETS}/test_suite.py",),
     "eval/distribution/feature_arrays.py": (f"{SETS}/test_feature_arrays.py", f"{SETS}/test_suite.py"),
     "eval/distribution/frechet.py": (f"{SETS}/test_frechet.py",),
     "eval/distribution/inception_score.py": (f"{SETS}/test_inception_score.py",),
@@ -116,6 +130,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/distribution/reference_statistics.py": (f"{SETS}/test_reference_statistics.py",),
     "eval/distribution/suite.py": (f"{SETS}/test_suite.py",),
     "eval/alignment/audio_video.py": NETWORKS,
+    "eval/alignment/config.py": ("tests/eval/alignment/test_onsets.py",),
     "eval/alignment/edit.py": NETWORKS,
     "eval/alignment/identity.py": NETWORKS,
     "eval/alignment/ocr.py": PACKAGES,
@@ -145,6 +160,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/bounce_checker/shape.py": PARTS_OF_BOUNCE,
     "eval/bounce_checker/validate.py": ("tests/eval/test_entry_points.py",),
     "eval/bounce_checker/validate_audio.py": ("tests/eval/test_entry_points.py",),
+    "eval/bounce_checker/validate_config.py": ("tests/eval/test_entry_points.py",),
     "eval/bounce_checker/validation.py": ("tests/eval/test_entry_points.py",),
     "eval/compare.py": ("tests/eval/test_compare.py",),
     "eval/catalog.py": ("tests/eval/test_catalog.py",),
