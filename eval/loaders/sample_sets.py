@@ -21,6 +21,11 @@ class SampleSet:
     def __iter__(self) -> Iterator[Sample]:
         yield from iter_manifest(self.path, check_files=False) if self.samples is None else self.samples
 
+    def check(self) -> None:
+        """Read all samples; raise ValueError, as `PATH:LINE: reason`, for the first that is invalid."""
+        for _ in self:
+            pass
+
 
 def open_samples(path: str, *, prompts: str = "", originals: str = "") -> SampleSet:
     """Return the samples of a manifest, or of a folder of media files.
