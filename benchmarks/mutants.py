@@ -1,7 +1,7 @@
 """Count the mutants that the tests do not notice: of models, flow, losses and keyed order, or of eval.
 
-`python -m benchmarks.mutants` (`make mutants`, about an hour) and `python -m benchmarks.mutants part=eval`
-(statistics, readers and metrics) draw a seeded sample, at least `per_file` of each file of
+`python -m benchmarks.mutants` (`make mutants`, about an hour) and `python -m benchmarks.mutants part=eval
+per_file=4` (statistics, readers and metrics) draw a seeded sample of 400, at least `per_file` of each file of
 `benchmarks/mutant_targets.py`, change one place at a time in a copy of the checkout, and run the file's
 tests. A mutant survives if they pass. Results are appended to `out`; the same command resumes, and results of
 an older version of a file are measured again. Mutants that no test can notice are listed with a reason in
