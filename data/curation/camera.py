@@ -66,6 +66,23 @@ class CameraMotion:
         """
         return 1.0 - self.independent_fraction if self.net_path > STILL_PATH else 0.0
 
+    def scores(self) -> dict[str, float]:
+        """Return the scores of the group `camera`."""
+        x, y, zoom = (
+            (float(v) for v in self.steps_P4[:, :3].mean(0) * self.fps) if len(self.steps_P4) else (0, 0, 0)
+        )
+        return {
+            "camera_x": x,
+            "camera_y": y,
+            "camera_zoom": zoom,
+            "parallax": self.parallax,
+            "shake": self.shake,
+            "camera_path": self.path,
+            "camera_net_path": self.net_path,
+            "independent_motion": self.independent_fraction,
+            "slideshow_score": self.slideshow_score,
+        }
+
 
 def measure_camera(gray_THW: np.ndarray, times_T: np.ndarray) -> CameraMotion:
     """Fit the camera's motion between successive frames, and look for what does not follow it."""

@@ -5,9 +5,12 @@ still camera by the motion of the content alone. A confidence of 1 means that ea
 more away from the threshold that decides on it.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from data.curation.camera import CameraMotion
+from data.curation.config import CameraConfig
 
 LABELS = (
     "zoom in",
@@ -25,30 +28,33 @@ LABELS = (
     "static shot",
     "handheld shot",
 )
-STILL = 0.02  # widths per second of the content
-SHAKY = 0.45  # percent of the width: see CameraMotion.shake
-PARALLAX = 0.09  # above: the camera moves; below: it turns, or its focal length changes
-PURE = 0.6  # fraction of the fastest kind of motion in all of it
 ZOOM_LENGTH = 0.35  # widths that the content moves per unit of log scale, mean over the frame
 
 
-def label_camera(motion: CameraMotion) -> tuple[str, float]:
-    """Return the label and its confidence, 0 to 1."""
-    if not len(motion.steps_P4):
-        return "static shot", 0.0
-    x, y, zoom = (float(v) for v in motion.steps_P4[:, :3].mean(0) * motion.fps)
+def label_rows(rows: list[dict[str, Any]], config: CameraConfig) -> None:
+    """Give clips with scores of the camera a label and its confidence."""
+    for row in rows:
+        if row.get("camera_x") is not None:
+            row["camera_label"], row["camera_confidence"] = label_camera(row, config)
+
+
+def label_camera(scores: Mapping[str, float], config: CameraConfig) -> tuple[str, float]:
+    """Return the label and its confidence, 0 to 1, from the scores of the group `camera`."""
+    x, y, zoom = scores["camera_x"], scores["camera_y"], scores["camera_zoom"]
     speeds = {"x": abs(x), "y": abs(y), "zoom": abs(zoom) * ZOOM_LENGTH}
     kind = max(speeds, key=lambda name: speeds[name])
-    speed, shake = speeds[kind], motion.shake
-    steady = _sureness(shake, SHAKY)
-    if shake > SHAKY and motion.net_path < 0.5 * motion.path:
-        return "handheld shot", min(steady, _sureness(motion.net_path / motion.path, 0.5))
-    if speed < STILL:
-        return "static shot", min(steady, _sureness(speed, STILL))
-    pure = speed / sum(speeds.values())
-    confidence = min(steady, _sureness(speed, STILL), _sureness(1 - pure, 1 - PURE) if pure > PURE else 0.0)
-    confidence = min(confidence, _sureness(motion.parallax, PARALLAX))
-    return _name(kind, x, y, zoom, motion.parallax > PARALLAX), confidence
+    speed, shake, parallax = speeds[kind], scores["shake"], scores["parallax"]
+    steady = _sureness(shake, config.shake)
+    straight = scores["camera_net_path"] / max(scores["camera_path"], 1e-6)
+    if shake > config.shake and straight < config.straight:
+        return "handheld shot", min(steady, _sureness(straight, config.straight))
+    moving = _sureness(speed, config.speed)
+    if speed < config.speed:
+        return "static shot", min(steady, moving)
+    purity = speed / sum(speeds.values())
+    pure = _sureness(1 - purity, 1 - config.purity) if purity > config.purity else 0.0
+    label = _name(kind, x, y, zoom, parallax > config.parallax)
+    return label, min(steady, moving, pure, _sureness(parallax, config.parallax))
 
 
 def _name(kind: str, x: float, y: float, zoom: float, moves: bool) -> str:

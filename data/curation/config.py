@@ -121,6 +121,11 @@ class CameraConfig(Config):
 
     prefix: bool = opt(True, "put a confident label before the caption")
     min_confidence: float = opt(0.6, "labels below this are left out", ge=0, le=1)
+    speed: float = opt(0.02, "widths per second below which the camera is still", gt=0)
+    shake: float = opt(0.45, "shake (score) above which it is held by hand", gt=0)
+    straight: float = opt(0.5, "net over whole path below which a shaking camera goes nowhere", gt=0, le=1)
+    parallax: float = opt(0.09, "parallax (score) above which the camera moves, below which it turns", gt=0)
+    purity: float = opt(0.6, "fraction that one kind of motion must have in all of it", gt=0, lt=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data.curation import captioning, finetuning, review_page
+from data.curation.camera_labels import label_rows
 from data.curation.config import CurationConfig
 from data.curation.funnel import Funnel, passes_header, run_funnel
 from data.curation.pool import list_pool, pool_root, split_pool
@@ -42,6 +43,7 @@ def curate(settings: CurationConfig, console: Console | None = None) -> Funnel:
         clips, more = split_pool(root, clips, settings.split, out / "content", settings.seed)
         rejected += more
     rows = _rejected_rows(rejected) + _score_all(settings, root, out, clips, console)
+    label_rows(rows, settings.camera)
     funnel = run_funnel(rows, settings)
     captioning.caption_rows(funnel.kept, settings.captioner, root, out, console)
     if settings.finetuning.enabled:

@@ -23,7 +23,6 @@ from data.curation import (
 )
 from data.curation.borders import border_fraction
 from data.curation.camera import measure_camera
-from data.curation.camera_labels import label_camera
 from data.curation.clip_reader import ClipFrames, read_clip, read_header, read_mono
 from data.curation.config import ScoringConfig
 from src.core.media_io.errors import MediaError
@@ -91,11 +90,7 @@ def score_frames(frames: ClipFrames, config: ScoringConfig) -> dict[str, Any]:
         row["vmaf_motion"], row["motion_vectors"] = frames.vmaf_motion, frames.motion_vectors
         row["changed_fraction"] = motion.changed_fraction(gray_THW, frames.fps)
     if "camera" in groups:
-        camera = measure_camera(gray_THW, frames.times_T)
-        row["camera_label"], row["camera_confidence"] = label_camera(camera)
-        row["shake"], row["camera_path"] = camera.shake, camera.path
-        row["independent_motion"] = camera.independent_fraction
-        row["slideshow_score"] = camera.slideshow_score
+        row |= measure_camera(gray_THW, frames.times_T).scores()
     if "subject" in groups:
         row["subject_fraction"] = (
             subjects.detected_fraction(frames.stills_THWC, config.detector)

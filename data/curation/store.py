@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
         ("num_frames", pa.int64()),
         *((name, pa.int64() if name in COUNTS else pa.float64()) for name in HEADER),
         *(
-            (name, pa.string() if name == "camera_label" else pa.int64() if name in COUNTS else pa.float64())
+            (name, pa.int64() if name in COUNTS else pa.float64())
             for group in GROUPS.values()
             for name in group
         ),

@@ -13,7 +13,8 @@ import matplotlib.figure
 import numpy as np
 from rich.console import Console
 
-from data.curation.config import CurationConfig
+from data.curation.camera_labels import label_camera
+from data.curation.config import CameraConfig, CurationConfig
 from data.curation.funnel import check_step
 from data.curation.truth.config import ValidateConfig
 from data.curation.truth.trajectories import LABELS
@@ -47,7 +48,7 @@ def measure(settings: ValidateConfig) -> None:
     (out / "table.md").write_text(table, encoding="utf-8")
     print(table)
     if CAMERA in names:
-        text = camera_table(trials, results, thresholds.camera.min_confidence)
+        text = camera_table(trials, results, thresholds.camera)
         (out / "camera.md").write_text(text, encoding="utf-8")
         print(text)
     if settings.num_borderline:
@@ -172,19 +173,15 @@ def score_ranges(trials: list[Trial], results: dict[Trial, dict[str, Any]]) -> s
     return "; ".join(parts)
 
 
-def camera_table(trials: list[Trial], results: dict[Trial, dict[str, Any]], min_confidence: float) -> str:
+def camera_table(trials: list[Trial], results: dict[Trial, dict[str, Any]], config: CameraConfig) -> str:
     """Return precision and recall of each label among the confident ones, and their fraction."""
-    labeled = [(t.label, results[t]) for t in trials if t.label]
+    found = [(t.label, *label_camera(results[t], config)) for t in trials if t.label]
     rows = []
     for label in LABELS:
-        of_label = [scores for truth, scores in labeled if truth == label]
-        sure = [scores for scores in of_label if scores["camera_confidence"] >= min_confidence]
-        right = sum(scores["camera_label"] == label for scores in sure)
-        named = sum(
-            scores["camera_label"] == label and scores["camera_confidence"] >= min_confidence
-            for _, scores in labeled
-        )
-        every = sum(scores["camera_label"] == label for scores in of_label)
+        of_label = [(name, confidence) for truth, name, confidence in found if truth == label]
+        sure = [name for name, confidence in of_label if confidence >= config.min_confidence]
+        named = sum(name == label and confidence >= config.min_confidence for _, name, confidence in found)
+        right, every = sure.count(label), sum(name == label for name, _ in of_label)
         cells = [len(of_label), f"{right / max(named, 1):.3f}", f"{right / max(len(sure), 1):.3f}"]
         cells += [f"{len(sure) / max(len(of_label), 1):.2f}", f"{every / max(len(of_label), 1):.3f}"]
         rows.append([label, *map(str, cells)])

@@ -6,6 +6,7 @@ import pytest
 
 from data.curation.camera import CameraMotion, measure_camera
 from data.curation.camera_labels import LABELS, label_camera
+from data.curation.config import CameraConfig
 from data.curation.truth.samples import FPS, NUM_FRAMES, camera_scene, make_scene, slideshow
 from data.curation.truth.scenes import Camera
 from data.curation.truth.trajectories import LABELS as RENDERED
@@ -32,7 +33,9 @@ def test_labels_are_those_of_the_renderer() -> None:
 def test_rendered_camera_motion_gets_its_label(label: str) -> None:
     rng = numpy_generator(3, "test/" + label)
     camera = make_camera(rng, label, NUM_FRAMES, FPS)
-    found, confidence = label_camera(measured(make_scene(rng, camera, (0, 0), num_objects=5, noise=1.0)))
+    found, confidence = label_camera(
+        measured(make_scene(rng, camera, (0, 0), num_objects=5, noise=1.0)).scores(), CameraConfig()
+    )
     assert found == label
     assert confidence > 0.3
 

@@ -129,3 +129,31 @@ def test_the_page_shows_every_clip_and_escapes_what_it_is_given(tmp_path: Path) 
     assert page.count("<div class=clip ") == len(rows)
     assert "<script>alert" not in page
     assert 'src="c3.mp4#t=0.000,4.000"' in page
+
+
+@pytest.mark.services
+def test_answers_in_a_browser_survive_a_reload_and_are_saved(tmp_path: Path) -> None:
+    from eval.human.demo.browser_rater import open_chromium
+
+    review_page.write_page(tmp_path / "review.html", clips(), tmp_path)
+    with open_chromium() as browser:
+        page = browser.new_page(accept_downloads=True)
+        page.goto((tmp_path / "review.html").as_uri())
+        first, second = page.locator(".clip").nth(0), page.locator(".clip").nth(1)
+        first.get_by_role("button", name="Accept").click()
+        first.locator("[name=start]").fill("1.5")
+        first.locator("[name=caption]").fill("A dog, in color.")
+        first.locator("[name=framing]").select_option("close-up")
+        second.get_by_role("button", name="Reject").click()
+        second.get_by_label("shake").check()
+        page.reload()
+        assert page.locator("#count").inner_text() == "2 of 5 reviewed, 1 accepted"
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save decisions.json").click()
+        download.value.save_as(tmp_path / "decisions.json")
+    funnel = Funnel(clips())
+    finetuning.apply_decisions(funnel, FinetuningConfig(decisions=str(tmp_path / "decisions.json")))
+    assert [row["id"] for row in funnel.kept] == ["c0"]
+    kept = funnel.kept[0]
+    assert (kept["start_s"], kept["captions"], kept["framing"]) == (1.5, ["A dog, in color."], "close-up")
+    assert funnel.rows[1]["reason"] == "shake"
