@@ -32,7 +32,8 @@ class RecordStatistics:
     num_captions: list[int] = field(default_factory=list)
     num_words: list[int] = field(default_factory=list)
     words: Counter[str] = field(default_factory=Counter)
-    captions: Counter[str] = field(default_factory=Counter)
+    captions: set[int] = field(default_factory=set)  # hashes: texts of a large set would fill the memory
+    first_captions: list[str] = field(default_factory=list)
     audio: list[dict[str, float]] = field(default_factory=list)
     contents: set[str] = field(default_factory=set)
 
@@ -48,7 +49,9 @@ class RecordStatistics:
             words = [word.strip(".,;:!?()\"'“”") for word in caption.lower().split()]
             self.num_words.append(len(words))
             self.words.update(words)
-            self.captions[caption] += 1
+            self.captions.add(hash(caption))
+            if len(self.first_captions) < 3 and caption not in self.first_captions:
+                self.first_captions.append(caption)
         if isinstance(record.source.get("audio_levels"), dict):
             self.audio.append(record.source["audio_levels"])
 
@@ -137,8 +140,7 @@ def _captions(statistics: RecordStatistics) -> str:
         ["distinct words", str(len(statistics.words))],
         ["most frequent words", " ".join(word for word, _ in statistics.words.most_common(12))],
     ]
-    first = list(statistics.captions)[:3]
-    examples = "".join(f"- {_one_line(caption)}\n" for caption in first)
+    examples = "".join(f"- {_one_line(caption)}\n" for caption in statistics.first_captions)
     return markdown_table(["", ""], rows) + f"\nThe first captions:\n\n{examples}"
 
 
