@@ -20,7 +20,7 @@ from torch import Tensor
 
 from src.core.errors import UserError
 from src.core.media_io.errors import MediaError
-from src.core.media_io.formats import IMAGE_TYPES
+from src.core.media_io.formats import media_kind
 from src.core.media_io.image_reader import read_image
 from src.core.media_io.image_writer import write_image
 from src.core.media_io.video_reader import open_video
@@ -82,7 +82,7 @@ def open_files(paths: list[Path], max_frames: int) -> list[SourceVideo]:
     """
     sources = []
     for path in paths:
-        fps, is_image = 1.0, path.suffix.lower() in IMAGE_TYPES
+        fps, is_image = 1.0, media_kind(path) == "image"
         if not is_image:
             try:
                 with open_video(path) as video:
@@ -121,11 +121,11 @@ def _read_clip(dataset: Dataset, bucket: str, index: int, max_frames: int) -> It
 
 def _read_file(path: Path, max_frames: int) -> Iterator[Pixels]:
     try:
-        if path.suffix.lower() in IMAGE_TYPES:
+        if media_kind(path) == "image":
             yield read_image(path)
             return
         with open_video(path) as video:
-            for frame in islice(video.frames(), max_frames or None):
+            for frame in islice(video.frames(fps=video.fps), max_frames or None):
                 yield frame.rgb_HWC
     except MediaError as error:
         raise UserError(f"video={path}: {error}") from error

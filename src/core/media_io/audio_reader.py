@@ -5,33 +5,24 @@ Legend: C channels, S samples (float32, full scale is -1..1).
 
 import math
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import av
 import numpy as np
 import soxr
 
 from src.core.media_io.audio import DEFAULT_LAYOUTS, Audio, mixdown_matrix
+from src.core.media_io.audio_decoder import AudioDecoder, channel_names, open_audio_stream
 from src.core.media_io.container import (
     Source,
-    captured_messages,
-    find_damage,
-    is_cover,
     load_source,
-    open_container,
-    select_stream,
 )
-from src.core.media_io.errors import STRICT, EventLog, MediaError, MediaEvent, one_line
-from src.core.media_io.integrity import read_header_facts
-from src.core.media_io.timeline import MAX_GAP_S, clock_zero
+from src.core.media_io.errors import STRICT, EventLog, MediaError, MediaEvent
+from src.core.media_io.timeline import MAX_GAP_S
 
-MAX_CHANNELS = 8
-_SEEKABLE = ("mov", "matroska", "wav", "flac")  # formats that seek to exact times
 _PREROLL_S = 1.0  # decoded and resampled before a start, so that it sounds as in the complete file
-_JITTER_S = 0.01  # times that differ less follow each other; Matroska rounds to 1 ms
 _PIECE_S = 1.0
+MAX_LATE_S = 3600.0  # a track that begins later than this after the video is a jump of the clock
 
 
 @dataclass(frozen=True)
@@ -108,118 +99,16 @@ def _open_pieces(
     if channels not in (None, 1, 2):
         raise ValueError(f"channels: expected 1 or 2, got {channels}")
     source = load_source(source)
-    with _open(source, index) as stream:
+    with open_audio_stream(source, index) as stream:
         names = channel_names(stream)
         form = AudioFormat(rate or stream.rate, DEFAULT_LAYOUTS[channels] if channels else names)
-        decoded = _Decoded(source, stream.index, stream.rate, names, log)
+        decoded = AudioDecoder(source, stream.index, stream.rate, names, log)
     matrix = None if channels in (None, len(names)) else mixdown_matrix(names, channels)
     return form, _rebatch(_window(decoded, matrix, form, start_s, end_s), round(_PIECE_S * form.rate))
 
 
-def channel_names(stream: Any) -> tuple[str, ...]:
-    count = len(stream.layout.channels) or stream.channels
-    if count > MAX_CHANNELS:
-        raise MediaError("too many channels", f"{count}; at most {MAX_CHANNELS} are read")
-    names = tuple(channel.name for channel in stream.layout.channels)
-    known = names and not any(name.startswith(("NONE", "UNK", "USR", "AMBI")) for name in names)
-    return names if known else DEFAULT_LAYOUTS[count]
-
-
-class _open(ExitStack):
-    """The audio stream of an open file."""
-
-    def __init__(self, source: Any, index: int | None) -> None:
-        super().__init__()
-        self.source, self.index = source, index
-
-    def __enter__(self) -> Any:  # type: ignore[override]
-        super().__enter__()
-        container = self.enter_context(open_container(self.source))
-        stream = select_stream(container, "audio", self.index)
-        stream.thread_type = "NONE"
-        return stream
-
-
-@dataclass
-class _Decoded:
-    """The decoded audio of a file as runs of samples at positions on the clock."""
-
-    source: Any
-    index: int
-    rate: int
-    names: tuple[str, ...]
-    log: EventLog
-
-    def runs(self, from_sample: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (position in samples from the clock's zero, samples [C, S]), in order, perhaps with gaps."""
-        with _open(self.source, self.index) as stream:
-            container = stream.container
-            zero_s = self._zero(container, stream)
-            if from_sample > 0 and container.format.name.startswith(_SEEKABLE):
-                target = round((from_sample / self.rate + zero_s) / stream.time_base)
-                container.seek(target, stream=stream, backward=True)
-            expected: int | None = None
-            offset = 0
-            for samples_CS, time_s in self._frames(container, stream):
-                position = expected or 0
-                if time_s is not None:
-                    position = round((time_s - zero_s) * self.rate) + offset
-                if expected is not None and abs(position - expected) <= _JITTER_S * self.rate:
-                    position = expected
-                elif expected is not None and position < expected:
-                    self.log.add(
-                        "clock starts again", f"audio at {expected / self.rate:.3f} s", expected / self.rate
-                    )
-                    offset += expected - position
-                    position = expected
-                expected = position + samples_CS.shape[1]
-                yield position, samples_CS
-            if expected is not None and not from_sample:
-                facts = read_header_facts(self.source, container, stream, zero_s)
-                facts.check_end(expected / self.rate, 1024 / self.rate, self.log)
-
-    def _zero(self, container: Any, stream: Any) -> float:
-        videos = [s for s in container.streams.video if not is_cover(s) and s.codec_context is not None]
-        if videos:
-            return clock_zero(select_stream(container, "video", None))
-        return float((stream.start_time or 0) * stream.time_base)
-
-    def _frames(self, container: Any, stream: Any) -> Iterator[tuple[np.ndarray, float | None]]:
-        # packed: PyAV 18 crashes on frames of eight planes
-        to_float = av.AudioResampler(format="flt", layout=stream.layout, rate=stream.rate)
-        packets = container.demux(stream)
-        count = 0
-        while True:
-            frames, fault, packet = [], None, None
-            with captured_messages() as messages:
-                try:
-                    packet = next(packets, None)
-                    frames = packet.decode() if packet is not None else []
-                except (av.FFmpegError, ValueError, OSError) as error:
-                    fault = "damaged", one_line(error)
-            fault = fault or find_damage(messages)
-            if fault is not None:
-                self.log.add(fault[0], f"audio, after {count / self.rate:.2f} s: {fault[1]}")
-            for frame in frames:
-                if frame.sample_rate != self.rate or len(frame.layout.channels) != len(self.names):
-                    raise MediaError("audio format changes", "rate or channels change within the file")
-                time_s = frame.time
-                frame.pts = None  # else the resampler fills gaps between time stamps by itself
-                for each in to_float.resample(frame):
-                    samples_CS = np.ascontiguousarray(each.to_ndarray().reshape(-1, len(self.names)).T)
-                    if not np.isfinite(samples_CS).all():
-                        raise MediaError("damaged", "samples are not finite")
-                    count += samples_CS.shape[1]
-                    yield samples_CS, time_s
-                    time_s = None
-            if packet is None:
-                if fault is None:
-                    return
-                packets = iter(())
-
-
 def _window(
-    decoded: _Decoded, matrix: np.ndarray | None, form: AudioFormat, start_s: float, end_s: float | None
+    decoded: AudioDecoder, matrix: np.ndarray | None, form: AudioFormat, start_s: float, end_s: float | None
 ) -> Iterator[np.ndarray]:
     """Yield the samples of [start_s, end_s) at the output's rate and channels."""
     divisor = math.gcd(decoded.rate, form.rate)
@@ -247,21 +136,22 @@ def _window(
 
 
 def _contiguous(
-    decoded: _Decoded, start: int, matrix: np.ndarray | None, end_s: float | None
+    decoded: AudioDecoder, start: int, matrix: np.ndarray | None, end_s: float | None
 ) -> Iterator[np.ndarray]:
     """Yield samples from position `start` on without gaps: silence fills them, up to a jump of the clock."""
-    at = start
+    at, heard = start, False
     end = None if end_s is None else math.ceil(end_s * decoded.rate)
     for position, samples_CS in decoded.runs(start):
         if position + samples_CS.shape[1] <= at:
             continue
         if position > at:
             gap = position - at
-            if gap > MAX_GAP_S * decoded.rate and end is None:
-                decoded.log.add(
-                    "clock jump", f"audio, {gap / decoded.rate:.1f} s without samples", at / decoded.rate
-                )
+            gap_s, at_s = gap / decoded.rate, at / decoded.rate
+            if end is None and gap_s > (MAX_GAP_S if heard else MAX_LATE_S):
+                decoded.log.add("clock jump", f"audio, {gap_s:.1f} s without samples", at_s)
                 return
+            if heard:
+                decoded.log.add("audio gap", f"{gap_s:.3f} s of silence", at_s)
             gap = gap if end is None else min(gap, max(end - at, 0))
             num_channels = len(samples_CS) if matrix is None else len(matrix)
             while gap > 0:
@@ -270,7 +160,7 @@ def _contiguous(
                 gap, at = gap - size, at + size
             if at < position:
                 return
-        kept_CS = samples_CS[:, at - position :]
+        kept_CS, heard = samples_CS[:, at - position :], True
         yield kept_CS if matrix is None else matrix @ kept_CS
         at = position + samples_CS.shape[1]
         if end is not None and at >= end:

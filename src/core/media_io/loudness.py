@@ -17,8 +17,8 @@ class LoudnessMeter:
 
     Args:
         num_channels: of the audio.
-        channels: their names (FL, FR, LFE, ...), by which BS.1770 weighs them: surround channels 1.41, the LFE
-            not at all; empty for the usual ones of their number.
+        channels: their names (FL, FR, LFE, ...), by which BS.1770 weighs them: surround channels 1.41, the
+            LFE not at all; empty for the usual ones of their number.
     """
 
     def __init__(self, num_channels: int, rate: int, channels: tuple[str, ...] = ()) -> None:

@@ -6,14 +6,15 @@ from typing import Any
 import av
 
 from src.core.media_io import animation
-from src.core.media_io.audio_reader import channel_names
+from src.core.media_io.audio_decoder import channel_names
 from src.core.media_io.container import Source, is_cover, load_source, open_container, select_stream
 from src.core.media_io.errors import MediaError
 from src.core.media_io.formats import Kind, media_kind
 from src.core.media_io.image_reader import read_image
 from src.core.media_io.pixels import display_matrix, has_alpha, is_hdr, swaps_axes
 from src.core.media_io.timeline import clock_zero
-from src.core.media_io.video_reader import decoder_of, open_video
+from src.core.media_io.video_decoder import decoder_of
+from src.core.media_io.video_reader import open_video
 
 
 @dataclass(frozen=True)

@@ -15,21 +15,18 @@ import av
 from src.core.media_io import animation
 from src.core.media_io.container import (
     Source,
-    captured_messages,
-    find_damage,
     load_source,
     open_container,
     select_stream,
 )
-from src.core.media_io.deinterlacing import deinterlaced
-from src.core.media_io.errors import STRICT, EventLog, MediaError, MediaEvent, one_line
+from src.core.media_io.errors import STRICT, EventLog, MediaError, MediaEvent
 from src.core.media_io.frames import Frame, resample_frames
 from src.core.media_io.integrity import HeaderFacts, read_header_facts
 from src.core.media_io.pixels import display_matrix, is_stored_as_displayed, swaps_axes, to_rgb
 from src.core.media_io.timeline import Timeline, clock_zero, lacks_times, stream_rate
+from src.core.media_io.video_decoder import TimedFrame, decode_video
 
 _SEEK_BACK_S = (0.0, 2.0, 10.0)  # key frames are looked for ever earlier before the start is used
-_ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}  # libav's own decoders leave alpha out
 
 
 @dataclass
@@ -80,22 +77,30 @@ class VideoReader:
         with _open(self._source, self.stream_index) as (container, stream):
             if stream.frames and not container.format.name.startswith("mov"):  # edit lists leave frames out
                 return stream.frames
-            return sum(packet.size > 0 and not packet.is_discard for packet in container.demux(stream))
+            count = 0
+            try:
+                for packet in container.demux(stream):
+                    count += packet.size > 0 and not packet.is_discard
+            except av.FFmpegError:  # reported when the frames are read
+                pass
+            return count
 
     @cached_property
     def _first(self) -> tuple[tuple[int, int], bool]:
         """Size of the first frame, and whether it is displayed turned by a quarter."""
         with _open(self._source, self.stream_index) as (container, stream):
-            for frame in container.decode(stream):
+            log = EventLog(frozenset())  # faults are reported when the frames are read
+            timeline = Timeline(stream, clock_zero(stream), self.fps, log)
+            for frame, *_ in decode_video(container, stream, timeline, log):
                 turned = swaps_axes(display_matrix(frame))
                 return ((frame.width, frame.height) if turned else (frame.height, frame.width)), turned
-        raise MediaError("no frames")
+        raise MediaError("no frames", "no frame can be decoded")
 
     def _frames(
         self, start_s: float, end_s: float | None, with_shown: bool, log: EventLog
     ) -> Iterator[Frame]:
         """Yield frames with their time on the screen; `with_shown` begins with the frame shown at start_s."""
-        held: tuple[Any, float, float, int] | None = None
+        held: TimedFrame | None = None
         try:
             for frame, time_s, duration_s, segment in self._decoded(start_s, log):
                 if end_s is not None and time_s >= end_s - 1e-6:
@@ -117,7 +122,7 @@ class VideoReader:
         native = frame if is_stored_as_displayed(frame) else None
         return Frame(to_rgb(frame), time_s, duration_s, segment, native)
 
-    def _decoded(self, start_s: float, log: EventLog) -> Iterator[tuple[Any, float, float, int]]:
+    def _decoded(self, start_s: float, log: EventLog) -> Iterator[TimedFrame]:
         """Yield decoded frames with time, own duration and segment; from the key frame before `start_s`."""
         back_s = [start_s - each for each in _SEEK_BACK_S if start_s - each > 0]
         for seek_s in [*back_s, 0.0]:
@@ -134,7 +139,7 @@ class VideoReader:
                     except av.FFmpegError:
                         continue
                 timeline = Timeline(stream, zero_s, self.fps, log)
-                frames = _decode(container, stream, timeline, log)
+                frames = decode_video(container, stream, timeline, log)
                 first = next(frames, None)
                 # files without an index seek into the middle of a group of frames, which decodes wrongly
                 if seek_s > 0 and (first is None or not first[0].key_frame or first[1] > start_s + 1e-6):
@@ -147,84 +152,6 @@ class VideoReader:
                     self._facts.check_end(last[1] + last[2], last[2], log)
                 self._facts.check_unchanged(log)
                 return
-
-
-_Timed = tuple[Any, float, float, int]
-"""A decoded frame, its time, its own duration (seconds), and its segment."""
-
-
-def _decode(container: Any, stream: Any, timeline: Timeline, log: EventLog) -> Iterator[_Timed]:
-    """Decode frames in presentation order and time them; corrupt ones end the segment or raise."""
-    decoder, healthy, count, cut = decoder_of(stream), True, 0, ""
-    found_key = False
-    pending: _Timed | None = None  # given up if damage follows: some decoders notice it one frame late
-    for frame, fault in deinterlaced(_raw_frames(container, stream, decoder, timeline)):
-        if fault is not None and fault[0] == "truncated":  # the frames before still come out of the decoder
-            cut = fault[1]
-            continue
-        time_s = timeline.time_of(frame) if frame is not None else None
-        found_key = found_key or bool(frame is not None and frame.key_frame)
-        if frame is None or frame.is_corrupt:
-            what = fault[1] if fault is not None else f"corrupt frame at {time_s:.3f} s"
-            if found_key:  # before the first key frame there is nothing to lose
-                log.add("damaged", f"after {count} frames: {what}", time_s)
-            timeline.segment += healthy
-            healthy, pending = False, None
-            continue
-        if not healthy:
-            if not frame.key_frame:  # it was predicted from what is missing
-                continue
-            healthy = True
-        if pending is not None:
-            count += 1
-            yield pending
-        pending = frame, time_s, timeline.duration_of(frame), timeline.segment
-    if pending is not None:
-        count += 1
-        yield pending
-    if cut:
-        log.add("truncated", f"after {count} frames: {cut}")
-
-
-def _raw_frames(
-    container: Any, stream: Any, decoder: Any, timeline: Timeline
-) -> Iterator[tuple[Any, tuple[str, str] | None]]:
-    """Yield decoded frames, or in their place reason and message of a fault."""
-    packets = container.demux(stream)
-    while True:
-        frames: list[Any] = []
-        fault = None
-        packet = None
-        with captured_messages() as messages:
-            try:
-                packet = next(packets, None)
-                if packet is not None:
-                    timeline.add_packet(packet)
-                    frames = decoder.decode(packet)
-            except (av.FFmpegError, ValueError, OSError) as error:
-                fault = "damaged", one_line(error)
-                if packet is not None:
-                    timeline.drop_packet(packet)
-        fault = fault or find_damage(messages)
-        if fault is not None:
-            yield None, fault
-        for frame in frames:
-            yield frame, None
-        if packet is None:
-            if fault is None:
-                return
-            packets = iter(())  # demuxing failed: nothing follows
-
-
-def decoder_of(stream: Any) -> Any:
-    """Return the stream's decoder; for VP8 and VP9 with alpha, the one that decodes alpha."""
-    context = stream.codec_context
-    name = _ALPHA_DECODERS.get(context.name)
-    if name is not None and stream.metadata.get("alpha_mode") == "1":
-        context = av.CodecContext.create(name, "r")
-        context.extradata = stream.codec_context.extradata
-    context.thread_type = "NONE"  # processes are the parallelism, and results repeat exactly
-    return context
 
 
 @contextmanager

@@ -87,6 +87,17 @@ def test_encoder_delay_is_trimmed(tmp_path: Path, name: str) -> None:
     assert abs(lag(found.mono, original)) <= 1  # ticks of the video's clock are 3 samples long
 
 
+def test_low_rates_have_their_own_delay(tmp_path: Path, source: Path) -> None:
+    """At 8 kHz the encoder's 1,024 samples are 128 ms."""
+    ffmpeg("-f", "lavfi", "-i", CLICKS.replace("48000", "8000"), tmp_path / "in.wav")
+    path = tmp_path / "rate8k.mp4"
+    ffmpeg("-i", source, "-i", tmp_path / "in.wav", "-map", "0:v", "-map", "1:a", "-c:v", "copy", path)
+    original, _ = soundfile.read(tmp_path / "in.wav", dtype="float32")
+    found = read_audio(path)
+    assert found.rate == 8_000
+    assert lag(found.mono, original, 1_500) == 0
+
+
 def test_samples_are_those_of_the_ffmpeg_program(source: Path) -> None:
     expected = ffmpeg_audio(source, 1)
     found = read_audio(source).samples_CS
@@ -191,7 +202,9 @@ def write_gap(path: Path, gap_s: float) -> Path:
 
 
 def test_gaps_are_silence_and_jumps_end_the_audio(tmp_path: Path) -> None:
-    found = read_audio(write_gap(tmp_path / "a.mkv", 0.5)).samples_CS[0]
+    audio = read_audio(write_gap(tmp_path / "a.mkv", 0.5))
+    assert [event.reason for event in audio.events] == ["audio gap"]
+    found = audio.samples_CS[0]
     assert len(found) == pytest.approx(20_000, abs=600)
     assert not found[8_700:11_500].any()
     assert np.abs(found[12_700:20_000]).max() > 0.2
