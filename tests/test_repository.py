@@ -7,6 +7,12 @@ from data.bounce.config import PromptsConfig
 from data.bounce.prompt_rewriter import RewritingConfig
 from data.config import PrepareConfig
 from data.curation.config import CurationConfig
+from eval.human.config import StudyConfig
+from eval.human.exchange import ExchangeConfig
+from eval.human.extend import ExtendConfig
+from eval.human.power import PowerConfig
+from eval.human.report import ReportConfig
+from eval.human.simulate import SimulateConfig
 from src.core.config_help import keys
 from src.inference.config import ExportConfig, GenerateConfig, ReconstructConfig
 from src.registry import EXPERIMENTS
@@ -35,6 +41,12 @@ def surface() -> str:
     schemas |= {"generate": GenerateConfig, "reconstruct": ReconstructConfig, "export": ExportConfig}
     schemas |= {"prepare": PrepareConfig, "prompts": PromptsConfig, "rewriting": RewritingConfig}
     schemas |= {"curate": CurationConfig}
+    schemas |= {"human plan": StudyConfig, "human extend": ExtendConfig, "human report": ReportConfig}
+    schemas |= {
+        "human power": PowerConfig,
+        "human exchange": ExchangeConfig,
+        "human simulate": SimulateConfig,
+    }
     lines = []
     for name, schema in schemas.items():
         lines += [f"{name}: {key}" for key in keys(schema)]

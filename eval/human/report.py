@@ -9,10 +9,10 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from eval.human.analysis.preferences import Preference, SystemScore
+from eval.human.analysis.preferences import Mark, Preference, SystemScore
 from eval.human.config import NO_MAJORITY
 from eval.human.study import RATERS, VOTES, Study, load_study, read_raters_file, read_votes_file
 from eval.human.votes import VOTE_VALUES, read_votes
@@ -88,6 +88,7 @@ def write_report(config: ReportConfig) -> Path:
         (out / f"{table.name}.tex").write_text(table.latex(), encoding="utf-8")
     write_preferences(out, results.preferences, pseudonyms=config.raters)
     write_scores(out, results.scores, pseudonyms=config.raters)
+    write_marks(out, results.marks, pseudonyms=config.raters)
     if study is not None:
         from eval.human.reporting.methods import BIBLIOGRAPHY, methods_paragraph
 
@@ -181,6 +182,13 @@ def write_scores(out: Path, scores: Sequence[SystemScore], *, pseudonyms: bool) 
             for each in scores
         ],
     )
+
+
+def write_marks(out: Path, marks: Sequence[Mark], *, pseudonyms: bool) -> None:
+    """Write every marked break as break_marks.jsonl and break_marks.csv."""
+    names = _rater_names([each.rater for each in marks], pseudonyms)
+    rows = [{**asdict(each), "rater": names[each.rater], "tags": []} for each in marks]
+    _write_rows(out / "break_marks", rows)
 
 
 def _write_rows(stem: Path, rows: list[dict]) -> None:

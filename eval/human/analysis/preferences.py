@@ -49,6 +49,17 @@ class SystemScore:
     tags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A moment at which a rater saw or heard a clip break, in seconds from its start."""
+
+    rater: str
+    axis: str
+    sample: str
+    system: str
+    seconds: float
+
+
 def to_preferences(
     votes: Iterable[VoteRecord],
     items: Mapping[str, Item],
@@ -109,6 +120,22 @@ def to_scores(
                 SystemScore(vote.rater, vote.axis, item.sample, cluster, system, float(value), item.tags)
             )
     return found
+
+
+def to_marks(votes: Iterable[VoteRecord], items: Mapping[str, Item]) -> list[Mark]:
+    """Return the marked breaks of votes on compared items."""
+    return [
+        Mark(
+            rater=vote.rater,
+            axis=vote.axis,
+            sample=items[vote.item].sample,
+            system=items[vote.item].systems[vote.order[int(mark["position"])]],
+            seconds=float(mark["seconds"]),
+        )
+        for vote in votes
+        if items[vote.item].kind == "pair"
+        for mark in vote.marks
+    ]
 
 
 def count_matrix(preferences: Sequence[Preference]) -> tuple[np.ndarray, list[str]]:

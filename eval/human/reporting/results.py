@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,9 +22,11 @@ from eval.human.analysis.elo import EloRating, elo_ratings
 from eval.human.analysis.exclusion import Exclusion, apply_rules, gold_results
 from eval.human.analysis.net_wins import NetWin, net_wins
 from eval.human.analysis.preferences import (
+    Mark,
     Preference,
     SystemScore,
     count_matrix,
+    to_marks,
     to_preferences,
     to_scores,
 )
@@ -85,6 +87,7 @@ class Results:
     identical: dict[str, int] = field(default_factory=dict)
     gold: tuple[int, int] = (0, 0)
     exclusion: Exclusion | None = None
+    marks: list[Mark] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
 
@@ -104,7 +107,7 @@ def study_results(study: Study, votes: Sequence[VoteRecord], raters: Sequence[Ra
             f"({_reasons(exclusion.dropped)}); see `exclusion` in study.yaml"
         )
     gold = gold_results(exclusion.votes, study.items)
-    return compute_results(
+    results = compute_results(
         preferences,
         scores,
         no_majority=study.config.no_majority,
@@ -115,6 +118,7 @@ def study_results(study: Study, votes: Sequence[VoteRecord], raters: Sequence[Ra
         gold=(sum(correct for _, correct in gold), len(gold)),
         notes=tuple(missing_votes(study, preferences, scores)),
     )
+    return replace(results, marks=to_marks(exclusion.votes, study.items))
 
 
 def compute_results(

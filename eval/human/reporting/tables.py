@@ -3,12 +3,15 @@
 import csv
 import io
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from statistics import median
 from typing import Any
 
 from eval.core.intervals import Interval
+from eval.human.analysis.preferences import Mark
 from eval.human.analysis.reliability import Reliability
 from eval.human.reporting.results import Results
 from src.core.latex import latex_table
@@ -101,6 +104,7 @@ def all_tables(results: Results) -> list[Table]:
         rater_table(results),
         effect_table(results),
         halo_table(results),
+        mark_table(results),
     ]
     return [table for table in tables if table.rows]
 
@@ -286,6 +290,25 @@ def halo_table(results: Results) -> Table:
     ]
     notes = ("high correlations within raters on the same items say that axes were not told apart",)
     return Table("halo", "Halo between axes", heads, rows, notes)
+
+
+def mark_table(results: Results) -> Table:
+    """Return the marked breaks by axis and system."""
+    groups: dict[tuple[str, str], list[Mark]] = defaultdict(list)
+    for mark in results.marks:
+        groups[mark.axis, mark.system].append(mark)
+    rows = [
+        (
+            axis,
+            system,
+            len(group),
+            len({mark.sample for mark in group}),
+            median(mark.seconds for mark in group),
+        )
+        for (axis, system), group in sorted(groups.items())
+    ]
+    heads = ("axis", "system", "marks", "clips with marks", "median second")
+    return Table("marks", "Marked breaks", heads, rows)
 
 
 def _ratio(counts: Sequence[int]) -> str | None:

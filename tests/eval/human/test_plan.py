@@ -52,6 +52,12 @@ def test_both_sides_are_alike(study: Study) -> None:
         assert {(f.height, f.width, f.fps) for f in facts} == {(48, 48, 16.0)}
 
 
+def test_codecs_that_browsers_do_not_play_are_replaced(study: Study, systems: tuple[Path, Path]) -> None:
+    assert probe(systems[1].parent / "0.mkv").video_codec == "ffv1"
+    facts = [probe(study.media_path(name)) for name in study.media]
+    assert {(f.video_codec, f.audio_codec, f.pixel_format) for f in facts} == {("h264", "aac", "yuv420p")}
+
+
 def test_audio_is_at_one_loudness(study: Study) -> None:
     for item in study.items.values():
         if item.kind == "pair":

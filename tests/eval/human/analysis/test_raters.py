@@ -6,7 +6,7 @@ import pytest
 from eval.human.analysis.bias import halo, identical_results, left_bias, session_effects
 from eval.human.analysis.dawid_skene import fit_raters
 from eval.human.analysis.exclusion import apply_rules
-from eval.human.analysis.preferences import Preference, count_matrix, to_preferences, to_scores
+from eval.human.analysis.preferences import Preference, count_matrix, to_marks, to_preferences, to_scores
 from eval.human.axes import select_axes
 from eval.human.config import ExclusionConfig
 from eval.human.schema import Evidence, Item, RaterRecord, VoteRecord
@@ -61,6 +61,8 @@ def test_rankings_and_scores() -> None:
     ranked = replace(vote("x", ""), axis="visual_ranking", answer={"ranking": [2, 0, 1]}, order=(1, 2, 0))
     found = to_preferences([ranked], {"x": three}, AXES, ("a", "b", "c"))
     assert {(each.a, each.b): each.value for each in found} == {("a", "b"): 1, ("a", "c"): 1, ("b", "c"): 1}
+    marked = replace(ranked, marks=({"position": 0, "seconds": 1.5},))
+    assert [(m.system, m.seconds) for m in to_marks([marked], {"x": three})] == [("b", 1.5)]
     sliders = replace(ranked, axis="audio_mushra", answer={"ratings": [10, 20, 90]})
     scores = to_scores([sliders], {"x": three}, AXES)
     assert {each.system: each.value for each in scores} == {"b": 10, "c": 20, "a": 90}
