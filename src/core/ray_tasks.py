@@ -9,7 +9,6 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeVar
 
 from src.core.errors import UserError
@@ -42,22 +41,23 @@ def run_tasks(
     """
     waiting = deque(tasks)
     with _cluster(address) as ray:
-        remote = ray.remote(partial(_call_in_folder, os.getcwd(), function)).options(
-            num_cpus=1, max_retries=0, scheduling_strategy="SPREAD"
-        )
+        remote = ray.remote(_call_in_folder).options(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
         running: dict[Any, Task] = {}
         while waiting or running:
             limit = IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
             while waiting and len(running) < limit:
                 task = waiting.popleft()
-                running[remote.remote(task)] = task
+                running[remote.remote(os.getcwd(), function, task)] = task
             ready, _ = ray.wait(list(running), num_returns=1, timeout=10.0)
             for reference in ready:
                 task = running.pop(reference)
                 try:
                     done(ray.get(reference))
                 except ray.exceptions.RayTaskError as error:
-                    raise error.cause from error
+                    raise (error.cause or error) from error
+                except ray.exceptions.LocalRayletDiedError:
+                    message = "the Ray node that this command is connected to died; re-run it to resume"
+                    raise UserError(message) from None
                 except ray.exceptions.RayError:  # the worker, or the node with it
                     waiting.extend(retry(task))
 
