@@ -98,9 +98,8 @@ def read_battles(path: Path) -> list[Vote]:
             known, got = ", ".join(BATTLE_VOTES), row.get("winner")
             raise ValueError(f"{path}:{number}: winner: expected one of {known}, got {got!r}")
         item = str(row.get("question_id") or f"battle {number}")
-        votes.append(
-            _vote(path, number, item, row["model_a"], row["model_b"], vote, rater=str(row.get("judge") or ""))
-        )
+        more = {"rater": str(row.get("judge") or ""), "axis": str(row.get("axis") or "")}
+        votes.append(_vote(path, number, item, row["model_a"], row["model_b"], vote, **more))
     return votes
 
 

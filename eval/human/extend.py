@@ -171,7 +171,7 @@ def _choose(
 def _load_clips(old: Study, settings: StudyConfig, num_prompts: int) -> tuple[Clips, list[str]]:
     """Return the study's clips and new ones; a study of a subset keeps its prompts."""
     clips, notes = load_clips(replace(settings, num_prompts=0))
-    known = {item.sample for item in old.items.values()}
+    known = {item.sample for item in old.items.values() if item.kind == "pair"}
     if lost := sorted(known - clips.keys()):
         raise ValueError(f"manifests: {lost[0]!r} is part of the study, but not in every manifest any more")
     if not old.config.num_prompts and not num_prompts:

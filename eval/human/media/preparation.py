@@ -190,9 +190,9 @@ class MediaPreparation:
         for group in _connected(items, set(new)):
             paths = [self.folder / records[name].file for name in group]
             fixed = {records[name].num_bytes for name in group} - {0}
-            size = padded_size([path.stat().st_size for path in paths], paths[0].suffix)
-            if fixed:  # an extension: files that were published keep their size if the new ones fit
-                size = max(size, *fixed)
+            unpadded = [path for name, path in zip(group, paths, strict=True) if not records[name].num_bytes]
+            size = padded_size([path.stat().st_size for path in unpadded], paths[0].suffix)
+            size = max([size, *fixed])  # files that were published keep their size if the new ones fit
             for path in paths:
                 if path.stat().st_size != size:
                     pad_file(path, size, seed=self.seed)

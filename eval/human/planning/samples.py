@@ -35,6 +35,8 @@ def load_clips(config: StudyConfig) -> tuple[Clips, list[str]]:
     Raises:
         ValueError: a manifest is broken, ids or prompts differ between systems, or too few prompts remain.
     """
+    if not config.manifests:
+        raise ValueError('manifests: name the systems, as in "manifests={ours: FOLDER, baseline: FOLDER}"')
     found = {name: _read_system(name, path) for name, path in config.manifests.items()}
     first, *others = found
     common = [key for key in found[first] if all(key in found[name] for name in others)]

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from eval.human.__main__ import main
+from eval.human.simulate import RaterPopulation, SimulatedRater
 from eval.human.study import Study, read_votes_file
 from eval.human.votes import read_votes
 from src.core.errors import UserError
 from tests.fixtures.planned_study import plan_without_media
 
-STRENGTHS = "population.strengths={ours: 0.8, base: 0.0, other: -0.8}"
+STRENGTHS = {"ours": 1.2, "base": 0.0, "other": -1.2}
+POPULATION = RaterPopulation(strengths=STRENGTHS, careless_fraction=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
         axes=("visual_overall", "realness", "visual_rating"),
         tasks_per_slot=60,
     )
-    main(["simulate", str(folder), STRENGTHS])
+    values = ", ".join(f"{name}: {value}" for name, value in STRENGTHS.items())
+    main(["simulate", str(folder), f"population.strengths={{{values}}}", "population.careless_fraction=0.2"])
     main(["report", str(folder)])
     return planned
 
@@ -52,10 +55,12 @@ def test_known_preferences_are_recovered(study: Study) -> None:
 
 
 def test_careless_raters_are_excluded_and_counted(study: Study) -> None:
-    excluded = [row for row in rows(study, "raters") if row["excluded"]]
-    kept = [row for row in rows(study, "raters") if not row["excluded"]]
-    assert excluded
-    assert len(kept) > 5 * len(excluded)
+    raters = [row["rater"] for row in rows(study, "raters")]
+    careless = {name for name in raters if SimulatedRater(name, POPULATION, 0).is_careless}
+    counted = {row["rater"] for row in rows(study, "preferences")}
+    assert careless
+    assert not careless & counted
+    assert len(counted) >= 0.85 * (len(raters) - len(careless))
     counts = {row["rule"]: int(row["votes"]) for row in rows(study, "exclusion")}
     votes = read_votes_file(study.folder / "votes.jsonl")
     assert sum(counts.values()) == sum(study.items[vote.item].kind == "pair" for vote in votes)
