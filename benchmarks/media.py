@@ -7,7 +7,7 @@ seconds of wall time per 100 frames, the minimum over `repeats` passes.
 
 - `complete`: all frames of the video in order, at its own size.
 - `resized`: the same, resized to `size` lines (bicubic, antialiased, torchvision for all).
-- `clips`: `num_clips` stretches of `clip_frames` frames at random starts, opened anew each time.
+- `clips`: `num_clips` stretches of `clip_frames` frames at random starts, each opened again.
 
 With two threads the libraries decode with two threads; the reader decodes with one, and reads two videos in
 two processes instead, as preparation does. A library that is not installed is left out and named.

@@ -16,7 +16,7 @@ from src.core.media_io.errors import MediaError, one_line
 Source = Path | str | bytes | BinaryIO  # a path, the bytes of a file, or an open binary file
 
 # Demuxers that read the file itself. Those that name other files (hls, dash, concat, image sequences) and
-# devices stay out, whatever a file's name says.
+# devices stay out, under any name of a file.
 FORMATS = (
     "mov,matroska,avi,flv,asf,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,ogg,gif,apng,mxf,nut,yuv4mpegpipe,"
     "dv,rm,wav,w64,flac,mp3,aac,ac3,eac3,aiff,au,caf,amr,wv"

@@ -96,8 +96,8 @@ def _reformat(frame: Any, name: str, matrix: str | None) -> np.ndarray:
 
 def _to_yuv444(frame: Any) -> tuple[np.ndarray, bool]:
     """Return a frame's planes as uint16 [3, H, W] at full resolution, and whether they use the full range."""
-    whole = frame.reformat(format="yuv444p16le", threads=1)
-    planes = [np.frombuffer(p, np.uint16).reshape(p.height, -1)[:, : p.width] for p in whole.planes]
+    full = frame.reformat(format="yuv444p16le", threads=1)
+    planes = [np.frombuffer(p, np.uint16).reshape(p.height, -1)[:, : p.width] for p in full.planes]
     return np.stack(planes), frame.color_range == 2
 
 
@@ -159,7 +159,7 @@ def turn_upright(rgb_HWC: np.ndarray, matrix: tuple[int, int, int, int]) -> np.n
     if matrix == (1, 0, 0, 1):
         return rgb_HWC
     a, b, c, d = matrix
-    if b:  # x and y change places: the stored x becomes y'
+    if b:  # x and y are exchanged: the stored x becomes y'
         rgb_HWC = rgb_HWC.transpose(1, 0, 2)
         flip_x, flip_y = c < 0, b < 0
     else:

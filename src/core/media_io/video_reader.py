@@ -26,7 +26,7 @@ from src.core.media_io.pixels import display_matrix, is_stored_as_displayed, swa
 from src.core.media_io.timeline import Timeline, clock_zero, lacks_times, stream_rate
 from src.core.media_io.video_decoder import TimedFrame, decode_video
 
-_SEEK_BACK_S = (0.0, 2.0, 10.0)  # key frames are looked for ever earlier before the start is used
+_SEEK_BACK_S = (0.0, 2.0, 10.0)  # the search for a key frame moves back, at last to the start
 
 
 @dataclass

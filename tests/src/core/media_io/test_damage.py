@@ -41,19 +41,19 @@ def cut(path: Path, fraction: float = 0.5) -> Path:
 def test_a_clip_ends_before_the_corrupt_frame(tmp_path: Path) -> None:
     random = [np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8) for i in range(80)]
     path = encode(tmp_path / "middle.mkv", random, options={"g": "8", "crf": "30"})
-    whole = read_video(path).frames_THWC.astype(int)
+    intact = read_video(path).frames_THWC.astype(int)
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
     path.write_bytes(data)
     frames, reason, _ = read(path)
     assert reason == "damaged"
     assert 30 < len(frames) < 41
-    assert all(np.array_equal(frame.rgb_HWC, whole[n]) for n, frame in enumerate(frames))
+    assert all(np.array_equal(frame.rgb_HWC, intact[n]) for n, frame in enumerate(frames))
     frames, reason, events = read(path, ())
     assert (reason, set(events)) == ("", {"damaged"})
     assert {frame.segment for frame in frames} == {0, 1}
     numbers = [round(frame.time_s * 16) for frame in frames]
-    assert all(np.array_equal(frame.rgb_HWC, whole[n]) for n, frame in zip(numbers, frames, strict=True))
+    assert all(np.array_equal(frame.rgb_HWC, intact[n]) for n, frame in zip(numbers, frames, strict=True))
     assert len(frames) > 60
 
 
@@ -69,14 +69,14 @@ def test_a_clip_ends_before_the_corrupt_frame(tmp_path: Path) -> None:
 )
 def test_lost_stretches_end_segments(tmp_path: Path, name: str, codec: str, options: dict[str, str]) -> None:
     path = encode(tmp_path / name, blocks(80), 25, codec, options=options)
-    whole = read_video(path).frames_THWC.astype(int)
+    intact = read_video(path).frames_THWC.astype(int)
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
     path.write_bytes(data)
     frames, reason, _ = read(path)
     assert reason == "damaged"
     assert 20 < len(frames) < 60
-    assert max(np.abs(f.rgb_HWC - whole[n]).mean() for n, f in enumerate(frames)) < 1
+    assert max(np.abs(f.rgb_HWC - intact[n]).mean() for n, f in enumerate(frames)) < 1
     assert "damaged" in read(path, ())[2]
 
 
@@ -237,7 +237,7 @@ def test_names_that_are_no_utf8_and_very_long_paths(tmp_path: Path) -> None:
         (b"\xef\xbb\xbf<html>", "not a media file: a web page"),
     ],
 )
-def test_what_is_no_media_says_what_it_is(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_what_is_no_media_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
     for name in ("a.mp4", "a.wav", "a.png"):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(MediaError, match=reason):

@@ -195,7 +195,7 @@ def write_unequal(path: Path) -> None:
         write(RAMP[0][:40])
 
 
-def test_what_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.xyz: unknown video type; known: \.mp4"):
         write_video(tmp_path / "a.xyz", RAMP, 16.0)
     with pytest.raises(ValueError, match="lossless"):
