@@ -250,7 +250,7 @@ def test_exit_codes(folder, capsys):
     )
     assert "low_level" in (folder / "out/table.md").read_text()  # what was measured is there
     assert run(main, [*common, f"reference={folder}/wrong.jsonl", "metrics=[low_level]"]) == 2
-    assert "needs a backbone" in capsys.readouterr().err
+    assert "need a backbone" in capsys.readouterr().err
 
 
 def test_a_worker_that_is_killed_is_reported(folder, monkeypatch):
