@@ -228,7 +228,10 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.tags.append(tag)
         self.running += [f"{tag} {name}" for name, value in attrs if name.startswith("on")]
-        self.running += [f"{tag} {name}" for name, value in attrs if "script:" in (value or "").lower()]
+        urls = [(name, value or "") for name, value in attrs if name in ("href", "src", "action", "data")]
+        self.running += [
+            f"{tag} {name}" for name, value in urls if "script:" in value or "data:text" in value
+        ]
 
 
 def elements_of(page: str) -> Elements:
