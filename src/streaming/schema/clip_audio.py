@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-RATE = 48_000  # Movie Gen, sec. 6.2
+RATE = 48_000  # Movie Gen, sec. 6.1
 
 
 def num_samples(num_frames: int, fps: float) -> int:
