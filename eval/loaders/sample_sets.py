@@ -59,17 +59,20 @@ def pair_with_originals(
     samples: list[Sample], folder: Path, originals: Path
 ) -> tuple[Path, list[Sample]] | None:
     """Return samples with references, relative to a common folder; None if some sample has no original."""
-    found = {each.id: _main_file(each) for each in load_folder(originals)}
-    if not all(each.id in found for each in samples):
+    found = {(each.id, _main_key(each)): each for each in load_folder(originals)}
+    if not all((each.id, _main_key(each)) in found for each in samples):
         return None
     root = Path(os.path.commonpath([folder, originals]))
     below, other = folder.relative_to(root), originals.relative_to(root)
     moved = []
     for sample in samples:
         paths = {key: (below / path).as_posix() for key in MEDIA_KEYS if (path := getattr(sample, key))}
-        moved.append(replace(sample, **{**paths, "reference": (other / found[sample.id]).as_posix()}))
+        key = _main_key(sample)
+        original = getattr(found[sample.id, key], key)
+        moved.append(replace(sample, **{**paths, "reference": (other / original).as_posix()}))
     return root, moved
 
 
-def _main_file(sample: Sample) -> str:
-    return str(sample.video or sample.image or sample.audio)
+def _main_key(sample: Sample) -> str:
+    """Return which of its media a sample is about."""
+    return next(key for key in ("video", "image", "audio") if getattr(sample, key))
