@@ -5,6 +5,7 @@ study needs three free sessions and, to have all pages, a visual and an audible 
 """
 
 import csv
+import io
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> None:
     with serve(study.folder, f"password={PASSWORD}") as base, tempfile.TemporaryDirectory() as folder:
         links = Path(folder) / "links.csv"
         write_links([f"study={study.folder}", "number=3", f"out={links}", f"public_url={base}"])
-        rows = list(csv.DictReader(links.open(encoding="utf-8", newline="")))
+        rows = list(csv.DictReader(io.StringIO(links.read_text(encoding="utf-8"))))
         with open_chromium() as browser:
             for (look, options), row in zip(LOOKS.items(), rows, strict=True):
                 answer = simulated_answers(study, row["slot"], row["rater"], 0)

@@ -90,7 +90,7 @@ def test_commands_make_links_export_delete_and_pay(tmp_path, capsys: pytest.Capt
     study = write_study(tmp_path / "study", num_prompts=2, num_slots=2)
     out = tmp_path / "links.csv"
     run(["links", str(study.folder), "number=2", f"out={out}", "public_url=https://study.example"])
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
     assert all(row["link"].startswith("https://study.example/join#") for row in rows)
     assert out.stat().st_mode & 0o077 == 0
     with pytest.raises(UserError, match="exists"):
