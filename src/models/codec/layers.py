@@ -4,10 +4,13 @@ Legend: B batch, C channels, S samples or frames.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+EPS = 1e-9  # of Snake, as in DAC
 
 
 class WeightNormConv(nn.Module):
@@ -98,10 +101,32 @@ class Snake(nn.Module):
         nn.init.ones_(self.alpha)
 
     def forward(self, x_BCS: Tensor) -> Tensor:
-        alpha, inverse = self.alpha, (self.alpha + 1e-9).reciprocal()
+        alpha = self.alpha.to(x_BCS.dtype)
         if torch.is_grad_enabled():
-            return torch.addcmul(x_BCS, inverse, torch.sin(alpha * x_BCS).square())
-        return (alpha * x_BCS).sin_().square_().mul_(inverse).add_(x_BCS)
+            out: Tensor = _Snake.apply(x_BCS, alpha)  # type: ignore[no-untyped-call]
+            return out
+        return (alpha * x_BCS).sin_().square_().mul_((alpha + EPS).reciprocal()).add_(x_BCS)
+
+
+class _Snake(torch.autograd.Function):
+    """Snake that keeps its input and one more tensor for the backward pass; autograd would keep three."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BCS: Tensor, alpha_1C1: Tensor) -> Tensor:
+        sin_BCS = (alpha_1C1 * x_BCS).sin_()
+        ctx.save_for_backward(x_BCS, alpha_1C1, sin_BCS)
+        return torch.addcmul(x_BCS, sin_BCS.square(), (alpha_1C1 + EPS).reciprocal())
+
+    @staticmethod
+    def backward(ctx: Any, gradient_BCS: Tensor) -> tuple[Tensor, Tensor]:
+        x_BCS, alpha_1C1, sin_BCS = ctx.saved_tensors
+        inverse = (alpha_1C1 + EPS).reciprocal()
+        # d sin^2(ax) / d(ax) = 2 sin(ax) cos(ax), times the gradient and 1 / a
+        slope_BCS = (alpha_1C1 * x_BCS).cos_().mul_(sin_BCS).mul_(gradient_BCS).mul_(2 * inverse)
+        alpha_gradient = (slope_BCS * x_BCS).sum((0, 2), keepdim=True)
+        squares_BCS = sin_BCS.square().mul_(gradient_BCS)
+        alpha_gradient -= squares_BCS.sum((0, 2), keepdim=True) * inverse.square()
+        return slope_BCS.mul_(alpha_1C1).add_(gradient_BCS), alpha_gradient
 
 
 def reflect_pad(x_BCS: Tensor, multiple: int) -> Tensor:

@@ -86,6 +86,11 @@ def test_snake_and_weight_norm_are_their_definitions() -> None:
     torch.testing.assert_close(snake(x), expected)
     with torch.no_grad():
         torch.testing.assert_close(snake(x), expected)  # the path without gradients works in place
+    x.requires_grad_()
+    found = torch.autograd.grad((snake(x) ** 2).sum(), (x, snake.alpha))
+    plain_snake = x + torch.sin(snake.alpha * x) ** 2 / snake.alpha
+    expected_gradients = torch.autograd.grad((plain_snake**2).sum(), (x, snake.alpha))
+    torch.testing.assert_close(found, expected_gradients, atol=1e-4, rtol=1e-4)
     conv = Conv1d(3, 5, 7, dilation=3)
     with torch.no_grad():
         conv.weight_g.mul_(2.0)
