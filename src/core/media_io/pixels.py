@@ -5,7 +5,8 @@ Legend: H, W; C = 3 (RGB, uint8).
 
 import re
 import struct
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -22,8 +23,30 @@ _PRIMARIES = {9: "bt2020", 12: "p3"}
 _PLANAR = re.compile(r"yuv(420|422|444|440)p(9|10|12|14|16)le")
 
 
-def to_rgb(frame: Any) -> np.ndarray:
-    """Return a decoded frame as uint8 [H, W, 3], as a viewer sees it.
+@dataclass(frozen=True)
+class StreamView:
+    """How the frames of a stream are shown, from the side data of its first frame.
+
+    Read once: PyAV keeps a frame whose side data was read in a reference cycle, which only the garbage
+    collector frees, hundreds of megabytes later.
+    """
+
+    matrix: tuple[int, int, int, int]
+    peak_nits: float
+    is_dolby_vision: bool
+
+    @classmethod
+    def of(cls, frame: Any) -> Self:
+        """Return the view of a frame.
+
+        Raises:
+            MediaError: "unsupported rotation".
+        """
+        return cls(display_matrix(frame), _peak_nits(frame), "DOVI_METADATA" in _side_data(frame))
+
+
+def to_rgb(frame: Any, view: StreamView | None = None) -> np.ndarray:
+    """Return a decoded frame as uint8 [H, W, 3], as a viewer sees it; `view` is that of its stream.
 
     The matrix and range are the frame's; without a matrix, BT.709 from 720 lines on and else BT.601. PQ and
     HLG are tone-mapped, BT.2020 and P3 primaries converted, and alpha is composed on white.
@@ -31,7 +54,8 @@ def to_rgb(frame: Any) -> np.ndarray:
     Raises:
         MediaError: "unsupported color" or "unsupported rotation".
     """
-    return turn_upright(_to_stored_rgb(frame), display_matrix(frame))
+    view = view or StreamView.of(frame)
+    return turn_upright(_to_stored_rgb(frame, view), view.matrix)
 
 
 def is_hdr(frame: Any) -> bool:
@@ -39,28 +63,24 @@ def is_hdr(frame: Any) -> bool:
     return frame.color_trc in _TRANSFERS
 
 
-def is_stored_as_displayed(frame: Any) -> bool:
+def is_stored_as_displayed(frame: Any, view: StreamView) -> bool:
     """True if a frame's planes are what is shown but for the conversion to RGB."""
     plain = not is_hdr(frame) and frame.color_primaries not in _PRIMARIES and not has_alpha(frame)
-    return plain and display_matrix(frame) == (1, 0, 0, 1)
+    return plain and view.matrix == (1, 0, 0, 1)
 
 
-def _to_stored_rgb(frame: Any) -> np.ndarray:
+def _to_stored_rgb(frame: Any, view: StreamView) -> np.ndarray:
     is_rgb = frame.format.is_rgb or frame.format.has_palette
     if not is_rgb and frame.colorspace in _UNSUPPORTED_MATRICES:
         raise MediaError("unsupported color", f"matrix {_UNSUPPORTED_MATRICES[frame.colorspace]}")
-    if (
-        "DOVI_METADATA" in _side_data(frame)
-        and frame.color_trc not in _TRANSFERS
-        and frame.colorspace != _BT709
-    ):
+    if view.is_dolby_vision and frame.color_trc not in _TRANSFERS and frame.colorspace != _BT709:
         raise MediaError("unsupported color", "Dolby Vision without a compatible base layer")
     matrix = None if is_rgb or frame.colorspace != _UNSPECIFIED else guess_matrix(frame.height)
     primaries, transfer = _PRIMARIES.get(frame.color_primaries), _TRANSFERS.get(frame.color_trc)
     if has_alpha(frame):
         return compose(_reformat(frame, "rgba", matrix))
     if transfer:
-        return tone_map(*_to_yuv444(frame), transfer, primaries or "bt2020", _peak_nits(frame))
+        return tone_map(*_to_yuv444(frame), transfer, primaries or "bt2020", view.peak_nits)
     depth = _PLANAR.fullmatch(frame.format.name)
     if depth:
         frame = _to_8_bits(frame, f"yuv{depth[1]}p", int(depth[2]) - 8)

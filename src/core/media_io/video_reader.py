@@ -22,7 +22,7 @@ from src.core.media_io.container import (
 from src.core.media_io.errors import STRICT, EventLog, MediaError, MediaEvent
 from src.core.media_io.frames import Frame, resample_frames
 from src.core.media_io.integrity import HeaderFacts, read_header_facts
-from src.core.media_io.pixels import display_matrix, is_stored_as_displayed, swaps_axes, to_rgb
+from src.core.media_io.pixels import StreamView, display_matrix, is_stored_as_displayed, swaps_axes, to_rgb
 from src.core.media_io.timeline import Timeline, clock_zero, lacks_times, stream_rate
 from src.core.media_io.video_decoder import TimedFrame, decode_video
 
@@ -101,6 +101,7 @@ class VideoReader:
     ) -> Iterator[Frame]:
         """Yield frames with their time on the screen; `with_shown` begins with the frame shown at start_s."""
         held: TimedFrame | None = None
+        views: list[StreamView] = []
         try:
             for frame, time_s, duration_s, segment in self._decoded(start_s, log):
                 if end_s is not None and time_s >= end_s - 1e-6:
@@ -109,18 +110,14 @@ class VideoReader:
                     held[1] >= start_s - 1e-6 or (with_shown and time_s > start_s + 1e-6)
                 ):
                     shown_s = time_s - held[1] if held[3] == segment else held[2]
-                    yield self._to_frame(held[0], held[1], shown_s, held[3])
+                    yield _to_frame((held[0], held[1], shown_s, held[3]), views)
                 held = frame, time_s, duration_s, segment
         except MediaError:
             if held is not None and held[1] >= start_s - 1e-6:
-                yield self._to_frame(*held)
+                yield _to_frame(held, views)
             raise
         if held is not None and (held[1] >= start_s - 1e-6 or (with_shown and held[1] + held[2] > start_s)):
-            yield self._to_frame(*held)
-
-    def _to_frame(self, frame: Any, time_s: float, duration_s: float, segment: int) -> Frame:
-        native = frame if is_stored_as_displayed(frame) else None
-        return Frame(to_rgb(frame), time_s, duration_s, segment, native)
+            yield _to_frame(held, views)
 
     def _decoded(self, start_s: float, log: EventLog) -> Iterator[TimedFrame]:
         """Yield decoded frames with time, own duration and segment; from the key frame before `start_s`."""
@@ -152,6 +149,15 @@ class VideoReader:
                     self._facts.check_end(last[1] + last[2], last[2], log)
                 self._facts.check_unchanged(log)
                 return
+
+
+def _to_frame(timed: TimedFrame, views: list[StreamView]) -> Frame:
+    """Convert a frame; `views` holds the view of the stream once there is one."""
+    frame, time_s, duration_s, segment = timed
+    if not views:
+        views.append(StreamView.of(frame))
+    native = frame if is_stored_as_displayed(frame, views[0]) else None
+    return Frame(to_rgb(frame, views[0]), time_s, duration_s, segment, native)
 
 
 @contextmanager
