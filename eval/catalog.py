@@ -103,7 +103,7 @@ METRIC_AXES = {
     "structure": Axis("alignment", "structure preservation"),
     "distribution": Axis("quality", "overall"),
 }
-"""What each metric measures: its axis and the paper's sub-axis; `distribution`: distances between sets."""
+"""The axis of each metric and the paper's sub-axis; `distribution`: distances between sets."""
 
 _SUB_AXES = {
     ("bounce", "subject"): "subject",

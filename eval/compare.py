@@ -91,8 +91,8 @@ def compare(config: CompareConfig) -> tuple[list[Row], list[Comparison], Scores]
     corrected = correct_family([each for differences, _ in pairs.values() for each in differences])
     comparisons = []
     for name, (differences, notes) in pairs.items():
-        mine, corrected = corrected[: len(differences)], corrected[len(differences) :]
-        comparisons.append(Comparison(name, baseline, mine, notes))
+        own, corrected = corrected[: len(differences)], corrected[len(differences) :]
+        comparisons.append(Comparison(name, baseline, own, notes))
     _write(Path(config.out), rows, comparisons, scores)
     return rows, comparisons, scores
 

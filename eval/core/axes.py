@@ -1,4 +1,4 @@
-"""The axes that metrics and people judge: quality or alignment, each with the paper's sub-axes.
+"""The axes of metrics and of human evaluation: quality or alignment, each with the paper's sub-axes.
 
 Movie Gen, sec. 3.5: text alignment (subject, motion), visual quality (overall, frame consistency,
 motion completeness, motion naturalness), realness and aesthetics; of audio quality (overall, naturalness,
@@ -27,7 +27,7 @@ AXES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Axis:
-    """What a value measures: `name` is quality or alignment, `sub_axis` one of its sub-axes."""
+    """The axis of a value: `name` is quality or alignment, `sub_axis` one of its sub-axes."""
 
     name: str
     sub_axis: str

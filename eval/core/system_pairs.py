@@ -1,4 +1,4 @@
-"""Which samples and metrics of two scored systems may be compared, and their differences."""
+"""Samples and metrics of two scored systems that may be compared, and their differences."""
 
 from collections.abc import Mapping
 from dataclasses import replace

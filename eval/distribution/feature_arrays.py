@@ -17,7 +17,7 @@ BLOCK = 2048  # rows in memory at a time
 
 @dataclass(frozen=True)
 class VideoRows:
-    """Which rows of a set belong to one video (or sound): rows of a video are no independent samples.
+    """The video (or sound) of each row of a set: rows of one video are no independent samples.
 
     `codes` [n]: number of each row's video; the rows of a video follow each other.
     """
@@ -135,7 +135,7 @@ def linearized_interval(
 ) -> Interval:
     """Return the interval of a statistic that is not a mean, from its first-order expansion.
 
-    To first order the statistic moves by the sum over the sets of the mean influence of the drawn rows, so its
+    To first order the statistic moves by the sum over the sets of the mean influence of the drawn rows. Its
     variance is that of these means, with Welch's degrees of freedom for Student's t. The interval describes
     the variation over other samples of the same size, not the bias of the statistic.
 

@@ -120,7 +120,7 @@ class FeatureSet:
 
 
 def _with_numbers(score: SetScore, num: int, num_reference: int | None) -> SetScore:
-    """Return the score with the numbers of videos beside its interval."""
+    """Return the score with the numbers of videos in its interval."""
     if score.interval is None:
         return score
     return replace(score, interval=replace(score.interval, num=num, num_reference=num_reference))

@@ -56,8 +56,8 @@ def compute_agreements(config: AgreementConfig) -> tuple[list[dict[str, Any]], l
     found, notes = [], list[str]()
     keys = {key for system in systems.values() for key in system.values}
     for question in sorted({vote.axis for vote in votes}):
-        asked = [vote for vote in votes if vote.axis == question]
-        notes += _notes_on_votes(question, asked, systems)
+        axis_votes = [vote for vote in votes if vote.axis == question]
+        notes += _notes_on_votes(question, axis_votes, systems)
         for metric, score in sorted(keys, key=_axis_order):
             better = scores[metric][score].better
             if not better:
@@ -68,7 +68,9 @@ def compute_agreements(config: AgreementConfig) -> tuple[list[dict[str, Any]], l
                 if (metric, score) in system.values
             }
             try:
-                measured = measure_agreement(asked, known, no_majority=config.no_majority, seed=config.seed)
+                measured = measure_agreement(
+                    axis_votes, known, no_majority=config.no_majority, seed=config.seed
+                )
             except ValueError as error:
                 notes.append(f"{question or 'votes'}: {metric}/{score}: {error}")
                 continue

@@ -1,4 +1,4 @@
-"""How often 95 % intervals contain the truth: `python -m eval.sanity.coverage [out=FILE] [key=value ...]`.
+"""Simulate the coverage of 95 % intervals: `python -m eval.sanity.coverage [out=FILE] [key=value ...]`.
 
 Draws samples of known distributions again and again, and counts how often the interval of `eval.run` contains
 the true mean. Prints a table by distribution and n (clusters, where samples are clustered): the coverage, and
@@ -99,7 +99,7 @@ def simulate_coverage(name: str, num: int, num_trials: int, *, seed: int = 0) ->
         if interval.bounds is not None:
             low, high = interval.bounds
             covered += low <= truth <= high
-        else:  # no claim: counted as an interval that holds
+        else:  # no interval excludes nothing: counted as one that holds
             covered += 1
         marked += interval.skewed
     return Coverage(covered / num_trials, marked / num_trials)

@@ -1,4 +1,4 @@
-"""What the command line says about statistics: numbers of samples, pooling, axes, misspelt names."""
+"""Statistics on the command line: numbers of samples, pooling, axes, misspelt names."""
 
 import json
 from dataclasses import replace
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     return root
 
 
-def test_the_number_of_samples_stands_beside_each_value(folder, tmp_path, capsys):
+def test_the_number_of_samples_stands_at_each_value(folder, tmp_path, capsys):
     main([f"manifest={folder}/m.jsonl", f"out={tmp_path}/out", "metrics=[onsets]", *QUIET])
     lines = [json.loads(line) for line in (tmp_path / "out" / "scores.jsonl").read_text().splitlines()]
     found = {line["score"]: line for line in lines if line["slice"] == "all"}

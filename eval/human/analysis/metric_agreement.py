@@ -1,4 +1,4 @@
-"""How well a metric agrees with the majority of human votes on one axis."""
+"""Agreement of a metric with the majority of human votes on one axis."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -106,7 +106,7 @@ def test_tables_are_grouped_by_axis():
         markdown_tables([row("nothing", one)], {})
 
 
-def test_numbers_of_samples_stand_beside_each_value():
+def test_numbers_of_samples_stand_at_each_value():
     sets = Interval(0.5, 0.4, 0.6, 4, 4, "t", num_reference=7)
     each = row("niqe", sets, reference_scored=7, reference_samples=9)
     assert "| – | all | 4 / 6 vs 7 / 9 | 0.500 [0.400, 0.600], n=4 vs 7 |" in markdown_tables([each], {})
