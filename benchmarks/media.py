@@ -10,17 +10,16 @@ seconds of wall time per 100 frames, the minimum over `repeats` passes.
 - `clips`: `num_clips` stretches of `clip_frames` frames at random starts, each opened again.
 
 With two threads the libraries decode with two threads; the reader decodes with one, and reads two videos in
-two processes instead, as preparation does. A library that is not installed is left out and named.
+two processes instead, as preparation does. A library that cannot be used is left out and named.
 """
 
-import importlib.util
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import islice, product
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +33,6 @@ from torchvision.transforms.v2.functional import resize
 
 from benchmarks.record import BenchmarkRecord, Numbers
 from src.core import cli, config
-from src.core.errors import UserError
 from src.core.fields import Config, opt
 from src.core.markdown import markdown_table
 from src.core.media_io.video_reader import open_video
@@ -163,14 +161,10 @@ def difference(library: str, path: str, settings: MediaBenchConfig) -> int:
     return max(int((a.int() - b.int()).abs().max()) for a, b in zip(expected, found, strict=True))
 
 
-def installed(library: str) -> bool:
-    """True for the reader itself, and packages that can be imported and find their libraries."""
-    if library == "media_io":
-        return True
-    if importlib.util.find_spec(library) is None:
-        return False
+def is_usable(library: str, path: str) -> bool:
+    """True if a library can be imported, finds the libraries that it needs, and decodes a frame."""
     try:
-        importlib.import_module(f"{library}.decoders" if library == "torchcodec" else library)
+        READERS[library](path, 0, 1, 1.0, 1)
     except (ImportError, OSError, RuntimeError):
         return False
     return True
@@ -191,28 +185,23 @@ def main(argv: list[str]) -> None:
     settings = config.from_command_line(MediaBenchConfig, argv, __doc__)
     if settings is None:
         return
-    libraries = [name for name in LIBRARIES if installed(name)]
-    if missing := sorted(set(LIBRARIES) - set(libraries)):
-        print(f"left out, cannot be imported: {', '.join(missing)}")
     fixed = {key: value for key, value in asdict(settings).items() if key != "out"}
-    record = BenchmarkRecord.open(
-        settings.out, fixed, ("av", *(name for name in libraries if name != "media_io"))
-    )
     with TemporaryDirectory() as folder:
-        for size in settings.sizes:
-            path = Path(folder) / f"{size}.mp4"
-            try:
-                write_video(path, size, settings)
-            except OSError as error:
-                raise UserError(f"cannot run ffmpeg: {error}") from error
-            for library in libraries:
-                largest = difference(library, str(path), settings)
-                for task in TASKS:
-                    for threads in settings.threads:
-                        case = f"{size}/{task}/{threads}/{library}"
-                        if case not in record.runs:
-                            numbers = measure(library, task, str(path), settings, threads)
-                            record.add(case, {**numbers, "max_difference": largest})
+        paths = {size: str(Path(folder) / f"{size}.mp4") for size in settings.sizes}
+        for size, path in paths.items():
+            write_video(Path(path), size, settings)
+        libraries = [name for name in LIBRARIES if is_usable(name, paths[settings.sizes[0]])]
+        if missing := sorted(set(LIBRARIES) - set(libraries)):
+            print(f"left out, cannot be used here: {', '.join(missing)}")
+        packages = ("av", *(name for name in libraries if name != "media_io"))
+        record = BenchmarkRecord.open(settings.out, fixed, packages)
+        for size, library in product(settings.sizes, libraries):
+            largest = difference(library, paths[size], settings)
+            for task, threads in product(TASKS, settings.threads):
+                case = f"{size}/{task}/{threads}/{library}"
+                if case not in record.runs:
+                    numbers = measure(library, task, paths[size], settings, threads)
+                    record.add(case, {**numbers, "max_difference": largest})
     print(table(record))
 
 
