@@ -75,6 +75,7 @@ class CameraMotion:
             "camera_x": x,
             "camera_y": y,
             "camera_zoom": zoom,
+            "camera_speed": self.path * self.fps / max(len(self.steps_P4), 1),
             "parallax": self.parallax,
             "shake": self.shake,
             "camera_path": self.path,

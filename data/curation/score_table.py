@@ -31,6 +31,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "camera_x": "widths per second by which the camera shifts the content to the right, mean",
         "camera_y": "widths per second by which the camera shifts the content down, mean",
         "camera_zoom": "natural logarithm of the content's growth per second, mean",
+        "camera_speed": "widths per second along the camera's path",
         "parallax": "spread of the camera's flow over depth, relative to the flow; 0 if it only turns",
         "shake": "percent of the frame's width: RMS of the camera's acceleration per frame at 12 fps",
         "camera_path": "length of the camera's path, in widths of the frame",

@@ -176,7 +176,7 @@ def _ken_burns(still_HWC: np.ndarray, rng: np.random.Generator, size: tuple[int,
     zoom = 1 + rng.choice([-1, 1]) * rng.uniform(0.05, 0.3) * phase
     shift = rng.uniform(-0.15, 0.15, 2)
     turn = np.deg2rad(rng.uniform(-4, 4)) * (rng.random() < 0.3)
-    scale = 1.6 * max(height, width) / still_HWC.shape[0]
+    scale = 2.2 * max(height, width) / still_HWC.shape[0]
     middle = np.array(still_HWC.shape[1::-1]) / 2
     frames = []
     for p, z in zip(phase, zoom, strict=True):

@@ -23,7 +23,7 @@ GROUPS = {
     "text": ("text",),
     "borders": ("borders",),
     "scene_cuts": ("cuts",),
-    "motion": ("motion",),
+    "motion": ("motion", "camera"),
     "jitter": ("cuts", "camera"),
     "static": ("motion",),
     "slideshow": ("camera",),

@@ -51,7 +51,8 @@ def test_clips_without_caption_get_the_model_s_and_a_second_run_asks_no_model(
     assert first[1]["captions"] == ["mine"]
     line = json.loads((tmp_path / "captions.jsonl").read_text())
     assert line["id"] == "c0"
-    (tmp_path / "captions.jsonl").open("a").write('{"name": "k9/')  # cut off by an interruption
+    with (tmp_path / "captions.jsonl").open("a") as file:
+        file.write('{"name": "k9/')  # cut off by an interruption
     monkeypatch.setattr(captioning, "load_captioner", None)
     second = rows([], ["mine"])
     captioning.caption_rows(second, config, tmp_path, tmp_path, Console())
