@@ -255,7 +255,7 @@ def percentile_bounds(values: Sequence[float] | Array, *, level: float = 0.95) -
 
 
 def group_codes(groups: Labels | None, num: int) -> NDArray[np.intp]:
-    """Return the number 0.. of each value's group, in order of first appearance; each its own without groups."""
+    """Return the number 0.. of each value's group, in order of appearance; each its own without groups."""
     if groups is None:
         return np.arange(num)
     if len(groups) != num:

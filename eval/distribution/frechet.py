@@ -151,7 +151,7 @@ def influences(features: NDArray[np.floating], x: Moments, y: Moments) -> Array:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """FD at infinite n: `value`, `error` (standard error over the orders), `sizes` of the subsets in videos."""
+    """FD at infinite n: `value`, `error` (standard error over orders), `sizes` of the subsets in videos."""
 
     value: float
     error: float

@@ -78,8 +78,8 @@ def test_best_mean_is_marked():
 
 def row(metric, interval, **rest):
     """A row with one value of the metric's name."""
-    return Row(slice="all", system="", metric=metric, num_samples=6, num_scored=4, intervals={metric: interval},
-               **rest)  # fmt: skip
+    counts = {"num_samples": 6, "num_scored": 4}
+    return Row(slice="all", system="", metric=metric, intervals={metric: interval}, **counts, **rest)
 
 
 def test_tables_are_grouped_by_axis():
