@@ -74,7 +74,7 @@ def adaptive_savings(
     """
     from eval.human.analysis.simulated_studies import simulate_until_precise
 
-    truth = np.linspace(spread, -spread, num_systems)
+    truth = np.linspace(spread, -spread, num_systems).tolist()
     adaptive = [
         simulate_until_precise(
             index, truth, half_width=half_width, adaptive=True, num_raters=1, round_items=150, seed=seed

@@ -117,7 +117,8 @@ def read_vbench(path: Path) -> list[Vote]:
                 )
             vote = {1: "a", 0: "b", 0.5: "tie"}[value]
             for axis in axes if isinstance(axes, list) else [axes]:
-                votes.append(_vote(path, number, prompt, *systems, vote, axis=str(axis), prompt=prompt))
+                a, b = systems
+                votes.append(_vote(path, number, prompt, a, b, vote, axis=str(axis), prompt=prompt))
     return votes
 
 

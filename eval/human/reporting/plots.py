@@ -51,7 +51,7 @@ def _net_wins(results: Results) -> Figure | None:
             )
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [f"{row.axis}: {row.a} – {row.b}" for row in reversed(rows)])
-    axes.set_xlabel("net win rate of the first system (95 % interval over prompts; gray: ± 2 σ of raters)")
+    axes.set_xlabel("net win rate of the first system\n(95 % interval over prompts; gray: ± 2 σ of raters)")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -67,7 +67,7 @@ def _outcomes(results: Results) -> Figure | None:
             axes.barh(at, 100 * fraction, left=100 * left, color=color)
             left += fraction
     axes.set_yticks(range(len(rows)), [f"{row.axis}: {row.a} – {row.b}" for row in reversed(rows)])
-    axes.set_xlabel("% of prompts: first system wins (blue), tie (gray), second wins (orange)")
+    axes.set_xlabel("% of prompts\n(blue: first system wins, gray: tie, orange: second wins)")
     axes.set_xlim(0, 100)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -88,7 +88,7 @@ def _strengths(results: Results) -> Figure | None:
         axes.errorbar(value, at, xerr=width, fmt="o", color=COLORS[0], capsize=2)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [f"{axis}: {name}" for axis, name, _, _ in reversed(rows)])
-    axes.set_xlabel("strength (Bradley-Terry with ties, logit scale, 95 % interval over prompts)")
+    axes.set_xlabel("strength\n(Bradley-Terry with ties, logit scale, 95 % interval over prompts)")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -109,7 +109,7 @@ def test_a_report_from_votes_alone_and_other_formats(study: Study, tmp_path: Pat
         assert {vote.vote for vote in read_votes(back)} <= {"a", "b", "tie"}
     paper = {
         (row["axis"], row["system_a"], row["system_b"]): float(row["net_win_rate"])
-        for row in csv.DictReader((tmp_path / "paper.csv").open())
+        for row in csv.DictReader((tmp_path / "paper.csv").read_text().splitlines())
     }
     for (axis, a, b), value in expected.items():
         signed = paper[axis, a, b] if (axis, a, b) in paper else -paper[axis, b, a]
