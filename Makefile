@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 FAST := tests/src/core tests/src/flow tests/src/losses tests/src/models tests/eval/core tests/eval/human tests/test_repository.py tests/test_language.py
 
-.PHONY: help install install-human demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval lock clean
+.PHONY: help install install-human demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval bench-media lock clean
 
 help:  ## Show the targets; times are of two idle cores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,14 +32,15 @@ test-fast: $(INSTALLED)  ## Test core, flow, losses, models, configs and languag
 test: $(INSTALLED)  ## Run all tests but those of services and long ones (10 min, no network)
 	$(PYTEST)
 
-test-services: $(INSTALLED)  ## Run the tests of services: databases, browsers, object stores (6 min; none yet)
+test-services: $(INSTALLED)  ## Run the tests of services: databases, browsers, object stores (6 min)
 	$(PYTEST) -m services || [ $$? -eq 5 ]
 
 test-long: $(INSTALLED)  ## Run the long tests, once per release: goldens by instruction set, some mutants (up to 60 min)
 	$(PYTEST) -m long || [ $$? -eq 5 ]
 
-mutants: $(INSTALLED)  ## Count the mutants of models, flow, losses and keyed order that tests miss (60 min, resumes)
+mutants: $(INSTALLED)  ## Count the mutants of models, flow, losses, keyed order and eval that tests miss (2 h, resumes)
 	$(BIN)/python -m benchmarks.mutants
+	$(BIN)/python -m benchmarks.mutants part=eval per_file=4
 
 lint: $(INSTALLED)  ## Check style, layers between packages, and types
 	$(BIN)/ruff check .
@@ -63,6 +64,10 @@ bench-video: $(INSTALLED)  ## Time the transformer beside diffusers' (installs d
 bench-eval: $(INSTALLED)  ## Time the set metrics beside clean-fid, torch-fidelity, torchmetrics (installs them; minutes)
 	$(BIN)/python -m pip install --quiet clean-fid torch-fidelity
 	$(BIN)/python -m benchmarks.evaluation
+
+bench-media: $(INSTALLED)  ## Time the media reader beside torchcodec and decord (installs them; minutes)
+	$(BIN)/python -m pip install --quiet --no-deps torchcodec==0.17.0 decord==0.6.0
+	$(BIN)/python -m benchmarks.media
 
 lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with hashes for every platform
 	$(BIN)/python -m pip install --quiet uv
