@@ -1,5 +1,6 @@
 """The same study on a real PostgreSQL, also while it is away and with two servers on it."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,14 @@ def test_a_whole_study(app: StudyApp, postgres: Postgres) -> None:
 def test_hostile_text_is_stored(app: StudyApp) -> None:
     rater = app.rater()
     task = rater.begin()["task"]
-    assert rater.vote(task, comment="null \x00 and half a pair \ud83d").status_code == 200
+    body = {
+        "position": task["position"],
+        "key": "0123456789",
+        "answer": {"choice": "equal"},
+        "comment": "null \x00 and half a pair \ud83d",
+    }
+    headers = {"content-type": "application/json"}
+    assert rater.client.post("/api/vote", content=json.dumps(body), headers=headers).status_code == 200
 
 
 def test_the_database_is_away_and_back(app: StudyApp, postgres: Postgres) -> None:
