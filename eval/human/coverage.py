@@ -43,7 +43,7 @@ class Savings:
 NET_WIN_CASES = (
     {"num_prompts": 100, "samples_per_prompt": 1, "no_majority": "tie"},
     {"num_prompts": 100, "samples_per_prompt": 2, "no_majority": "tie"},
-    {"num_prompts": 60, "samples_per_prompt": 2, "no_majority": "drop"},
+    {"num_prompts": 120, "samples_per_prompt": 1, "no_majority": "drop"},
     {"num_prompts": 40, "samples_per_prompt": 1, "no_majority": "mean"},
     {"num_prompts": 381, "samples_per_prompt": 1, "no_majority": "tie", "strength": 0.0},
 )
