@@ -1,0 +1,164 @@
+"""The codec by its commands: prepare, train, resume, reconstruct, export; and bad input."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from data import prepare
+from src import export, reconstruct, train
+from src.core.errors import UserError
+from src.core.media_io.loudness import integrated_lufs
+from src.core.media_io.video_writer import write_video
+from src.runs.loading import load_codec
+
+ROOT = Path(__file__).resolve().parents[3]
+NARROW = ["train.log_every=1", "train.progress=false"]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the debug data set, a trained run, and a few files."""
+    root = tmp_path_factory.mktemp("codec")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        (root / "configs").symlink_to(ROOT / "configs")
+        clips = ["audio.bounce.clips.num_clips=4", "audio.bounce.clips.num_val_clips=2"]
+        prepare.main(["configs/data/audio_debug.yaml", "num_workers=0", *clips])
+        train.main(["configs/codec/debug.yaml", *NARROW])
+    write_audio(root / "stereo.wav", noise(2, 44_100), 44_100)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def in_the_workspace(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+
+
+def noise(channels: int, num_samples: int) -> np.ndarray:
+    return 0.1 * np.random.default_rng(0).standard_normal((channels, num_samples)).astype(np.float32)
+
+
+def write_audio(path: Path, samples_CS: np.ndarray, rate: int) -> None:
+    soundfile.write(path, samples_CS.T, rate, subtype="FLOAT")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def read_scores(folder: Path) -> list[dict[str, str]]:
+    with (folder / "scores.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_training_writes_a_checkpoint_with_statistics_of_the_latent(workspace: Path) -> None:
+    path = workspace / "runs/codec/debug/checkpoints/step-00000004.ckpt"
+    state = torch.load(path, weights_only=True)["state_dict"]
+    assert state["latent_mean_C"].shape == state["latent_std_C"].shape == (8,)
+    assert float(state["latent_std_C"].min()) > 0
+    lines = read_lines(workspace / "runs/codec/debug/metrics.jsonl")
+    names = {name for line in lines for name in line}
+    assert {"train/mel", "train/features", "train/discriminator", "val/loss", "val/si_sdr"} <= names
+
+
+def test_a_run_that_is_interrupted_ends_with_the_same_weights(workspace: Path) -> None:
+    options = ["run_dir=runs/resumed", "train.checkpoint_every=2", *NARROW]
+    train.main(["configs/codec/debug.yaml", *options, "train.max_steps=2"])
+    train.main(["configs/codec/debug.yaml", *options])
+    found, expected = (
+        torch.load(workspace / f"runs/{run}/checkpoints/step-00000004.ckpt", weights_only=True)["state_dict"]
+        for run in ("resumed", "codec/debug")
+    )
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_reconstruction_keeps_length_channels_and_time(workspace: Path) -> None:
+    write_audio(workspace / "short.wav", noise(1, 10), 8_000)
+    write_audio(workspace / "surround.wav", noise(8, 3_000), 192_000)
+    write_audio(workspace / "silent.wav", np.zeros((1, 4_800), np.float32), 48_000)
+    files = [f"audio={name}.wav" for name in ("stereo", "short", "surround", "silent")]
+    out = workspace / "out"
+    reconstruct.main(
+        ["run=runs/codec/debug", *files, "data=datasets/audio_debug/val", f"out={out}", "manifests=true"]
+    )
+    scores = {row["audio"]: row for row in read_scores(out)}
+    shapes = {"stereo": (48_000, 2), "short": (60, 1), "surround": (750, 8), "silent": (4_800, 1)}
+    for name, shape in shapes.items():
+        samples, rate = soundfile.read(out / f"{name}.wav", always_2d=True)
+        assert (samples.shape, rate) == (shape, 48_000)
+        assert int(scores[name]["num_channels"]) == shape[1]
+        assert (out / f"{name}-spectrograms.png").stat().st_size > 5_000
+    assert scores["silent"]["si_sdr"] == ""
+    assert scores["silent"]["lufs_original"] == ""
+    original, _ = soundfile.read(out / "originals/stereo.wav", always_2d=True)
+    output, _ = soundfile.read(out / "stereo.wav", always_2d=True)
+    loudness = integrated_lufs(original.T.astype(np.float32), 48_000)
+    assert float(scores["stereo"]["lufs_original"]) == pytest.approx(loudness, abs=0.1)
+    x, y = (each - each.mean(0) for each in (output, original))
+    scale = (x * y).sum(0) / (y * y).sum(0)
+    ratio = (10 * np.log10(((scale * y) ** 2).sum(0) / ((x - scale * y) ** 2).sum(0))).clip(-100, 100)
+    assert float(scores["stereo"]["si_sdr"]) == pytest.approx(ratio.mean(), abs=0.01)
+    manifest = read_lines(out / "manifest.jsonl")
+    assert len(manifest) == 4 + 2
+    assert all(
+        (out / entry["reference"]).is_file() and (out / entry["audio"]).is_file() for entry in manifest
+    )
+
+
+def test_an_exported_file_replaces_the_run(workspace: Path) -> None:
+    export.main(["run=runs/codec/debug", "out=codec.safetensors", "dtype=bf16"])
+    codec, key = load_codec(workspace / "codec.safetensors")
+    assert key == load_codec(workspace / "runs/codec/debug")[1]
+    assert codec.config.latent_channels == 8
+    reconstruct.main(["run=codec.safetensors", "audio=stereo.wav", "out=from_export"])
+    assert float(read_scores(workspace / "from_export")[0]["mel"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "samples_CS", "message"),
+    [
+        ("nan", np.full((1, 100), np.nan, np.float32), "samples are not finite"),
+        ("empty", np.zeros((1, 0), np.float32), "no audio"),
+        ("nine", np.zeros((9, 100), np.float32), "too many channels"),
+    ],
+)
+def test_audio_that_cannot_be_used_is_named_in_one_line(
+    workspace: Path, name: str, samples_CS: np.ndarray, message: str
+) -> None:
+    write_audio(workspace / f"{name}.wav", samples_CS, 48_000)
+    with pytest.raises(UserError, match=message) as error:
+        reconstruct.main(["run=runs/codec/debug", f"audio={name}.wav", f"out=bad_{name}"])
+    assert f"{name}.wav" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (workspace / f"bad_{name}" / f"{name}.wav").exists()
+
+
+def test_a_video_without_audio_and_other_mistakes(workspace: Path) -> None:
+    write_video(workspace / "mute.mp4", np.zeros((4, 32, 32, 3), np.uint8), 8)
+    (workspace / "text.wav").write_text("no audio at all")
+    for argv, message in (
+        (["audio=mute.mp4"], "no audio"),
+        (["audio=text.wav"], r"audio=text\.wav"),
+        (["audio=gone.wav"], r"gone\.wav"),
+        (["video=mute.mp4"], "is an audio codec"),
+        ([], "no audio: give audio=FILE"),
+    ):
+        with pytest.raises(UserError, match=message):
+            reconstruct.main(["run=runs/codec/debug", *argv])
+
+
+def test_a_codec_of_another_rate_or_of_stereo_is_refused_before_training(workspace: Path) -> None:
+    for change, message in (
+        ("model.sample_rate=44100", "is at 48000 Hz, the codec at model.sample_rate=44100"),
+        ("model.num_channels=2", "has 1 channels, the codec model.num_channels=2"),
+        ("data.streams.audio.lengths=[1000]", "must be multiples of the codec's hop of 1920 samples"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train.main(["configs/codec/debug.yaml", "run_dir=runs/refused", change])
+    assert not (workspace / "runs/refused").exists()
