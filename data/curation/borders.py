@@ -43,14 +43,14 @@ def _top_border(video_THWC: np.ndarray) -> int:
 
 
 def _edge_support(video_THWC: np.ndarray, lines: int) -> np.ndarray:
-    """Return for each line the fraction of columns with an edge below it, at most over the frames.
+    """Return for each line the fraction of columns with an edge below it in half of the frames or more.
 
-    The content next to a bar may be as dark as the bar for some columns or some frames: the frame with most
-    edges decides. An edge blurred by the codec spreads over two lines.
+    The edge of a bar stays where it is, that of an object moves on. The content next to a bar may be as dark
+    as the bar for some columns and frames. An edge blurred by the codec spreads over two lines.
     """
     part = video_THWC[:, : lines + 2].mean(3)
     step = np.abs(part[:, 2:] - part[:, :-2])
-    support = (step > EDGE).mean(2).max(0)
+    support = (np.median(step, axis=0) > EDGE).mean(1)
     return np.concatenate([support, [0.0]])
 
 
