@@ -69,11 +69,11 @@ def main(argv: list[str]) -> None:
     print(f"{num_answers} answers through the pages", flush=True)
     export_votes(study.folder)
     page = _report(study)
-    picture = Path(config.out) / "report.png"
-    _open_report(page, picture)
+    screenshot = Path(config.out) / "report.png"
+    _open_report(page, screenshot)
     if config.show:
         webbrowser.open(page.resolve().as_uri())
-    print(f"report: {page}, its first screen: {picture} ({time.monotonic() - begin:.0f} s)")
+    print(f"report: {page}, its first screen: {screenshot} ({time.monotonic() - begin:.0f} s)")
 
 
 def _plan(config: DemoConfig) -> Study:
@@ -175,12 +175,12 @@ def simulated_answers(study: Study, slot: str, name: str, seed: int) -> Any:
     return answer
 
 
-def _open_report(page: Path, picture: Path) -> None:
-    """Open the report in Chromium and keep a picture of its first screen."""
+def _open_report(page: Path, screenshot: Path) -> None:
+    """Open the report in Chromium and keep a screenshot of its first screen."""
     with open_chromium() as browser:
         window = browser.new_page(viewport={"width": 1100, "height": 900})
         window.goto(page.resolve().as_uri())
-        window.screenshot(path=picture)
+        window.screenshot(path=screenshot)
 
 
 def _report(study: Study) -> Path:

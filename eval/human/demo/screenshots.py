@@ -1,6 +1,6 @@
-"""Pictures of every page of a study: `python -m eval.human.demo.screenshots STUDY out=docs/images/human`.
+"""Screenshots of every page of a study: `python -m eval.human.demo.screenshots STUDY out=docs/images/human`.
 
-Serves the study, and takes light, dark and phone pictures while one rater each works through the pages. The
+Serves the study, and takes light, dark and phone screenshots while one rater each works through the pages. The
 study needs three free sessions and, to have all pages, a visual and an audible axis.
 """
 
@@ -38,14 +38,14 @@ PAGES = {"#agree": "consent", "#bars": "display", "#tone": "audio", "#read": "in
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenshotsConfig(Config):
-    """Which study, and where pictures are written."""
+    """Which study, and where screenshots are written."""
 
     study: str = opt("", "folder of a study")
-    out: str = opt("docs/images/human", "folder of the pictures")
+    out: str = opt("docs/images/human", "folder of the screenshots")
 
 
 def main(argv: list[str]) -> None:
-    """Parse the command line and take the pictures."""
+    """Parse the command line and take the screenshots."""
     config = from_command_line(ScreenshotsConfig, argv, __doc__)
     if config is None:
         return
@@ -65,11 +65,11 @@ def main(argv: list[str]) -> None:
                 if look != "phone":
                     _organizer(rater.context.new_page(), base, out, look)
                 rater.close()
-    print(f"{len(list(out.glob('*.png')))} pictures in {out}")
+    print(f"{len(list(out.glob('*.png')))} screenshots in {out}")
 
 
 def _work(rater: BrowserRater, out: Path, look: str) -> None:
-    """Work through a session and take a picture of each page when it comes first."""
+    """Work through a session and take a screenshot of each page when it comes first."""
     taken: set[str] = set()
     page = rater.page
     while "end" not in taken:

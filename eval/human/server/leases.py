@@ -18,7 +18,7 @@ def take_slot(
 ) -> str | None:
     """Give a rater a slot with unanswered tasks and return its id, or None if there is none.
 
-    A rater who had one gets it back if nobody else works on it. Overdue leases end here.
+    A rater who had one gets it back if no other rater works on it. Overdue leases end here.
     """
     end_overdue_leases(session, now)
     if held := session.scalar(select(Lease.slot).where(Lease.rater == rater.id)):

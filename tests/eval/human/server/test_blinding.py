@@ -41,9 +41,9 @@ def test_traffic_of_two_hundred_items_does_not_tell_systems_apart(tmp_path) -> N
 
 def _seen(rater, stimulus: dict) -> list[str]:
     """Return what an observer sees of one side, apart from what the clip shows."""
-    whole = rater.client.get(stimulus["url"])
+    complete = rater.client.get(stimulus["url"])
     part = rater.client.get(stimulus["url"], headers={"range": "bytes=0-99"})
-    headers = {**whole.headers, **{f"part-{name}": value for name, value in part.headers.items()}}
+    headers = {**complete.headers, **{f"part-{name}": value for name, value in part.headers.items()}}
     names = ("content-length", "etag", "last-modified", "content-type", "cache-control", "part-content-range")
     side_free = {name: headers.get(name, "") for name in names}
     described = {k: str(v) for k, v in sorted(stimulus.items()) if k != "url"}

@@ -89,7 +89,7 @@ def go_to_task(rater: BrowserRater) -> None:
     raise AssertionError(rater.page.inner_text("#page"))
 
 
-def test_a_whole_study_with_audio_and_a_lost_connection(browser, served: Served) -> None:
+def test_a_complete_study_with_audio_and_a_lost_connection(browser, served: Served) -> None:
     rater = BrowserRater(browser, viewport=DESKTOP)
     rater.open(served.link())
     go_to_task(rater)

@@ -12,7 +12,7 @@ from tests.fixtures.human_study import write_study
 pytestmark = pytest.mark.services
 
 
-def test_a_whole_study_in_firefox(tmp_path: Path) -> None:
+def test_a_complete_study_in_firefox(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study", axes=("overall", "audio"), num_prompts=1, num_slots=1, real=True)
     (tmp_path / "profile").mkdir()
     firefox = Firefox(tmp_path / "profile")

@@ -1,4 +1,4 @@
-"""Slots: one rater at a time, given on when left, whatever the clock does."""
+"""Slots: one rater at a time, given on when left, regardless of the clock."""
 
 import pytest
 

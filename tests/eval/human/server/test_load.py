@@ -134,7 +134,7 @@ def test_a_server_killed_twenty_times_under_load_loses_and_doubles_nothing(url: 
     print(f"{url.split(':')[0]}: {len(result[0].acknowledged)} votes over 20 kills, all there once")
 
 
-def test_the_page_never_says_saved_for_a_vote_that_is_not_there(tmp_path: Path) -> None:
+def test_the_page_never_shows_saved_for_a_vote_that_is_not_there(tmp_path: Path) -> None:
     """The server is killed fifty times between an answer and "saved"; the page is Chromium's."""
     url = f"sqlite:///{tmp_path / 'votes.db'}"
     study = write_study(tmp_path / "study", num_prompts=50, num_slots=1, real=True, seconds=0.5)

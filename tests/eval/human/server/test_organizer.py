@@ -54,7 +54,7 @@ def test_the_page_shows_progress_agreement_times_and_failed_gold(app: StudyApp) 
     assert "finished" in refreshed
 
 
-def test_links_are_made_and_revoked_and_sessions_returned(app: StudyApp) -> None:
+def test_links_are_written_and_revoked_and_sessions_returned(app: StudyApp) -> None:
     organizer = app.organizer()
     csrf = csrf_of(organizer)
     response = organizer.post("/organizer/links", data={"number": "2", "csrf": csrf})

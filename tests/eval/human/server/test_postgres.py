@@ -43,7 +43,7 @@ def app(postgres: Postgres, study: Study) -> Iterator[StudyApp]:
     app.close()
 
 
-def test_a_whole_study(app: StudyApp, postgres: Postgres) -> None:
+def test_a_complete_study(app: StudyApp, postgres: Postgres) -> None:
     rater = app.rater()
     assert rater.finish()["page"] == "finished"
     assert export_votes(app.study.folder, postgres.url) == (5, 1)

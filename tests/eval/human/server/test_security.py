@@ -189,19 +189,19 @@ def test_media_of_another_rater_are_not_there(app: StudyApp) -> None:
 def test_ranges_stay_inside_the_file(app: StudyApp) -> None:
     rater = app.rater()
     rater.begin()
-    whole = rater.client.get("/media/3/0").content
+    complete = rater.client.get("/media/3/0").content
 
     def get(value: str):
         return rater.client.get("/media/3/0", headers={"range": value})
 
-    assert (get("bytes=0-9").content, get("bytes=0-9").status_code) == (whole[:10], 206)
-    assert get("bytes=-10").content == whole[-10:]
-    assert get(f"bytes=5-{10 * len(whole)}").content == whole[5:]
-    assert get(f"bytes={len(whole)}-").status_code == 416
+    assert (get("bytes=0-9").content, get("bytes=0-9").status_code) == (complete[:10], 206)
+    assert get("bytes=-10").content == complete[-10:]
+    assert get(f"bytes=5-{10 * len(complete)}").content == complete[5:]
+    assert get(f"bytes={len(complete)}-").status_code == 416
     assert get("bytes=9-1").status_code == 400
     several = get("bytes=0-3,10-13").content
-    assert whole[:4] in several
-    assert whole[10:14] in several
+    assert complete[:4] in several
+    assert complete[10:14] in several
 
 
 def test_no_token_reaches_a_log(app: StudyApp, caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,7 @@ def work_well(app: StudyApp, rater: PageRater, max_tasks: int = 100) -> dict:
     return rater.begin()
 
 
-def test_a_rater_does_a_whole_study_and_the_export_has_every_vote(app: StudyApp) -> None:
+def test_a_rater_does_a_complete_study_and_the_export_has_every_vote(app: StudyApp) -> None:
     rater = app.rater()
     assert rater.state()["page"] == "consent"
     state = work_well(app, rater)
