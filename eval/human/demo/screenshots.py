@@ -1,7 +1,7 @@
 """Screenshots of every page of a study: `python -m eval.human.demo.screenshots STUDY out=docs/images/human`.
 
-Serves the study, and takes light, dark and phone screenshots while one rater each works through the pages. The
-study needs three free sessions and, to have all pages, a visual and an audible axis.
+Serves the study, and takes light, dark and phone screenshots while one rater each works through the pages.
+The study needs three free sessions and, to have all pages, a visual and an audible axis.
 """
 
 import csv
