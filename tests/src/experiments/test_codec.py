@@ -16,6 +16,7 @@ from src.core.errors import UserError
 from src.core.media_io.loudness import integrated_lufs
 from src.core.media_io.video_writer import write_video
 from src.runs.loading import load_codec
+from src.streaming.reader import Dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 NARROW = ["train.log_every=1", "train.progress=false"]
@@ -162,3 +163,50 @@ def test_a_codec_of_another_rate_or_of_stereo_is_refused_before_training(workspa
         with pytest.raises(UserError, match=message):
             train.main(["configs/codec/debug.yaml", "run_dir=runs/refused", change])
     assert not (workspace / "runs/refused").exists()
+
+
+def test_files_become_clips_and_what_cannot_is_listed(workspace: Path) -> None:
+    folder = workspace / "files"
+    folder.mkdir()
+    write_audio(folder / "mono.wav", noise(1, 20_000), 8_000)  # 2.5 s
+    write_audio(folder / "wide.wav", noise(6, 96_000), 96_000)
+    write_audio(folder / "silence.wav", np.zeros((1, 48_000), np.float32), 48_000)
+    write_audio(folder / "nan.wav", np.full((1, 48_000), np.nan, np.float32), 48_000)
+    write_audio(folder / "short.wav", noise(1, 100), 48_000)
+    write_audio(folder / "loud.wav", 20 * noise(1, 48_000), 48_000)
+    (folder / "notes.txt").write_text("no audio")
+    prepare.main(
+        ["out=datasets/files", "source=audio", "audio.folder=files", "audio.seconds=1.0", "num_workers=0"]
+    )
+    dataset = Dataset(workspace / "datasets/files/train")
+    ids = sorted(dataset.readers["48000x1x1"][i].id for i in range(len(dataset)))
+    assert ids == ["loud.wav#0", "mono.wav#0", "mono.wav#1", "wide.wav#0"]
+    loud = next(r for i in range(4) if (r := dataset.readers["48000x1x1"][i]).id == "loud.wav#0")
+    assert loud.source["num_clipped"] > 1000
+    assert int(loud.audio_CS.max()) == 32767
+    rejected = read_lines(workspace / "datasets/files/train/rejected.jsonl")
+    reasons = {row["source"]: row["reason"] for row in rejected}
+    assert reasons == {
+        "mono.wav#2": "rest at the end",
+        "silence.wav#0": "silence",
+        "nan.wav": "damaged",
+        "short.wav#0": "too short",
+        "notes.txt": "unknown type",
+    }
+    with pytest.raises(UserError, match="not one of 7 inputs was usable"):
+        prepare.main(
+            ["out=datasets/long", "source=audio", "audio.folder=files", "audio.seconds=9.0", "num_workers=0"]
+        )
+
+
+def test_a_mono_file_is_not_made_stereo_silently(workspace: Path) -> None:
+    folder = workspace / "pair"
+    folder.mkdir()
+    write_audio(folder / "mono.wav", noise(1, 48_000), 48_000)
+    write_audio(folder / "both.wav", noise(2, 48_000), 48_000)
+    options = ["source=audio", "audio.folder=pair", "audio.seconds=1.0", "audio.num_channels=2"]
+    prepare.main(["out=datasets/pair", *options, "num_workers=0"])
+    dataset = Dataset(workspace / "datasets/pair/train")
+    assert [dataset.readers["48000x2x1"][i].id for i in range(len(dataset))] == ["both.wav#0"]
+    row = json.loads((workspace / "datasets/pair/train/rejected.jsonl").read_text())
+    assert (row["source"], row["reason"]) == ("mono.wav", "fewer channels")
