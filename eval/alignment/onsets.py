@@ -150,7 +150,7 @@ def estimate_offset(
 def onset_scores(
     detected: np.ndarray, expected: np.ndarray, settings: OnsetsConfig = DEFAULTS
 ) -> Measurement:
-    """Return all scores but undefined ones (recall without expected onsets) of one sample, and their counts."""
+    """Return one sample's scores and counts, without undefined ones (recall without expected onsets)."""
     pairs = match_onsets(detected, expected, settings.tolerance_s)
     matched, num_detected, num_expected = float(len(pairs)), float(len(detected)), float(len(expected))
     lags_s = [float(detected[i] - expected[j]) for i, j in pairs]

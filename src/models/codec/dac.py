@@ -31,7 +31,8 @@ class ResidualUnit(nn.Module):
         )
 
     def forward(self, x_BCS: Tensor) -> Tensor:
-        return x_BCS + self.block(x_BCS)
+        out: Tensor = x_BCS + self.block(x_BCS)
+        return out
 
 
 class EncoderBlock(nn.Module):

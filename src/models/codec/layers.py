@@ -103,7 +103,7 @@ class Snake(nn.Module):
     def forward(self, x_BCS: Tensor) -> Tensor:
         alpha = self.alpha.to(x_BCS.dtype)
         if torch.is_grad_enabled():
-            out: Tensor = _Snake.apply(x_BCS, alpha)  # type: ignore[no-untyped-call]
+            out: Tensor = _Snake.apply(x_BCS, alpha)
             return out
         return (alpha * x_BCS).sin_().square_().mul_((alpha + EPS).reciprocal()).add_(x_BCS)
 

@@ -58,7 +58,8 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x_BNK: Tensor) -> Tensor:
         h_BNK = self.norm(self.conv(x_BNK.transpose(1, 2)).transpose(1, 2))
-        return x_BNK + self.scale(self.down(F.gelu(self.up(h_BNK))))
+        out: Tensor = x_BNK + self.scale(self.down(F.gelu(self.up(h_BNK))))
+        return out
 
 
 class SpectralEncoder(nn.Module):
