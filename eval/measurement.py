@@ -74,7 +74,7 @@ def measure_all(item: Item, metrics: list[Metric]) -> Iterator[tuple[str, Result
 
 @dataclass
 class _Passed:
-    """What the pass over the frames gave; features that could be extracted are in their cache."""
+    """Results of the pass over the frames; features that could be extracted are in their cache."""
 
     metrics: dict[str, Result] = field(default_factory=dict)
     failed_extractors: dict[str, Exception] = field(default_factory=dict)

@@ -59,7 +59,7 @@ def score_samples(
                 yield from pool.map(_measure_in_worker, block, chunksize=8)
         except BrokenProcessPool:
             raise ValueError(
-                "a worker process was killed (out of memory?); the same command goes on where it stopped, "
+                "a worker process was killed (out of memory?); the same command resumes where it stopped, "
                 "with num_workers=0 in one process"
             ) from None
 

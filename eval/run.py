@@ -1,7 +1,7 @@
 """Score videos: `python -m eval.run videos=FOLDER [reference=FOLDER] [prompts=FILE] [key=value ...]`.
 
 The samples of a manifest: `python -m eval.run [CONFIG.yaml] manifest=FILE.jsonl out=FOLDER [key=value ...]`.
-An interrupted run goes on where it stopped, with the same command; until the end the earlier files stay.
+An interrupted run resumes where it stopped, with the same command; until the end the earlier files stay.
 
 Writes into `out`: results.jsonl (a line for every sample and metric, dropped ones with their reason),
 scores.jsonl (a line for every number: what was measured, how, on how many samples, its interval), tables as
@@ -33,4 +33,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, interrupted="interrupted; the same command goes on where this run stopped"))
+    sys.exit(run_command(main, interrupted="interrupted; the same command resumes where this run stopped"))

@@ -42,7 +42,7 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     Raises:
         NothingMeasured: a metric measured no sample at all; the files are written.
         ValueError: the samples are invalid, no sample of the reference can be read, or with `strict` a sample
-            or set cannot be scored. Earlier results stay as they were, and the same command goes on.
+            or set cannot be scored. Earlier results stay as they were, and the same command resumes.
     """
     console = console or Console()
     started = time.time()
@@ -142,7 +142,7 @@ class NothingMeasured(UserError):
 
 
 def _require_measured(metrics: list[Metric], rows: list[Row], aggregator: Aggregator) -> None:
-    """Raise NothingMeasured, naming each metric without any value and its first reason."""
+    """Raise NothingMeasured, naming each metric that has no value and its first reason."""
     measured = {row.metric.replace("distribution_", "features_") for row in rows if row.intervals}
     reasons = []
     for name in (metric.name for metric in metrics if metric.name not in measured):

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("src", "data", "eval", "tests", "benchmarks", "configs", "docs")
 # Captions, prompts and the phrases they are made of: data, not prose.
 CAPTIONS = ("data/bounce/", "data/sample_captions.py", "eval/bounce_checker/validate", "eval/sanity/")
-FOREIGN_NAMES = {"share_memory_", "TestCase"}  # names of other libraries
+FOREIGN_NAMES = {"share_memory_", "SoundFile", "TestCase"}  # names of other libraries
 TABLE = ROOT / "CONTRIBUTING.md"
 
 

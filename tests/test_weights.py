@@ -30,7 +30,7 @@ def test_a_clone_stays_small() -> None:
 
 
 @pytest.mark.slow
-def test_videos_score_as_the_card_says(tmp_path: Path) -> None:
+def test_videos_score_as_stated_in_the_card(tmp_path: Path) -> None:
     """fp32 on every CPU; rounding differs between kinds of CPU, so two videos may be read otherwise."""
     num = CARD["scores"]["num_prompts"]
     requests, out = tmp_path / "prompts.jsonl", tmp_path / "videos"

@@ -60,7 +60,7 @@ class CameraMotion:
 
     @property
     def slideshow_score(self) -> float:
-        """How well a still that the camera zooms and pans over explains the clip: 1 if nothing else moves.
+        """Fraction of the motion that a still under a moving camera explains: 1 if nothing else moves.
 
         0 where the camera does not move: such a clip is static or has moving objects.
         """

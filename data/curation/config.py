@@ -24,7 +24,7 @@ class SplitConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringConfig(Config):
-    """What is measured of each clip. A change here decodes clips again; thresholds do not."""
+    """Settings of what is measured of each clip. A change here decodes clips again; thresholds do not."""
 
     groups: tuple[str, ...] = opt(tuple(GROUPS), "groups of scores", choices=tuple(GROUPS))
     size: int = opt(128, "shorter side in pixels of the frames that motion and cuts are measured on", ge=64)

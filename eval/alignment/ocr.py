@@ -58,8 +58,8 @@ class OCRMetric(FrameMetric):
         return {
             "backbone": "RapidOCR, PP-OCRv4",
             "weights_sha256": {role: verified_sha256(self.folder() / file) for role, file in MODELS.items()},
-            "preprocessing": f"at most {self.settings.num_frames} frames evenly over the video, the package's "
-            "resizing and thresholds; letters and digits only (NFKC), case and spaces ignored",
+            "preprocessing": f"at most {self.settings.num_frames} frames evenly over the video, the "
+            "package's resizing and thresholds; letters and digits only (NFKC), case and spaces ignored",
         }
 
     @cached_property

@@ -17,7 +17,7 @@ __all__ = ["Frame", "FrameSource", "StreamInfo", "open_frames"]
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What is known before decoding. `num_frames`: counted without decoding; `fps`: 0 of a still image."""
+    """Facts known before decoding. `num_frames`: counted without decoding; `fps`: 0 of a still image."""
 
     num_frames: int
     fps: float

@@ -2,7 +2,7 @@
 
 Each process appends a line per sample and metric to a file of its own, as soon as it is measured. The key of
 a line covers all that decides the values: the sample and its files, what the metric says of itself, the code
-and the packages. Measurements that failed are not kept: their cause may be gone when the run goes on.
+and the packages. Measurements that failed are not kept: their cause may be gone when the run resumes.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ CODE = ("src/core", "data/bounce", "eval")
 
 
 class Described(Protocol):
-    """What a key needs of a metric."""
+    """Parts of a metric that a key covers."""
 
     name: str
 

@@ -1,7 +1,7 @@
-"""The output folder of a run: files are written beside the earlier run's and replace them all at the end.
+"""The output folder of a run: files are written next to the earlier run's and replace them all at the end.
 
 A run that fails or is killed leaves the earlier tables as they were, and in `OUT/unfinished` what it has
-measured so far, with which the same command goes on.
+measured so far, with which the same command resumes.
 """
 
 import os

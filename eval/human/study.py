@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from eval.human.config import StudyConfig
 from eval.human.schema import Axis, Item, MediaFile, Plan, RaterRecord, Slot, VoteRecord
 from src.core.atomic import atomic_write
-from src.core.config import flatten, load, resumable_keys
+from src.core.config import flatten, load, resumable_keys, to_yaml
 
 R = TypeVar("R")
 VOTES, RATERS = "votes.jsonl", "raters.jsonl"
@@ -62,8 +62,6 @@ def load_study(folder: Path | str) -> Study:
 
 def save_study(study: Study) -> None:
     """Write all files of a study but media; plan.json, with the hash of the others, comes last."""
-    from src.core.config import to_yaml
-
     folder = study.folder
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "study.yaml") as path:

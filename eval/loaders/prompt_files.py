@@ -1,4 +1,4 @@
-"""Prompts of the videos in a folder: one a line, or by name in JSON, JSON lines or CSV."""
+"""Prompts of the videos in a folder: one per line, or by name in JSON, JSON lines or CSV."""
 
 import json
 import logging

@@ -31,7 +31,7 @@ def open_samples(path: str, *, prompts: str = "", originals: str = "") -> Sample
     """Return the samples of a manifest, or of a folder of media files.
 
     Args:
-        prompts: of a folder, a file with the prompts; empty reads the .txt file beside each video, if any.
+        prompts: of a folder, a file with the prompts; empty reads the .txt file of each video, if any.
         originals: of a folder, another one. If it has a file for every sample, under the same name, these are
             the samples' references, as reconstructions have them.
 

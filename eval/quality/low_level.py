@@ -98,7 +98,7 @@ class ChangeScores:
 
 
 class FreezeScore:
-    """freeze: the fraction of time in which the picture stands still, each time up to the next other frame.
+    """freeze: the fraction of time in which the frames stand still, each time up to the next other frame.
 
     A freeze lasts MIN_FREEZE_S or longer, and longer than a frame of the video's rate: a single frame of a
     slow video is none, one that is held in a video of variable rate is.

@@ -57,7 +57,7 @@ class GenerateConfig(Config):
     tae: str = opt(
         "",
         "run or exported file of the TAE; empty: the one that encoded the run's latents, "
-        "or tae.safetensors beside an exported run",
+        "or tae.safetensors in the folder of an exported run",
     )
     use: Use = opt("ema", "weights: ema or raw")
     prompts: str = opt("", "file of prompts: .txt, one per line, or .jsonl")

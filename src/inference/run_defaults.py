@@ -114,14 +114,14 @@ def latents_info(stage: VideoRunConfig) -> Iterator[DatasetInfo]:
 
 
 def tae_of_latents(run: str, stage: VideoRunConfig) -> str:
-    """Return the TAE that encoded a run's training latents: of an exported file `tae.safetensors` beside it.
+    """Return the TAE that encoded a run's training latents: of an exported file `tae.safetensors` next to it.
 
     Raises:
         UserError: the latents are not on this machine.
     """
-    beside = Path(run).with_name(EXPORTED_TAE)
-    if loading.find_export(Path(run)) and beside.is_file():
-        return str(beside)
+    sibling = Path(run).with_name(EXPORTED_TAE)
+    if loading.find_export(Path(run)) and sibling.is_file():
+        return str(sibling)
     stream = next(iter(stage.data.streams.values()))
     try:
         return str(read_info(stream.path).provenance["tae"])

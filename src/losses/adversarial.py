@@ -22,7 +22,7 @@ def generator_hinge(fake_logits: Tensor) -> Tensor:
     return -fake_logits.mean()
 
 
-def discriminator_least_squares(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+def discriminator_lsgan_loss(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Return the loss of discriminators that pushes real logits to 1 and fake ones to 0; a scalar.
 
     Args:
@@ -32,7 +32,7 @@ def discriminator_least_squares(real: Sequence[Tensor], fake: Sequence[Tensor]) 
     return torch.stack([(1 - r).square().mean() + f.square().mean() for r, f in both]).sum()
 
 
-def generator_least_squares(fake: Sequence[Tensor]) -> Tensor:
+def generator_lsgan_loss(fake: Sequence[Tensor]) -> Tensor:
     """Return the autoencoder's loss against several discriminators; a scalar."""
     return torch.stack([(1 - f).square().mean() for f in fake]).sum()
 

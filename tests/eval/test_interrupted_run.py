@@ -128,7 +128,7 @@ def test_a_failed_run_leaves_the_earlier_results(folder, monkeypatch):
 
 
 class Raising(FrameMetric):
-    """Raises after some frames, or before the first, an exception that nobody expects."""
+    """Raises after some frames, or before the first, an unexpected exception."""
 
     scores = {"x": Score(1)}
 

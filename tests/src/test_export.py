@@ -159,7 +159,7 @@ def test_mistakes_in_importing(root: Path, tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
-def test_exported_video_model_takes_the_tae_beside_it(
+def test_exported_video_model_takes_the_tae_in_its_folder(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -37,7 +37,7 @@ START_SECONDS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig(Config):
-    """What the demonstration compares."""
+    """Videos that the demonstration compares."""
 
     out: str = opt("runs/study_demo", "folder of everything that is written")
     a: str = opt("", "folder of clips of one system; with prompts in .txt files of the same names")

@@ -38,7 +38,7 @@ PAGES = {"#agree": "consent", "#bars": "display", "#tone": "audio", "#read": "in
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenshotsConfig(Config):
-    """Which study, and where screenshots are written."""
+    """Study, and folder of the screenshots."""
 
     study: str = opt("", "folder of a study")
     out: str = opt("docs/images/human", "folder of the screenshots")

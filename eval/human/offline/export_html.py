@@ -38,7 +38,7 @@ SCRIPTS = ("dom", "queue", "backend", "player", "watch", "answers", "checks", "p
 
 @dataclass(frozen=True, kw_only=True)
 class ExportHtmlConfig(DatabaseConfig):
-    """Which session to write, and where."""
+    """Session to write, and its file."""
 
     out: str = opt("session.html", "file to write")
     slot: str = opt("", "session; empty for the next free one")

@@ -28,7 +28,7 @@ MAX_TEXT = 200
 
 @dataclass(frozen=True, kw_only=True)
 class ImportHtmlConfig(DatabaseConfig):
-    """Which file to read."""
+    """File to read."""
 
     answers: str = opt("", "file saved by the page's button")
 

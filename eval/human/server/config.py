@@ -15,7 +15,7 @@ class DatabaseConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ServeConfig(DatabaseConfig):
-    """Where one server process listens."""
+    """Address of one server process."""
 
     host: str = opt("127.0.0.1", "address to listen on; 0.0.0.0 for all")
     port: int = opt(8000, "port; 0 for any free one", ge=0, le=65535)

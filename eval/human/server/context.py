@@ -1,4 +1,4 @@
-"""What every route needs: the study, its database, the clock, and who is asking."""
+"""Context of every route: the study, its database, the clock, and who is asking."""
 
 import hashlib
 import time

@@ -25,7 +25,7 @@ from src.core.fields import opt
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig(DatabaseConfig):
-    """What to write."""
+    """Selection of what to write."""
 
     platform_ids: bool = opt(False, "add the ids of crowd platforms to raters.jsonl")
 

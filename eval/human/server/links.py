@@ -24,7 +24,7 @@ from src.core.fields import opt
 
 @dataclass(frozen=True, kw_only=True)
 class LinksConfig(DatabaseConfig):
-    """Which links to write."""
+    """Links to write."""
 
     number: int = opt(1, "new raters", ge=1, le=10000)
     out: str = opt("links.csv", "CSV file of the links; keep it private")

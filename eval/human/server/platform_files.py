@@ -21,7 +21,7 @@ from src.core.fields import opt
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformFilesConfig(DatabaseConfig):
-    """Which files to read and write."""
+    """Files to read and write."""
 
     returned: str = opt("", "CSV exported by the platform, with ids and status")
     pay: str = opt("", "CSV of payments to write")

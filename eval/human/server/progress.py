@@ -1,4 +1,4 @@
-"""Where a rater is in the study: a function of the plan and of what the database holds.
+"""Position of a rater in the study: a function of the plan and of what the database holds.
 
 So a rater resumes at the same place on any device, and after any crash.
 """
@@ -18,7 +18,7 @@ from eval.human.study import Study
 
 @dataclass(frozen=True)
 class Step:
-    """What a rater sees next: a page, and for pages of an axis or a task its name or position."""
+    """Next view of a rater: a page, and for pages of an axis or a task its name or position."""
 
     page: str
     axis: str = ""

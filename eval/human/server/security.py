@@ -1,4 +1,4 @@
-"""What every response and request has to obey: headers, size of bodies, same origin."""
+"""Rules of every response and request: headers, size of bodies, same origin."""
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit

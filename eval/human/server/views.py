@@ -1,4 +1,4 @@
-"""What a rater's browser gets to know: plain JSON without systems, kinds of items, and expected answers."""
+"""Everything that a rater's browser receives: plain JSON without systems, kinds of items, and expected answers."""
 
 from typing import Any
 

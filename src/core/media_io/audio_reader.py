@@ -27,7 +27,7 @@ MAX_LATE_S = 3600.0  # a track that begins later than this after the video is a 
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """What `audio_pieces` yields: the rate in Hz and the names of the channels."""
+    """Format of what `audio_pieces` yields: the rate in Hz and the names of the channels."""
 
     rate: int
     channels: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a file's header promises, compared with what was read: length, size, and that it stays the same."""
+"""Promises of a file's header, compared with what was read: length, size, and that it stays the same."""
 
 import os
 import struct

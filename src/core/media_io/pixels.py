@@ -25,7 +25,7 @@ _PLANAR = re.compile(r"yuv(420|422|444|440)p(9|10|12|14|16)le")
 
 @dataclass(frozen=True)
 class StreamView:
-    """How the frames of a stream are shown, from the side data of its first frame.
+    """Display of the frames of a stream, from the side data of its first frame.
 
     Read once: PyAV keeps a frame whose side data was read in a reference cycle, which only the garbage
     collector frees, hundreds of megabytes later.

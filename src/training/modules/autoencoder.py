@@ -1,4 +1,4 @@
-"""What the training modules of all autoencoders share: discriminator, statistics of the latent.
+"""Shared parts of the training modules of all autoencoders: discriminator, statistics of the latent.
 
 Legend: C latent channels.
 """
@@ -42,7 +42,7 @@ class AutoencoderModule(TrainingModule):
         return [self.make_optimizer(name) for name in names]
 
     def split_optimizers(self) -> tuple[LightningOptimizer, torch.optim.Optimizer | None]:
-        """Return the autoencoder's optimizer and the discriminator's, None without a discriminator.
+        """Return the optimizers of the autoencoder and of the discriminator (None if there is none).
 
         The latter is not stepped through Lightning, whose global_step would count two steps per batch.
         """

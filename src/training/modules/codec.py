@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from src.core.rng import numpy_generator
 from src.flow.noise import randn_samples
 from src.losses import audio as distances
-from src.losses.adversarial import discriminator_least_squares, feature_matching, generator_least_squares
+from src.losses.adversarial import discriminator_lsgan_loss, feature_matching, generator_lsgan_loss
 from src.losses.audio import fold_channels
 from src.models.codec.config import AudioDiscriminatorConfig, CodecConfig
 from src.models.codec.descript import from_descript, is_descript
@@ -150,14 +150,14 @@ class CodecModule(AutoencoderModule):
             with torch.no_grad():
                 real = self.discriminator(real_BCS)
         self.discriminator.requires_grad_(True)
-        generator = generator_least_squares([outputs[-1].float() for outputs in fake])
+        generator = generator_lsgan_loss([outputs[-1].float() for outputs in fake])
         return generator, feature_matching([o[:-1] for o in real], [o[:-1] for o in fake]).float()
 
     def _discriminator_loss(self, part: tuple[Tensor, Tensor]) -> Tensor:
         """Return the discriminators' loss on real audio and its reconstruction."""
         with self.autocast():
             real, fake = (self.discriminator(audio_BCS) for audio_BCS in part)
-        return discriminator_least_squares([o[-1].float() for o in real], [o[-1].float() for o in fake])
+        return discriminator_lsgan_loss([o[-1].float() for o in real], [o[-1].float() for o in fake])
 
     # ---- validation
 

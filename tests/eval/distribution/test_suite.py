@@ -88,7 +88,7 @@ def population(seed, num, rows, dim=8):
 
 @pytest.mark.parametrize("rows", [1, 4, 16])
 def test_rows_of_a_video_are_no_independent_samples(rows):
-    """Two halves of one population: no distance, whatever the number of rows of each video."""
+    """Two halves of one population: no distance, for any number of rows of each video."""
     off, found = [], {}
     for seed in range(8):
         (x, videos_x), (y, videos_y) = population(seed, 60, rows), population(100 + seed, 60, rows)

@@ -1,4 +1,4 @@
-"""Names and tags of users are shown as text in every format, whatever they contain."""
+"""Names and tags of users are shown as text in every format, markup included."""
 
 import re
 from html.parser import HTMLParser

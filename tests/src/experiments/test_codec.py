@@ -199,7 +199,7 @@ def test_files_become_clips_and_what_cannot_is_listed(workspace: Path) -> None:
         )
 
 
-def test_a_mono_file_is_not_made_stereo_silently(workspace: Path) -> None:
+def test_a_mono_file_is_rejected_by_a_stereo_codec(workspace: Path) -> None:
     folder = workspace / "pair"
     folder.mkdir()
     write_audio(folder / "mono.wav", noise(1, 48_000), 48_000)

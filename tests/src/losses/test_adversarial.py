@@ -4,10 +4,10 @@ import torch
 from src.losses.adversarial import (
     adaptive_weight,
     discriminator_hinge,
-    discriminator_least_squares,
+    discriminator_lsgan_loss,
     feature_matching,
     generator_hinge,
-    generator_least_squares,
+    generator_lsgan_loss,
     squared_gradient_norms,
 )
 
@@ -41,12 +41,12 @@ def test_adaptive_weight_of_summed_halves_equals_the_full_batch():
     torch.testing.assert_close(adaptive_weight(*full), adaptive_weight(*halves))
 
 
-def test_least_squares_and_feature_matching_are_their_formulas() -> None:
+def test_lsgan_and_feature_matching_are_their_formulas() -> None:
     real = [torch.tensor([1.0, 0.5]), torch.tensor([0.0])]
     fake = [torch.tensor([0.0, 1.0]), torch.tensor([2.0])]
-    assert float(discriminator_least_squares(real, fake)) == (0.25 / 2 + 0.5) + (1.0 + 4.0)
-    assert float(generator_least_squares(fake)) == 0.5 + 1.0
-    perfect = discriminator_least_squares([torch.ones(3)], [torch.zeros(3)])
+    assert float(discriminator_lsgan_loss(real, fake)) == (0.25 / 2 + 0.5) + (1.0 + 4.0)
+    assert float(generator_lsgan_loss(fake)) == 0.5 + 1.0
+    perfect = discriminator_lsgan_loss([torch.ones(3)], [torch.zeros(3)])
     assert float(perfect) == 0.0
     maps = [[torch.ones(2), torch.zeros(3)], [torch.full((4,), 2.0)]]
     others = [[torch.zeros(2), torch.zeros(3)], [torch.full((4,), -1.0)]]

@@ -49,11 +49,11 @@ def assert_equal(found: torch.Tensor, expected: torch.Tensor) -> None:
 def test_a_stream_equals_one_pass(kind: str, num_samples: int) -> None:
     codec = codec_of(kind, num_channels=2)
     audio = torch.randn(1, 2, num_samples)
-    whole = codec.encode(audio)
+    full = codec.encode(audio)
     parts = list(encode_stream(codec, pieces(audio, (7, 500, 96)), window_frames=3))
-    assert_equal(torch.cat([p.mean_BCL for p in parts], -1), whole.mean_BCL)
-    assert_equal(torch.cat([p.std_BCL for p in parts], -1), whole.std_BCL)
-    latent = whole.mode()
+    assert_equal(torch.cat([p.mean_BCL for p in parts], -1), full.mean_BCL)
+    assert_equal(torch.cat([p.std_BCL for p in parts], -1), full.std_BCL)
+    latent = full.mode()
     decoded = torch.cat(list(decode_stream(codec, pieces(latent, (1, 5)), window_frames=3)), -1)
     assert_equal(decoded, codec.decode(latent))
 
@@ -63,16 +63,16 @@ def test_a_stream_equals_one_pass(kind: str, num_samples: int) -> None:
 def test_context_is_needed_and_sufficient(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     codec = codec_of(kind)
     audio = torch.randn(1, 1, 60 * 96)
-    whole = codec.encode(audio).mean_BCL
+    full = codec.encode(audio).mean_BCL
     context = codec.encoder.context_frames()
     monkeypatch.setattr(codec.encoder, "context_frames", lambda: max(1, context // 2 - 1))
     parts = torch.cat([p.mean_BCL for p in encode_stream(codec, [audio], window_frames=3)], -1)
-    assert parts.shape == whole.shape
-    assert (parts - whole).abs().max() > 1e-3 * whole.abs().max()
+    assert parts.shape == full.shape
+    assert (parts - full).abs().max() > 1e-3 * full.abs().max()
     # samples beyond the context change nothing, those within it do
     changed = audio.clone()
     changed[..., : 30 * 96] += 1.0
-    difference = (codec.encode(changed).mean_BCL - whole).abs().amax((0, 1))
+    difference = (codec.encode(changed).mean_BCL - full).abs().amax((0, 1))
     assert float(difference[30 + context :].max()) == 0.0
     assert float(difference[:30].min()) > 0.0
 
