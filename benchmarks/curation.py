@@ -1,7 +1,7 @@
 """Time and memory of curation: `python -m benchmarks.curation [key=value ...]`.
 
-Renders `num_rendered` clips with audio, copies them up to `num_clips` files, and scores all with the funnel of
-configs/curation/small.yaml. Prints seconds, clips per second and the largest sum of memory (RSS) of all
+Renders `num_rendered` clips with audio, copies them up to `num_clips` files, and scores all with the funnel
+of configs/curation/small.yaml. Prints seconds, clips per second and the largest sum of memory (RSS) of all
 processes. Re-run after an interruption to continue; the time is then that of the rest.
 """
 

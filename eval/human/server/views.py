@@ -1,4 +1,4 @@
-"""Everything that a rater's browser receives: plain JSON without systems, kinds of items, and expected answers."""
+"""Data of the rater pages: plain JSON without systems, kinds of items, and expected answers."""
 
 from typing import Any
 
