@@ -217,9 +217,12 @@ def _growing_subsets(
     z: NDArray[np.floating], videos: VideoRows, fractions: Array, order: NDArray[np.integer]
 ) -> Iterator[Moments]:
     """Yield the moments of the first fraction of the videos in this order, for each fraction."""
-    start, total = 0, None
+    start = 0
+    total: Moments | None = None
     for fraction in fractions:
         stop = round(fraction * videos.num)
-        new = Moments.from_rows(z, videos.rows_of(order[start:stop]))
-        total, start = new if total is None else total.merged(new), stop
+        if stop > start:  # few videos: two fractions may be the same number of them
+            new = Moments.from_rows(z, videos.rows_of(order[start:stop]))
+            total, start = new if total is None else total.merged(new), stop
+        assert total is not None
         yield total

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eval.core.intervals import Interval
-from eval.core.manifest import Sample
+from eval.core.manifest import Sample, read_manifest
 from eval.core.results import FRACTION, Row, Score
 from eval.core.video import write_video
 from eval.reports.html_page import axis_ticks, write_page
@@ -74,7 +74,7 @@ def test_page(folder):
         for part in ("all", "moving")
     ]
     picked, selection = select_failures_first(folder / "results.jsonl", SCORES, 9)
-    samples = load_samples(folder / "m.jsonl", {each.key for each in picked})
+    samples = load_samples(read_manifest(folder / "m.jsonl"), {each.key for each in picked})
     assert all(isinstance(each, Sample) for each in samples.values())
     media = [(samples[each.key], each) for each in picked]
     summary = {"num_samples": 7, "dropped": []}

@@ -24,7 +24,7 @@ world: {videos: {num_videos: 2, num_val_videos: 0}}
     [
         (prepare.main, ["data.yaml"]),
         (prompts.main, ["file/x/prompts.jsonl", "num_prompts=1"]),
-        (score.main, ["manifest=manifest.jsonl", "out=file/x", "metrics=[video]"]),
+        (score.main, ["manifest=manifest.jsonl", "out=file/x", "metrics=[low_level]"]),
         (train.main, ["latents.yaml"]),
     ],
     ids=["prepare", "prompts", "score", "train"],

@@ -1,4 +1,4 @@
-"""How far two linked clips are apart: requestVideoFrameCallback of both over a minute on a slow processor."""
+"""Distance of two linked clips in time, by requestVideoFrameCallback, over a minute on a slow CPU."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What strangers try: links, paths, other sites, markup in texts, large requests, passwords."""
+"""Attacks by strangers: links, paths, other sites, markup in texts, large requests, passwords."""
 
 import json
 import logging
