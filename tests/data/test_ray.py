@@ -122,9 +122,9 @@ def encode(folder: Path, cluster: dict[str, Any]) -> None:
     """Encode the prepared set here and on what is left of the cluster, with an untrained autoencoder."""
     write_toy_tae(folder / "tae")
     settings = [
+        "configs/tae/tiny_latents.yaml",
         f"tae={folder / 'tae'}",
         f"data={folder / 'local'}",
-        "experiment=encode_latents",
         "batch_size=8",
     ]
     finish(command("src.train", f"run_dir={folder / 'latents'}", *settings))
