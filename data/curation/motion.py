@@ -62,9 +62,14 @@ def changed_fraction(gray_THW: np.ndarray, fps: float) -> float:
     """Return the mean fraction of the area that changes within GAP_S.
 
     Changes of the whole frame's brightness (flicker, fades of a still) do not count, nor does noise, whose
-    means over blocks hardly change.
+    means over blocks hardly change. Codecs write flicker unevenly: some blocks get it late or not at all, so a
+    block's change must also exceed the clip's strongest flicker.
     """
-    return float((np.abs(block_changes(gray_THW, fps, GAP_S)) > CHANGE).mean())
+    changes_PHW = block_changes(gray_THW, fps, GAP_S)
+    blocks_THW = block_means(gray_THW)
+    gap = _gap(len(blocks_THW), fps, GAP_S)
+    flicker = np.median(blocks_THW[gap:] - blocks_THW[: len(blocks_THW) - gap], axis=(1, 2))
+    return float((np.abs(changes_PHW) > CHANGE + np.abs(flicker).max(initial=0.0)).mean())
 
 
 def block_changes(gray_THW: np.ndarray, fps: float, gap_s: float) -> np.ndarray:
@@ -74,10 +79,15 @@ def block_changes(gray_THW: np.ndarray, fps: float, gap_s: float) -> np.ndarray:
     again without the blocks that are far from it. A single frame has one pair, without a change.
     """
     blocks_THW = block_means(gray_THW)
-    gap = max(1, min(round(gap_s * fps), len(blocks_THW) - 1))
     if len(blocks_THW) < 2:
         return np.zeros_like(blocks_THW)
-    return np.stack([_without_flicker(a, b) for a, b in zip(blocks_THW, blocks_THW[gap:], strict=False)])
+    later_PHW = blocks_THW[_gap(len(blocks_THW), fps, gap_s) :]
+    return np.stack([_without_flicker(a, b) for a, b in zip(blocks_THW, later_PHW, strict=False)])
+
+
+def _gap(num_frames: int, fps: float, gap_s: float) -> int:
+    """Return the number of frames between those that are compared."""
+    return max(1, min(round(gap_s * fps), num_frames - 1))
 
 
 def _without_flicker(a_HW: np.ndarray, b_HW: np.ndarray) -> np.ndarray:
