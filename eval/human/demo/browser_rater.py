@@ -135,7 +135,7 @@ class BrowserRater:
     def watch(self) -> None:
         """Play the clips of a task until the answer is open, hearing each side where there is audio.
 
-        A browser that has too little of the processor skips parts of a clip; like a person, the rater plays again.
+        A busy browser skips parts of a clip; like a person, the rater then plays it again.
         """
         page = self.page
         page.wait_for_selector("#gate")
