@@ -10,15 +10,16 @@ CONTENT_THRESHOLD = 27.0  # of PySceneDetect's content detector
 SUDDEN, RATIO = 15.0, 3.0  # of a hard cut: change, and change over its surroundings
 WINDOW = 2  # frames on each side that a cut is compared with
 FLASH_S = 0.35  # a flash is over within this time
-WINDOWS_S = (0.5, 1.0)  # times that a fade or dissolve is searched in
+BLEND_S = 0.75  # time between the frames around a fade or dissolve
 SAME = 0.6  # correlation of two frames of one scene
 BLEND_SPREAD = 0.2  # of the weight of the second scene over a frame that is a blend
-MIN_BLENDED = 0.65  # fraction of the changed area with the same weight
+MIN_BLENDED = 0.66  # fraction of the changed area with the same weight
 MIN_CHANGED = 0.3  # fraction of the area that a fade or dissolve changes
 MIN_CHANGE = 10.0  # gray levels by which a point changes
 FLAT = 6.0  # standard deviation in gray levels of a frame that is faded out
 MIN_SHOT_S = 0.6  # changes nearer to each other are one
-SIDE = 32  # frames are reduced to this for fades and dissolves
+SIDE = 32  # frames are reduced to this for flashes
+BLEND_SIDE = 16  # and to this, blurred, for fades and dissolves: less of the motion remains
 
 
 class ContentChange:
@@ -54,7 +55,8 @@ def find_cuts(frames_THWC: np.ndarray, fps: float, content_N: np.ndarray, conten
     small_TN = np.stack([_reduce(frame) for frame in frames_THWC])
     sudden = [n / content_fps for n in find_sudden_changes(content_N)]
     times = [time_s for time_s in sudden if not _is_flash(small_TN, time_s, fps)]
-    times += [t / fps for t in _gradual_changes(small_TN, fps)]
+    coarse_TN = np.stack([_reduce_blurred(frame) for frame in frames_THWC])
+    times += [t / fps for t in _gradual_changes(coarse_TN, fps)]
     found: list[float] = []
     for time_s in sorted(times):
         if not found or time_s - found[-1] >= MIN_SHOT_S:
@@ -65,6 +67,12 @@ def find_cuts(frames_THWC: np.ndarray, fps: float, content_N: np.ndarray, conten
 def _reduce(frame_HWC: np.ndarray) -> np.ndarray:
     gray = cv2.cvtColor(frame_HWC, cv2.COLOR_RGB2GRAY)
     return cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+
+
+def _reduce_blurred(frame_HWC: np.ndarray) -> np.ndarray:
+    gray = cv2.cvtColor(frame_HWC, cv2.COLOR_RGB2GRAY)
+    gray = cv2.GaussianBlur(gray, (0, 0), max(gray.shape) / (2 * BLEND_SIDE))
+    return cv2.resize(gray, (BLEND_SIDE, BLEND_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
 
 
 def find_sudden_changes(values_T: np.ndarray, threshold: float = SUDDEN, ratio: float = RATIO) -> list[int]:
@@ -90,15 +98,14 @@ def _is_flash(small_TN: np.ndarray, time_s: float, fps: float) -> bool:
     return max(_correlation(a, b) for a in before for b in after) > SAME
 
 
-def _gradual_changes(small_TN: np.ndarray, fps: float) -> list[int]:
+def _gradual_changes(coarse_TN: np.ndarray, fps: float) -> list[int]:
     """Return middles of fades and dissolves: frames that are a blend of two different ones around them."""
-    changes = []
-    for window_s in WINDOWS_S:
-        half = max(2, round(window_s * fps / 2))
-        for t in range(half, len(small_TN) - half):
-            if _is_blend(small_TN[t - half], small_TN[t], small_TN[t + half]):
-                changes.append(t)
-    return changes
+    half = max(2, round(BLEND_S * fps / 2))
+    return [
+        t
+        for t in range(half, len(coarse_TN) - half)
+        if _is_blend(coarse_TN[t - half], coarse_TN[t], coarse_TN[t + half])
+    ]
 
 
 def _is_blend(a_N: np.ndarray, mid_N: np.ndarray, b_N: np.ndarray) -> bool:

@@ -19,6 +19,7 @@ from data.curation.truth.samples import FPS, MAKERS, camera_scene
 from src.core.rng import numpy_generator
 
 SETTING, SCORING = "setting", "scoring"  # groups of seeds and encoders
+SEEDS = {SETTING: "setting", SCORING: "scoring 2"}  # a new scoring stream after filters or thresholds changed
 GROUPS = {
     "text": ("text",),
     "borders": ("borders",),
@@ -45,7 +46,7 @@ class Trial:
 
     @property
     def stream(self) -> str:
-        return f"truth/{self.group}/{self.filter}/{self.label or self.reject}/{self.strength:g}"
+        return f"truth/{SEEDS[self.group]}/{self.filter}/{self.label or self.reject}/{self.strength:g}"
 
 
 def run_trial(trial: Trial) -> dict[str, Any]:
