@@ -62,8 +62,8 @@ def changed_fraction(gray_THW: np.ndarray, fps: float) -> float:
     """Return the mean fraction of the area that changes within GAP_S.
 
     Changes of the whole frame's brightness (flicker, fades of a still) do not count, nor does noise, whose
-    means over blocks hardly change. Codecs write flicker unevenly: some blocks get it late or not at all, so a
-    block's change must also exceed the clip's strongest flicker.
+    means over blocks hardly change. Codecs write flicker unevenly, some blocks late or not at all: a block's
+    change must also exceed the clip's strongest flicker.
     """
     changes_PHW = block_changes(gray_THW, fps, GAP_S)
     blocks_THW = block_means(gray_THW)
