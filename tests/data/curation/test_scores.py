@@ -118,6 +118,18 @@ def test_changed_fraction_ignores_noise_and_flicker_and_sees_a_small_object() ->
     assert 0.02 < motion.changed_fraction(moving, 12.0) < 0.2
 
 
+def test_flicker_that_a_codec_writes_unevenly_is_no_change() -> None:
+    rng = np.random.default_rng(0)
+    still = 90 + 0.3 * np.repeat(noise_image(128, 128)[None, ..., 0], 24, 0).astype(np.float32)
+    frames = still * (1 + 0.06 * np.sin(np.arange(24)))[:, None, None]
+    for t in range(1, 24):
+        late = np.kron(rng.random((16, 16)) < 0.2, np.ones((8, 8))) > 0
+        frames[t][late] = frames[t - 1][late]
+    gray_THW = frames.clip(0, 255).astype(np.uint8)
+    assert (np.abs(motion.block_changes(gray_THW, 12.0, 0.5)) > motion.CHANGE).mean() > 0.1
+    assert motion.changed_fraction(gray_THW, 12.0) < 0.02
+
+
 def test_the_moving_region_is_the_subject() -> None:
     small, large = (moving_fraction(moving_square(24, 4, side=side)[..., 0], 12.0) for side in (16, 64))
     assert small < 0.1 < large
