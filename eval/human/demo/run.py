@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.human.config import StudyConfig
-from eval.human.demo.browser_rater import BrowserRater, open_chromium
+from eval.human.demo.browser_rater import Answer, BrowserRater, open_chromium
 from eval.human.demo.clips import write_clips
 from eval.human.plan import plan_study
 from eval.human.server.export import export_votes
@@ -155,7 +155,7 @@ def _rate(study: Study, links: list[dict[str, str]], seed: int) -> int:
     number = 0
     with open_chromium() as browser:
         for link in links:
-            answer = simulated_answers(study, link["slot"], link["rater"], seed)
+            answer = simulated_answers(study, link["slot"], seed)
             rater = BrowserRater(browser, answer=answer, viewport={"width": 960, "height": 720})
             rater.open(link["link"])
             number += rater.work()
@@ -163,16 +163,37 @@ def _rate(study: Study, links: list[dict[str, str]], seed: int) -> int:
     return number
 
 
-def simulated_answers(study: Study, slot: str, name: str, seed: int) -> Any:
-    """Return a function from the page's task to the answer of an attentive rater with known preferences."""
-    rater = SimulatedRater(name, RaterPopulation(careless_fraction=0.0), seed)
+def simulated_answers(study: Study, slot: str, seed: int) -> Answer:
+    """Return a function from the page's task to the answer of an attentive rater with known preferences.
+
+    Items with an expected answer get it, so that every session passes its practice.
+    """
+    rater = SimulatedRater(slot, RaterPopulation(careless_fraction=0.0), seed)
     strengths = spread_strengths(study.plan.systems)
 
     def answer(shown: dict[str, Any]) -> dict[str, Any]:
         task = study.slots[slot].tasks[shown["position"]]
-        return rater.answer(study.items[task.item], study.axes[task.axis], task, strengths)
+        item, axis = study.items[task.item], study.axes[task.axis]
+        if item.expected is not None:
+            return expected_answer(item.expected, task.order, axis.answer)
+        return rater.answer(item, axis, task, strengths)
 
     return answer
+
+
+def expected_answer(expected: tuple[int, ...], order: tuple[int, ...], kind: str) -> dict[str, Any]:
+    """Return the answer in positions of the screen; `expected`: clips, best first; none for a tie."""
+    best_first = [order.index(clip) for clip in expected]
+    if kind == "choice":
+        return {"choice": ("left", "right")[best_first[0]] if best_first else "equal"}
+    if kind == "rating":
+        return {"rating": 1}
+    if kind == "mushra":
+        ratings = [50.0] * len(order)
+        for place, position in enumerate(best_first):
+            ratings[position] = 90.0 - 10.0 * place
+        return {"ratings": ratings}
+    return {"ranking": best_first + [each for each in range(len(order)) if each not in best_first]}
 
 
 def _open_report(page: Path, screenshot: Path) -> None:

@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
         rows = list(csv.DictReader(io.StringIO(links.read_text(encoding="utf-8"))))
         with open_chromium() as browser:
             for (look, options), row in zip(LOOKS.items(), rows, strict=True):
-                answer = simulated_answers(study, row["slot"], row["rater"], 0)
+                answer = simulated_answers(study, row["slot"], 0)
                 rater = BrowserRater(browser, answer=answer, **options)
                 rater.open(row["link"])
                 _work(rater, out, look)

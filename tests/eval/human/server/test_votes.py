@@ -1,6 +1,7 @@
 """From a personal link to the last vote: what is stored, once, and what is not said too early."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -130,6 +131,12 @@ def test_a_failed_qualification_is_repeated_once_and_then_ends(app: StudyApp) ->
         assert raters.rater_record(session.query(Rater).one(), with_platform_id=False).qualification == {
             "overall": (0, 2)
         }
+
+
+def test_all_correct_answers_pass_a_qualification_with_few_items(app: StudyApp) -> None:
+    app.study.axes["overall"] = replace(app.study.axes["overall"], min_correct=3)  # the study has two
+    state = work_well(app, app.rater())
+    assert state["page"] == "finished"
 
 
 def test_a_passed_second_try_continues(app: StudyApp) -> None:
