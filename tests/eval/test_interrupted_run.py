@@ -259,5 +259,5 @@ def test_a_worker_that_is_killed_is_reported(folder, monkeypatch):
 
     monkeypatch.setattr(pipeline.ProcessPoolExecutor, "map", broken)
     records = pipeline.score_samples([Sample(id="0", prompt="")], folder, [], 1, folder / "journal")
-    with pytest.raises(ValueError, match=r"worker process was killed .* the same command goes on"):
+    with pytest.raises(ValueError, match=r"worker process was killed .* the same command resumes"):
         next(records)

@@ -118,7 +118,7 @@ def test_local_weights_are_checked_and_fed_as_configured(tmp_path, toy):
     assert description_sha256(long) != description_sha256(UserProgram("c", clip))
     with pytest.raises(ValueError, match="expected 00"):
         UserProgram("x", UserProgramConfig(path=str(toy), sha256="00")).extract(tmp_path / "a.mp4")
-    with pytest.raises(ValueError, match="missing file"):
+    with pytest.raises(ValueError, match="no such file"):
         verified_sha256(tmp_path / "none.pt")
     (tmp_path / "bad.pt").write_text("no weights")
     with pytest.raises(ValueError, match="is not a valid TorchScript file"):

@@ -6,7 +6,7 @@ from eval.sanity.media_trials import Trial
 from eval.sanity.trends import TRIALS, Trend, run_trials, trend_table
 
 
-def test_every_value_moves_the_as_expected():
+def test_every_value_moves_as_expected():
     found, missing = run_trials(num=1)
     packages = "imageio_ffmpeg", "skvideo", "torchcrepe", "rapidocr_onnxruntime"
     assert bool(missing) == any(find_spec(package) is None for package in packages)

@@ -9,7 +9,7 @@ from tests.eval.human.server.test_browser import Served
 from tests.fixtures.firefox import Firefox
 from tests.fixtures.human_study import write_study
 
-pytestmark = pytest.mark.long  # needs a machine on which Firefox can play audio
+pytestmark = pytest.mark.long
 
 
 def test_a_complete_study_in_firefox(tmp_path: Path) -> None:
