@@ -4,17 +4,16 @@ A work unit is a slice of a source's inputs. Its result depends on these alone, 
 same for any number of processes and after any interruption.
 """
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from src.core.process_guard import ExitWithParent, ParentWatchdog
+from data.worker_pool import run_units, worker_pool
 from src.streaming.schema.dataset_index import PARTS
 from src.streaming.schema.part_writer import Rejection, write_part
 from src.streaming.schema.records import ClipRecord
@@ -117,23 +116,8 @@ def process_units(
         done(_run_alone(source, unit))
 
 
-@contextmanager
-def _pool(num_workers: int) -> Iterator[ProcessPoolExecutor]:
-    # forkserver: no copies of this process's threads, and modules are imported once for all workers
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["data.build"])
-    watchdog = ParentWatchdog(context)
-    with ProcessPoolExecutor(
-        num_workers, mp_context=context, initializer=_begin_worker, initargs=(watchdog.exit_with_parent,)
-    ) as pool:
-        yield pool
-
-
-def _begin_worker(exit_with_parent: ExitWithParent) -> None:
-    """Use one torch thread; leave Ctrl-C to the parent; exit if the parent dies."""
-    limit_threads()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    exit_with_parent()
+def _pool(num_workers: int) -> AbstractContextManager[ProcessPoolExecutor]:
+    return worker_pool(num_workers, "data.build", limit_threads)
 
 
 def limit_threads() -> None:
@@ -147,24 +131,9 @@ def _run_pool(
     source: RecordSource, units: list[WorkUnit], num_workers: int, done: Callable[[int], None]
 ) -> list[WorkUnit]:
     """Process units in parallel. If a worker dies, return those that were not finished."""
-    waiting = list(reversed(units))
-    running: dict[Future[int], WorkUnit] = {}
     with _pool(num_workers) as pool:
-        try:
-            while waiting or running:
-                while waiting and len(running) < 2 * num_workers:
-                    unit = waiting.pop()
-                    running[pool.submit(process_unit, source, unit)] = unit
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    done(future.result())
-                    del running[future]
-        except BrokenProcessPool:
-            return sorted([*running.values(), *waiting], key=lambda unit: unit.number)
-        except BaseException:
-            for process in list(pool._processes.values()):  # units are written atomically
-                process.terminate()
-            raise
-    return []
+        running, waiting = run_units(pool, partial(process_unit, source), units, num_workers, done)
+    return sorted([*running, *waiting], key=lambda unit: unit.number)
 
 
 def _run_alone(source: RecordSource, unit: WorkUnit) -> int:

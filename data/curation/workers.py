@@ -1,11 +1,9 @@
 """Score clips in parallel processes; an interruption loses the units in progress, a crash one clip."""
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ import cv2
 from data.curation.config import ScoringConfig
 from data.curation.scorer import Clip, score_clip, score_header
 from data.curation.store import ScoreStore
+from data.worker_pool import run_units, worker_pool
 from src.core.media_io.errors import MediaError
-from src.core.process_guard import ExitWithParent, ParentWatchdog
 
 
 @dataclass(frozen=True)
@@ -70,52 +68,15 @@ def score_units(units: list[Unit], num_workers: int, done: Callable[[int], None]
         return
     waiting = list(units)
     while waiting:
-        suspects, waiting = _run_pool(waiting, num_workers, done)
+        with _pool(num_workers) as pool:
+            suspects, waiting = run_units(pool, score_unit, waiting, num_workers, done)
         for unit in suspects:
             _run_one_by_one(unit)
             done(len(unit.jobs))
 
 
-@contextmanager
-def _pool(num_workers: int) -> Iterator[ProcessPoolExecutor]:
-    # forkserver: no copies of this process's threads, and modules are imported once for all workers
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["data.curation.workers"])
-    watchdog = ParentWatchdog(context)
-    with ProcessPoolExecutor(
-        num_workers, mp_context=context, initializer=_begin_worker, initargs=(watchdog.exit_with_parent,)
-    ) as pool:
-        yield pool
-
-
-def _begin_worker(exit_with_parent: ExitWithParent) -> None:
-    """Use one thread; leave Ctrl-C to the parent; exit if the parent dies."""
-    limit_threads()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    exit_with_parent()
-
-
-def _run_pool(
-    units: list[Unit], num_workers: int, done: Callable[[int], None]
-) -> tuple[list[Unit], list[Unit]]:
-    """Score units in parallel. If a worker dies, return those in progress and those not begun."""
-    waiting, running = list(reversed(units)), dict[Future[int], Unit]()
-    with _pool(num_workers) as pool:
-        try:
-            while waiting or running:
-                while waiting and len(running) < 2 * num_workers:
-                    unit = waiting.pop()
-                    running[pool.submit(score_unit, unit)] = unit
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    done(future.result())
-                    del running[future]
-        except BrokenProcessPool:
-            return list(running.values()), list(reversed(waiting))
-        except BaseException:
-            for process in list(pool._processes.values()):  # files are written atomically
-                process.terminate()
-            raise
-    return [], []
+def _pool(num_workers: int) -> AbstractContextManager[ProcessPoolExecutor]:
+    return worker_pool(num_workers, "data.curation.workers", limit_threads)
 
 
 def _run_one_by_one(unit: Unit) -> None:
