@@ -47,17 +47,19 @@
     const heard = [];
     let failures = 0;
     let audio = null;
+    let starting = false;
     const hint = element("p", { class: "hint", role: "status" });
     const answers = element("div", { class: "options" });
     const headphones = element("input", { type: "checkbox", id: "headphones" });
 
     const play = async () => {
+      if (starting) return;
       audio = audio || new (window.AudioContext || window.webkitAudioContext)();
-      await audio.resume();
-      if (audio.state !== "running") {
-        hint.textContent = text("audio_blocked");
-        return;
-      }
+      starting = true;
+      const runs = await Study.startAudio(audio);
+      starting = false;
+      hint.textContent = runs ? "" : text("audio_blocked");
+      if (!runs) return;
       const side = sides[heard.length];
       const tone = audio.createOscillator();
       const gain = audio.createGain();

@@ -4,6 +4,7 @@ window.Study = { texts: {}, language: "en" };
 (() => {
   const Study = window.Study;
   const SAVED_MS = 3000;
+  const AUDIO_MS = 4000;
 
   // A text of the page in the rater's language, with {names} filled in.
   Study.text = (key, values = {}) => {
@@ -51,6 +52,21 @@ window.Study = { texts: {}, language: "en" };
     node.textContent = text;
     clearTimeout(Study.fading);
     if (kind === "saved") Study.fading = setTimeout(() => Study.status(""), SAVED_MS);
+  };
+
+  // Take a status of one kind away, when its reason is gone.
+  Study.clearStatus = (kind) => {
+    if (document.getElementById("status").className === kind) Study.status("");
+  };
+
+  // Let an audio context run. Resolves with whether it does: without a device, or before the browser allows audio,
+  // resume() may never come to an end.
+  Study.startAudio = async (context) => {
+    if (context.state !== "running") {
+      const timeout = new Promise((resolve) => setTimeout(resolve, AUDIO_MS));
+      await Promise.race([context.resume().catch(() => null), timeout]);
+    }
+    return context.state === "running";
   };
 
   Study.randomKey = () => {

@@ -115,11 +115,12 @@
     }
 
     async start() {
-      if (this.audio && this.audio.state !== "running") await this.audio.resume();
+      if (this.audio && !(await Study.startAudio(this.audio))) throw new Error("audio_blocked");
       if (this.time >= this.duration - 0.03) await this.align(0);
       if (!this.playing) return;
       for (const clip of this.clips) clip.offsets = [];
       await Promise.all(this.clips.map(({ element }) => element.play()));
+      this.emit("started");
     }
 
     // Bring all clips, paused, to one time.

@@ -30,7 +30,7 @@
     for (let wait = 400; ; wait = Math.min(wait * 2, 8000)) {
       try {
         const answer = await post(path, body);
-        if (document.getElementById("status").className === "waiting") Study.status("");
+        Study.clearStatus("waiting");
         return answer;
       } catch (error) {
         if (error.permanent) throw error;
@@ -90,6 +90,7 @@
         await new Promise((resolve) => setTimeout(resolve, Math.min(300 * 2 ** failures, 5000)));
       }
     }
+    Study.clearStatus("waiting");
     return URL.createObjectURL(new Blob(parts, { type }));
   }
 })();

@@ -57,7 +57,7 @@
   };
 
   const mediaFailed = (error) => {
-    Study.status("error", text("media_failed"));
+    Study.status("error", text(error && error.message === "audio_blocked" ? "audio_blocked" : "media_failed"));
     document.getElementById("page").dataset.error = String((error && error.message) || error);
   };
 
@@ -197,6 +197,7 @@
     if (player) {
       player.addEventListener("listen", () => markAudible(figures, player));
       player.addEventListener("failed", (event) => mediaFailed(event.detail));
+      player.addEventListener("started", () => Study.clearStatus("error"));
       markAudible(figures, player);
     }
     checkGate();

@@ -137,6 +137,38 @@ def test_a_complete_study_with_audio_and_a_lost_connection(browser, served: Serv
     rater.close()
 
 
+def test_a_browser_that_plays_no_audio_says_so_and_goes_on_when_it_does(browser, served: Served) -> None:
+    rater = BrowserRater(browser, viewport=DESKTOP)
+    rater.context.add_init_script(
+        """window.silent = true;
+        const { get } = Object.getOwnPropertyDescriptor(BaseAudioContext.prototype, "state");
+        Object.defineProperty(AudioContext.prototype, "state", {
+          get() { return window.silent ? "suspended" : get.call(this); } });
+        const resume = AudioContext.prototype.resume;
+        AudioContext.prototype.resume = function () {
+          return window.silent ? new Promise(() => {}) : resume.call(this); };"""
+    )
+    page = rater.page
+    rater.open(served.link())
+    while not page.query_selector("#tone"):
+        if not rater._step() and page.query_selector("#save"):
+            rater.answer_task()
+        page.wait_for_timeout(50)
+    page.click("#tone")
+    page.wait_for_function("() => document.querySelector('.hint').textContent.includes('plays no audio')")
+    assert page.query_selector("[data-side]:not([hidden])") is None
+    page.evaluate("window.silent = false")
+    go_to_task(rater)
+    page.evaluate("window.silent = true")
+    page.keyboard.press("Space")
+    page.wait_for_selector("#status.error")
+    assert page.evaluate("Study.current.player.playing") is False
+    page.evaluate("window.silent = false")
+    rater.answer_task()
+    assert page.query_selector("#status.error") is None
+    rater.close()
+
+
 def test_a_closed_tab_sends_its_answer_when_it_is_opened_again(browser, served: Served) -> None:
     rater = BrowserRater(browser, viewport=DESKTOP)
     link = served.link()

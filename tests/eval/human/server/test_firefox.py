@@ -20,12 +20,7 @@ def test_a_complete_study_in_firefox(tmp_path: Path) -> None:
         with serve(study.folder) as base:
             served = Served(study, base)
             firefox.open(served.link())
-            firefox.wait_for("document.querySelector('#agree')")
-            firefox.evaluate("document.querySelector('#agree').focus()")
-            firefox.press("Enter")
-            firefox.wait_for("document.querySelector('#bars')")
-            firefox.evaluate("document.querySelector('#bars').focus()")
-            firefox.press("8", "Tab", "Enter")
+            _consent_and_check_display(firefox)
             _read_and_answer(firefox, sides=1)
             firefox.wait_for("document.querySelector('#tone')")
             for _ in range(3):
@@ -46,6 +41,32 @@ def test_a_complete_study_in_firefox(tmp_path: Path) -> None:
             assert votes[0].evidence.user_agent.startswith("Firefox")
     finally:
         firefox.close()
+
+
+def test_a_computer_without_audio_is_told_so(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study", axes=("audio",), num_prompts=1, num_slots=1, real=True)
+    (tmp_path / "profile").mkdir()
+    firefox = Firefox(tmp_path / "profile", audio=False)
+    try:
+        with serve(study.folder) as base:
+            firefox.open(Served(study, base).link())
+            _consent_and_check_display(firefox)
+            firefox.wait_for("document.querySelector('#tone')")
+            firefox.evaluate("document.querySelector('#tone').focus()")
+            firefox.press("Enter")
+            firefox.wait_for("document.querySelector('.hint').textContent.includes('plays no audio')")
+            assert firefox.evaluate("document.querySelector('[data-side]') === null")
+    finally:
+        firefox.close()
+
+
+def _consent_and_check_display(firefox: Firefox) -> None:
+    firefox.wait_for("document.querySelector('#agree')")
+    firefox.evaluate("document.querySelector('#agree').focus()")
+    firefox.press("Enter")
+    firefox.wait_for("document.querySelector('#bars')")
+    firefox.evaluate("document.querySelector('#bars').focus()")
+    firefox.press("8", "Tab", "Enter")
 
 
 def _read_and_answer(firefox: Firefox, sides: int) -> None:
