@@ -8,19 +8,23 @@ an older version of a file are measured again. Mutants that no test can notice a
 `benchmarks/equivalent_mutants.json` and do not count.
 """
 
+import compileall
 import json
 import os
+import py_compile
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 from benchmarks.mutant_targets import PARTS, ROOT, TARGETS
 from benchmarks.mutations import Mutation, find_mutations
@@ -31,6 +35,7 @@ from src.core.fields import Config, opt
 from src.core.hashing import file_sha256
 
 EQUIVALENTS = ROOT / "benchmarks" / "equivalent_mutants.json"
+PLUGIN = Path(__file__).parent / "mutant_tests.py"
 TIER = "not slow and not services and not long"
 
 
@@ -61,6 +66,8 @@ class Mutant:
     path: str
     sha256: str  # of the unchanged file
     mutation: Mutation
+    source_line: str  # the line of code in which it is, stripped
+    repeat: int  # number of the same change of the same line, counted from 0 in the file
 
     @property
     def line(self) -> str:
@@ -70,18 +77,19 @@ class Mutant:
 
 
 def all_mutants(targets: Iterable[str], only: str = "") -> dict[str, list[Mutant]]:
-    """Return every mutant of some targets by file, without those listed as equivalent."""
-    equivalent = {(each["file"], each["in"], each["change"]) for each in read_equivalents()}
+    """Return every mutant of some targets by file."""
     found = {}
     for path in targets:
         if path.startswith(only):
             source = (ROOT / path).read_text(encoding="utf-8")
             lines, sha256 = source.splitlines(), file_sha256(ROOT / path)
-            mutants = [Mutant(path, sha256, each) for each in find_mutations(source)]
-            found[path] = [
-                each for each in mutants
-                if (path, lines[each.mutation.line - 1].strip(), each.line) not in equivalent
-            ]  # fmt: skip
+            repeats: Counter[tuple[str, str, str]] = Counter()
+            found[path] = []
+            for each in find_mutations(source):
+                line = lines[each.line - 1].strip()
+                change = (line, each.before, each.after)
+                found[path].append(Mutant(path, sha256, each, line, repeats[change]))
+                repeats[change] += 1
     return found
 
 
@@ -90,17 +98,26 @@ def read_equivalents() -> list[dict[str, str]]:
     return json.loads(EQUIVALENTS.read_text(encoding="utf-8"))
 
 
+def drop_equivalents(mutants: Iterable[Mutant]) -> list[Mutant]:
+    """Return the mutants that are not listed as equivalent."""
+    listed = {(each["file"], each["in"], each["change"]) for each in read_equivalents()}
+    return [each for each in mutants if (each.path, each.source_line, each.line) not in listed]
+
+
 def draw_sample(mutants: dict[str, list[Mutant]], num: int, per_file: int, seed: int) -> list[Mutant]:
-    """Return `per_file` mutants of each file, and of the others as many as make `num`, in a random order."""
-    shuffled = {
-        path: [each[i] for i in rng.numpy_generator(seed, f"mutants.{path}").permutation(len(each))]
-        for path, each in mutants.items()
-    }
-    sample = [mutant for each in shuffled.values() for mutant in each[:per_file]]
-    rest = [mutant for each in shuffled.values() for mutant in each[per_file:]]
-    order = rng.numpy_generator(seed, "mutants.rest").permutation(len(rest))
-    sample += [rest[i] for i in order[: max(num - len(sample), 0)]]
-    return [sample[i] for i in rng.numpy_generator(seed, "mutants.order").permutation(len(sample))]
+    """Return `per_file` mutants of each file, and of the others as many as make `num`, in a random order.
+
+    Each mutant has its own random number, so a change of one line hardly changes the sample.
+    """
+
+    def order(mutant: Mutant) -> int:
+        change = f"{mutant.path}\n{mutant.source_line}\n{mutant.line}"
+        return rng.key(seed, f"mutants.{change}", mutant.repeat)
+
+    by_file = [sorted(each, key=order) for each in mutants.values()]
+    sample = [mutant for each in by_file for mutant in each[:per_file]]
+    rest = sorted((mutant for each in by_file for mutant in each[per_file:]), key=order)
+    return sorted(sample + rest[: max(num - len(sample), 0)], key=order)
 
 
 class Worker:
@@ -108,21 +125,35 @@ class Worker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.plugin = folder.parent / f"{folder.name}.plugin" / PLUGIN.name
+        self.plugin.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PLUGIN, self.plugin)
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         done = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True)
         names = done.stdout.split("\0")
         for name in filter(lambda name: (ROOT / name).is_file(), names):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
+        # Checked by hash: two versions of a file within one second and of one size are told apart.
+        compileall.compile_dir(folder, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
 
-    def run_tests(self, path: str, limit: float | None = None) -> tuple[str, float]:
+    def record_tests(self, path: str) -> tuple[str, list[dict[str, Any]], float]:
+        """Return the outcome of an unchanged file's tests, what each of them enters, and their seconds."""
+        record = self.folder.parent / f"{self.folder.name}.record.json"
+        outcome, seconds = self.run_tests(path, {"MUTANT_RECORD": str(record)})
+        tests = json.loads(record.read_text(encoding="utf-8")) if outcome == "passed" else {}
+        return outcome, [{"name": name, **each} for name, each in tests.items()], seconds
+
+    def run_tests(
+        self, path: str, variables: dict[str, str], limit: float | None = None
+    ) -> tuple[str, float]:
         """Return "passed", "failed" or "timeout" of a file's tests, and the seconds that they took."""
-        args = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-m", TIER, *TARGETS[path]]
-        # Without bytecode files: two versions of a file within one second and of one size would be mixed up.
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        args = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", PLUGIN.stem]
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", **variables}
         env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer than most tests
+        env["PYTHONPATH"] = str(self.plugin.parent)
         started = time.perf_counter()
-        command = [sys.executable, "-m", "pytest", *args]
+        command = [sys.executable, "-m", "pytest", *args, "-m", TIER, *TARGETS[path]]
         output_to = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         # A session of its own, so that the processes that the tests started end with them.
         with subprocess.Popen(
@@ -139,39 +170,44 @@ class Worker:
             raise UserError(f"tests of {path} could not run: {output[-500:]}")
         return "passed" if process.returncode == 0 else "failed", time.perf_counter() - started
 
-    def test(self, mutant: Mutant, limit: float) -> str:
-        """Return the outcome of the tests of a mutant."""
+    def test(self, mutant: Mutant, limit: float, first: Sequence[str] = ()) -> str:
+        """Return the outcome of the tests of a mutant; those named in `first` run first."""
+        order = self.folder.parent / f"{self.folder.name}.order.json"
+        order.write_text(json.dumps(list(first)), encoding="utf-8")
         path = self.folder / mutant.path
         source = path.read_text(encoding="utf-8")
         path.write_text(mutant.mutation.apply(source), encoding="utf-8")
         try:
-            return self.run_tests(mutant.path, limit)[0]
+            return self.run_tests(mutant.path, {"MUTANT_ORDER": str(order)}, limit)[0]
         finally:
             path.write_text(source, encoding="utf-8")
 
 
-def measure(sample: Iterable[Mutant], settings: MutantsConfig) -> Iterator[tuple[Mutant, str]]:
-    """Yield each mutant and its outcome as it is known.
+def entering_tests(mutant: Mutant, tests: list[dict[str, Any]]) -> list[str]:
+    """Return the tests that enter the function of a mutant, quick ones first: they notice it soonest."""
+    function = [mutant.path, mutant.mutation.function]
+    entering = [test for test in tests if function in test["functions"]]
+    return [test["name"] for test in sorted(entering, key=lambda test: test["seconds"])]
 
-    Raises:
-        UserError: the tests of an unchanged file fail.
-    """
+
+def measure(sample: Iterable[Mutant], settings: MutantsConfig) -> Iterator[tuple[Mutant, str]]:
+    """Yield each mutant and its outcome as it is known: "no tests" if those of the unchanged file fail."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(settings.num_workers) as pool:
         workers: Queue[Worker] = Queue()
         for index in range(settings.num_workers):
             workers.put(Worker(Path(folder, str(index))))
-        seconds: dict[str, float] = {}
+        unchanged: dict[str, tuple[str, list[dict[str, Any]], float]] = {}
 
         def test(mutant: Mutant) -> tuple[Mutant, str]:
             worker = workers.get()
             try:
-                if mutant.path not in seconds:
-                    outcome, seconds[mutant.path] = worker.run_tests(mutant.path)
-                    if outcome != "passed":
-                        raise UserError(
-                            f"{mutant.path}: its tests fail without a mutant: {TARGETS[mutant.path]}"
-                        )
-                return mutant, worker.test(mutant, 10 + settings.slowdown * seconds[mutant.path])
+                if mutant.path not in unchanged:
+                    unchanged[mutant.path] = worker.record_tests(mutant.path)
+                outcome, tests, seconds = unchanged[mutant.path]
+                if outcome != "passed":
+                    return mutant, "no tests"
+                first = entering_tests(mutant, tests)
+                return mutant, worker.test(mutant, 10 + settings.slowdown * seconds, first)
             finally:
                 workers.put(worker)
 
@@ -221,7 +257,8 @@ def main(argv: list[str]) -> None:
         raise UserError(
             f"only={settings.only} is no file of part={settings.part} (benchmarks/mutant_targets.py)"
         )
-    sample = draw_sample(mutants, settings.num, settings.per_file, settings.seed)
+    drawn = draw_sample(mutants, settings.num, settings.per_file, settings.seed)
+    sample = drop_equivalents(drawn)
     out = Path(settings.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     keys = {mutant: _key(mutant.path, mutant.sha256, asdict(mutant.mutation)) for mutant in sample}
@@ -230,12 +267,18 @@ def main(argv: list[str]) -> None:
     with out.open("a", encoding="utf-8") as file:
         for number, (mutant, outcome) in enumerate(measure(left, settings), 1):
             known[keys[mutant]] = outcome
-            print(json.dumps({**asdict(mutant), "outcome": outcome}), file=file, flush=True)
+            if outcome != "no tests":
+                print(json.dumps({**asdict(mutant), "outcome": outcome}), file=file, flush=True)
             print(
                 f"{number}/{len(left)} {outcome}: {mutant.path}:{mutant.mutation.line}: {mutant.line}",
                 flush=True,
             )
-    print(format_report([(mutant, known[keys[mutant]]) for mutant in sample]))
+    outcomes = [(mutant, known[keys[mutant]]) for mutant in sample]
+    if measured := [each for each in outcomes if each[1] != "no tests"]:
+        print(f"{len(drawn) - len(sample)} of {len(drawn)} are listed as equivalent and do not count")
+        print(format_report(measured))
+    if failing := sorted({mutant.path for mutant, outcome in outcomes if outcome == "no tests"}):
+        raise UserError(f"not measured, for their tests fail without a mutant: {', '.join(failing)}")
 
 
 if __name__ == "__main__":

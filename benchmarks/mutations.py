@@ -29,6 +29,7 @@ class Mutation:
     kind: str
     before: str
     after: str
+    function: int = 0  # first line of the innermost function around it, with its decorators
 
     def apply(self, source: str) -> str:
         """Return the mutated source."""
@@ -42,12 +43,19 @@ def find_mutations(source: str) -> list[Mutation]:
     for line in source.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     found = []
-    for node, kind, after in _visit(ast.parse(source)):
+    tree = ast.parse(source)
+    functions = [
+        (min([node.lineno, *(each.lineno for each in node.decorator_list)]), node.end_lineno or node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    ]
+    for node, kind, after in _visit(tree):
         start = starts[node.lineno - 1] + node.col_offset
         end = starts[node.end_lineno - 1] + node.end_col_offset  # type: ignore[operator]
         before = data[start:end].decode()
         text = after if isinstance(node, ast.stmt) else f"({after})"
-        found.append(Mutation(node.lineno, start, end, kind, before, text))
+        function = max((first for first, last in functions if first <= node.lineno <= last), default=0)
+        found.append(Mutation(node.lineno, start, end, kind, before, text, function))
     return sorted(found, key=lambda each: (each.start, each.end, each.kind, each.after))
 
 

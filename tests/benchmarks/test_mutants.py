@@ -90,6 +90,13 @@ def test_the_sample_has_some_of_each_file_and_is_seeded() -> None:
     # one file's mutants do not change which ones are drawn of another
     fewer = {path: each for path, each in everything.items() if path != "src/flow/path.py"}
     assert set(mutants.draw_sample(fewer, 1, 5, seed=0)) <= set(sample)
+    # nor does a changed line change which ones are drawn of the others
+    path, before = "src/flow/path.py", mutants.draw_sample(everything, 1000, 0, seed=0)
+    line = before[0].source_line if before[0].path == path else everything[path][0].source_line
+    changed = {**everything, path: [each for each in everything[path] if each.source_line != line]}
+    after = mutants.draw_sample(changed, 1000, 0, seed=0)
+    assert all((each.path, each.source_line) == (path, line) for each in set(before) - set(after))
+    assert len(set(after)) == len(set(before)) == 1000
 
 
 @pytest.fixture
@@ -113,7 +120,7 @@ def test_survivors_are_those_the_tests_let_pass(
 ) -> None:
     args = [f"out={toy_checkout}/out/mutants.jsonl", "num_workers=1"]
     mutants.main(args)
-    report = capsys.readouterr().out.splitlines()[5:]
+    report = capsys.readouterr().out.splitlines()[6:]
     assert report[:2] == [
         "toy.py:6: return: return x / 2 -> return None",
         "toy.py:6: arithmetic: x / 2 -> (x * 2)",
@@ -122,25 +129,50 @@ def test_survivors_are_those_the_tests_let_pass(
     assert "return x * 2" in (toy_checkout / "toy.py").read_text()
     # all known: nothing is tested again; a changed file is
     mutants.main(args)
-    assert capsys.readouterr().out.splitlines() == report
+    assert capsys.readouterr().out.splitlines()[1:] == report
     (toy_checkout / "toy.py").write_text("def twice(x):\n    return x + x\n")
     mutants.main(args)
     assert capsys.readouterr().out.splitlines()[-1].startswith("0 of 2 survive")
+
+
+def test_the_tests_that_enter_the_function_run_first(toy_checkout: Path) -> None:
+    (toy_checkout / "test_toy.py").write_text(
+        "import time, toy\n\ndef test_other():\n    assert toy.half(2) == 1\n"
+        "\ndef test_slow():\n    time.sleep(0.2)\n    assert toy.twice(3) == 6\n"
+        "\ndef test_it():\n    assert toy.twice(3) == 6\n"
+    )
+    worker = mutants.Worker(toy_checkout.parent / "copy")
+    outcome, tests, _ = worker.record_tests("toy.py")
+    mutant = next(each for each in mutants.all_mutants(["toy.py"])["toy.py"] if each.line == "2 -> (3)")
+    first = mutants.entering_tests(mutant, tests)
+    assert (outcome, first) == ("passed", ["test_toy.py::test_it", "test_toy.py::test_slow"])
+    (worker.folder / "test_toy.py").write_text("def test_a(): pass\n\ndef test_b(): assert False\n")
+    assert worker.test(mutant, 60.0, ["test_toy.py::test_b"]) == "failed"
 
 
 def test_a_mutant_that_never_ends_is_noticed(toy_checkout: Path) -> None:
     (toy_checkout / "test_toy.py").write_text(
         "import time, toy\n\ndef test_it():\n    time.sleep(toy.twice(3) - 6)\n"
     )
-    (mutant,) = (each for each in mutants.all_mutants(["toy.py"])["toy.py"] if each.line == "2 -> (3)")
+    mutant = next(each for each in mutants.all_mutants(["toy.py"])["toy.py"] if each.line == "2 -> (3)")
     worker = mutants.Worker(toy_checkout.parent / "copy")
     assert worker.test(mutant, limit=2.0) == "timeout"
 
 
-def test_failing_tests_of_an_unchanged_file_are_an_error(toy_checkout: Path) -> None:
-    (toy_checkout / "test_toy.py").write_text("def test_it():\n    assert False\n")
-    with pytest.raises(UserError, match=r"toy.py: its tests fail without a mutant"):
-        mutants.main([f"out={toy_checkout}/out.jsonl", "num_workers=1"])
+def test_files_whose_own_tests_fail_are_reported_and_the_others_measured(
+    toy_checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (toy_checkout / "broken.py").write_text("def half(x):\n    return x / 2\n")
+    (toy_checkout / "test_broken.py").write_text("def test_it():\n    assert False\n")
+    tests = {"toy.py": ("test_toy.py",), "broken.py": ("test_broken.py",)}
+    monkeypatch.setitem(mutants.Worker.run_tests.__globals__, "TARGETS", tests)
+    monkeypatch.setattr(mutants, "PARTS", {"model": tests})
+    args = [f"out={toy_checkout}/out.jsonl", "num_workers=1"]
+    for _ in range(2):  # they are tried again
+        with pytest.raises(UserError, match=r"their tests fail without a mutant: broken\.py"):
+            mutants.main(args)
+        assert "2 of 5 survive" in capsys.readouterr().out
+    assert len(mutants.read_outcomes(toy_checkout / "out.jsonl")) == 5
 
 
 @pytest.mark.long
