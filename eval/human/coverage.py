@@ -4,6 +4,7 @@ kind=net_wins: how often the 95 % interval of a net win rate contains the truth.
 studies that stop when their intervals are short, and the votes they need compared with a fixed plan.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,18 +33,24 @@ class CoverageConfig(Config):
 
 @dataclass(frozen=True)
 class Savings:
-    """Coverage and mean votes of adaptive studies, and the votes of a fixed plan with equal intervals."""
+    """Coverage and mean votes of adaptive studies, and the votes of fixed plans with equal intervals.
+
+    `fixed_votes`: three raters for each item. `single_votes`: one rater for each item, all pairs alike: the
+    difference to `votes` is what the choice of pairs saves; nan for two systems, which have one pair.
+    """
 
     num_systems: int
     coverage: float
     votes: float
     fixed_votes: float
+    single_votes: float = math.nan
 
 
 NET_WIN_CASES = (
     {"num_prompts": 100, "samples_per_prompt": 1, "no_majority": "tie"},
     {"num_prompts": 100, "samples_per_prompt": 2, "no_majority": "tie"},
     {"num_prompts": 120, "samples_per_prompt": 1, "no_majority": "drop"},
+    {"num_prompts": 120, "samples_per_prompt": 2, "no_majority": "drop"},
     {"num_prompts": 40, "samples_per_prompt": 1, "no_majority": "mean"},
     {"num_prompts": 381, "samples_per_prompt": 1, "no_majority": "tie", "strength": 0.0},
 )
@@ -67,31 +74,29 @@ def adaptive_savings(
     seed: int = 0,
     num_fixed: int = 20,
 ) -> Savings:
-    """Return the coverage of adaptive studies (one vote per item) and the votes of a uniform plan.
+    """Return the coverage of adaptive studies (one vote per item) and the votes of uniform plans.
 
-    The fixed plan gives every pair as many items with three raters each, until the same half width; its votes
-    are the mean of `num_fixed` studies.
+    A uniform plan gives every pair as many items until the same half width; its votes are the mean of
+    `num_fixed` studies.
     """
-    from eval.human.analysis.simulated_studies import simulate_until_precise
+    from eval.human.analysis.simulated_studies import StoppedStudy, simulate_until_precise
 
     truth = np.linspace(spread, -spread, num_systems).tolist()
-    adaptive = [
-        simulate_until_precise(
-            index, truth, half_width=half_width, adaptive=True, num_raters=1, round_items=150, seed=seed
-        )
-        for index in range(num_studies)
-    ]
-    fixed = [
-        simulate_until_precise(
-            index, truth, half_width=half_width, adaptive=False, num_raters=3, round_items=75, seed=seed
-        )
-        for index in range(min(num_fixed, num_studies))
-    ]
+
+    def run(number: int, *, adaptive: bool, num_raters: int, round_items: int) -> list[StoppedStudy]:
+        options = {"num_raters": num_raters, "round_items": round_items, "adaptive": adaptive}
+        return [
+            simulate_until_precise(index, truth, half_width=half_width, seed=seed, **options)
+            for index in range(number)
+        ]
+
+    adaptive = run(num_studies, adaptive=True, num_raters=1, round_items=150)
+    fixed = run(min(num_fixed, num_studies), adaptive=False, num_raters=3, round_items=75)
+    single = run(min(num_fixed, num_studies), adaptive=False, num_raters=1, round_items=150)
     return Savings(
         num_systems,
         float(np.mean([each.contained for each in adaptive])),
-        float(np.mean([each.num_votes for each in adaptive])),
-        float(np.mean([each.num_votes for each in fixed])),
+        *(float(np.mean([each.num_votes for each in studies])) for studies in (adaptive, fixed, single)),
     )
 
 
@@ -147,10 +152,14 @@ def coverage_table(config: CoverageConfig) -> str:
                     f"{found.votes:.0f}",
                     f"{found.fixed_votes:.0f}",
                     f"{100 * found.votes / found.fixed_votes:.0f}",
+                    "–" if math.isnan(found.single_votes) else f"{found.single_votes:.0f}",
                 ]
             )
             advance(1)
-    return markdown_table(["systems", "coverage %", "votes", "votes of a fixed plan", "% of it"], rows)
+    return markdown_table(
+        ["systems", "coverage %", "votes", "fixed plan, 3 raters", "% of it", "all pairs alike, 1 rater"],
+        rows,
+    )
 
 
 def main(argv: list[str]) -> None:

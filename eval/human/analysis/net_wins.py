@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eval.core.intervals import Interval, mean_interval
+from eval.core.intervals import Interval, mean_interval, ratio_interval
 from eval.core.paired_tests import holm, permutation_p
 from eval.human.analysis.preferences import Preference
 from src.core.rng import numpy_generator
@@ -114,7 +114,7 @@ def net_win(
         unanimous=float(np.mean([len(set(v)) == 1 for v in several])) if several else math.nan,
         rater_sigma=rater_sigma(list(votes.values()), no_majority, seed=seed),
         sign_p=sign_p(values, clusters),
-        p=permutation_p(values, clusters, seed=seed),
+        p=permutation_p(_totals(values, clusters), seed=seed),
     )
 
 
@@ -128,8 +128,16 @@ def item_outcomes(
 
 
 def net_win_interval(values: np.ndarray, clusters: Sequence[str], *, seed: int = 0) -> Interval:
-    """Return the net win rate of items' outcomes with its interval over prompts, in points of 100."""
-    return _in_points(mean_interval(values, clusters, kind="difference", seed=seed))
+    """Return the net win rate of items' outcomes with its interval over prompts, in points of 100.
+
+    Every item counts once, so that the rate is wins minus losses. Where prompts have unequal numbers of items
+    (the policy "drop" makes them so), the number is random too, and the rate is a ratio of sums over prompts.
+    """
+    if len(set(Counter(clusters).values())) > 1:
+        found = ratio_interval(values, np.ones(len(values)), clusters, kind="difference")
+    else:
+        found = mean_interval(values, clusters, kind="difference", seed=seed)
+    return _in_points(found)
 
 
 def net_wins(
@@ -176,11 +184,17 @@ def sign_p(values: np.ndarray, clusters: Sequence[str]) -> float:
     """Return the two-sided p-value of the sign test over prompts; prompts with a value of 0 are left out."""
     from scipy.stats import binomtest  # slow to import: not for --help
 
+    totals = _totals(values, clusters)
+    wins, losses = int((totals > 0).sum()), int((totals < 0).sum())
+    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+
+
+def _totals(values: np.ndarray, clusters: Sequence[str]) -> np.ndarray:
+    """Return the sum of the outcomes of each prompt's items."""
     totals: dict[str, float] = defaultdict(float)
     for value, name in zip(values, clusters, strict=True):
         totals[name] += value
-    wins, losses = sum(t > 0 for t in totals.values()), sum(t < 0 for t in totals.values())
-    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+    return np.array(list(totals.values()))
 
 
 def _resampled_outcomes(block: np.ndarray, no_majority: str, seed: int) -> np.ndarray:

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, permutation_test, wilcoxon
+from scipy.stats import binomtest, permutation_test, t, wilcoxon
 
 from eval.human.analysis.net_wins import (
     net_win,
@@ -50,6 +50,23 @@ def test_net_win_rate_by_hand() -> None:
     assert dropped is not None
     assert dropped.interval.mean == pytest.approx(100 * (3 - 1) / 5)
     assert net_win(votes({"1": [1, -1]}), no_majority="drop") is None
+
+
+def test_every_item_counts_once_where_prompts_have_unequal_numbers_of_items() -> None:
+    outcomes = {"p1": [1, 1, 1], "p2": [-1], "p3": [1, -1], "p4": [0, 1], "p5": [-1], "p6": [1]}
+    rows = [
+        Preference("r", "realness", f"{prompt}.{i}", f"{prompt}.{i}", prompt, "a", "b", value)
+        for prompt, values in outcomes.items()
+        for i, value in enumerate(values)
+    ]
+    row = net_win(rows, no_majority="tie")
+    assert row is not None
+    assert (row.interval.mean, 100 * (row.win - row.loss)) == pytest.approx((30, 30))
+    # Cochran 1977, section 6.3: the variance of a ratio of sums over prompts
+    totals, sizes = (np.array([f(v) for v in outcomes.values()], float) for f in (sum, len))
+    error = 100 * (totals - 0.3 * sizes).std(ddof=1) / np.sqrt(6) / sizes.mean()
+    assert row.interval.bounds is not None
+    assert 30 - row.interval.bounds[0] == pytest.approx(t.ppf(0.975, 5) * error)
 
 
 def test_bounds_stay_within_the_scale() -> None:
