@@ -78,7 +78,7 @@ class Mutant:
 
 def all_mutants(targets: Iterable[str], only: str = "") -> dict[str, list[Mutant]]:
     """Return every mutant of some targets by file."""
-    found = {}
+    found: dict[str, list[Mutant]] = {}
     for path in targets:
         if path.startswith(only):
             source = (ROOT / path).read_text(encoding="utf-8")
@@ -154,10 +154,15 @@ class Worker:
         env["PYTHONPATH"] = str(self.plugin.parent)
         started = time.perf_counter()
         command = [sys.executable, "-m", "pytest", *args, "-m", TIER, *TARGETS[path]]
-        output_to = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         # A session of its own, so that the processes that the tests started end with them.
         with subprocess.Popen(
-            command, cwd=self.folder, env=env, start_new_session=True, text=True, **output_to
+            command,
+            cwd=self.folder,
+            env=env,
+            start_new_session=True,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         ) as process:
             try:
                 output, _ = process.communicate(timeout=limit)
@@ -196,14 +201,15 @@ def measure(sample: Iterable[Mutant], settings: MutantsConfig) -> Iterator[tuple
         workers: Queue[Worker] = Queue()
         for index in range(settings.num_workers):
             workers.put(Worker(Path(folder, str(index))))
-        unchanged: dict[str, tuple[str, list[dict[str, Any]], float]] = {}
+        unchanged: dict[tuple[str, ...], tuple[str, list[dict[str, Any]], float]] = {}
 
         def test(mutant: Mutant) -> tuple[Mutant, str]:
             worker = workers.get()
             try:
-                if mutant.path not in unchanged:
-                    unchanged[mutant.path] = worker.record_tests(mutant.path)
-                outcome, tests, seconds = unchanged[mutant.path]
+                key = TARGETS[mutant.path]
+                if key not in unchanged:
+                    unchanged[key] = worker.record_tests(mutant.path)
+                outcome, tests, seconds = unchanged[key]
                 if outcome != "passed":
                     return mutant, "no tests"
                 first = entering_tests(mutant, tests)
