@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from data.bounce.config import WorldConfig
+from data.bounce.audio_config import AudioContentConfig
+from data.bounce.config import WORDINGS, WorldConfig
 from src.core.fields import Config, opt
 
 
@@ -14,7 +15,9 @@ class BounceAudioConfig(Config):
     num_clips: int = opt(1000, "training clips", ge=0)
     num_val_clips: int = opt(64, "validation clips: same distribution, other seeds", ge=0)
     first_seed: int = opt(0, "seed of the first video")
+    wordings: tuple[str, ...] = opt(WORDINGS, "captions of each clip: plain, short, long", choices=WORDINGS)
     world: WorldConfig = opt(WorldConfig(), "distribution of the videos: objects, materials, backgrounds")
+    audio: AudioContentConfig = opt(AudioContentConfig(), "what is heard")
 
 
 @dataclass(frozen=True, kw_only=True)

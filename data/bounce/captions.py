@@ -73,16 +73,19 @@ def captions_by_wording(facts: VideoFacts, wordings: Iterable[str]) -> list[str]
     return [caption for name in WORDINGS if name in wordings for caption in every[_WORDING_SLICES[name]]]
 
 
-def _article(words: str) -> str:
+def add_article(words: str) -> str:
+    """Return words with an indefinite article."""
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
-def _join(items: Iterable[str]) -> str:
+def join_items(items: Iterable[str]) -> str:
+    """Return items with commas and "and"."""
     *head, last = items
     return f"{', '.join(head)} and {last}" if head else last
 
 
-def _upper(text: str) -> str:
+def upper_first(text: str) -> str:
+    """Return a text that begins with a capital."""
     return text[0].upper() + text[1:]
 
 
@@ -100,7 +103,7 @@ def _name(o: ObjectFacts, random: PortableRandom, detail: int) -> str:
 
 
 def _image_caption(facts: VideoFacts, random: PortableRandom, detail: int) -> str:
-    names = _join(_article(_name(o, random, detail)) for o in facts.objects)
+    names = join_items(add_article(_name(o, random, detail)) for o in facts.objects)
     clause = f" {random.pick(_LOCATION[facts.background])}" if detail else ""
     opening = (
         "A picture of" if not detail else random.pick(("A picture of", "A still image of", "A photo of"))
@@ -128,7 +131,7 @@ class CaptionBuilder:
                 0, f"there {'are' if plural else 'is'} {_NUMBER[count]} object{plural} in the room"
             )
             sentences.append(_MOVE[self.facts.camera])
-        return " ".join(_upper(s) + "." for s in sentences)
+        return " ".join(upper_first(s) + "." for s in sentences)
 
     def _object(self, index: int) -> str:
         o, random = self.facts.objects[index], self.random
@@ -157,13 +160,13 @@ class CaptionBuilder:
             parts.append(
                 "vanishes" if not self.detail else random.pick(("vanishes", "disappears", "shrinks away"))
             )
-        return f"{name} {_join(parts)}"
+        return f"{name} {join_items(parts)}"
 
     def _mention(self, index: int, name: str) -> str:
         """Return 'a red star' the first time, 'the red star' afterwards."""
         known = index in self.mentioned
         self.mentioned.add(index)
-        return f"the {name}" if known else _article(name)
+        return f"the {name}" if known else add_article(name)
 
     def _bounce(self, index: int) -> str:
         """Return the clause about the object's first impact."""

@@ -34,6 +34,32 @@ class Impact:
 
 
 @dataclass(frozen=True)
+class MusicFacts:
+    """A piece of instrumental music. Words are from `data.bounce.music_vocabulary`."""
+
+    instrument: str
+    tempo_bpm: int
+    key: str  # such as "D minor"
+    mood: str
+    pattern: int  # of the melody, an index into PATTERNS
+    offset_s: float  # from a bar's beginning to the clip's
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """Content of a video's audio; without, it is impacts over ambience."""
+
+    parts: tuple[str, ...]  # of PARTS
+    quality: float  # score from 1 to 10
+    music: MusicFacts | None = None
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        music = values["music"] and MusicFacts(**values["music"])
+        return cls(**{**values, "parts": tuple(values["parts"]), "music": music})
+
+
+@dataclass(frozen=True)
 class VideoFacts:
     """Facts of one video; plain JSON through `to_dict` and `from_dict`."""
 
@@ -47,6 +73,7 @@ class VideoFacts:
     fps: float
     objects: tuple[ObjectFacts, ...]
     impacts: tuple[Impact, ...]
+    audio: AudioFacts | None = None
 
     @property
     def duration_s(self) -> float:
@@ -64,6 +91,10 @@ class VideoFacts:
             {**hit, "objects": list(hit["objects"]), "position": list(hit["position"])}
             for hit in out["impacts"]
         ]
+        if self.audio is None:
+            del out["audio"]
+        else:
+            out["audio"]["parts"] = list(self.audio.parts)
         return out
 
     @classmethod
@@ -74,7 +105,22 @@ class VideoFacts:
             Impact(**{**hit, "objects": tuple(hit["objects"]), "position": tuple(hit["position"])})
             for hit in values["impacts"]
         )
-        return cls(**{**values, "objects": objects, "impacts": impacts})
+        audio = AudioFacts.from_dict(values["audio"]) if "audio" in values else None
+        return cls(**{**values, "objects": objects, "impacts": impacts, "audio": audio})
+
+    @property
+    def audio_parts(self) -> tuple[str, ...]:
+        return self.audio.parts if self.audio else ("impacts", "ambience")
+
+    @property
+    def music(self) -> MusicFacts | None:
+        return self.audio.music if self.audio else None
+
+    @property
+    def heard_objects(self) -> tuple[int, ...]:
+        """Indices of the objects whose impacts are heard, ascending."""
+        heard = self.impacts if "impacts" in self.audio_parts else ()
+        return tuple(sorted({index for impact in heard for index in impact.objects}))
 
     def as_image(self) -> Self:
         """Return the same facts without everything that takes time."""

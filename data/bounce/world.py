@@ -24,7 +24,7 @@ from data.bounce.config import WorldConfig
 from data.bounce.facts import Impact, ObjectFacts, VideoFacts
 from data.bounce.portable_random import PortableRandom
 from data.bounce.render import render, trace
-from data.bounce.scene import sample_scene
+from data.bounce.scene import Scene, sample_scene
 from src.core.errors import UserError
 
 WORLD_VERSION = "bounce-1"
@@ -40,6 +40,7 @@ __all__ = [
     "caption_variants",
     "make_video",
     "render_audio",
+    "render_scene",
 ]
 
 
@@ -72,10 +73,15 @@ def make_video(
             raise UserError(f"{name}={value}: a video needs at least {minimum}")
     if not fps > 0:
         raise UserError(f"fps={fps}: must be positive")
-    scene = sample_scene(seed, WORLD_VERSION, config, num_frames, height, width, float(fps))
-    random = PortableRandom(seed, WORLD_VERSION + "/look")
-    floor = sample_floor(scene.facts.background, random)
-    view = camera_path(scene.facts.camera, num_frames, fps, scene.room, random)
+    return render_scene(sample_scene(seed, WORLD_VERSION, config, num_frames, height, width, float(fps)))
+
+
+def render_scene(scene: Scene) -> BounceVideo:
+    """Render a scene, such as one that was chosen by its audio (`data.bounce.audio_scene`)."""
+    facts = scene.facts
+    random = PortableRandom(facts.seed, WORLD_VERSION + "/look")
+    floor = sample_floor(facts.background, random)
+    view = camera_path(facts.camera, facts.num_frames, facts.fps, scene.room, random)
     tracks = trace(scene, view)
     video = render(scene, floor, view, tracks)
-    return BounceVideo(video, scene.facts, tracks.astype(np.float32), view.astype(np.float32))
+    return BounceVideo(video, facts, tracks.astype(np.float32), view.astype(np.float32))

@@ -5,17 +5,20 @@ Legend: C channels, S samples.
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from data.audio_config import AudioSetConfig
-from data.bounce.audio import render_audio
-from data.bounce.scene import sample_scene
+from data.bounce.audio import render_audio, render_stems
+from data.bounce.audio_captions import audio_captions
+from data.bounce.audio_scene import sample_audio_scene
 from data.bounce.world import WORLD_VERSION
+from data.clip_audio import measure_levels, to_int16
 from data.config import VAL_SEEDS
 from data.work_units import Input
 from src.core.media_io.audio_reader import audio_pieces
@@ -26,7 +29,7 @@ from src.streaming.schema.audio_record import AudioRecord
 from src.streaming.schema.part_writer import Rejection
 from src.streaming.schema.records import content_sha256
 
-VERSION = 1  # raise when the same input would give other records
+VERSION = 2  # raise when the same input would give other records
 FPS, SIDE = 16.0, 32  # of the videos whose audio it is; they are not rendered
 SILENCE = 10 ** (-80 / 20)  # peak below which a clip is silence
 
@@ -59,15 +62,23 @@ class AudioSource:
         yield from self._rendered(item) if "seed" in item else self._read(item)
 
     def _rendered(self, item: Input) -> Iterator[AudioRecord | Rejection]:
-        c, world, seed = self.config, self.config.bounce[item["set"]].world, item["seed"]
+        c, one, seed = self.config, self.config.bounce[item["set"]], item["seed"]
+        size = (round(c.seconds * FPS), SIDE, SIDE, FPS)
         try:
-            facts = sample_scene(seed, WORLD_VERSION, world, round(c.seconds * FPS), SIDE, SIDE, FPS).facts
+            facts = sample_audio_scene(seed, WORLD_VERSION, one.world, one.audio, *size).facts
         except ValueError as error:  # no legible video for this seed
             yield Rejection(self.name(item), "no video", str(error))
             return
-        samples_CS = render_audio(facts, c.sample_rate)
-        source = {"world": WORLD_VERSION, "seed": seed}
-        yield self._record(self.name(item), samples_CS[:, : c.num_samples], source, facts.to_dict())
+        samples_CS = render_audio(facts, c.sample_rate)[:, : c.num_samples]
+        stems = render_stems(facts, c.sample_rate) if one.audio.stems else {}
+        record = self._record(
+            self.name(item), samples_CS, {"world": WORLD_VERSION, "seed": seed}, facts.to_dict()
+        )
+        yield replace(
+            record,
+            captions=tuple(audio_captions(facts, one.wordings, with_looks=False)),
+            stems={name: pcm_of(stem_CS[:, : c.num_samples]) for name, stem_CS in stems.items()},
+        )
 
     def _read(self, item: Input) -> Iterator[AudioRecord | Rejection]:
         """Yield the clips of a file; the rest at its end, silence and faults are rejected."""
@@ -105,22 +116,18 @@ class AudioSource:
         source: dict[str, Any] = {"path": item["path"], "start_s": number * self.config.seconds}
         if self.config.license:
             source["license"] = self.config.license
-        clipped = int((np.abs(samples_CS) > 1).sum())
-        if clipped:
-            source["num_clipped"] = clipped
         return self._record(name, samples_CS, source, {})
 
     def _record(
         self, name: str, samples_CS: np.ndarray, source: dict[str, Any], facts: dict[str, Any]
     ) -> AudioRecord:
-        pcm = (samples_CS * 32768).round().clip(-32768, 32767).astype(np.int16)
-        audio_CS = torch.from_numpy(np.ascontiguousarray(pcm))
+        audio_CS = pcm_of(samples_CS)
         return AudioRecord(
             id=name,
             audio_CS=audio_CS,
             sample_rate=self.config.sample_rate,
             facts=facts,
-            source=source,
+            source=source | {"audio_levels": measure_levels(samples_CS, self.config.sample_rate)},
             content_sha256=content_sha256(audio_CS),
         )
 
@@ -135,3 +142,8 @@ class AudioSource:
 
     def unit_size(self, item: Input) -> int:
         return 64 if "seed" in item else 4
+
+
+def pcm_of(samples_CS: np.ndarray) -> Tensor:
+    """Return samples as 16-bit PCM; those beyond full scale are clipped."""
+    return torch.from_numpy(np.ascontiguousarray(to_int16(samples_CS)))

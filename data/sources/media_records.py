@@ -33,7 +33,7 @@ from src.streaming.schema.media_record import MediaRecord, Playback, media_sha25
 from src.streaming.schema.part_writer import Rejection
 from src.streaming.schema.records import ClipRecord, PixelRecord, content_sha256
 
-FILES_VERSION = 2  # raise when the same file would give other records
+FILES_VERSION = 3  # raise when the same file would give other records
 
 
 @dataclass(frozen=True)

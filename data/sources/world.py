@@ -1,16 +1,21 @@
 """Videos and images of the Bounce world, each a pure function of its seed."""
 
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
+from data.bounce.audio import render_audio, render_stems
+from data.bounce.audio_captions import audio_captions
+from data.bounce.audio_scene import sample_audio_scene
 from data.bounce.captions import captions_by_wording
-from data.bounce.world import WORLD_VERSION, make_video
+from data.bounce.facts import VideoFacts
+from data.bounce.world import WORLD_VERSION, BounceVideo, make_video, render_scene
+from data.clip_audio import measure_levels, to_int16
 from data.config import VAL_SEEDS, WorldSetConfig
 from data.work_units import Input
+from src.streaming.schema.clip_audio import encode_audio
 from src.streaming.schema.part_writer import Rejection
 from src.streaming.schema.records import PixelRecord, content_sha256
 
@@ -32,31 +37,27 @@ class WorldSource:
 
     def records(self, item: Input) -> Iterator[PixelRecord | Rejection]:
         settings, seed = self.sets[item["set"]], item["seed"]
+        size = (settings.num_frames, settings.height, settings.width, settings.fps)
         try:
-            rendered = make_video(
-                seed,
-                settings.world,
-                num_frames=settings.num_frames,
-                height=settings.height,
-                width=settings.width,
-                fps=settings.fps,
-            )
+            rendered = _render(seed, settings, size)
         except ValueError as error:  # no legible video for this seed
             yield Rejection(self.name(item), "no video", str(error))
             return
+        facts = rendered.facts
         video = torch.from_numpy(rendered.video_THWC).permute(0, 3, 1, 2).contiguous()
-        yield PixelRecord(
+        record = PixelRecord(
             id=self.name(item),
             video_TCHW=video,
             fps=settings.fps,
-            captions=tuple(captions_by_wording(rendered.facts, settings.wordings)),
-            facts=rendered.facts.to_dict(),
+            captions=tuple(captions_by_wording(facts, settings.wordings)),
+            facts=facts.to_dict(),
             source={"world": WORLD_VERSION, "seed": seed, "audio": settings.num_frames > 1},
             content_sha256=content_sha256(video),
         )
+        yield _with_audio(record, facts, settings) if settings.with_audio else record
 
     def version(self) -> dict[str, Any]:
-        return {"world": WORLD_VERSION, "sets": {n: dataclasses.asdict(s) for n, s in self.sets.items()}}
+        return {"world": WORLD_VERSION, "sets": {n: _version(s) for n, s in self.sets.items()}}
 
     def notes(self) -> list[str]:
         return []
@@ -66,3 +67,31 @@ class WorldSource:
 
     def unit_size(self, item: Input) -> int:
         return 128
+
+
+def _version(settings: WorldSetConfig) -> dict[str, Any]:
+    """Return the settings that records depend on: those of audio only where there is audio."""
+    values = asdict(settings)
+    if not settings.with_audio:
+        del values["with_audio"], values["audio"]
+    return values
+
+
+def _render(seed: int, settings: WorldSetConfig, size: tuple[int, int, int, float]) -> BounceVideo:
+    num_frames, height, width, fps = size
+    if settings.with_audio:
+        return render_scene(sample_audio_scene(seed, WORLD_VERSION, settings.world, settings.audio, *size))
+    return make_video(seed, settings.world, num_frames=num_frames, height=height, width=width, fps=fps)
+
+
+def _with_audio(record: PixelRecord, facts: VideoFacts, settings: WorldSetConfig) -> PixelRecord:
+    """Return a record with its audio, as long as its frames are shown, levels, captions and stems."""
+    samples_CS = render_audio(facts)
+    stems = render_stems(facts) if settings.audio.stems else {}
+    return replace(
+        record,
+        audio_1N=encode_audio(to_int16(samples_CS)),
+        audio_captions=tuple(audio_captions(facts, settings.wordings)),
+        stems={name: encode_audio(to_int16(stem_CS)) for name, stem_CS in stems.items()},
+        source=record.source | {"audio_levels": measure_levels(samples_CS)},
+    )

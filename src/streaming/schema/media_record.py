@@ -55,6 +55,7 @@ class MediaRecord:
     source: dict[str, Any] = field(default_factory=dict)
     content_sha256: str = ""
     audio_1N: Tensor | None = None
+    audio_captions: tuple[str, ...] = ()
 
     @property
     def video_TCHW(self) -> Tensor:

@@ -125,7 +125,9 @@ def test_levels_are_noted(tmp_path: Path) -> None:
     write_with_audio(tmp_path / "a.mkv", 0.5)
     clips = read(tmp_path, cut_threshold=0)
     levels = clips[1].source["audio_levels"]
-    assert levels == {"loudness_lufs": -70.0, "silence_fraction": 1.0, "clipped_fraction": 0.0}
+    silent = {"loudness_lufs": -70.0, "silence_fraction": 1.0, "clipped_fraction": 0.0, "bandwidth_hz": 0.0}
+    assert levels == silent
+    assert clips[0].source["audio_levels"]["bandwidth_hz"] > 20_000  # one click
     assert clips[0].source["audio_levels"]["silence_fraction"] == pytest.approx(7 / 8)
 
 
