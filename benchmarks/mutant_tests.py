@@ -1,17 +1,25 @@
-"""Plugin of pytest: record which functions each test enters, and run some tests first.
+"""Run pytest again and again in forks of one process that has imported the large libraries already.
 
+As a program it reads jobs from standard input (JSON lines: args, env, output, limit) and answers each with
+code and seconds; a code of null means that the limit was reached.
+
+As a plugin of pytest it records which functions each test enters, and runs some tests first.
 `MUTANT_RECORD=FILE`: writes, for each test, its seconds and [file, first line] of the checkout's functions
 that it entered (in this process). `MUTANT_ORDER=FILE`: runs the tests named there (a JSON list) first.
 """
 
+import importlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import Any
 
 import pytest
 
@@ -59,3 +67,55 @@ def pytest_sessionfinish() -> None:
     """Write the records."""
     if "MUTANT_RECORD" in os.environ:
         Path(os.environ["MUTANT_RECORD"]).write_text(json.dumps(records), encoding="utf-8")
+
+
+def serve() -> None:
+    """Import the modules named on the command line, and answer jobs until standard input ends."""
+    sys.path[0] = os.getcwd()
+    sys.path.append(str(Path(__file__).parent))
+    for name in sys.argv[1:]:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    for line in sys.stdin:
+        job = json.loads(line)
+        started = time.monotonic()
+        if (child := os.fork()) == 0:
+            _run(job)
+        code = _wait(child, job["limit"])
+        print(json.dumps({"code": code, "seconds": time.monotonic() - started}), flush=True)
+
+
+def _run(job: dict[str, Any]) -> None:
+    """Be the child: a session of its own, so that the processes that the tests start end with it."""
+    os.setsid()
+    output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.update(job["env"])
+    code = 3
+    try:
+        code = int(pytest.main(job["args"]))
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
+
+
+def _wait(child: int, limit: float | None) -> int | None:
+    """Return the exit code of a child, or None if it took too long; end what is left of its session."""
+    end, code = None if limit is None else time.monotonic() + limit, None
+    while end is None or time.monotonic() < end:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            break
+        time.sleep(0.02)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    if code is None:
+        os.waitpid(child, 0)
+    return code
+
+
+if __name__ == "__main__":
+    serve()

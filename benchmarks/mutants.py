@@ -13,15 +13,15 @@ import json
 import os
 import py_compile
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -36,6 +36,13 @@ from src.core.hashing import file_sha256
 
 EQUIVALENTS = ROOT / "benchmarks" / "equivalent_mutants.json"
 PLUGIN = Path(__file__).parent / "mutant_tests.py"
+LIBRARIES = (
+    *("torch", "torch.export", "torchmetrics.functional.image", "torchmetrics.functional.audio"),
+    *("scipy.signal", "scipy.stats", "scipy.ndimage", "scipy.optimize", "scipy.special", "soxr", "av"),
+    *("PIL.Image", "sklearn.neighbors", "torch_fidelity", "torchvision", "onnxruntime", "yaml"),
+    *("transformers.models.clip.modeling_clip", "transformers.models.vit.modeling_vit"),
+)
+"""Large ones, imported once for all mutants."""
 TIER = "not slow and not services and not long"
 
 
@@ -137,6 +144,19 @@ class Worker:
         # Checked by hash: two versions of a file within one second and of one size are told apart.
         compileall.compile_dir(folder, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
 
+    @cached_property
+    def server(self) -> "subprocess.Popen[str]":
+        """A process that runs pytest in forks of itself."""
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer than most tests
+        command = [sys.executable, str(self.plugin), *LIBRARIES]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.folder, env=env, stdin=pipe, stdout=pipe, text=True)
+
+    def close(self) -> None:
+        """End the process."""
+        self.server.communicate()
+
     def record_tests(self, path: str) -> tuple[str, list[dict[str, Any]], float]:
         """Return the outcome of an unchanged file's tests, what each of them enters, and their seconds."""
         record = self.folder.parent / f"{self.folder.name}.record.json"
@@ -149,31 +169,16 @@ class Worker:
     ) -> tuple[str, float]:
         """Return "passed", "failed" or "timeout" of a file's tests, and the seconds that they took."""
         args = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", PLUGIN.stem]
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", **variables}
-        env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer than most tests
-        env["PYTHONPATH"] = str(self.plugin.parent)
-        started = time.perf_counter()
-        command = [sys.executable, "-m", "pytest", *args, "-m", TIER, *TARGETS[path]]
-        # A session of its own, so that the processes that the tests started end with them.
-        with subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=env,
-            start_new_session=True,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as process:
-            try:
-                output, _ = process.communicate(timeout=limit)
-            except subprocess.TimeoutExpired:
-                return "timeout", time.perf_counter() - started
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-        if process.returncode not in (0, 1, 2):  # 1: a test failed, 2: a test file could not be imported
-            raise UserError(f"tests of {path} could not run: {output[-500:]}")
-        return "passed" if process.returncode == 0 else "failed", time.perf_counter() - started
+        output = self.plugin.parent / "output.txt"
+        job = {"args": [*args, "-m", TIER, *TARGETS[path]], "env": variables, "limit": limit}
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        print(json.dumps({**job, "output": str(output)}), file=self.server.stdin, flush=True)
+        answer = json.loads(self.server.stdout.readline())
+        code, seconds = answer["code"], answer["seconds"]
+        if code not in (None, 0, 1, 2) and code >= 0:  # 1: a test failed, 2: an import; a signal: it crashed
+            raise UserError(f"tests of {path} could not run: {output.read_text()[-500:]}")
+        return "timeout" if code is None else "passed" if code == 0 else "failed", seconds
 
     def test(self, mutant: Mutant, limit: float, first: Sequence[str] = ()) -> str:
         """Return the outcome of the tests of a mutant; those named in `first` run first."""
@@ -197,10 +202,12 @@ def entering_tests(mutant: Mutant, tests: list[dict[str, Any]]) -> list[str]:
 
 def measure(sample: Iterable[Mutant], settings: MutantsConfig) -> Iterator[tuple[Mutant, str]]:
     """Yield each mutant and its outcome as it is known: "no tests" if those of the unchanged file fail."""
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(settings.num_workers) as pool:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         workers: Queue[Worker] = Queue()
         for index in range(settings.num_workers):
-            workers.put(Worker(Path(folder, str(index))))
+            workers.put(stack.enter_context(closing(Worker(Path(folder, str(index))))))
+        pool = stack.enter_context(ThreadPoolExecutor(settings.num_workers))
         unchanged: dict[tuple[str, ...], tuple[str, list[dict[str, Any]], float]] = {}
 
         def test(mutant: Mutant) -> tuple[Mutant, str]:

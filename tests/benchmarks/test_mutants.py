@@ -2,6 +2,7 @@
 
 import ast
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,7 @@ def toy_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "test_toy.py").write_text("import toy\n\ndef test_it():\n    assert toy.twice(3) == 6\n")
     mutants.subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    monkeypatch.setattr(mutants, "LIBRARIES", ())
     monkeypatch.setattr(mutants, "EQUIVALENTS", tmp_path / "equivalents.json")
     monkeypatch.setattr(mutants, "TARGETS", {"toy.py": ("test_toy.py",)})
     monkeypatch.setattr(mutants, "PARTS", {"model": {"toy.py": ("test_toy.py",)}})
@@ -141,13 +143,13 @@ def test_the_tests_that_enter_the_function_run_first(toy_checkout: Path) -> None
         "\ndef test_slow():\n    time.sleep(0.2)\n    assert toy.twice(3) == 6\n"
         "\ndef test_it():\n    assert toy.twice(3) == 6\n"
     )
-    worker = mutants.Worker(toy_checkout.parent / "copy")
-    outcome, tests, _ = worker.record_tests("toy.py")
-    mutant = next(each for each in mutants.all_mutants(["toy.py"])["toy.py"] if each.line == "2 -> (3)")
-    first = mutants.entering_tests(mutant, tests)
-    assert (outcome, first) == ("passed", ["test_toy.py::test_it", "test_toy.py::test_slow"])
-    (worker.folder / "test_toy.py").write_text("def test_a(): pass\n\ndef test_b(): assert False\n")
-    assert worker.test(mutant, 60.0, ["test_toy.py::test_b"]) == "failed"
+    with closing(mutants.Worker(toy_checkout.parent / "copy")) as worker:
+        outcome, tests, _ = worker.record_tests("toy.py")
+        mutant = next(each for each in mutants.all_mutants(["toy.py"])["toy.py"] if each.line == "2 -> (3)")
+        first = mutants.entering_tests(mutant, tests)
+        assert (outcome, first) == ("passed", ["test_toy.py::test_it", "test_toy.py::test_slow"])
+        (worker.folder / "test_toy.py").write_text("def test_a(): pass\n\ndef test_b(): assert False\n")
+        assert worker.test(mutant, 60.0, ["test_toy.py::test_b"]) == "failed"
 
 
 def test_a_mutant_that_never_ends_is_noticed(toy_checkout: Path) -> None:
@@ -155,8 +157,8 @@ def test_a_mutant_that_never_ends_is_noticed(toy_checkout: Path) -> None:
         "import time, toy\n\ndef test_it():\n    time.sleep(toy.twice(3) - 6)\n"
     )
     mutant = next(each for each in mutants.all_mutants(["toy.py"])["toy.py"] if each.line == "2 -> (3)")
-    worker = mutants.Worker(toy_checkout.parent / "copy")
-    assert worker.test(mutant, limit=2.0) == "timeout"
+    with closing(mutants.Worker(toy_checkout.parent / "copy")) as worker:
+        assert worker.test(mutant, limit=2.0) == "timeout"
 
 
 def test_files_whose_own_tests_fail_are_reported_and_the_others_measured(
