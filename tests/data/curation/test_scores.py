@@ -70,6 +70,28 @@ def test_changes_of_content_are_pyscenedetect_s() -> None:
     assert found.values[1:] == pytest.approx(expected, abs=1e-3)
 
 
+def test_shots_per_second_are_those_of_the_adaptive_detector() -> None:
+    scenedetect = pytest.importorskip("scenedetect")
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (1, 64, 96, 3), np.uint8).repeat(48, 0)  # cuts among still frames
+    for start in (12, 20, 30):
+        frames[start:] = rng.integers(0, 256, (64, 96, 3), np.uint8)
+    pan = np.stack([np.roll(frames[0], 9 * t, 1) for t in range(48)])  # each frame changes much
+    for video in (frames, pan):
+        detector = scenedetect.AdaptiveDetector(min_scene_len=1, min_content_val=scene_cuts.CONTENT_THRESHOLD)
+        cuts = [
+            cut
+            for t, frame in enumerate(video)
+            for cut in detector.process_frame(scenedetect.FrameTimecode(t, FPS), frame[..., ::-1].copy())
+        ]
+        content = scene_cuts.ContentChange()
+        for frame in video:
+            content.add(frame)
+        values = np.array(content.values)
+        assert scene_cuts.shots_per_second(values, FPS) == pytest.approx((1 + len(cuts)) / 3)
+        assert (values >= scene_cuts.CONTENT_THRESHOLD).sum() == (3 if video is frames else 47)
+
+
 def cuts_of(frames_THWC: np.ndarray) -> list[float]:
     content = scene_cuts.ContentChange()
     for frame in frames_THWC:
