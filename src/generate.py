@@ -6,12 +6,17 @@ frame rate and sampler are the run's own unless given; `num_frames=1` generates 
 id and seed and `manifest.jsonl` into OUT, and never replaces earlier ones without `overwrite=true`. Equal
 seeds give equal frames. `rewrite.backend=` rewrites prompts in the style of training captions; both texts are
 shown and stored, and videos are scored against the original.
+
+The run of an audio model gives audio instead: for the videos of `videos=`, a file, a folder or a manifest, or
+for prompts alone (its settings: --help audio).
 """
 
 import sys
+from pathlib import Path
 
 from src.core import cli, config
 from src.inference.config import GenerateConfig
+from src.inference.generate_audio_config import GenerateAudioConfig
 
 INTERRUPTED = "interrupted; finished videos are listed in manifest.jsonl of the output directory"
 
@@ -20,13 +25,36 @@ def main(argv: list[str]) -> None:
     """Parse the command line and generate."""
     prompts = [arg.removeprefix("prompt=") for arg in argv if arg.startswith("prompt=")]
     args = [arg for arg in argv if not arg.startswith("prompt=")]
+    # Modules are imported after parsing: torch takes seconds, which --help and a mistyped key do not need.
+    if run_kind(args) == "audio":
+        audio_args = [arg for arg in args if arg != "audio"]
+        audio_settings = config.from_command_line(GenerateAudioConfig, audio_args, __doc__)
+        if audio_settings is not None:
+            from src.inference.generate_audio import generate as generate_audio
+
+            generate_audio(audio_settings, prompts)
+        return
     settings = config.from_command_line(GenerateConfig, args, __doc__)
     if settings is None:
         return
-    # Imported after parsing: torch takes seconds, which --help and a mistyped key do not need.
     from src.inference.generate_videos import generate
 
     generate(settings, prompts)
+
+
+def run_kind(args: list[str]) -> str:
+    """Return the kind of the run that the arguments name; "audio" for `--help audio`, else "video"."""
+    if config.parse_arguments(args).topics == ("audio",):
+        return "audio"
+    run = Path(str(config.flat_settings(args).get("run", "")))
+    for path in (run / "config.yaml", run.parent.parent / "config.yaml"):  # of a run, or of its checkpoint
+        if path.is_file():
+            return str(config.read_flat(path).get("experiment", ""))
+    if run.suffix == ".safetensors" and run.is_file():
+        from src.runs.loading import read_kind
+
+        return read_kind(run)
+    return "video"
 
 
 if __name__ == "__main__":

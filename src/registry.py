@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from src.core.config import ConfigError
 from src.experiments.config import AverageConfig, EncodeLatentsConfig, RecipeConfig
+from src.runs.audio_config import AudioRunConfig
 from src.runs.config import CodecRunConfig, TAERunConfig, VideoRunConfig
 from src.studies.ablation.config import AblationConfig
 from src.studies.config import CaptionSensitivityConfig, LatentOutliersConfig, SamplerStepsConfig
@@ -58,6 +59,12 @@ def run_video(config: VideoRunConfig) -> None:
     video.run(config)
 
 
+def run_audio(config: AudioRunConfig) -> None:
+    from src.experiments import audio
+
+    audio.run(config)
+
+
 def run_average(config: AverageConfig) -> None:
     from src.experiments import average
 
@@ -94,6 +101,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "codec": Experiment(CodecRunConfig, run_codec, "train an audio codec"),
     "encode_latents": Experiment(EncodeLatentsConfig, run_encode_latents, "encode a prepared data set once"),
     "video": Experiment(VideoRunConfig, run_video, "train one stage of the flow-matching video transformer"),
+    "audio": Experiment(AudioRunConfig, run_audio, "train one stage of the flow-matching audio transformer"),
     "average": Experiment(AverageConfig, run_average, "average the weights of several runs"),
     "ablation": Experiment(AblationConfig, run_ablation, "train and measure variants over seeds"),
     "sampler_steps": Experiment(

@@ -16,6 +16,7 @@ from src.parallel.safetensors_io import read_weights
 from src.parallel.state_dict import check_architecture, shapes_of
 from src.runs import loading, run_directory
 from src.runs.config import VideoRunConfig
+from src.runs.latents import NAMES
 from src.streaming.media_loaders import MediaLoaders
 from src.training.checkpoint_paths import checkpoint_dir, find_checkpoint
 from src.training.config import Use
@@ -31,7 +32,7 @@ def run(config: AverageConfig) -> None:
         if config.select == "greedy":
             selected = greedy(selected, config, run_dir / "average" / "greedy.json")
         mean = average_weights(selected, config.use)
-        payload: dict = {"state_dict": mean, "tae_key": tae_key(config.inputs)}
+        payload: dict = {"state_dict": mean, **autoencoder_keys(config.inputs)}
         if config.validate:
             payload["val_metrics"] = validation(mean, selected[0])
         checkpoint_io.write_checkpoint(payload, checkpoint_dir(run_dir) / "step-00000000.ckpt")
@@ -41,19 +42,25 @@ def run(config: AverageConfig) -> None:
             console.print(f"{run_dir}: mean of {', '.join(map(str, selected))}", soft_wrap=True)
 
 
-def tae_key(inputs: tuple[str, ...]) -> str:
-    """Return the key of the TAE whose latents all inputs were trained on; empty if none names one.
+def autoencoder_keys(inputs: tuple[str, ...]) -> dict[str, str]:
+    """Return a checkpoint's entries: the keys of TAE and codec whose latents all inputs were trained on."""
+    kinds: tuple[loading.Autoencoder, ...] = ("tae", "codec")
+    return {f"{kind}_key": common_key(inputs, kind) for kind in kinds}
+
+
+def common_key(inputs: tuple[str, ...], kind: loading.Autoencoder) -> str:
+    """Return the key of the TAE or codec whose latents all inputs were trained on; empty if none names one.
 
     Raises:
-        UserError: two inputs were trained on latents of different TAEs.
+        UserError: two inputs were trained on latents of different ones.
     """
-    keys = {path: key for path in inputs if (key := loading.stored_tae_key(Path(path)))}
+    keys, name = {path: key for path in inputs if (key := loading.stored_key(Path(path), kind))}, NAMES[kind]
     first = next(iter(keys), "")
     for path, key in keys.items():
         if key != keys[first]:
             raise UserError(
-                f"inputs: {first} was trained on latents of a TAE with key {keys[first][:12]}, {path} on "
-                f"those of one with key {key[:12]}; average runs on latents of one TAE"
+                f"inputs: {first} was trained on latents of a {name} with key {keys[first][:12]}, {path} on "
+                f"those of one with key {key[:12]}; average runs on latents of one {name}"
             )
     return keys.get(first, "")
 

@@ -5,25 +5,32 @@ from typing import Any, Literal
 
 from src.core.fields import Config, opt
 from src.models.text.config import FrozenTextConfig
+from src.models.vision.config import FrozenVisionConfig
 from src.runs.steps import Command
-from src.training.config import Use
+from src.training.config import Precision, Use
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeLatentsConfig(Config):
-    """Settings of encoding: the autoencoder, the text encoders and the data set."""
+    """Settings of encoding: the TAE or the audio codec, the frozen encoders, and the data set."""
 
     experiment: str = opt("encode_latents", "kind of run")
     name: str = opt("latents", "name of the run")
     run_dir: str = opt("runs/${name}", "directory of the latents: RUN_DIR/train, RUN_DIR/val")
-    tae: str = opt("???", "run directory (or checkpoint) of the TAE")
+    tae: str = opt("", "run directory (or checkpoint) of the TAE, for latents of videos and images")
+    codec: str = opt("", "run directory (or checkpoint) of the codec, for latents of audio; instead of tae")
+    vision: FrozenVisionConfig = opt(
+        FrozenVisionConfig(),
+        "codec: frozen image tower whose features of each frame are stored; without a path the frames "
+        "themselves are",
+    )
     data: str = opt("???", "prepared data set: the directory that holds train/ and val/")
     encoders: dict[str, FrozenTextConfig] = opt(
         {}, "frozen text encoders by name; their embeddings of every caption are stored with the latents"
     )
     first_frames: bool = opt(False, "also store the latent of each video's first frame, for image-to-video")
     batch_size: int = opt(32, "clips encoded at a time", ge=1)
-    precision: str = opt("fp32", "fp32 or bf16", choices=("fp32", "bf16"))
+    precision: Precision = opt("fp32", "fp32 or bf16")
     overwrite: bool = opt(False, "replace latents that another encoder or other data produced")
     engine: Literal["local", "ray"] = opt(
         "local", "local: this process; ray: tasks of a Ray cluster (docs/cluster.md)", resumable=True
@@ -31,6 +38,17 @@ class EncodeLatentsConfig(Config):
     ray_address: str = opt(
         "", "engine=ray: the cluster; empty takes RAY_ADDRESS, or starts one here", resumable=True
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.tae) == bool(self.codec):
+            raise ValueError(
+                f"give either tae=RUN (videos) or codec=RUN (audio), got {self.tae!r}, {self.codec!r}"
+            )
+        if self.codec and self.first_frames:
+            raise ValueError("first_frames=true is for latents of videos: it needs tae instead of codec")
+        if self.vision.path and not self.codec:
+            raise ValueError("vision is for the videos of audio: it needs codec instead of tae")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from src.core.errors import UserError
 from src.core.progress import progress
 from src.core.ray_tasks import run_tasks
 from src.experiments.config import EncodeLatentsConfig
+from src.experiments.encode_audio import AudioEncoder, embeddings
 from src.models.tae.model import TAE
 from src.models.text.frozen_encoder import FrozenEncoder
 from src.parallel.fsdp import CPU
@@ -18,9 +20,9 @@ from src.runs import latents, loading, run_directory
 from src.streaming.collate import with_fps
 from src.streaming.pixels import from_uint8
 from src.streaming.reader import Dataset
-from src.streaming.schema.bucket import Bucket
+from src.streaming.schema.bucket import Bucket, Kind
 from src.streaming.schema.cache_keys import latent_key
-from src.streaming.schema.part_writer import write_part
+from src.streaming.schema.part_writer import Rejection, write_part
 from src.streaming.schema.records import ClipRecord, LatentRecord
 from src.streaming.schema.writer import LatentWriter
 from src.training import precision
@@ -31,18 +33,29 @@ MAX_DEATHS = 5  # of workers of a cluster with the same part
 
 @dataclass(frozen=True)
 class Encoders:
-    """The TAE and the text encoders; `keys` of the TAE alone (`tae_key`) and of all (`encoder`)."""
+    """The TAE or the audio codec with its image tower, and the text encoders.
 
-    tae: TAE
+    `keys` are that of TAE or codec alone (`tae_key`, `codec_key`) and that of all (`encoder`).
+    """
+
+    tae: TAE | None
+    audio: AudioEncoder | None
     texts: dict[str, FrozenEncoder]
     keys: dict[str, str]
 
 
 def load_encoders(config: EncodeLatentsConfig) -> Encoders:
-    tae, tae_key = loading.load_tae(Path(config.tae))
     texts = latents.load_text_encoders(config.encoders)
-    encoder = latents.encoders_key(tae_key, texts, config.first_frames)
-    return Encoders(tae, texts, {"tae_key": tae_key, "encoder": encoder})
+    if config.codec:
+        codec, key = loading.load_codec(Path(config.codec))
+        vision = latents.load_vision(config.vision) if config.vision.path else None
+        encoder = latents.encoders_key(key, texts, vision=vision.fingerprint() if vision else "")
+        return Encoders(
+            None, AudioEncoder(codec, vision, texts), texts, {"codec_key": key, "encoder": encoder}
+        )
+    tae, key = loading.load_tae(Path(config.tae))
+    encoder = latents.encoders_key(key, texts, config.first_frames)
+    return Encoders(tae, None, texts, {"tae_key": key, "encoder": encoder})
 
 
 def run(config: EncodeLatentsConfig) -> None:
@@ -61,13 +74,17 @@ def encode_split(config: EncodeLatentsConfig, encoders: Encoders, split: str, ou
     """Encode one split in parts; parts that exist already are kept."""
     dataset = Dataset(Path(config.data) / split)
     key = latent_key(dataset.info.content, encoders.keys["encoder"])
-    provenance: dict[str, Any] = {"pixels": str(dataset.root), "tae": config.tae, **encoders.keys}
+    autoencoder = {"codec": config.codec} if config.codec else {"tae": config.tae}
+    provenance: dict[str, Any] = {"pixels": str(dataset.root), **autoencoder, **encoders.keys}
+    if config.vision.path:
+        provenance["vision"] = asdict(config.vision)
     if encoders.texts:
         provenance["text"] = {name: asdict(each.config) for name, each in encoders.texts.items()}
     if config.first_frames:
         provenance["first_frames"] = True
     parts = dataset.parts(PART_SIZE)
-    with LatentWriter(out, key, overwrite=config.overwrite) as writer:
+    kind: Kind = "audio_latents" if config.codec else "latents"
+    with LatentWriter(out, key, kind=kind, overwrite=config.overwrite) as writer:
         missing = writer.missing(len(parts))
         total = sum(stop - start for _, start, stop in parts)
         todo = sum(parts[n][2] - parts[n][1] for n in missing)
@@ -80,6 +97,10 @@ def encode_split(config: EncodeLatentsConfig, encoders: Encoders, split: str, ou
                 for number in missing:
                     encode_part(config, encoders, dataset, out, number, writer.chunk_bytes, advance)
         writer.finish(len(parts), provenance)
+    if num_rejected := len((out / "rejected.jsonl").read_text(encoding="utf-8").splitlines()):
+        Console(highlight=False).print(
+            f"{num_rejected} records without audio left out: {out / 'rejected.jsonl'}"
+        )
 
 
 def encode_part(
@@ -96,8 +117,13 @@ def encode_part(
     with write_part(out, number, chunk_bytes) as part:
         for first in range(start, stop, config.batch_size):
             indices = range(first, min(first + config.batch_size, stop))
-            for record in encode(encoders.tae, encoders.texts, dataset, bucket, indices, config):
-                part.add(record)
+            if encoders.audio is not None:
+                for item in encoders.audio.encode(dataset, bucket, indices, config.precision):
+                    part.reject(item) if isinstance(item, Rejection) else part.add(item)
+            else:
+                assert encoders.tae is not None
+                for record in encode(encoders.tae, encoders.texts, dataset, bucket, indices, config):
+                    part.add(record)
             advance(len(indices))
 
 
@@ -168,23 +194,12 @@ def encode(
             source=record.source,
             content_sha256=record.content_sha256,
             first_C1HW=None if firsts is None else firsts[i].clone(),
-            text={name: embeddings(each, record) for name, each in texts.items()},
+            text={name: embeddings(each, record.id, video_captions(record)) for name, each in texts.items()},
         )
         for i, record in enumerate(records)
     ]
 
 
-def embeddings(encoder: FrozenEncoder, record: ClipRecord) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return tokens float16 [N, L, D] and mask uint8 [N, L] of a record's captions as the model reads them.
-
-    Raises:
-        UserError: it has no caption, or an embedding is beyond the range of float16.
-    """
-    if not record.captions:
-        raise UserError(f"encoders.{encoder.name}: {record.id} has no caption to encode")
-    texts = [c if record.bucket.is_image else with_fps(c, record.fps) for c in record.captions]
-    tokens_NLD, mask_NL = encoder.encode(texts)
-    half_NLD = tokens_NLD.half().cpu()
-    if not bool(torch.isfinite(half_NLD).all()):
-        raise UserError(f"encoders.{encoder.name}: embeddings of {record.id} do not fit float16")
-    return half_NLD, mask_NL.byte().cpu()
+def video_captions(record: ClipRecord) -> list[str]:
+    """Return a record's captions as the video model reads them."""
+    return [c if record.bucket.is_image else with_fps(c, record.fps) for c in record.captions]

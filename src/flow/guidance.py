@@ -1,6 +1,6 @@
 """Classifier-free guidance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,5 +22,28 @@ def classifier_free_guidance(velocity: Velocity, scale: float | Callable[[float]
         conditional, null = both.chunk(2)
         weight = scale(float(t_B[0])) if callable(scale) else scale
         return null + weight * (conditional - null)
+
+    return guided
+
+
+def nested_guidance(velocity: Velocity, scales: Sequence[float]) -> Velocity:
+    """Return v_null + sum of scale_k (v_k - v_(k+1)): each condition has a scale of its own, given the later
+    ones.
+
+    Args:
+        velocity: called with one batch for each scale and one more. The first is conditioned on everything,
+            each further one on less, the last on nothing.
+        scales: of what each batch has beyond the next.
+    """
+
+    def guided(x: Tensor, t_B: Tensor) -> Tensor:
+        num_parts = len(scales) + 1
+        parts = (
+            velocity(torch.cat([x] * num_parts), torch.cat([t_B] * num_parts)).to(x.dtype).chunk(num_parts)
+        )
+        total = parts[-1]
+        for scale, more, less in zip(scales, parts, parts[1:], strict=False):
+            total = total + scale * (more - less)
+        return total
 
     return guided

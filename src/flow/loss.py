@@ -12,7 +12,12 @@ from src.flow.solvers import Velocity
 
 
 def velocity_loss(
-    velocity: Velocity, data: Tensor, noise: Tensor, t_B: Tensor, objective: Objective = "flow_matching"
+    velocity: Velocity,
+    data: Tensor,
+    noise: Tensor,
+    t_B: Tensor,
+    objective: Objective = "flow_matching",
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Return the mean squared error of the prediction for each sample, float32 [B].
 
@@ -21,9 +26,11 @@ def velocity_loss(
     Args:
         objective: "flow_matching" predicts the velocity of the straight path (the paper's), "v_prediction"
             that of the circular path of variance-preserving diffusion.
+        mask: bool, broadcast to `data`, True where the error counts, somewhere in each sample; None:
+            everywhere.
     """
     point = _sample_path(data, noise, t_B, objective)
-    return _error(velocity(point.x_t, t_B), point.velocity)
+    return _error(velocity(point.x_t, t_B), point.velocity, mask)
 
 
 def packed_velocity_loss(
@@ -44,5 +51,9 @@ def _sample_path(data: Tensor, noise: Tensor, t_B: Tensor, objective: Objective)
     return (sample_path if objective == "flow_matching" else sample_diffusion_path)(data, noise, t_B)
 
 
-def _error(prediction: Tensor, target: Tensor) -> Tensor:
-    return (prediction.float() - target.float()).square().flatten(1).mean(1)
+def _error(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    square = (prediction.float() - target.float()).square()
+    if mask is None:
+        return square.flatten(1).mean(1)
+    weight = mask.expand_as(square).float()
+    return (square * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)

@@ -1,12 +1,14 @@
 """Configs of `src.generate`, `src.reconstruct` and `src.export`; importable without torch."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from src.core.fields import Config, opt
 from src.flow.config import GuidanceSchedule, QuadraticStart, SamplerConfig, Schedule, Solver
 from src.models.tae.config import TilingConfig
 from src.training.config import Precision, Use
+
+AnySampler = TypeVar("AnySampler", bound=SamplerConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class SamplerOverrides(Config):
     guidance_schedule: GuidanceSchedule | None = opt(None, "guidance scale over time")
     guidance_scale_end: float | None = opt(None, "guidance scale at the data end", ge=0)
 
-    def apply(self, sampler: SamplerConfig) -> SamplerConfig:
+    def apply(self, sampler: AnySampler) -> AnySampler:
         """Return a sampler with these overrides."""
         return replace(sampler, **{name: value for name, value in asdict(self).items() if value is not None})
 
@@ -102,6 +104,7 @@ class ReconstructConfig(Config):
     max_frames: int = opt(0, "maximum number of frames of each video; 0: all", ge=0)
     out: str = opt("", "output directory; empty: RUN/reconstructed")
     num_overview_frames: int = opt(6, "frames in the overview image of each video", ge=1)
+    num_spectrograms: int = opt(16, "audio: the first files of which spectrograms are drawn", ge=0)
     crf: int = opt(8, "H.264 quality of the videos, 0 (lossless) to 51", ge=0, le=51)
     precision: Precision = opt("fp32", "fp32 or bf16 (where the device has it)")
     device: str = opt("auto", "auto (CUDA if available), cpu, cuda or cuda:N")

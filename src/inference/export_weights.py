@@ -71,7 +71,7 @@ def _video_entries(run: Path, checkpoint: Path) -> dict[str, Any]:
     buckets = run_defaults.trained_buckets(stage)
     largest = max(buckets, key=run_defaults.bucket_size) if buckets else None
     return {
-        "tae_key": loading.stored_tae_key(checkpoint),
+        "tae_key": loading.stored_key(checkpoint),
         "buckets": tuple(bucket.name for bucket in buckets),
         "fps": run_defaults.trained_fps(stage, largest) if largest else 0.0,
     }

@@ -137,7 +137,7 @@ def refuse_other_tae(run: str, stage: VideoRunConfig, tae: str, key: str) -> Non
     The key is that of the checkpoint or exported file, else that of the latents where they are here.
     """
     names = {info.provenance.get("tae_key", ""): info.provenance.get("tae") for info in latents_info(stage)}
-    stored = loading.stored_tae_key(Path(run))
+    stored = loading.stored_key(Path(run))
     for latents_key in filter(None, (stored, *names)):
         if latents_key != key:
             where = f" ({names[latents_key]})" if names.get(latents_key) else ""

@@ -12,7 +12,7 @@ from src.streaming.config import DataConfig
 from src.training.config import PositionGrowth, TrainConfig, Use
 from src.training.modules.codec_config import CodecLossConfig
 from src.training.modules.tae_config import TAELossConfig
-from src.training.modules.video_config import FlowConfig
+from src.training.modules.video_config import VideoFlowConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class VideoRunConfig(Config):
     encoders: dict[str, FrozenTextConfig] = opt(
         {}, "frozen text encoders by name, as the latents were encoded with; any replaces `text`"
     )
-    flow: FlowConfig = opt(FlowConfig(), "objective and sampling")
+    flow: VideoFlowConfig = opt(VideoFlowConfig(), "objective and sampling")
     data: DataConfig = opt(DataConfig(), "streams of latents")
     train: TrainConfig = opt(TrainConfig(), "steps and optimizer")
     samples: SampleVideosConfig = opt(SampleVideosConfig(), "sample videos in TensorBoard")

@@ -1,16 +1,37 @@
 """Properties of encoded latents: text encoders, cache keys, statistics."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from src.core.errors import UserError
 from src.models.text.config import FrozenTextConfig
 from src.models.text.frozen_encoder import FrozenEncoder
+from src.models.vision.config import FrozenVisionConfig
+from src.models.vision.frozen_tower import FrozenTower
 from src.runs import loading
+from src.runs.audio_config import AudioRunConfig
 from src.runs.config import VideoRunConfig
+from src.streaming.schema.bucket import Kind
 from src.streaming.schema.cache_keys import latent_key, stable_hash
 from src.streaming.schema.dataset_index import read_info
+
+FlowRunConfig = VideoRunConfig | AudioRunConfig
+NAMES = {"tae": "TAE", "codec": "codec"}
+LOAD: dict[loading.Autoencoder, Callable[[Path], tuple[Any, str]]] = {
+    "tae": loading.load_tae,
+    "codec": loading.load_codec,
+}
+
+
+def load_vision(config: FrozenVisionConfig) -> FrozenTower:
+    """Load a frozen image tower; UserError if it cannot be loaded."""
+    try:
+        return FrozenTower(config)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def load_text_encoders(configs: dict[str, FrozenTextConfig]) -> dict[str, FrozenEncoder]:
@@ -25,18 +46,26 @@ def load_text_encoders(configs: dict[str, FrozenTextConfig]) -> dict[str, Frozen
         raise UserError(str(error)) from error
 
 
-def encoders_key(tae: str, texts: dict[str, FrozenEncoder], first_frames: bool = False) -> str:
-    """Return the cache key of all encoders: the TAE's alone, or combined with what else is stored."""
-    if not texts and not first_frames:
-        return tae
+def encoders_key(
+    autoencoder: str, texts: dict[str, FrozenEncoder], first_frames: bool = False, vision: str = ""
+) -> str:
+    """Return the cache key of all encoders: that of TAE or codec alone, or combined with what else is stored.
+
+    Args:
+        vision: fingerprint of a frozen image tower.
+    """
+    if not texts and not first_frames and not vision:
+        return autoencoder
     keys = {name: each.fingerprint() for name, each in texts.items()}
-    return stable_hash({"tae": tae, "text": keys} | ({"first_frames": True} if first_frames else {}))
+    more = ({"first_frames": True} if first_frames else {}) | ({"vision": vision} if vision else {})
+    return stable_hash({"tae": autoencoder, "text": keys} | more)
 
 
-def expected_latent_keys(config: VideoRunConfig) -> dict[str, str]:
+def expected_latent_keys(config: FlowRunConfig) -> dict[str, str]:
     """Return, by path of a stream, the key that its latents would have if they were encoded now.
 
-    Streams whose pixels, TAE or text encoders are not on this machine are left out: nothing can be checked.
+    Streams whose data, TAE or codec, or frozen encoders are not on this machine are left out: nothing can be
+    checked.
     """
     keys: dict[str, str] = {}
     encoders: dict[str, str] = {}
@@ -44,62 +73,90 @@ def expected_latent_keys(config: VideoRunConfig) -> dict[str, str]:
         if not (Path(stream.path) / "dataset.json").is_file():
             continue  # the loader reports what is missing
         provenance = read_info(stream.path).provenance
-        pixels, tae = provenance.get("pixels", ""), provenance.get("tae", "")
-        if not (Path(pixels) / "dataset.json").is_file() or not Path(tae).exists():
+        pixels, kind = provenance.get("pixels", ""), autoencoder_of(config)
+        run = provenance.get(kind, "")
+        if not (Path(pixels) / "dataset.json").is_file() or not run or not Path(run).exists():
             continue
-        if tae not in encoders:
-            encoders[tae] = loading.load_tae(Path(tae))[1]
+        if run not in encoders:
+            encoders[run] = LOAD[kind](Path(run))[1]
         texts = {name: FrozenTextConfig(**each) for name, each in provenance.get("text", {}).items()}
-        if all(Path(text.path).is_dir() for text in texts.values()):
+        tower = provenance.get("vision", {})
+        if all(
+            Path(path).is_dir() for path in [*(text.path for text in texts.values()), tower.get("path", ".")]
+        ):
             key = encoders_key(
-                encoders[tae], load_text_encoders(texts), provenance.get("first_frames", False)
+                encoders[run],
+                load_text_encoders(texts),
+                provenance.get("first_frames", False),
+                load_vision(FrozenVisionConfig(**tower)).fingerprint() if tower else "",
             )
             keys[stream.path] = latent_key(read_info(pixels).content, key)
     return keys
 
 
-def tae_key(config: VideoRunConfig) -> str:
-    """Return the key of the TAE that encoded a stage's latents; empty if they name none.
+def autoencoder_of(config: FlowRunConfig) -> loading.Autoencoder:
+    """Return what encodes the latents of a kind of run."""
+    return "tae" if isinstance(config, VideoRunConfig) else "codec"
+
+
+def dataset_kind(config: FlowRunConfig) -> Kind:
+    """Return the kind of data set that holds the latents of a kind of run."""
+    return "latents" if isinstance(config, VideoRunConfig) else "audio_latents"
+
+
+def autoencoder_key(config: FlowRunConfig) -> str:
+    """Return the key of the TAE or codec that encoded a stage's latents; empty if they name none.
 
     Raises:
-        UserError: two streams come from different TAEs.
+        UserError: two streams come from different ones.
     """
+    kind = autoencoder_of(config)
     streams = (*config.data.streams.values(), *config.data.val.values())
-    found = {path: _key_of(path) for path in (config.latents + "/train", *(s.path for s in streams))}
+    found = {path: _key_of(path, kind) for path in (config.latents + "/train", *(s.path for s in streams))}
     found = {path: key for path, key in found.items() if key}
     for path, key in found.items():
         first, first_key = next(iter(found.items()))
         if key != first_key:
             raise UserError(
-                f"{first} and {path} were encoded by different TAEs, with keys {first_key[:12]} and "
+                f"{first} and {path} were encoded by different {NAMES[kind]}s, with keys {first_key[:12]} "
+                f"and "
                 f"{key[:12]}; encode both with one"
             )
     return next(iter(found.values()), "")
 
 
-def _key_of(path: str) -> str:
+def _key_of(path: str, kind: loading.Autoencoder) -> str:
     has_index = bool(path) and (Path(path) / "dataset.json").is_file()  # the loader reports what is missing
-    return read_info(path).provenance.get("tae_key", "") if has_index else ""
+    return read_info(path).provenance.get(f"{kind}_key", "") if has_index else ""
 
 
-def refuse_other_tae(setting: str, source: Path, latents: str, key: str, advice: str) -> None:
-    """Raise UserError if a model was trained on latents of another TAE than the one with this key.
+def refuse_other_autoencoder(
+    kind: loading.Autoencoder, setting: str, source: Path, latents: str, key: str, advice: str
+) -> None:
+    """Raise UserError if a model was trained on latents of another TAE or codec than the one with this key.
 
     Args:
         setting: what names the model, and `advice` what would work, for the message.
         source: the model's run directory, checkpoint or exported file.
-        latents: path of the latents that were encoded by the TAE with this key.
+        latents: path of the latents that were encoded by the one with this key.
     """
-    source_key = loading.stored_tae_key(source)
+    source_key = loading.stored_key(source, kind)
     if source_key and key and source_key != key:
         raise UserError(
-            f"{setting}: was trained on latents of a TAE with key {source_key[:12]}, but latents={latents} "
+            f"{setting}: was trained on latents of a {NAMES[kind]} with key {source_key[:12]}, but "
+            f"latents={latents} "
             f"were encoded by one with key {key[:12]}; {advice}"
         )
 
 
-def read_statistics(latents: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read mean and standard deviation per channel over the training split; float32 [C] each."""
-    statistics = read_info(latents / "train", "latents").statistics
-    assert statistics is not None, f"{latents} holds no latents"
+def read_statistics(latents: Path, kind: Kind = "latents") -> tuple[torch.Tensor, torch.Tensor]:
+    """Read mean and standard deviation per channel over the training split; float32 [C] each.
+
+    Raises:
+        UserError: the data set holds something else.
+    """
+    info = read_info(latents / "train", kind)
+    if info.kind != kind or info.statistics is None:
+        raise UserError(f"latents={latents}: expected {kind}, found {info.kind}")
+    statistics = info.statistics
     return torch.tensor(statistics["mean"]), torch.tensor(statistics["std"])

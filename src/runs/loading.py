@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from torch import Tensor, nn
 
@@ -12,14 +12,17 @@ from src.core.errors import UserError
 from src.models.codec.model import Codec
 from src.models.tae.model import TAE
 from src.parallel import checkpoint_io, safetensors_io
+from src.runs.audio_config import AudioRunConfig
 from src.runs.config import CodecRunConfig, TAERunConfig, VideoRunConfig
 from src.streaming.schema.cache_keys import encoder_key
 from src.training.checkpoint_paths import find_checkpoint
 from src.training.config import Use
+from src.training.modules.audio_model import AudioModel, build_audio_model
 from src.training.modules.video_model import VideoModel, build_video_model
 from src.training.precision import resolve
 
 T = TypeVar("T")
+Autoencoder = Literal["tae", "codec"]
 
 
 def load_run_config(schema: type[T], run: Path) -> T:
@@ -64,17 +67,17 @@ def read_weights(run: Path, use: Use = "ema") -> dict[str, Tensor]:
     return safetensors_io.read_weights(find_checkpoint(run), use)
 
 
-def stored_tae_key(run: Path) -> str:
-    """Return the key of a video run's latents, or of an exported TAE's; empty if the file names none.
+def stored_key(run: Path, kind: Autoencoder = "tae") -> str:
+    """Return the key of the TAE or codec whose latents a run was trained on; empty if the file names none.
 
     Args:
-        run: a run directory, a checkpoint or a file of weights.
+        run: a run directory, a checkpoint or a file of weights; an exported autoencoder names its own key.
     """
-    path = find_checkpoint(run)
+    path, entry = find_checkpoint(run), f"{kind}_key"
     if path.suffix == safetensors_io.SUFFIX:
         header = safetensors_io.find_header(path)
-        return header.tae_key if header else ""
-    return str(checkpoint_io.read_entry(path, "tae_key", ""))
+        return str(getattr(header, entry)) if header else ""
+    return str(checkpoint_io.read_entry(path, entry, ""))
 
 
 def find_export(run: Path) -> safetensors_io.Header | None:
@@ -152,6 +155,23 @@ def video_model_with(config: VideoRunConfig, tensors: dict[str, Tensor], run: Pa
         model, {name: tensor for name, tensor in tensors.items() if name not in safetensors_io.COUNTERS}, run
     )
     return model.eval().requires_grad_(False)
+
+
+def load_audio(run: Path, use: Use = "ema") -> tuple[AudioModel, AudioRunConfig]:
+    """Load a trained audio model (text and video networks, transformer, statistics) and its run's config."""
+    config = load_run_config(AudioRunConfig, run)
+    model = build_audio_model(
+        config.transformer,
+        config.text,
+        config.encoders,
+        config.video,
+        config.flow,
+        config.latent_rate,
+        resolve(config.train.precision, "cpu"),
+    )
+    tensors = read_weights(run, use)
+    load_state(model, {k: v for k, v in tensors.items() if k not in safetensors_io.COUNTERS}, run)
+    return model.eval().requires_grad_(False), config
 
 
 def load_state(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> None:

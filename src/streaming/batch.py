@@ -115,6 +115,21 @@ class LatentBatch(Batch):
         return self.mean_BCTHW + self.std_BCTHW * noise_BCTHW
 
 
+@dataclass
+class AudioLatentBatch(LatentBatch):
+    """Moments [B, C, L, 1, 1] of a codec's posterior, and the videos that the audio belongs to.
+
+    `latent_rate` is in latent frames per second. `frames_BTCHW` are uint8; `features_BTD` are those of a
+    frozen image tower; `times_BT` is when each frame is shown, in seconds from the first latent's beginning.
+    All three are None for audio without video.
+    """
+
+    latent_rate: float = field(default=0.0, kw_only=True)
+    frames_BTCHW: Tensor | None = field(default=None, kw_only=True)
+    features_BTD: Tensor | None = field(default=None, kw_only=True)
+    times_BT: Tensor | None = field(default=None, kw_only=True)
+
+
 def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         return change(value)

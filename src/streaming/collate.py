@@ -4,13 +4,14 @@ Legend: B batch, C channels, T frames, H height, W width, L text tokens, D text 
 S samples.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from src.core.rng import key, numpy_generator
-from src.streaming.batch import AudioBatch, ClipBatch, LatentBatch
+from src.streaming.batch import AudioBatch, AudioLatentBatch, ClipBatch, LatentBatch
 from src.streaming.batch_sampler import BatchIndices
 from src.streaming.schema.audio_record import AudioRecord
 from src.streaming.schema.bucket import DataError
@@ -147,6 +148,63 @@ def collate_latents(
         loss_weight=loss_weight,
         **_common(records, batch, global_indices),
     )
+
+
+def collate_audio_latents(
+    records: list[LatentRecord],
+    batch: BatchIndices,
+    global_indices: list[int],
+    seed: int,
+    *,
+    lengths: tuple[int, ...] = (),
+) -> AudioLatentBatch:
+    """Cut each record's latents at a keyed position, with the frames shown meanwhile, and stack.
+
+    Args:
+        lengths: lengths in latent frames to draw from, one for the full batch; empty keeps everything.
+
+    Raises:
+        DataError: a record has fewer latent frames than the length.
+    """
+    found = min(record.moments_2CTHW.shape[1] for record in records)
+    length = clip_length(lengths, max(lengths, default=found), seed, batch.step)
+    rate, cuts, frames, features, times = records[0].latent_rate, [], [], [], []
+    for record, index in zip(records, global_indices, strict=True):
+        num_latents = record.moments_2CTHW.shape[1]
+        if num_latents < length:
+            raise DataError(f"record {record.id!r} has {num_latents} latent frames, {length} are needed")
+        start = int(numpy_generator(seed, "data/crop", batch.step, index).integers(num_latents - length + 1))
+        cuts.append(replace(record, moments_2CTHW=record.moments_2CTHW[:, start : start + length]))
+        shown = _frames_shown(record, start / rate, length / rate)
+        times.append(torch.tensor([i / record.fps - start / rate for i in shown]))
+        frames.append(None if record.frames_TCHW is None else record.frames_TCHW[shown.start : shown.stop])
+        features.append(
+            None if record.features_TD is None else record.features_TD[shown.start : shown.stop].float()
+        )
+    latents = collate_latents(cuts, batch, global_indices, seed)
+    chosen = _choose_captions(records, batch, global_indices, seed)
+    has_video = any(each[0] is not None for each in (frames, features))
+    return AudioLatentBatch(
+        **vars(latents)
+        | {"captions": [r.captions[c] if c >= 0 else "" for r, c in zip(records, chosen, strict=True)]},
+        latent_rate=rate,
+        frames_BTCHW=_stack(frames),
+        features_BTD=_stack(features),
+        times_BT=torch.stack(times) if has_video else None,
+    )
+
+
+def _frames_shown(record: LatentRecord, start_s: float, seconds: float) -> range:
+    """Return the frames of a video from the one shown at a time on; as many for each record of its rate."""
+    total = record.num_frames
+    count = min(int(seconds * record.fps + 1e-6) + 2, total)
+    first = min(max(int(start_s * record.fps + 1e-6), 0), total - count)
+    return range(first, first + count)
+
+
+def _stack(tensors: list[Tensor | None]) -> Tensor | None:
+    found = [tensor for tensor in tensors if tensor is not None]
+    return torch.stack(found) if found else None
 
 
 def _choose_captions(records: list[Any], batch: BatchIndices, indices: list[int], seed: int) -> list[int]:

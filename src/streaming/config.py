@@ -35,7 +35,10 @@ class StreamConfig(Config):
     )
     crop: int = opt(0, "side of a random square cut from each clip, in pixels; 0 keeps the full frame", ge=0)
     lengths: tuple[int, ...] = opt(
-        (), "clip lengths in frames (of audio: samples), one drawn for each step; empty keeps all", ge=1
+        (),
+        "clip lengths in frames (audio: samples; its latents: latent frames), one for each step; empty keeps"
+        " all",
+        ge=1,
     )
 
     def __post_init__(self) -> None:

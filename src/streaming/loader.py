@@ -14,7 +14,12 @@ from src.core.process_guard import ParentWatchdog
 from src.streaming.batch import Batch
 from src.streaming.batch_sampler import BatchIndices, BatchSampler, ValidationSampler
 from src.streaming.buckets import balanced_partition
-from src.streaming.collate import collate_audio, collate_clips, collate_latents
+from src.streaming.collate import (
+    collate_audio,
+    collate_audio_latents,
+    collate_clips,
+    collate_latents,
+)
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import Record
@@ -78,6 +83,8 @@ class StepDataset(TorchDataset[Batch]):
                 lengths=source.lengths,
                 num_frames=source.num_frames(batch.bucket),
             )
+        if source.dataset.info.kind == "audio_latents":
+            return collate_audio_latents(records, batch, indices, self.seed, lengths=source.lengths)
         loss_weight = len(indices) * self.world_size / len(batch.records)
         return collate_latents(records, batch, indices, self.seed, loss_weight)
 

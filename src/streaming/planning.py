@@ -44,6 +44,10 @@ class StreamPlan:
         return {b: BucketSpec(n, self._num_samples(b)) for b, n in sizes.items()}
 
     def _num_samples(self, bucket: str) -> int:
+        if self.config.tokens and self.dataset.info.kind == "audio_latents":
+            raise DataError(
+                f"{self.key}.tokens: batches of audio latents are counted in samples; use batch_size"
+            )
         try:
             return self.config.num_samples(Bucket.parse(bucket), self.token_size)
         except ValueError as error:
@@ -54,8 +58,8 @@ class StreamPlan:
             raise DataError(f"{self.key}.pack=true: validation goes bucket by bucket; leave pack out")
         if self.dataset.info.kind != "latents":
             raise DataError(
-                f"{self.key}.pack=true: only latents are packed, {self.config.path} holds pixels; "
-                "use merge_buckets"
+                f"{self.key}.pack=true: only latents are packed, {self.config.path} holds "
+                f"{self.dataset.info.kind}; use merge_buckets"
             )
         each = {b: Bucket.parse(b).num_tokens(self.token_size) for b in sizes}
         tokens = tuple(each[b] for b, chunks in sizes.items() for _ in chunks)
@@ -159,7 +163,7 @@ def _warnings(plans: Mapping[str, StreamPlan]) -> list[str]:
         f"warning: stream {name}: {info.num_uncaptioned} of {info.records} records have no caption and train "
         "without text"
         for name, info in infos.items()
-        if info.num_uncaptioned and info.kind == "latents"
+        if info.num_uncaptioned and info.kind in ("latents", "audio_latents")
     ]
 
 

@@ -133,7 +133,7 @@ class Dataset:
         return cast(ClipRecord, self.readers[bucket][index])
 
     def latents(self, bucket: str, index: int) -> LatentRecord:
-        assert self.info.kind == "latents"
+        assert self.info.kind in ("latents", "audio_latents")
         return cast(LatentRecord, self.readers[bucket][index])
 
     def parts(self, records: int) -> list[tuple[str, int, int]]:

@@ -29,7 +29,8 @@ from src.streaming.media_loaders import MediaLoaders
 from src.studies.config import EMPTY_CAPTION, CaptionSensitivityConfig
 from src.studies.word_substitution import WordSubstitution
 from src.training.checkpoint_paths import find_checkpoint
-from src.training.modules.video_model import VideoModel, validation_noise
+from src.training.modules.flow_model import validation_noise
+from src.training.modules.video_model import VideoModel
 from src.training.precision import resolve
 
 

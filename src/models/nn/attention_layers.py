@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from src.models.nn.attention import attention, varlen_attention
 from src.models.nn.config import AttentionBackend
 from src.models.nn.layers import Linear, NormLinear, ZeroLinear, make_qk_norms
+from src.models.nn.rotary import Rotation, rotate
 
 Lengths = tuple[int, ...]  # number of tokens of each sample of a packed row
 
@@ -43,15 +44,19 @@ class SelfAttention(nn.Module):
         *,
         mask_BN: Tensor | None = None,
         lengths: Lengths | None = None,
+        rotation: Rotation | None = None,
     ) -> Tensor:
         """Attend within norm(x) * (1 + scale) + shift.
 
         Args:
             mask_BN: bool, True where a token may be attended to.
             lengths: of the samples packed in a single row (B = 1); None: each row is a sample.
+            rotation: of the tokens by their positions; None: no rotary positions.
         """
         q, k, v = self.qkv(x_BND, shift, scale).unflatten(-1, (-1, 3, self.head_dim)).unbind(-2)
         q, k = self.query_norm(q), self.key_norm(k)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
         if lengths is None:
             attended = attention(q, k, v, mask_BN, backend=self.backend)
         else:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from src.models.nn.attention_layers import CrossAttention, SelfAttention
 from src.models.nn.layers import make_ffn, make_norm
+from src.models.nn.rotary import Rotation
 from src.models.transformer.adaln import ScaleShiftTable
 from src.models.transformer.config import TransformerConfig
 from src.models.transformer.packing import Packing
@@ -43,6 +44,7 @@ class TransformerBlock(nn.Module):
         mask_BL: Tensor | None,
         pos_embed_ND: Tensor | None,
         packing: Packing | None = None,
+        rotation: Rotation | None = None,
     ) -> Tensor:
         """Apply the block.
 
@@ -50,6 +52,7 @@ class TransformerBlock(nn.Module):
             context: text tokens [B, L, context_dim], or this block's keys and values of them.
             pos_embed_ND: None where position embeddings are not added at this block's input.
             packing: lengths of the samples, if x is a single row of packed samples.
+            rotation: rotary positions of self-attention.
         """
         if pos_embed_ND is not None:
             x_BND = x_BND + pos_embed_ND
@@ -58,7 +61,7 @@ class TransformerBlock(nn.Module):
             modulation = tuple(packing.per_token(each) for each in modulation)
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation
         lengths = None if packing is None else packing.media
-        attended = self.attention(x_BND, shift_a, scale_a, lengths=lengths)
+        attended = self.attention(x_BND, shift_a, scale_a, lengths=lengths, rotation=rotation)
         # Under autocast branches are bfloat16; the residual stream stays in its own dtype (float32).
         x_BND = torch.addcmul(x_BND, gate_a, attended.to(x_BND.dtype))
         keys_values = context if isinstance(context, tuple) else self.cross_attention.keys_values(context)

@@ -27,10 +27,19 @@ class TransformerConfig(Config):
     max_positions: tuple[int, int, int] = opt(
         (32, 48, 64), "sizes of the position tables: tokens along T, H, W", ge=1
     )
-    positions: Literal["every", "first"] = opt(
-        "every", "add the position embeddings at the input of every block, or of the first only"
+    positions: Literal["every", "first", "rotary"] = opt(
+        "every",
+        "learned embeddings added at the input of every block, or of the first only; rotary: queries and "
+        "keys are"
+        " rotated instead, for latents of one row and column (audio) and of any length",
     )
     position_std: float = opt(0.02, "standard deviation of the position tables at initialization")
+    aligned_features: Literal["add", "concatenate"] = opt(
+        "add",
+        "features of another medium, one for each token, such as a video's for its audio: added to the "
+        "tokens, or"
+        " concatenated in time (the paper's weaker alternative)",
+    )
     context_dim: int = opt(192, "dimension of the text tokens that cross-attention reads", ge=1)
     context_norm: bool = opt(True, "normalize the query stream before cross-attention")
     norm: Literal["rms", "layer"] = opt("rms", "normalization: rms (LLaMa3) or layer (DiT, ablation c)")
@@ -63,6 +72,11 @@ class TransformerConfig(Config):
         for name in ("patch", "max_positions"):
             if len(getattr(self, name)) != 3:
                 raise ValueError(f"{name} must be three numbers (T, H, W), got {getattr(self, name)}")
+        if self.positions == "rotary" and self.max_positions[1:] != (1, 1):
+            raise ValueError(
+                "positions=rotary is for latents of one row and column: max_positions must be [T, 1, 1], "
+                f"got {list(self.max_positions)}"
+            )
         if self.num_checkpointed_blocks > self.depth:
             raise ValueError(
                 f"num_checkpointed_blocks must be at most depth={self.depth}, "

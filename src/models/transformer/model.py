@@ -14,12 +14,29 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from src.models.nn.layers import Linear, NormLinear, ZeroLinear, make_norm
+from src.models.nn.rotary import Rotation, rotation
 from src.models.transformer.adaln import AdaLNSingle, ScaleShiftTable
 from src.models.transformer.block import TransformerBlock
 from src.models.transformer.config import TransformerConfig
 from src.models.transformer.packing import Packing, pack_text
 from src.models.transformer.patchify import from_patches, to_patches, token_grid
 from src.models.transformer.pos_embed import FactorizedPosEmbed
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Position embeddings [N, D] to add to the tokens, or the rotation of their queries and keys."""
+
+    embed_ND: Tensor | None
+    rotation: Rotation | None
+
+    def repeated(self) -> "Positions":
+        """Return the positions of as many tokens again, in front."""
+        embed_ND = None if self.embed_ND is None else torch.cat([self.embed_ND, self.embed_ND])
+        if self.rotation is None:
+            return Positions(embed_ND, None)
+        cos, sin = self.rotation
+        return Positions(embed_ND, (torch.cat([cos, cos]), torch.cat([sin, sin])))
 
 
 @dataclass(frozen=True)
@@ -33,7 +50,8 @@ class ContextCache:
 class MediaTransformer(nn.Module):
     """Patches, blocks with position embeddings at every layer, velocity (Movie Gen, sec. 3.1.3).
 
-    An image is a video of one frame. Training, sharding and config files are handled elsewhere.
+    An image is a video of one frame, audio a video of one row and column whose frames are those of its codec.
+    Training, sharding and config files are handled elsewhere.
     """
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -44,7 +62,8 @@ class MediaTransformer(nn.Module):
         if config.cond_channels:  # a layer of its own at zero: a model trained without it starts unchanged
             cond_dim = config.cond_channels * math.prod(config.patch)
             self.cond_embed = ZeroLinear(cond_dim, config.hidden_size)
-        self.pos_embed = FactorizedPosEmbed(config.max_positions, config.hidden_size, config.position_std)
+        if config.positions != "rotary":
+            self.pos_embed = FactorizedPosEmbed(config.max_positions, config.hidden_size, config.position_std)
         self.t_embedder = AdaLNSingle(config.hidden_size, config.time_dim)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.depth))
         self.final_modulation = ScaleShiftTable((0.0, 0.0), config.hidden_size)
@@ -60,6 +79,7 @@ class MediaTransformer(nn.Module):
         context: Tensor | ContextCache,
         mask_BL: Tensor | None = None,
         cond_BCTHW: Tensor | None = None,
+        aligned_BND: Tensor | None = None,
     ) -> Tensor:
         """Predict the velocity [B, C, T, H, W] at a point of the flow.
 
@@ -69,17 +89,24 @@ class MediaTransformer(nn.Module):
             context: text tokens [B, L, context_dim], or `cache_context(...)` of them.
             mask_BL: bool, True at text tokens that are not padding. A `ContextCache` has its own.
             cond_BCTHW: conditioning of the latent's size, such as first frames and their mask; None: zeros.
+            aligned_BND: features for each token, see `TransformerConfig.aligned_features`; None: none.
         """
         grid = token_grid(x_BCTHW.shape, self.config.patch)
-        pos_embed_ND: Tensor = self.pos_embed(grid)
+        positions = self._positions([grid], x_BCTHW.device)
         modulation_B6D, final_B2D = self.t_embedder(t_B)
-        # Embedded patches join the residual stream, which has the dtype of the position tables (float32).
-        x_BND: Tensor = self.patch_embed(to_patches(x_BCTHW, self.config.patch)).to(pos_embed_ND.dtype)
+        # Embedded patches join the residual stream, which has the dtype of the weights (float32).
+        x_BND: Tensor = self.patch_embed(to_patches(x_BCTHW, self.config.patch)).to(modulation_B6D.dtype)
         if cond_BCTHW is not None:
             x_BND = x_BND + self.cond_embed(to_patches(cond_BCTHW, self.config.patch))
         if isinstance(context, ContextCache):
             mask_BL = context.mask_BL
-        x_BND = self._run_blocks(x_BND, modulation_B6D, context, mask_BL, pos_embed_ND)
+        num_before = 0
+        if aligned_BND is not None and self.config.aligned_features == "concatenate":
+            num_before = aligned_BND.shape[1]
+            x_BND, positions = torch.cat([aligned_BND.to(x_BND.dtype), x_BND], 1), positions.repeated()
+        elif aligned_BND is not None:
+            x_BND = x_BND + aligned_BND
+        x_BND = self._run_blocks(x_BND, modulation_B6D, context, mask_BL, positions)[:, num_before:]
         shift, scale = self.final_modulation(final_B2D)
         out_BNP = self.proj_out(x_BND, shift, scale)
         return from_patches(out_BNP, grid, self.config.patch)
@@ -99,17 +126,26 @@ class MediaTransformer(nn.Module):
         """
         patch = self.config.patch
         grids = [token_grid(video.shape, patch) for video in videos_CTHW]
-        pos_embed_ND = torch.cat([self.pos_embed(grid) for grid in grids])
+        positions = self._positions(grids, t_B.device)
         modulation_B6D, final_B2D = self.t_embedder(t_B)
         tokens_1NP = torch.cat([to_patches(video[None], patch) for video in videos_CTHW], 1)
         context_1SD, text_lengths = pack_text(context_BLD, mask_BL)
         packing = Packing(tuple(math.prod(grid) for grid in grids), text_lengths)
-        x_1ND: Tensor = self.patch_embed(tokens_1NP).to(pos_embed_ND.dtype)
-        x_1ND = self._run_blocks(x_1ND, modulation_B6D, context_1SD, None, pos_embed_ND, packing)
+        x_1ND: Tensor = self.patch_embed(tokens_1NP).to(modulation_B6D.dtype)
+        x_1ND = self._run_blocks(x_1ND, modulation_B6D, context_1SD, None, positions, packing)
         shift, scale = (packing.per_token(each) for each in self.final_modulation(final_B2D))
         out_1NP: Tensor = self.proj_out(x_1ND, shift, scale)
         parts = zip(out_1NP.split(packing.media, 1), grids, strict=True)
         return [from_patches(part, grid, patch)[0] for part, grid in parts]
+
+    def _positions(self, grids: Sequence[tuple[int, int, int]], device: torch.device) -> Positions:
+        """Return the positions of the tokens of some grids, one after the other."""
+        if self.config.positions != "rotary":
+            return Positions(torch.cat([self.pos_embed(grid) for grid in grids]), None)
+        head_dim = self.config.hidden_size // self.config.num_heads
+        rotations = [rotation(math.prod(grid), head_dim, device) for grid in grids]
+        cos, sin = (torch.cat(parts) for parts in zip(*rotations, strict=True))
+        return Positions(None, (cos, sin))
 
     def _run_blocks(
         self,
@@ -117,13 +153,13 @@ class MediaTransformer(nn.Module):
         modulation_B6D: Tensor,
         context: Tensor | ContextCache,
         mask_BL: Tensor | None,
-        pos_embed_ND: Tensor,
+        positions: Positions,
         packing: Packing | None = None,
     ) -> Tensor:
         for index, block in enumerate(self.blocks):
             text = context.keys_values[index] if isinstance(context, ContextCache) else context
-            pos_embed = pos_embed_ND if index == 0 or self.config.positions == "every" else None
-            args = (x_BND, modulation_B6D, text, mask_BL, pos_embed, packing)
+            pos_embed = positions.embed_ND if index == 0 or self.config.positions == "every" else None
+            args = (x_BND, modulation_B6D, text, mask_BL, pos_embed, packing, positions.rotation)
             if self.training and index < self.config.num_checkpointed_blocks:
                 x_BND = cast(Tensor, checkpoint(block, *args, use_reentrant=False))
             else:

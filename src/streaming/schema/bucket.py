@@ -9,7 +9,7 @@ from src.core.errors import UserError
 
 SCHEMA_VERSION = 1
 _BUCKET = re.compile(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)")
-Kind = Literal["pixels", "latents", "audio"]
+Kind = Literal["pixels", "latents", "audio", "audio_latents"]
 
 
 class DataError(UserError):

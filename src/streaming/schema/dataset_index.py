@@ -14,6 +14,7 @@ PARTS = ".parts"
 HINTS: dict[Kind | None, str] = {
     "pixels": "make it with: python -m data.prepare CONFIG",
     "latents": "encode it with: python -m src.train configs/tae/tiny_latents.yaml tae=RUN data=DATASET",
+    "audio_latents": "encode it with: python -m src.train configs/audio/tiny_latents.yaml codec=RUN data=SET",
     "audio": "make it with: python -m data.prepare configs/data/audio_tiny.yaml",
     None: "make it with: python -m data.prepare CONFIG, or latents with: python -m src.train CONFIG",
 }

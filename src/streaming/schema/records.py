@@ -70,16 +70,17 @@ class PixelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentRecord:
-    """The posterior's moments of one clip, of the TAE or of an audio codec: sampled in training, not when encoding.
+    """The posterior's moments of one clip, of the TAE or of an audio codec: sampled in training, not when
+    encoding.
 
     `moments_2CTHW` holds the mean in its first C channels and the standard deviation in the others,
     float16. `bucket` is the pixel bucket that it was encoded from. `text` maps an encoder's name to
     (embeddings float16 [N, L, D], mask uint8 [N, L]), one row for each caption. `first_C1HW` is the mean
     of the first frame's posterior, encoded as an image, float16; None where it is not stored.
 
-    Audio: [2C, L, 1, 1] at `latent_rate` latent frames per second, `captions` of the audio, and of its video, if
-    there is one, the frames uint8 or features of each frame float16. Without a video the bucket is samples x
-    channels x 1.
+    Audio: [2C, L, 1, 1] at `latent_rate` latent frames per second, `captions` of the audio, and of its video,
+        if there is one, the frames uint8 or features of each frame float16. Without a video the bucket is
+        samples x channels x 1.
     """
 
     id: str

@@ -34,7 +34,7 @@ class DatasetWriter:
 
     Args:
         root: the data set's directory.
-        kind: "pixels", "latents" or "audio".
+        kind: "pixels", "latents", "audio" or "audio_latents".
         key: hash of settings and inputs. Unfinished work under another key is discarded; a finished
             data set under another key is an error unless `overwrite` is set or it has no records.
         chunk_bytes: a chunk is closed when the next record would pass this.
@@ -197,7 +197,7 @@ class PixelWriter(DatasetWriter):
 
 
 class LatentWriter(DatasetWriter):
-    """A DatasetWriter of LatentRecord; `key` from `latent_key`.
+    """A DatasetWriter of LatentRecord, of video or (kind "audio_latents") of audio; `key` from `latent_key`.
 
     with LatentWriter(out, key) as writer:
         for number in writer.missing(len(parts)):  # parts = Dataset.parts(n); each rank takes every world-th
@@ -206,5 +206,5 @@ class LatentWriter(DatasetWriter):
         writer.finish(len(parts), provenance)  # the leader, when every rank is done
     """
 
-    def __init__(self, root: Path | str, key: str, **options: Any) -> None:
-        super().__init__(root, "latents", key, **options)
+    def __init__(self, root: Path | str, key: str, *, kind: Kind = "latents", **options: Any) -> None:
+        super().__init__(root, kind, key, **options)

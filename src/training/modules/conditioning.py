@@ -80,6 +80,10 @@ class TextConditioning:
         uniforms = {name: uniform(f"encoder_drop/{name}") for name in condition}
         return drop_encoders(condition, uniforms | {"": uniform_B}, encoder_drop_prob, caption_drop_prob)
 
+    def without(self, condition: TextCondition) -> TextCondition:
+        """Return the null condition for as many samples."""
+        return [""] * len(condition) if isinstance(condition, list) else without_text(condition)
+
     def from_prompts(self, prompts: list[str]) -> TextCondition:
         """Return the condition of prompts; empty prompts are the null condition."""
         if not self.encoders:

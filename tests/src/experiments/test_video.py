@@ -55,7 +55,7 @@ def _inside(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_checkpoints_and_exports_keep_the_key_of_the_tae() -> None:
     assert tae_key_of("first") == KEYS["one"]
     assert safetensors_io.read_header(Path("first.safetensors")).tae_key == KEYS["one"]
-    assert loading.stored_tae_key(Path("first.safetensors")) == loading.stored_tae_key(Path("first"))
+    assert loading.stored_key(Path("first.safetensors")) == loading.stored_key(Path("first"))
 
 
 @pytest.mark.parametrize("source", ["first", "first.safetensors"])
@@ -92,7 +92,7 @@ def test_streams_of_two_taes_are_refused() -> None:
     more = "data.streams.more={path: other/train, batch_size: 2}"
     stage = config.load(VideoRunConfig, "stage.yaml", [more])
     with pytest.raises(UserError, match=r"one/train and other/train were encoded by different TAEs"):
-        latents.tae_key(stage)
+        latents.autoencoder_key(stage)
 
 
 def test_sample_videos_are_not_decoded_by_another_tae() -> None:

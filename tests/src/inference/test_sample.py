@@ -11,7 +11,7 @@ from src.inference.sample import sample_latents
 from src.models.transformer.block import CrossAttention
 from src.models.transformer.model import MediaTransformer
 from src.training.modules.video import VideoModule
-from src.training.modules.video_config import FlowConfig
+from src.training.modules.video_config import VideoFlowConfig
 from tests.fixtures.toy_modules import ToyLatents, perturbed_video_module
 
 
@@ -80,7 +80,9 @@ def test_v_prediction_samples_what_it_is_trained_on(
     module: VideoModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The v that always points at one latent has loss 0 on it, and samples become it."""
-    monkeypatch.setattr(module, "flow_config", FlowConfig(objective="v_prediction", sample_posterior=False))
+    monkeypatch.setattr(
+        module, "flow_config", VideoFlowConfig(objective="v_prediction", sample_posterior=False)
+    )
 
     def towards(x: torch.Tensor, t: torch.Tensor, *_: Any) -> torch.Tensor:
         phi = angle(t)[:, None, None, None, None].float()

@@ -26,7 +26,7 @@ from src.models.transformer.config import TransformerConfig
 from src.streaming.batch import Batch, LatentBatch
 from src.training.modules.base import GradientStep, TrainingModule
 from src.training.modules.video import VideoModule
-from src.training.modules.video_config import FlowConfig
+from src.training.modules.video_config import VideoFlowConfig
 from tests.fixtures.toy_modules import ToyClips, ToyLatents, tae_module, train_config, video_module
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -109,7 +109,7 @@ def frozen_text_module() -> VideoModule:
     config = TransformerConfig(
         hidden_size=32, depth=1, num_heads=2, ffn_dim=32, time_dim=16, latent_channels=4, context_dim=16
     )
-    flow = FlowConfig(encoder_drop_prob=0.5)
+    flow = VideoFlowConfig(encoder_drop_prob=0.5)
     return VideoModule(config, ByteEncoderConfig(), flow, train_config(), {"t5": FrozenTextConfig(dim=8)})
 
 

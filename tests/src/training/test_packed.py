@@ -14,7 +14,7 @@ from src.streaming.micro_batches import split_batch
 from src.streaming.schema.bucket import Bucket
 from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.modules.video import VideoModule
-from src.training.modules.video_config import FlowConfig
+from src.training.modules.video_config import VideoFlowConfig
 from src.training.trainer import fit
 from tests.fixtures.ranks import Ranks
 from tests.fixtures.toy_data import write_latents
@@ -57,12 +57,12 @@ def module() -> VideoModule:
 
 @pytest.mark.parametrize("objective", ["flow_matching", "v_prediction"])
 def test_losses_equal_those_of_separate_batches(module: VideoModule, objective: str) -> None:
-    module.flow_config = FlowConfig(objective=objective, caption_drop_prob=0.3)
+    module.flow_config = VideoFlowConfig(objective=objective, caption_drop_prob=0.3)
     packed = module.training_loss(batch())
     alone = torch.cat([module.training_loss(batch((s,), packed=False)) for s in range(5)])
     torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-5)
     assert packed.unique().numel() == 5
-    times = torch.cat([module._prepare(each, module.model())[2] for each in batch().unpack()])
+    times = torch.cat([module.prepare(each, module.model())[2] for each in batch().unpack()])
     assert times.unique().numel() == 5  # keyed by the index in the global batch
 
 
@@ -182,6 +182,6 @@ def test_settings_that_exclude_packing(train: dict, flow: dict, words: str) -> N
     stream = StreamConfig(path="p", pack=True, tokens=40, batch_size=2)
     with pytest.raises(ValueError, match=words) as error:
         VideoRunConfig(
-            data=DataConfig(streams={"v": stream}), train=train_config(**train), flow=FlowConfig(**flow)
+            data=DataConfig(streams={"v": stream}), train=train_config(**train), flow=VideoFlowConfig(**flow)
         )
     assert "\n" not in str(error.value)

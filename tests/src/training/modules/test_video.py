@@ -8,7 +8,7 @@ import torch
 from src.flow.config import SamplerConfig
 from src.streaming.micro_batches import split_batch
 from src.training.modules.video import VideoModule
-from src.training.modules.video_config import FlowConfig
+from src.training.modules.video_config import VideoFlowConfig
 from tests.fixtures.toy_modules import ToyLatents, perturbed_video_module, train_config, video_module
 
 
@@ -115,11 +115,11 @@ def test_objective_and_times_are_switches(module: VideoModule) -> None:
     batch = ToyLatents(0, 1)[3]
     losses = []
     for change in ({}, {"objective": "v_prediction"}, {"time_distribution": "uniform"}):
-        module.flow_config = FlowConfig(**change)
+        module.flow_config = VideoFlowConfig(**change)
         losses.append(module.training_loss(batch))
     assert not torch.allclose(losses[0], losses[1])
     assert not torch.allclose(losses[0], losses[2])
-    module.flow_config = FlowConfig(time_distribution="uniform", num_val_times=4)
+    module.flow_config = VideoFlowConfig(time_distribution="uniform", num_val_times=4)
     torch.testing.assert_close(module.model().validation_times(), torch.tensor([0.125, 0.375, 0.625, 0.875]))
     with pytest.raises(ValueError, match=r"sampler\.solver must be euler with v_prediction, got midpoint"):
-        FlowConfig(objective="v_prediction", sampler=SamplerConfig(solver="midpoint"))
+        VideoFlowConfig(objective="v_prediction", sampler=SamplerConfig(solver="midpoint"))

@@ -12,7 +12,7 @@ from src.training.modules.base import TrainingModule
 from src.training.modules.tae import TAEModule
 from src.training.modules.tae_config import TAELossConfig
 from src.training.modules.video import VideoModule
-from src.training.modules.video_config import FlowConfig
+from src.training.modules.video_config import VideoFlowConfig
 from tests.fixtures.toy_modules import train_config
 
 # Every parameter without weight decay is a bias or one of these.
@@ -27,7 +27,7 @@ def video(**frozen: FrozenTextConfig) -> VideoModule:
         cond_channels=5, qk_norm=True, bias=True,
     )  # fmt: skip
     text = ByteEncoderConfig(hidden_size=16, depth=1, num_heads=2, ffn_dim=16)
-    return VideoModule(config, text, FlowConfig(), train_config(ema_decay=0.0), frozen)
+    return VideoModule(config, text, VideoFlowConfig(), train_config(ema_decay=0.0), frozen)
 
 
 def tae(optimizer: str, structure: str = "2.5d", norm: str = "group") -> TAEModule:

@@ -1,0 +1,168 @@
+"""What to generate audio for: videos of files, folders, manifests and data sets, or prompts alone.
+
+Legend: T frames, H height, W width, C = 3 channels (RGB, uint8).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.core.audio_caption import AudioCaption
+from src.core.errors import UserError
+from src.core.media_io.errors import MediaError
+from src.core.media_io.video_reader import open_video
+from src.inference.generate_audio_config import GenerateAudioConfig
+from src.inference.prompts import PromptRequest, read_requests
+from src.streaming.reader import Dataset
+from src.streaming.schema.audio_record import AudioRecord
+from src.streaming.schema.records import ClipRecord, LatentRecord
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames uint8 [T, H, W, C], and the time in seconds at which each is shown."""
+
+    frames_THWC: NDArray[np.uint8]
+    times_T: NDArray[np.float64]
+    fps: float
+
+    @property
+    def seconds(self) -> float:
+        """Time from the beginning until the last frame has been shown."""
+        return float(self.times_T[-1]) + 1 / self.fps
+
+
+@dataclass(frozen=True)
+class AudioRequest:
+    """One piece of audio to generate; `read_video` gives the video that it belongs to, None without one."""
+
+    prompt: PromptRequest
+    read_video: Callable[[], Video] | None = None
+
+
+def read_audio_requests(config: GenerateAudioConfig, prompts: list[str]) -> list[AudioRequest]:
+    """Return all requests in order, each candidate with a seed of its own.
+
+    Raises:
+        UserError: nothing to do, an unreadable file, or several prompts for videos.
+    """
+    if not config.videos and not config.data:
+        requests = read_requests(
+            prompts, config.prompts, config.seed, config.num_candidates, config.negative_prompt
+        )
+        return [AudioRequest(replace(r, prompt=audio_caption(r.prompt, config.quality))) for r in requests]
+    if len(prompts) > 1:
+        raise UserError(f"{len(prompts)} prompts for videos: give one prompt=..., or `prompt` in a manifest")
+    text = audio_caption(prompts[0], config.quality) if prompts else ""
+    found = _records(config, text) if config.data else _files(config, text)
+    if not found:
+        raise UserError(f"videos={config.videos or config.data}: no videos there")
+    items: list[AudioRequest] = []
+    for i, (entry, read) in enumerate(found):
+        extra = {k: v for k, v in entry.items() if k not in ("id", "prompt", "seed")}
+        for k in range(config.num_candidates):
+            name = entry["id"] if config.num_candidates == 1 else f"{entry['id']}-{k}"
+            seed = entry.get("seed", config.seed + i * config.num_candidates) + k
+            prompt = PromptRequest(
+                name, entry.get("prompt", text), seed, extra, negative_prompt=config.negative_prompt
+            )
+            items.append(AudioRequest(prompt, read))
+    counts = Counter(item.prompt.file_stem for item in items)
+    repeated = next((name for name, count in counts.items() if count > 1), "")
+    if repeated:
+        raise UserError(f"videos={config.videos}: {repeated!r} names two outputs; videos need other names")
+    return items
+
+
+def audio_caption(prompt: str, quality: float) -> str:
+    """Return a prompt in the form of training's captions; one that has it already stays."""
+    if not prompt or AudioCaption.parse(prompt) is not None:
+        return prompt
+    return AudioCaption(description=prompt, quality=quality).text()
+
+
+Found = list[tuple[dict[str, Any], Callable[[], Video]]]
+
+
+def _files(config: GenerateAudioConfig, text: str) -> Found:
+    path = Path(config.videos)
+    if path.suffix == ".jsonl":
+        return _manifest(config, path, text)
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    elif path.is_file():
+        files = [path]
+    else:
+        raise UserError(f"videos={path}: no such file or folder")
+    return [({"id": file.stem, "prompt": text}, _reader(file)) for file in files]
+
+
+def _manifest(config: GenerateAudioConfig, path: Path, text: str) -> Found:
+    found: Found = []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"videos={path}: {error.strerror}") from error
+    for number, line in enumerate(filter(str.strip, lines), 1):
+        try:
+            entry: Any = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}:{number}: not JSON ({error})") from error
+        if not isinstance(entry, dict) or not isinstance(entry.get("video"), str):
+            raise UserError(f"{path}:{number}: expected an object with a path `video`")
+        file = path.parent / entry["video"]
+        prompt = audio_caption(str(entry.get("audio_prompt", text)), config.quality)
+        kept = {k: v for k, v in entry.items() if k not in ("video", "audio", "prompt", "system")}
+        found.append(({"id": file.stem, **kept, "prompt": prompt}, _reader(file)))
+    return found
+
+
+def _records(config: GenerateAudioConfig, text: str) -> Found:
+    dataset = Dataset(config.data)
+    if dataset.info.kind != "pixels":
+        raise UserError(f"data={config.data}: holds {dataset.info.kind}, expected prepared videos")
+    found: Found = []
+    for bucket, reader in dataset.readers.items():
+        for index in range(len(reader)):
+            record = reader[index]
+            assert not isinstance(record, LatentRecord | AudioRecord)
+            if record.bucket.is_image or not record.id.startswith(config.id_prefix):
+                continue
+            prompt = record.audio_captions[0] if config.captions and record.audio_captions else text
+            entry = {"id": record.id.replace("/", "_"), "prompt": prompt, "facts": record.facts}
+            found.append((entry, _record_reader(dataset, bucket, index)))
+            if len(found) == config.num_videos:
+                return found
+    return found
+
+
+def _record_reader(dataset: Dataset, bucket: str, index: int) -> Callable[[], Video]:
+    def read() -> Video:
+        record: ClipRecord = dataset.pixels(bucket, index)
+        frames_THWC = np.ascontiguousarray(record.video_TCHW.permute(0, 2, 3, 1).numpy())
+        return Video(frames_THWC, np.arange(len(frames_THWC)) / record.fps, record.fps)
+
+    return read
+
+
+def _reader(path: Path) -> Callable[[], Video]:
+    def read() -> Video:
+        try:
+            with open_video(path) as video:
+                frames = list(video.frames())
+                fps = video.fps
+        except MediaError as error:
+            raise UserError(f"{path}: {error}") from error
+        if not frames:
+            raise UserError(f"{path}: no frames")
+        return Video(np.stack([f.rgb_HWC for f in frames]), np.array([f.time_s for f in frames]), fps)
+
+    return read
