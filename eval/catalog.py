@@ -14,6 +14,7 @@ METRIC_HELP = {
     "bounce_onsets": "onsets of the audio against the impacts of a Bounce video",
     "bounce_audio": "hits, materials and ambience of the audio against the facts of a Bounce video",
     "bounce_identity": "the objects of the reference image are in the Bounce video",
+    "vizdoom_audio": "shots and sides of sources of the audio against the facts of a game clip",
     "low_level": "flicker, smoothness, freezing, spatial and temporal information, blur, blockiness",
     "block_motion": "VBench's rule of the dynamic degree over block matching",
     "fidelity": "PSNR, SSIM and MS-SSIM to the reference",
@@ -29,8 +30,8 @@ METRIC_HELP = {
 }
 """Metrics that need no network of the user's."""
 
-FACTS_METRICS = ("bounce", "bounce_onsets", "bounce_audio")
-"""Metrics that need the facts of Bounce videos in the manifest."""
+FACTS_METRICS = ("bounce", "bounce_onsets", "bounce_audio", "vizdoom_audio")
+"""Metrics that need the facts of Bounce videos or game clips in the manifest."""
 
 BACKBONE_METRIC_HELP = {
     "consistency": "VBench's consistency over the frames of each backbone",
@@ -67,6 +68,7 @@ METRIC_AXES = {
     "bounce_onsets": Axis("alignment", "diegetic synchronization"),
     "bounce_audio": Axis("alignment", "diegetic correctness"),
     "bounce_identity": Axis("alignment", "identity"),
+    "vizdoom_audio": Axis("alignment", "diegetic synchronization"),
     "low_level": Axis("quality", "overall"),
     "block_motion": Axis("quality", "motion completeness"),
     "fidelity": Axis("quality", "reconstruction"),

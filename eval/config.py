@@ -5,8 +5,11 @@ from pathlib import Path
 
 from eval.alignment.config import AlignmentConfig
 from eval.backbones.config import ROLES, ClipsConfig, UserProgramConfig, WeightsConfig
+from eval.bounce_checker.config import CheckerConfig
 from eval.catalog import AUTO, BACKBONE_NAMES, SUITES, expand_metrics
+from eval.core.pairs_config import PairsConfig
 from eval.distribution.config import SetsConfig, StatisticsConfig
+from eval.quality.config import QualityConfig
 from src.core.fields import Config, opt
 
 
@@ -40,6 +43,9 @@ class EvalConfig(Config):
     clips: ClipsConfig = opt(ClipsConfig(), "clips of a video for i3d")
     cache: str = opt("", "folder of cached features, may be shared; empty means OUT/features")
     alignment: AlignmentConfig = opt(AlignmentConfig(), "constants of metrics of alignment")
+    quality: QualityConfig = opt(QualityConfig(), "constants of metrics of quality")
+    pairs: PairsConfig = opt(PairsConfig(), "how frames of a video and its reference are paired")
+    bounce: CheckerConfig = opt(CheckerConfig(), "constants of the Bounce checker")
     sets: SetsConfig = opt(SetsConfig(), "constants of distances between sets")
     slices: tuple[str, ...] = opt((), "tags that get table rows of their own; none means every tag")
     strict: bool = opt(False, "stop at the first sample or set that cannot be scored instead of counting it")

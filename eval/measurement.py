@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import numpy as np
 
 from eval.backbones.cache import OverFeatures
 from eval.backbones.extractor import FrameExtractor, description_sha256
+from eval.core.audio_metric import AudioMetric, AudioPairMetric
+from eval.core.audio_pass import AudioPairStart, AudioStart, run_audio_pass
 from eval.core.frame_metric import FrameMetric, PairMetric, bind
-from eval.core.frame_pass import FrameStart, PairStart, run_pass
+from eval.core.frame_pass import run_pass
+from eval.core.frame_tasks import FrameStart, PairStart
 from eval.core.journal import Journal
 from eval.core.manifest import Sample
 from eval.core.results import Item, Measurement, Metric, Record
@@ -51,8 +55,9 @@ def measure_sample(
 
 
 def measure_all(item: Item, metrics: list[Metric]) -> Iterator[tuple[str, Result]]:
-    """Yield the result of each metric: first those of the pass over the frames, then all others."""
+    """Yield the result of each metric: first those of the passes over frames and audio, then all others."""
     passed = _pass_over_frames(item, metrics)
+    passed.metrics |= _pass_over_audio(item, metrics)
     for metric in metrics:
         if metric.name in passed.metrics:
             yield metric.name, _check(passed.metrics[metric.name])
@@ -94,7 +99,8 @@ def _pass_over_frames(item: Item, metrics: list[Metric]) -> _Passed:
     if not tasks and not pairs:
         return passed
     try:
-        results = run_pass(item.frames_path, tasks, pairs, lambda: item.path("reference"))
+        config = next((m.pairs for m in metrics if isinstance(m, PairMetric)), None)
+        results = run_pass(item.frames_path, tasks, pairs, lambda: item.path("reference"), config)
     except Exception as error:
         results = dict.fromkeys([*tasks, *pairs], error)
     for name, user in users.items():
@@ -107,6 +113,22 @@ def _pass_over_frames(item: Item, metrics: list[Metric]) -> _Passed:
             passed.failed_extractors[name] = error
     passed.metrics = results
     return passed
+
+
+def _pass_over_audio(item: Item, metrics: list[Metric]) -> dict[str, Result]:
+    """Decode the audio once for all metrics that listen to it."""
+    tasks: dict[str, AudioStart] = {
+        m.name: partial(m.observe_audio, item) for m in metrics if isinstance(m, AudioMetric)
+    }
+    pairs: dict[str, AudioPairStart] = {
+        m.name: partial(m.observe_audio_pairs, item) for m in metrics if isinstance(m, AudioPairMetric)
+    }
+    if not tasks and not pairs:
+        return {}
+    try:
+        return run_audio_pass(item.audio_path, tasks, pairs, lambda: item.path("reference"))
+    except Exception as error:
+        return dict.fromkeys([*tasks, *pairs], error)
 
 
 def _rows_name(metric: OverFeatures) -> str:

@@ -15,6 +15,7 @@ from eval.backbones.config import ClipsConfig
 from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.extractor import Extractor
 from eval.backbones.frame_networks import I3D, ClipFrames, Dino, DinoFrames, Inception
+from eval.core.pairs_config import PairsConfig
 from eval.core.results import Metric
 from eval.quality.consistency import Consistency
 from eval.quality.dynamics import DynamicDegree
@@ -31,6 +32,7 @@ class NetworkFactory:
     num_frames: int = 16
     clips: ClipsConfig = field(default_factory=ClipsConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
 
     def file(self, role: str, user: str) -> Network:
         return self.networks.get(role, user)
@@ -49,9 +51,9 @@ class NetworkFactory:
 
 
 NETWORK_METRICS: dict[str, Callable[[NetworkFactory, str], Metric]] = {
-    "lpips_vgg": lambda s, name: Perceptual(name, s.file("vgg16", name)),
-    "lpips_alex": lambda s, name: Perceptual(name, s.file("alexnet", name)),
-    "dists": lambda s, name: Perceptual(name, s.file("vgg16", name)),
+    "lpips_vgg": lambda s, name: Perceptual(name, s.file("vgg16", name), s.pairs),
+    "lpips_alex": lambda s, name: Perceptual(name, s.file("alexnet", name), s.pairs),
+    "dists": lambda s, name: Perceptual(name, s.file("vgg16", name), s.pairs),
     "clip_score": lambda s, name: ClipScore(s.clip(name), s.num_frames),
     "viclip": lambda s, name: ViCLIPScore(s.programs(name, "viclip", "video", "text")),
     "clap": lambda s, name: CLAPScore(CLAP(s.file("clap", name))),

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ from eval.backbones.efficientnet_lite import EfficientNetLite0, EfficientNetLite
 from eval.backbones.extractor import Extractor, Rows
 from eval.backbones.user_program import UserProgram
 from eval.bounce_checker.audio import BounceAudioMetric
+from eval.bounce_checker.config import CheckerConfig
 from eval.bounce_checker.identity import BounceIdentity
 from eval.bounce_checker.metric import BounceMetric
 from eval.catalog import expand_metrics
+from eval.core.pairs_config import PairsConfig
 from eval.core.results import Item, Measurement, Metric, Score
 from eval.distribution.inception_score import paired_kl, softmax
 from eval.network_registry import NETWORK_BACKBONES, NETWORK_METRICS, NetworkFactory
+from eval.quality.config import QualityConfig
 from eval.quality.consistency import Consistency
 from eval.quality.dynamics import BlockMotion
 from eval.quality.fidelity import Fidelity
@@ -33,28 +36,42 @@ from eval.quality.loudness import Loudness
 from eval.quality.low_level import LowLevelQuality
 from eval.quality.niqe import Niqe
 from eval.quality.pitch import Pitch
-from eval.quality.spectral import AudioFidelity, Speech
+from eval.quality.spectral import AudioFidelity
+from eval.quality.speech import Speech
 from eval.quality.speech_detection import SpeechFraction
 from eval.quality.vmaf import Vmaf
+from eval.vizdoom_checker.metric import VizdoomAudioMetric
 from src.core.suggestions import did_you_mean
 
-METRICS: dict[str, Callable[[AlignmentConfig], Metric]] = {
-    "bounce": lambda _: BounceMetric(),
-    "bounce_onsets": lambda t: BounceOnsets(t.onsets),
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSettings:
+    """Constants of all metrics of single samples."""
+
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
+    bounce: CheckerConfig = field(default_factory=CheckerConfig)
+
+
+METRICS: dict[str, Callable[[MetricSettings], Metric]] = {
+    "bounce": lambda s: BounceMetric(s.bounce),
+    "bounce_onsets": lambda s: BounceOnsets(s.alignment.onsets),
     "bounce_audio": lambda _: BounceAudioMetric(),
-    "bounce_identity": lambda _: BounceIdentity(),
-    "low_level": lambda _: LowLevelQuality(),
+    "bounce_identity": lambda s: BounceIdentity(s.bounce),
+    "vizdoom_audio": lambda _: VizdoomAudioMetric(),
+    "low_level": lambda s: LowLevelQuality(s.quality.low_level),
     "block_motion": lambda _: BlockMotion(),
-    "fidelity": lambda _: Fidelity(),
-    "vmaf": lambda _: Vmaf(),
+    "fidelity": lambda s: Fidelity(s.quality.fidelity, s.pairs),
+    "vmaf": lambda s: Vmaf(s.quality.fidelity, s.pairs),
     "niqe": lambda _: Niqe(),
-    "audio": lambda _: Loudness(),
-    "audio_fidelity": lambda _: AudioFidelity(),
-    "speech": lambda _: Speech(),
-    "onsets": lambda t: ReferenceOnsets(t.onsets),
-    "speech_silero": lambda _: SpeechFraction(),
-    "f0_crepe": lambda _: Pitch(),
-    "ocr_rapidocr": lambda t: OCRMetric(t.ocr),
+    "audio": lambda s: Loudness(s.quality.audio),
+    "audio_fidelity": lambda s: AudioFidelity(s.quality.audio_fidelity),
+    "speech": lambda s: Speech(s.quality.speech, s.quality.audio_fidelity),
+    "onsets": lambda s: ReferenceOnsets(s.alignment.onsets),
+    "speech_silero": lambda s: SpeechFraction(s.quality.voice),
+    "f0_crepe": lambda s: Pitch(s.quality.f0, s.quality.audio_fidelity),
+    "ocr_rapidocr": lambda s: OCRMetric(s.alignment.ocr),
 }
 BACKBONES: dict[str, Callable[[], Extractor]] = {
     "efflite0": EfficientNetLite0,
@@ -149,7 +166,7 @@ def build_metrics(
     names: Iterable[str],
     backbones: list[Extractor],
     factory: NetworkFactory,
-    settings: AlignmentConfig | None = None,
+    settings: MetricSettings | None = None,
 ) -> list[Metric]:
     """Construct metrics of single samples; those over features once for every backbone they can use.
 
@@ -159,7 +176,7 @@ def build_metrics(
     metrics: list[Metric] = []
     for name in expand_metrics(names):
         if name in METRICS:
-            metrics.append(METRICS[name](settings or AlignmentConfig()))
+            metrics.append(METRICS[name](settings or MetricSettings()))
             continue
         if name in NETWORK_METRICS:
             metrics.append(NETWORK_METRICS[name](factory, name))

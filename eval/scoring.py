@@ -21,7 +21,7 @@ from eval.distribution.suite import SET_SCORES
 from eval.loaders.sample_sets import SampleSet, open_samples
 from eval.network_registry import NetworkFactory
 from eval.pipeline import CachedSample, distribution_rows, score_samples
-from eval.registry import Extraction, build_extractors, build_metrics
+from eval.registry import Extraction, MetricSettings, build_extractors, build_metrics
 from eval.reports import contact_sheet, html_page, tables
 from eval.reports.plain_text import as_terminal
 from eval.reports.samples import load_samples, select_failures_first
@@ -63,11 +63,15 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
         num_frames=config.num_frames,
         clips=config.clips,
         sync=config.alignment.sync,
+        pairs=config.pairs,
     )
     backbones = build_extractors(backbone_names, config.local, factory)
     extractions = [Extraction(each, cache) for each in backbones]
     statistics = {name: ReferenceStatistics.load(each) for name, each in config.statistics.items()}
-    metrics = build_metrics(names, backbones, factory, config.alignment) if names else []
+    constants = MetricSettings(
+        alignment=config.alignment, quality=config.quality, pairs=config.pairs, bounce=config.bounce
+    )
+    metrics = build_metrics(names, backbones, factory, constants) if names else []
     if reference_samples and not extractions:
         raise ValueError("reference: distances to it need a backbone, for example backbones=[efflite0]")
     all_metrics: list[Metric] = [*metrics, *extractions]

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from eval.alignment.config import SyncConfig
+from eval.backbones.audio_windows import audio_windows, count_samples
 from eval.backbones.exported_programs import ExportedPrograms
-from eval.backbones.preprocessing import center_crop, normalize, num_resampled, padded_window, resampled
+from eval.backbones.preprocessing import center_crop, normalize, num_resampled, resampled
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask, take_frames
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, take_frames
 from eval.core.results import FRACTION, Item, Measurement, Score
 from eval.distribution.inception_score import softmax
 
@@ -29,7 +30,7 @@ class ImageBind(FrameMetric):
         return self.programs.describe()
 
     def observe(self, item: Item, info: StreamInfo) -> FrameTask:
-        audio_D = self.programs.embed_audio(item.audio)
+        audio_D = self.programs.embed_audio(item.audio_path)
         video_D = yield from self.programs.observe_video(info)
         return Measurement({"imagebind": float(video_D @ audio_D)})
 
@@ -71,9 +72,9 @@ class DeSync(FrameMetric):
     def _windows(self, item: Item, info: StreamInfo) -> FrameTask:
         """Return frames and samples of the first and the last window, aligned in time."""
         t = self.programs.specs["sync"]
-        total, mono_S = num_resampled(info, t.fps), item.audio.resample(t.rate).mono
+        total, num_samples = num_resampled(info, t.fps), count_samples(item.audio_path, t.rate)
         num_frames = round(t.fps * t.seconds)
-        length_s = min(total / t.fps, len(mono_S) / t.rate)
+        length_s = min(total / t.fps, num_samples / t.rate)
         if length_s < t.seconds - 0.5 / t.fps:
             raise ValueError(
                 f"{self.programs.model} needs {t.seconds:g} s of video and audio, got {length_s:.2f}"
@@ -82,12 +83,11 @@ class DeSync(FrameMetric):
         last = min(last, total - num_frames)
         indices = np.unique(np.array([0, last])[:, None] + np.arange(num_frames))
         frames_THWC = yield from resampled(t.fps, take_frames(indices))
+        starts = [round(start / t.fps * t.rate) for start in (0, last)]
+        sounds = audio_windows(item.audio_path, t.rate, starts, round(t.rate * t.seconds))
         return [
-            (
-                frames_THWC[first : first + num_frames],
-                padded_window(mono_S, round(start / t.fps * t.rate), round(t.rate * t.seconds)),
-            )
-            for start, first in zip((0, last), np.searchsorted(indices, (0, last)), strict=True)
+            (frames_THWC[first : first + num_frames], samples_S)
+            for first, samples_S in zip(np.searchsorted(indices, (0, last)), sounds, strict=True)
         ]
 
     def _logits(self, frames_THWC: np.ndarray, samples_S: np.ndarray) -> np.ndarray:

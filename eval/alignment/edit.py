@@ -13,8 +13,9 @@ from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.frame_networks import Dino
 from eval.backbones.preprocessing import sampled_indices
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameStart, FrameTask, map_batches, run_pass, take_all, take_frames
-from eval.core.frame_source import StreamInfo
+from eval.core.frame_pass import run_pass
+from eval.core.frame_source import StreamInfo, open_frames
+from eval.core.frame_tasks import FrameStart, FrameTask, frame_batches, map_batches
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 
@@ -77,18 +78,26 @@ class EditStructure(FrameMetric):
         return {**self.dino.describe(), "frames": self.num_frames or "all", "token": "patches, last layer"}
 
     def observe(self, item: Item, info: StreamInfo) -> FrameTask:
-        num_source, before = observe_source(item, self._tokens)
-        num_output, after = yield from self._tokens(info)
-        if num_source != num_output:
-            raise ValueError(f"source and output differ in frames: {num_source}, {num_output}")
-        distances = [float(((a @ a.T - b @ b.T) ** 2).mean()) for a, b in zip(before, after, strict=True)]
-        return Measurement({self.name: float(np.mean(distances))})
-
-    def _tokens(self, info: StreamInfo) -> FrameTask:
-        """Return the number of frames, and the unit tokens [T, patches, D] of the sampled ones."""
         indices = sampled_indices(info.num_frames, self.num_frames)
-        frames_THWC = yield from (take_all() if indices is None else take_frames(indices))
-        return info.num_frames, unit_norm(self.dino.all_tokens(frames_THWC)[:, 1:])
+        with open_frames(item.path("source")) as source:
+            if source.info.num_frames != info.num_frames:
+                counts = f"{source.info.num_frames}, {info.num_frames}"
+                raise ValueError(f"source and output differ in frames: {counts}")
+            before = frame_batches(source.frames, indices, BATCH)  # read along, so that neither is held
+
+            def distances(output_THWC: np.ndarray) -> list[float]:
+                source_THWC = next(before, None)
+                if source_THWC is None or len(source_THWC) != len(output_THWC):
+                    raise ValueError("source and output differ in frames")
+                pairs = zip(self._tokens(source_THWC), self._tokens(output_THWC), strict=True)
+                return [float(((a @ a.T - b @ b.T) ** 2).mean()) for a, b in pairs]
+
+            found = yield from map_batches(indices, BATCH, distances)
+        return Measurement({self.name: float(np.mean(np.concatenate(found)))})
+
+    def _tokens(self, frames_THWC: np.ndarray) -> np.ndarray:
+        """Return the unit tokens [T, patches, D] of frames."""
+        return unit_norm(self.dino.all_tokens(frames_THWC)[:, 1:])
 
 
 def observe_source(item: Item, start: FrameStart) -> Any:

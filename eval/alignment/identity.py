@@ -4,14 +4,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from eval.backbones.clip_clap import CLIP, unit_norm
+from eval.backbones.clip_clap import BATCH, CLIP, unit_norm
 from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.frame_networks import Dino
 from eval.backbones.preprocessing import sampled_indices
 from eval.core.frame_consistency import frame_consistency
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask, take_all, take_frames
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, map_batches
 from eval.core.results import FRACTION, Item, Measurement, Score
 from eval.core.video import read_video
 
@@ -92,9 +92,10 @@ class Identity(FrameMetric):
         if not len(real):
             raise ValueError("no face found in the reference image")
         indices = sampled_indices(info.num_frames, self.num_frames)
-        frames = yield from (take_all() if indices is None else take_frames(indices))
-        rows = self.embedder.embed(frames)
-        values = {"found": len(rows) / len(frames)}
+        found = yield from map_batches(indices, BATCH, lambda each: (len(each), self.embedder.embed(each)))
+        some = [each_ND for _, each_ND in found if len(each_ND)]
+        rows = np.concatenate(some) if some else np.zeros((0, 1), np.float32)
+        values = {"found": len(rows) / sum(num for num, _ in found)}
         if len(rows):
             cosines = rows @ real[0]
             values |= {"best": cosines.max(), "worst": cosines.min(), "mean": cosines.mean()}

@@ -17,8 +17,8 @@ from eval.alignment.text import require_prompt
 from eval.backbones.extractor import uniform_indices
 from eval.core.checksums import verified_sha256
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask, map_batches
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, map_batches
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 DEFAULTS = OcrConfig()

@@ -14,9 +14,12 @@ from typing import Any
 
 import numpy as np
 import scipy
+from scipy.signal import get_window
 
 from eval.alignment.config import OnsetsConfig
 from eval.core.audio import Audio
+from eval.core.audio_metric import AudioMetric, AudioPairMetric
+from eval.core.audio_pass import AudioInfo, AudioPairTask, AudioTask, MonoStream
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 DEFAULTS = OnsetsConfig()
@@ -31,7 +34,7 @@ SCORES = {
 }
 
 
-class ReferenceOnsets:
+class ReferenceOnsets(AudioPairMetric):
     """Onsets of the audio against those of `reference`, such as the original audio of the video."""
 
     name = "onsets"
@@ -43,12 +46,16 @@ class ReferenceOnsets:
     def describe(self) -> dict[str, Any]:
         return _description("onsets of the sample's reference", self.settings)
 
-    def measure(self, item: Item) -> Measurement:
-        expected = detect_onsets(item.reference_audio, self.settings)
-        return _compare(detect_onsets(item.audio, self.settings), expected, self.settings)
+    def observe_audio_pairs(self, item: Item, info: AudioInfo) -> AudioPairTask:
+        detectors = [OnsetDetector(info.rate, self.settings) for _ in range(2)]
+        while (pair := (yield)) is not None:
+            for detector, mono_S in zip(detectors, pair, strict=True):
+                detector.add(mono_S)
+        detected, expected = (detector.finish() for detector in detectors)
+        return _compare(detected, expected, self.settings)
 
 
-class BounceOnsets:
+class BounceOnsets(AudioMetric):
     """Onsets of the audio against the impacts in a Bounce video's facts."""
 
     name = "bounce_onsets"
@@ -60,45 +67,75 @@ class BounceOnsets:
     def describe(self) -> dict[str, Any]:
         return _description("impacts of the video's facts; near ones count as one", self.settings)
 
-    def measure(self, item: Item) -> Measurement:
+    def observe_audio(self, item: Item, info: AudioInfo) -> AudioTask:
         facts = item.sample.facts
         if facts is None or "impacts" not in facts:
             raise ValueError("sample has no `facts` with impacts")
         times = np.sort(np.array([impact["time_s"] for impact in facts["impacts"]], float))
         expected = merge_close_times(times, self.settings.min_gap_s)
-        return _compare(detect_onsets(item.audio, self.settings), expected, self.settings)
+        mono, detector = MonoStream(info, info.rate), OnsetDetector(info.rate, self.settings)
+        while (samples_CS := (yield)) is not None:
+            detector.add(mono.add(samples_CS))
+        return _compare(detector.finish(), expected, self.settings)
 
 
 def _description(truth: str, settings: OnsetsConfig) -> dict[str, Any]:
     return {
-        "version": "onsets-3",
+        "version": "onsets-4",
         "backbone": None,
         "truth": truth,
         "settings": asdict(settings),
-        "preprocessing": "mean of channels, own rate, spectral flux",
+        "preprocessing": "mean of channels, own rate (against a reference its rate), spectral flux",
         "scipy": scipy.__version__,
     }
 
 
 def detect_onsets(audio: Audio, settings: OnsetsConfig = DEFAULTS) -> np.ndarray:
     """Return the times of the onsets in seconds, ascending."""
-    from scipy.ndimage import maximum_filter1d, median_filter  # slow to import: not for --help
-    from scipy.signal import stft
+    detector = OnsetDetector(audio.rate, settings)
+    detector.add(audio.mono)
+    return detector.finish()
 
-    t = settings
-    hop, size = max(1, round(t.hop_s * audio.rate)), max(8, round(t.window_s * audio.rate))
-    padded = np.pad(audio.mono.astype(np.float64), (size, size))
-    _, times, spectrum = stft(
-        padded, audio.rate, nperseg=size, noverlap=size - hop, boundary=None, padded=False
-    )
-    level = np.log1p(t.compression * np.abs(spectrum))
-    flux = np.maximum(level[:, 1:] - level[:, :-1], 0).mean(0)
-    around = median_filter(flux, size=max(3, round(t.around_s / t.hop_s)), mode="constant")
-    peaks = maximum_filter1d(flux, size=2 * round(t.min_gap_s / t.hop_s / 2) + 1) == flux
-    strong = flux > np.maximum(around * t.above_around + t.above_silence, t.of_strongest * flux.max())
-    # the flux peaks when an onset is half a hop past the middle of the window
-    found = np.maximum(times[1:][peaks & strong] - size / audio.rate + t.hop_s, 0)
-    return merge_close_times(found, t.min_gap_s)
+
+class OnsetDetector:
+    """Onsets of audio that arrives in pieces, mono; of each step only its spectral flux is kept."""
+
+    def __init__(self, rate: int, settings: OnsetsConfig = DEFAULTS) -> None:
+        self.rate, self.settings = rate, settings
+        self._hop = max(1, round(settings.hop_s * rate))
+        self._size = max(8, round(settings.window_s * rate))
+        window = get_window("hann", self._size)
+        self._window, self._rest_S = window / window.sum(), np.zeros(self._size)
+        self._level_F: np.ndarray | None = None  # of the last window
+        self._flux = list[np.ndarray]()
+
+    def add(self, mono_S: np.ndarray) -> None:
+        """Measure the next samples."""
+        self._rest_S = np.concatenate([self._rest_S, mono_S.astype(np.float64)])
+        num = (len(self._rest_S) - self._size) // self._hop + 1
+        if num < 1:
+            return
+        windows = np.lib.stride_tricks.sliding_window_view(self._rest_S, self._size)
+        spectra_NF = np.abs(np.fft.rfft(windows[: num * self._hop : self._hop] * self._window))
+        level_NF = np.log1p(self.settings.compression * spectra_NF)
+        before_NF = level_NF[:1] if self._level_F is None else self._level_F[None]
+        rise_NF = np.diff(level_NF, axis=0, prepend=before_NF)
+        self._flux.append(np.maximum(rise_NF, 0).mean(1)[self._level_F is None :])
+        self._level_F, self._rest_S = level_NF[-1], self._rest_S[num * self._hop :]
+
+    def finish(self) -> np.ndarray:
+        """Return the times of the onsets in seconds, ascending."""
+        from scipy.ndimage import maximum_filter1d, median_filter  # slow to import: not for --help
+
+        self.add(np.zeros(self._size))
+        t, flux = self.settings, np.concatenate(self._flux)
+        around = median_filter(flux, size=max(3, round(t.around_s / t.hop_s)), mode="constant")
+        peaks = maximum_filter1d(flux, size=2 * round(t.min_gap_s / t.hop_s / 2) + 1) == flux
+        strong = flux > np.maximum(around * t.above_around + t.above_silence, t.of_strongest * flux.max())
+        # the flux peaks when an onset is half a hop past the middle of the window
+        middles = (np.flatnonzero(peaks & strong) + 1) * self._hop + self._size / 2
+        found = np.maximum((middles - self._size) / self.rate + t.hop_s, 0)
+        return merge_close_times(found, t.min_gap_s)
 
 
 def merge_close_times(times: np.ndarray, min_gap_s: float = DEFAULTS.min_gap_s) -> np.ndarray:

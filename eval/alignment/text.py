@@ -8,8 +8,8 @@ from eval.backbones.clip_clap import BATCH, CLAP, CLIP
 from eval.backbones.exported_programs import ExportedPrograms
 from eval.backbones.preprocessing import sampled_indices
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask, map_batches
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, map_batches
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 _CUT = Score(-1, FRACTION, "texts truncated to the network's context, with the end token kept")
@@ -74,7 +74,7 @@ class CLAPScore:
 
     def measure(self, item: Item) -> Measurement:
         text_D, cut = self.clap.embed_text(require_prompt(item))
-        cosine = float(self.clap.embed_audio(item.audio) @ text_D)
+        cosine = float(self.clap.embed_audio(item.audio_path) @ text_D)
         return Measurement({"clap": cosine, "clap_truncated": float(cut)})
 
 

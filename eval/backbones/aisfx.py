@@ -5,20 +5,23 @@ without importing it, which would need essentia and old versions of others (`pip
 """
 
 import importlib.util
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eval.backbones.audio_windows import mono_pieces
 from eval.backbones.extractor import Rows
-from eval.core.audio import read_audio
 from eval.core.checksums import verified_sha256
 
 if TYPE_CHECKING:
     import torch
 
 RATE, WINDOW, HOP, BANDS = 44_100, 2048, 1024, 96
+MAX_BLOCKS = 16
 BLOCK, BLOCK_HOP = 100, 50  # frames of the spectrogram: 2.3 s, every 1.2 s
 LOG_MAX = 9.457798957824707  # maximum over the training sets, by which inputs are divided
 HEAD = "ucsMixed"  # the one of nine heads that has the 69 categories of the Universal Category System
@@ -42,7 +45,7 @@ class Aisfx:
         return {
             "backbone": "aisfx X-Sequential-CE",
             "weights_sha256": verified_sha256(self.folder / "checkpoint.pth"),
-            "preprocessing": f"mean of channels, {RATE} Hz (resample_poly), {BANDS} HTK mel bands of unit "
+            "preprocessing": f"mean of channels, {RATE} Hz (soxr), {BANDS} HTK mel bands of unit "
             f"sum, power, {WINDOW}/{HOP}, log10(1 + 1e4 x) / {LOG_MAX:.4f}; blocks of {BLOCK} frames, "
             f"every {BLOCK_HOP}; audio shorter than one block is padded with silence",
             "rows": f"windows of {BLOCK * HOP / RATE:.2f} s",
@@ -72,23 +75,34 @@ class Aisfx:
         return model.eval()
 
     def extract(self, path: Path) -> Rows:
-        return self.extract_samples(read_audio(path).resample(RATE).mono)
+        return self.extract_samples(mono_pieces(path, RATE))
 
-    def extract_samples(self, mono_S: np.ndarray) -> Rows:
+    def extract_samples(self, pieces: Iterable[np.ndarray]) -> Rows:
+        """Return the rows of audio [S] at the network's rate that arrives in pieces."""
         import torch
 
-        blocks_NTF = blocks(spectrogram(mono_S))
+        found = []
         with torch.inference_mode():
-            features, logits = self.model(torch.from_numpy(blocks_NTF), HEAD)
-            return {"features": features.numpy(), "logits": logits.numpy()}
+            for blocks_NTF in blocks(spectrogram(pieces)):
+                found.append(self.model(torch.from_numpy(blocks_NTF), HEAD))
+        features, logits = (torch.cat(each).numpy() for each in zip(*found, strict=True))
+        return {"features": features, "logits": logits}
 
 
-def spectrogram(mono_S: np.ndarray) -> np.ndarray:
-    """Return the scaled log mel spectrogram, float32 [T, 96], about 0..1."""
-    padded = np.pad(mono_S.astype(np.float64), (WINDOW // 2, WINDOW))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: len(mono_S) + 1 : HOP]
-    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)) ** 2  # the window is not normalized
-    return (np.log10(1 + 1e4 * power @ mel_bank().T) / LOG_MAX).astype(np.float32)
+def spectrogram(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the scaled log mel spectrogram of audio in pieces, float32 [T, 96], about 0..1."""
+    bank, window = mel_bank(), np.hanning(WINDOW)  # the window is not normalized
+    held_S = np.zeros(WINDOW // 2)
+    for piece_S in chain(pieces, (None,)):
+        more_S = np.zeros(WINDOW // 2) if piece_S is None else piece_S.astype(np.float64)
+        held_S = np.concatenate([held_S, more_S])
+        num = (len(held_S) - WINDOW) // HOP + 1
+        if num < 1:
+            continue
+        frames = np.lib.stride_tricks.sliding_window_view(held_S, WINDOW)[: num * HOP : HOP]
+        power = np.abs(np.fft.rfft(frames * window, axis=1)) ** 2
+        held_S = held_S[num * HOP :]
+        yield (np.log10(1 + 1e4 * power @ bank.T) / LOG_MAX).astype(np.float32)
 
 
 def mel_bank() -> np.ndarray:
@@ -101,9 +115,17 @@ def mel_bank() -> np.ndarray:
     return bank / np.maximum(bank.sum(1, keepdims=True), 1e-12)
 
 
-def blocks(frames_TF: np.ndarray) -> np.ndarray:
-    """Return [N, 100, 96]; a last partial block is dropped unless it is the only one."""
-    if len(frames_TF) < BLOCK:
-        return np.pad(frames_TF, ((0, BLOCK - len(frames_TF)), (0, 0)))[None]
-    starts = range(0, len(frames_TF) - BLOCK + 1, BLOCK_HOP)
-    return np.stack([frames_TF[start : start + BLOCK] for start in starts])
+def blocks(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield [N, 100, 96] of a spectrogram in pieces; a last partial block counts if it is the only one.
+
+    There are at most MAX_BLOCKS in one array.
+    """
+    held_TF, found = np.zeros((0, BANDS), np.float32), False
+    for piece_TF in pieces:
+        held_TF = np.concatenate([held_TF, piece_TF])
+        while (num := (len(held_TF) - BLOCK) // BLOCK_HOP + 1) > 0:
+            starts = range(0, min(num, MAX_BLOCKS) * BLOCK_HOP, BLOCK_HOP)
+            yield np.stack([held_TF[start : start + BLOCK] for start in starts])
+            held_TF, found = held_TF[starts.stop :], True
+    if not found:
+        yield np.pad(held_TF, ((0, BLOCK - len(held_TF)), (0, 0)))[None]

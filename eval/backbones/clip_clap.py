@@ -7,12 +7,13 @@ All embeddings are unit vectors.
 import json
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from eval.backbones.audio_windows import audio_windows, count_samples
 from eval.backbones.checksummed_weights import Network
-from eval.core.audio import Audio
 
 BATCH = 16  # frames, of one video only: batching with other videos would change the rounding
 
@@ -144,24 +145,21 @@ class CLAP(Checkpoint):
     def feature_extractor(self) -> Any:
         return self.load("AutoFeatureExtractor")
 
-    def embed_audio(self, audio: Audio) -> np.ndarray:
+    def embed_audio(self, path: Path) -> np.ndarray:
         """Return [D]: the mean over windows of the network's input length; the last one ends with the audio.
 
         The folder's own preprocessing would crop long audio at random.
         """
         import torch
 
-        mono_S = audio.resample(self.feature_extractor.sampling_rate).mono
-        length = round(self.feature_extractor.max_length_s * self.feature_extractor.sampling_rate)
-        count = max(1, -(-len(mono_S) // length))
-        starts = np.linspace(0, max(len(mono_S) - length, 0), count).round().astype(int)
+        rate = self.feature_extractor.sampling_rate
+        num, length = count_samples(path, rate), round(self.feature_extractor.max_length_s * rate)
+        count = max(1, -(-num // length))
+        starts = np.linspace(0, max(num - length, 0), count).round().astype(int)
         rows = []
-        for start in starts:  # no batches: the extractor marks a random sample of a batch as longer
-            inputs = self.feature_extractor(
-                mono_S[start : start + length],
-                sampling_rate=self.feature_extractor.sampling_rate,
-                return_tensors="pt",
-            )
+        # no batches: the extractor marks a random sample of a batch as longer
+        for window_S in audio_windows(path, rate, starts, length):
+            inputs = self.feature_extractor(window_S[:num], sampling_rate=rate, return_tensors="pt")
             with torch.inference_mode():
                 rows.append(self.model.get_audio_features(**inputs).pooler_output[0].numpy())
         return unit_norm(unit_norm(np.stack(rows)).mean(0))

@@ -11,8 +11,8 @@ import numpy as np
 
 from eval.backbones.extractor import RESIZING, FrameExtractor, Rows, resize_frames, uniform_indices
 from eval.core.checksums import verified_sha256
-from eval.core.frame_pass import FrameTask, take_frames
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, take_frames
 
 if TYPE_CHECKING:
     import torch

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.backbones.audio_windows import audio_windows, count_samples
 from eval.backbones.checksummed_weights import Network, load_program
 from eval.backbones.clip_clap import unit_norm
 from eval.backbones.extractor import uniform_indices
@@ -33,9 +34,8 @@ from eval.backbones.preprocessing import (
     resampled,
     window_starts,
 )
-from eval.core.audio import Audio
-from eval.core.frame_pass import FrameTask, frames_of, run_task, take_frames
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, frames_of, run_task, take_frames
 from eval.core.video import Video
 
 
@@ -202,14 +202,13 @@ class ExportedPrograms:
         tokenizer.enable_truncation(self.specs["text"].context)
         return tokenizer
 
-    def embed_audio(self, audio: Audio) -> np.ndarray:
-        """Return [D] of an audio signal."""
+    def embed_audio(self, path: Path) -> np.ndarray:
+        """Return [D] of a file's audio."""
         t = self.specs["audio"]
-        mono_S, length = audio.resample(t.rate).mono, round(t.rate * t.seconds)
-        rows = [
-            unit_norm(self.call("audio", padded_window(mono_S, start, length)[None])[0])
-            for start in window_starts(len(mono_S), length, t.num_clips)
-        ]
+        length = round(t.rate * t.seconds)
+        starts = window_starts(count_samples(path, t.rate), length, t.num_clips)
+        windows = audio_windows(path, t.rate, starts, length)
+        rows = [unit_norm(self.call("audio", window_S[None])[0]) for window_S in windows]
         return unit_norm(np.mean(rows, axis=0))
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from eval.core.frame_pass import FrameTask, run_pass
+from eval.core.frame_pass import run_pass
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask
 
 Media = Literal["video", "audio"]
 Rows = dict[str, NDArray[np.float32]]

@@ -21,8 +21,8 @@ from eval.backbones.preprocessing import (
     sampled_indices,
     window_starts,
 )
-from eval.core.frame_pass import FrameTask, map_batches, take_frames
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, map_batches, take_frames
 
 
 class ClipFrames(FrameExtractor):

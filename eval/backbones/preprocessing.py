@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from eval.backbones.extractor import uniform_indices
-from eval.core.frame_pass import FrameTask
 from eval.core.frame_source import Frame, StreamInfo
+from eval.core.frame_tasks import FrameTask
 
 CROPPING = "shorter side to size (PIL {}), center crop"
 

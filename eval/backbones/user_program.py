@@ -23,8 +23,8 @@ from eval.backbones.extractor import (
 )
 from eval.core.audio import read_audio
 from eval.core.checksums import verified_sha256
-from eval.core.frame_pass import FrameTask, take_frames
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, take_frames
 
 
 class UserProgram(FrameExtractor):

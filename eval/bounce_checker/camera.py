@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from eval.bounce_checker.background import Canvas, bilinear_weights
+from eval.bounce_checker.config import CheckerConfig
 
 IDENTITY = np.array([0.0, 0.0, 1.0])
 BLURS = (0.06, 0.03, 0.015)  # of the frame's shorter side: coarse to fine
@@ -24,7 +25,7 @@ STATIC_RATIO = (
     1.2  # how many times better motion must fit than none; moves are at 1.9, static shots below 1.1
 )
 STEADY_RATIO = 1.25  # the same for free steps against one constant step
-MIN_ZOOM, MIN_PAN, MIN_SHAKE = 0.12, 0.1, 0.006  # log scale, shift, and root mean square shake
+DEFAULTS = CheckerConfig()
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def _center_on_middle(view_T3: np.ndarray, side: int) -> np.ndarray:
     return np.clip(moved, (-side, -side, 0.5), (side, side, 2.0))
 
 
-def classify_camera(view_T3: np.ndarray, side: int) -> str:
+def classify_camera(view_T3: np.ndarray, side: int, settings: CheckerConfig = DEFAULTS) -> str:
     """Return the camera label of a sequence of views; `side` is the frame's shorter side in pixels."""
     if len(view_T3) < 2:
         return "static shot"
@@ -220,10 +221,10 @@ def classify_camera(view_T3: np.ndarray, side: int) -> str:
     path = np.column_stack([view_T3[:, :2] / side, np.log(view_T3[:, 2])])
     x, y, zoom = along @ (path - path.mean(0)) / (along @ along)  # linear change over the video
     shake = np.sqrt(((path[:, :2] - path[:, :2].mean(0)) ** 2).sum(1).mean())
-    if abs(zoom) > MIN_ZOOM:
+    if abs(zoom) > settings.min_zoom:
         return "zoom in" if zoom < 0 else "zoom out"
-    if abs(x) > max(MIN_PAN, abs(y)):
+    if abs(x) > max(settings.min_pan, abs(y)):
         return "pan right" if x > 0 else "pan left"
-    if abs(y) > MIN_PAN:
+    if abs(y) > settings.min_pan:
         return "tilt down" if y > 0 else "tilt up"
-    return "handheld shot" if shake > MIN_SHAKE else "static shot"
+    return "handheld shot" if shake > settings.min_shake else "static shot"

@@ -17,11 +17,13 @@ from data.bounce.vocabulary import STILL
 from eval.bounce_checker.background import estimate_background
 from eval.bounce_checker.camera import classify_camera, register_frames
 from eval.bounce_checker.color import COLOR_NAMES, foreground_mask, nearest_color, rgb_to_oklab
+from eval.bounce_checker.config import CheckerConfig
 from eval.bounce_checker.motion import fit_motion
 from eval.bounce_checker.objects import Track, edge_width, find_blobs, find_tracks, stabilize_blobs
 from eval.bounce_checker.shape import classify_shape, to_canonical
 
 VERSION = "bounce-checker-3"
+DEFAULTS = CheckerConfig()
 CORE = 0.7  # quantile of the distance from the floor above which a pixel has the object's own color
 MARGIN, MAX_MARGIN = 1.5, 0.12  # around objects: in edge widths; at most, of the frame's side
 
@@ -69,7 +71,7 @@ class Verdict:
     why: str
 
 
-def analyze_video(video_THWC: np.ndarray, fps: float) -> Reading:
+def analyze_video(video_THWC: np.ndarray, fps: float, settings: CheckerConfig = DEFAULTS) -> Reading:
     """Recognize the objects, their motions and the camera motion of a video.
 
     Args:
@@ -86,19 +88,19 @@ def analyze_video(video_THWC: np.ndarray, fps: float) -> Reading:
         raise ValueError(f"video: expected at least one frame of at least 8x8 pixels, got {video_THWC.shape}")
     side = min(height, width)
     lab = rgb_to_oklab(video_THWC)
-    blobs = find_blobs(lab, foreground_mask(lab))
+    blobs = find_blobs(lab, foreground_mask(lab, settings), settings)
     objects = np.zeros(video_THWC.shape[:3], bool)
     for blob in blobs:
         objects[blob.frame, blob.pixels[:, 0], blob.pixels[:, 1]] = True
     margin = max(1, min(round(MARGIN * edge_width(lab, blobs)), round(MAX_MARGIN * side)))
     background_mask = ~binary_dilation(objects, np.ones((1, 2 * margin + 1, 2 * margin + 1), bool))
     view = register_frames(lab[..., 0], background_mask)
-    camera = classify_camera(view, side)
+    camera = classify_camera(view, side, settings)
     if camera == "static shot":
         view = np.tile([0.0, 0.0, 1.0], (num, 1))
     background = estimate_background(video_THWC, background_mask, view)
-    tracks = find_tracks(stabilize_blobs(blobs, view), num, side)
-    reader = _ObjectReader(video_THWC, background, view, fps or 1.0, margin)
+    tracks = find_tracks(stabilize_blobs(blobs, view), num, side, settings)
+    reader = _ObjectReader(video_THWC, background, view, fps or 1.0, margin, settings)
     return Reading(tuple(reader.read(track, tracks) for track in tracks), camera, num)
 
 
@@ -106,8 +108,15 @@ class _ObjectReader:
     """The video, its background and its views, shared by the readings of all objects."""
 
     def __init__(
-        self, video: np.ndarray, background: np.ndarray, view: np.ndarray, fps: float, margin: int
+        self,
+        video: np.ndarray,
+        background: np.ndarray,
+        view: np.ndarray,
+        fps: float,
+        margin: int,
+        settings: CheckerConfig,
     ) -> None:
+        self.settings = settings
         self.video, self.background, self.view, self.fps, self.margin = video, background, view, fps, margin
         self.side = min(video.shape[1:3])
 
@@ -131,9 +140,12 @@ class _ObjectReader:
         median_size = np.median(sizes)
         full_size = sizes > 0.6 * median_size  # not while it appears or vanishes
         path = np.array(positions)[full_size] / self.side
-        motion = fit_motion(times[full_size], path, alone=len(tracks) == 1)
+        motion = fit_motion(times[full_size], path, alone=len(tracks) == 1, settings=self.settings)
         shape = classify_shape(
-            np.array(masks)[full_size], np.array(weights)[full_size], times[full_size] / self.fps
+            np.array(masks)[full_size],
+            np.array(weights)[full_size],
+            times[full_size] / self.fps,
+            self.settings,
         )
         num = len(self.video)
         return ObjectReading(

@@ -6,6 +6,7 @@ Legend: L lightness in [0, 1]; a, b Oklab's color axes; [...] any leading shape.
 import numpy as np
 
 from data.bounce.vocabulary import COLORS
+from eval.bounce_checker.config import CheckerConfig
 
 # Björn Ottosson, "A perceptual color space for image processing" (2020).
 _TO_LMS = np.array(
@@ -27,8 +28,7 @@ _TO_LAB = np.array(
 _SRGB = np.arange(256) / 255
 _LINEAR = np.where(_SRGB <= 0.04045, _SRGB / 12.92, ((_SRGB + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
-MIN_CHROMA = 0.07  # distance in (a, b) from the floor above which a pixel is foreground
-WHITE_L = 0.84  # baseboards are at 0.81, white objects at 0.97, both less when blurred
+DEFAULTS = CheckerConfig()
 LIGHTNESS_WEIGHT = 0.5  # shadows and exposure change lightness more than hue
 
 COLOR_NAMES = tuple(COLORS)
@@ -42,11 +42,12 @@ def rgb_to_oklab(rgb: np.ndarray) -> np.ndarray:
 PALETTE = rgb_to_oklab(np.array(list(COLORS.values()), np.uint8))
 
 
-def foreground_mask(lab: np.ndarray) -> np.ndarray:
+def foreground_mask(lab: np.ndarray, settings: CheckerConfig = DEFAULTS) -> np.ndarray:
     """Return the pixels that stand out from the muted background, saturated or white; bool [...]."""
     offset = lab[..., 1:] - floor_chroma(lab)
-    saturated = np.hypot(offset[..., 0], offset[..., 1]) > MIN_CHROMA
-    return saturated | (lab[..., 0] > WHITE_L)
+    saturated = np.hypot(offset[..., 0], offset[..., 1]) > settings.min_chroma
+    # baseboards are at 0.81, white objects at 0.97, both less when blurred
+    return saturated | (lab[..., 0] > settings.min_lightness)
 
 
 def floor_chroma(lab: np.ndarray) -> np.ndarray:

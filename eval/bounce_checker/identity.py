@@ -1,14 +1,17 @@
 """Identity preservation: the objects of a Bounce video against those of its reference image."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from eval.bounce_checker.checker import VERSION, Reading, analyze_video
+from eval.bounce_checker.checker import DEFAULTS, VERSION, Reading, analyze_video
+from eval.bounce_checker.config import CheckerConfig
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask, take_all
+from eval.core.frame_pass import run_pass
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, take_evenly
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 
@@ -22,22 +25,31 @@ class BounceIdentity(FrameMetric):
         "identity_color": Score(1, FRACTION, "objects of the reference whose color is found"),
     }
 
+    def __init__(self, settings: CheckerConfig = DEFAULTS) -> None:
+        self.settings = settings
+
     def describe(self) -> dict[str, Any]:
         return {
             "version": VERSION,
+            "settings": asdict(self.settings),
             "backbone": None,
             "preprocessing": "frames as decoded, RGB uint8, no resizing",
             "reference": "the sample's own",
         }
 
     def observe(self, item: Item, info: StreamInfo) -> FrameTask:
-        real = item.reference_video
-        expected = analyze_video(real.frames_THWC, real.fps)
+        expected = run_pass(item.path("reference"), {"reading": self._read})["reading"]
+        if isinstance(expected, Exception):
+            raise expected
         if not expected.objects:
             raise ValueError("the reference shows no object of the Bounce world")
-        found = analyze_video((yield from take_all()), info.fps)
+        found = yield from self._read(info)
         detail = {"reference": expected.to_dict(), "reading": found.to_dict()}
         return Measurement(match_objects(expected, found), detail)
+
+    def _read(self, info: StreamInfo) -> FrameTask:
+        frames_THWC, fps = yield from take_evenly(info, self.settings.max_frames)
+        return analyze_video(frames_THWC, fps, self.settings)
 
 
 def match_objects(expected: Reading, found: Reading) -> dict[str, float]:

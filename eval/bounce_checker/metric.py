@@ -1,15 +1,24 @@
 """The Bounce checker as a metric of `eval.run`: videos with correct subject, motion and camera."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import scipy
 
 from data.bounce.vocabulary import STILL
-from eval.bounce_checker.checker import VERSION, Reading, Verdict, analyze_video, evaluate_reading
+from eval.bounce_checker.checker import (
+    DEFAULTS,
+    VERSION,
+    Reading,
+    Verdict,
+    analyze_video,
+    evaluate_reading,
+)
+from eval.bounce_checker.config import CheckerConfig
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask, take_all
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, take_evenly
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 
@@ -23,9 +32,13 @@ class BounceMetric(FrameMetric):
         "camera": Score(1, FRACTION, "camera label correct"),
     }
 
+    def __init__(self, settings: CheckerConfig = DEFAULTS) -> None:
+        self.settings = settings
+
     def describe(self) -> dict[str, Any]:
         return {
             "version": VERSION,
+            "settings": asdict(self.settings),
             "backbone": None,
             "preprocessing": "frames as decoded, RGB uint8, no resizing",
             "subject": "number of objects, each one's shape and color, all correct",
@@ -41,7 +54,8 @@ class BounceMetric(FrameMetric):
             raise ValueError("sample has no `facts`")
         if "objects" not in sample.facts or "camera" not in sample.facts:
             raise ValueError("facts: expected those of a Bounce video, with objects and camera")
-        reading = analyze_video((yield from take_all()), info.fps)
+        frames_THWC, fps = yield from take_evenly(info, self.settings.max_frames)
+        reading = analyze_video(frames_THWC, fps, self.settings)
         verdict = evaluate_reading(reading, sample.facts)
         values = {"subject": float(verdict.subject)}
         if sample.facts.get("num_frames", 2) > 1:

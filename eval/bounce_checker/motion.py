@@ -9,17 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.bounce.vocabulary import DIRECTIONS, STILL
+from eval.bounce_checker.config import CheckerConfig
 
 ERRATIC = "erratic"
 MAX_BREAKPOINTS = 4
 NOISE = 0.006  # of a position: a fifth of a pixel at 32 px
-MIN_DISPLACEMENT = 0.06  # of a moving object within its first segment
-MIN_TURN = 0.3  # change of velocity at an impact, relative to the faster of the velocities before and after
-MIN_DEVIATION = 0.036  # from the old course that an impact causes until the next one
+DEFAULTS = CheckerConfig()
 MIN_SEGMENT, MIN_SEGMENT_FRAMES = 0.12, 2.5  # length of a segment, of the path's time and in frames
 BREAKPOINT_PENALTY = 16.0  # in squared noise
 OUTLIER_DISTANCE = 0.04  # from the line through its neighbors at which a position is a detection error
-MAX_RMSE = 0.03  # distance from the fit above which a path is no motion of this world
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,9 @@ class MotionReading:
     rmse: float  # from the fitted path, frame sides
 
 
-def fit_motion(frames_T: np.ndarray, path_T2: np.ndarray, *, alone: bool = False) -> MotionReading:
+def fit_motion(
+    frames_T: np.ndarray, path_T2: np.ndarray, *, alone: bool = False, settings: CheckerConfig = DEFAULTS
+) -> MotionReading:
     """Fit a path of x, y (y down) at increasing frames.
 
     Fits with 0, 1, 2, ... breakpoints compete by their error, in units of the noise of the best fit, plus
@@ -48,16 +48,16 @@ def fit_motion(frames_T: np.ndarray, path_T2: np.ndarray, *, alone: bool = False
     largest = fits[-1]
     noise = max(NOISE**2, largest.error / (2 * max(len(times) - 2 * len(largest.breakpoints) - 2, 1)))
     best = min(
-        (fit for fit in fits if not fit.breakpoints or _all_are_impacts(times, fit, alone)),
+        (fit for fit in fits if not fit.breakpoints or _all_are_impacts(times, fit, alone, settings)),
         key=lambda fit: fit.error / noise + BREAKPOINT_PENALTY * len(fit.breakpoints),
     )
     rmse = math.sqrt(best.error / len(times))
     velocity = best.coefficients[1]
     speed = float(np.hypot(*velocity))
     end = best.breakpoints[0] if best.breakpoints else times[-1]
-    if rmse > MAX_RMSE:
+    if rmse > settings.max_rmse:
         direction = ERRATIC
-    elif speed * (end - times[0]) < MIN_DISPLACEMENT:
+    elif speed * (end - times[0]) < settings.min_displacement:
         direction = STILL
     else:
         direction = max(DIRECTIONS, key=lambda name: float(velocity @ DIRECTIONS[name]))
@@ -149,7 +149,7 @@ def _min_segment(times: np.ndarray) -> float:
     return max(MIN_SEGMENT * float(times[-1] - times[0]), MIN_SEGMENT_FRAMES)
 
 
-def _all_are_impacts(times: np.ndarray, fit: _Fit, alone: bool) -> bool:
+def _all_are_impacts(times: np.ndarray, fit: _Fit, alone: bool, settings: CheckerConfig) -> bool:
     """Return whether every breakpoint is an impact: a clear change of velocity with a visible effect."""
     velocities = np.cumsum(fit.coefficients[1:], axis=0)
     speeds = np.hypot(*velocities.T)
@@ -160,8 +160,8 @@ def _all_are_impacts(times: np.ndarray, fit: _Fit, alone: bool) -> bool:
         rest = min(ends[n + 2] - ends[n + 1], ends[n + 1] - ends[n])
         if rest < 0.99 * _min_segment(times):
             return False
-        clear = MIN_TURN * max(speeds[n], speeds[n + 1])
-        if change < clear or change * rest < MIN_DEVIATION:
+        clear = settings.min_turn * max(speeds[n], speeds[n + 1])
+        if change < clear or change * rest < settings.min_deviation:
             return False
         if alone and not ((velocities[n] * velocities[n + 1] < 0) & (np.abs(jump) >= clear)).any():
             return False

@@ -11,10 +11,10 @@ from scipy.ndimage import distance_transform_edt, label, sum_labels
 from scipy.optimize import linear_sum_assignment
 
 from eval.bounce_checker.color import COLOR_NAMES, PALETTE, floor_chroma, nearest_color
+from eval.bounce_checker.config import CheckerConfig
 
-MIN_AREA = 0.005  # of a blob, of the frame's area
+DEFAULTS = CheckerConfig()
 MAX_LENGTH, MIN_THICKNESS = 0.75, 0.08  # of an object, of the frame's side; the largest spans 0.6
-MIN_STRENGTH = 0.5  # below, a track is a stain on the floor
 EDGE_AREA, EDGE_DISTANCE = 0.4, 1.3  # of the larger one's area, and of its radius between the centers
 WITHIN_FRAME = np.zeros((3, 3, 3), int)
 WITHIN_FRAME[1] = 1
@@ -40,12 +40,12 @@ class Track:
     blobs: dict[int, Blob] = field(default_factory=dict)
 
 
-def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray) -> list[Blob]:
+def find_blobs(lab_THWC: np.ndarray, fg_THW: np.ndarray, settings: CheckerConfig = DEFAULTS) -> list[Blob]:
     """Return the blobs of all frames; touching objects of different colors are separated."""
-    colors = _label_pixels(lab_THWC, fg_THW)
+    colors = _label_pixels(lab_THWC, fg_THW, settings.min_area)
     tint = floor_chroma(lab_THWC)
     _, height, width = fg_THW.shape
-    min_area = max(4.0, MIN_AREA * height * width)
+    min_area = max(4.0, settings.min_area * height * width)
     blobs = []
     for k in range(len(COLOR_NAMES)):
         mask = colors == k
@@ -98,7 +98,7 @@ def stabilize_blobs(blobs: list[Blob], view_T3: np.ndarray) -> list[Blob]:
     return moved
 
 
-def _label_pixels(lab: np.ndarray, fg: np.ndarray) -> np.ndarray:
+def _label_pixels(lab: np.ndarray, fg: np.ndarray, min_area: float) -> np.ndarray:
     """Return the color index of each foreground pixel, -1 elsewhere.
 
     Edges are mixtures with the floor or with a neighbor and may look like a third color. So only the strong
@@ -120,7 +120,7 @@ def _label_pixels(lab: np.ndarray, fg: np.ndarray) -> np.ndarray:
     weak = table.sum(1) < 0.25 * size  # a pale or blurred video: all its pixels vote
     all_votes = np.bincount(group, minlength=table.size).reshape(table.shape)
     table = np.where(weak[:, None], all_votes, table)
-    min_votes = np.maximum(0.16 * table.sum(1), 0.5 * MIN_AREA * fg.shape[1] * fg.shape[2])
+    min_votes = np.maximum(0.16 * table.sum(1), 0.5 * min_area * fg.shape[1] * fg.shape[2])
     elected = table >= np.minimum(min_votes, table.max(1))[:, None]
     single = elected.sum(1) <= 1
     colors[where] = np.where(
@@ -152,7 +152,9 @@ def _strength(lab: np.ndarray, names: np.ndarray, tint: np.ndarray) -> np.ndarra
     return np.where(white, (lab[..., 0] - 0.8) / (0.967 - 0.8), along)
 
 
-def find_tracks(blobs: list[Blob], num_frames: int, side: int) -> list[Track]:
+def find_tracks(
+    blobs: list[Blob], num_frames: int, side: int, settings: CheckerConfig = DEFAULTS
+) -> list[Track]:
     """Track blobs of each color; the number of objects is how many are visible at once for some frames."""
     tracks = []
     for color in sorted({blob.color for blob in blobs}):
@@ -165,7 +167,11 @@ def find_tracks(blobs: list[Blob], num_frames: int, side: int) -> list[Track]:
         num = max((n for n in range(1, counts.max() + 1) if (counts >= n).sum() >= min_frames), default=0)
         if num:
             tracks += _track_color(by_frame, counts, num, color, side)
-    clear = [each for each in tracks if np.median([b.strength for b in each.blobs.values()]) > MIN_STRENGTH]
+    clear = [
+        each
+        for each in tracks
+        if np.median([b.strength for b in each.blobs.values()]) > settings.min_strength
+    ]
     return [track for track in clear if not any(_is_edge_artifact(track, other) for other in clear)]
 
 

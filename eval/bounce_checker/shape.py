@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 from data.bounce.vocabulary import SHAPES, coverage
 from eval.bounce_checker.background import bilinear_weights
+from eval.bounce_checker.config import CheckerConfig
 
 GRID = 25
 SPAN = 1.9  # half side of the grid in equal-area radii: the star's tips reach 1.6
@@ -32,7 +33,7 @@ PERIODS = {
 MAX_SPIN = 0.56  # turns per second, in either direction
 SPIN_PENALTY = 0.004  # similarity that spinning must add to be accepted
 MAX_FRAMES = 24
-MIN_SIMILARITY = 0.88  # below, it is none of the shapes; ground truth has 0.99 and more
+DEFAULTS = CheckerConfig()
 UNKNOWN = "unknown shape"
 
 
@@ -52,7 +53,9 @@ class ShapeReading:
         return first - second
 
 
-def classify_shape(masks_TP: np.ndarray, weights_TP: np.ndarray, times_T: np.ndarray) -> ShapeReading:
+def classify_shape(
+    masks_TP: np.ndarray, weights_TP: np.ndarray, times_T: np.ndarray, settings: CheckerConfig = DEFAULTS
+) -> ShapeReading:
     """Compare canonical masks with all templates.
 
     Args:
@@ -72,7 +75,7 @@ def classify_shape(masks_TP: np.ndarray, weights_TP: np.ndarray, times_T: np.nda
         score, spin, index = _best_template(similar.reshape(len(masks), *bank.shape[:2]), shape, times)
         scores[shape], spins[shape], areas[shape] = score, spin, AREA_FACTORS[index // len(BLURS)]
     best = max(scores, key=lambda name: scores[name])
-    shape = best if scores[best] >= MIN_SIMILARITY else UNKNOWN
+    shape = best if scores[best] >= settings.min_similarity else UNKNOWN  # ground truth has 0.99
     return ShapeReading(shape, scores, spins[best], areas[best])
 
 

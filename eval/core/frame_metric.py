@@ -6,9 +6,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from eval.core.frame_pass import FrameTask, PairTask, frames_of, run_pass, run_task
+from eval.core.frame_pass import run_pass
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, PairTask, frames_of, run_task
 from eval.core.manifest import Sample
+from eval.core.pairs_config import PairsConfig
 from eval.core.results import Item, Measurement
 
 Task = TypeVar("Task")
@@ -33,6 +35,9 @@ class PairMetric:
 
     name: str
 
+    def __init__(self, pairs: PairsConfig | None = None) -> None:
+        self.pairs = pairs or PairsConfig()
+
     def observe_pairs(self, item: Item, info: StreamInfo) -> PairTask:
         """Receive pairs of frames, then None, and return the Measurement; `info` is of the reference."""
         raise NotImplementedError
@@ -40,7 +45,8 @@ class PairMetric:
     def measure(self, item: Item) -> Measurement:
         """Score one sample in a pass of its own."""
         tasks = {self.name: bind(self.observe_pairs, item)}
-        return _only(run_pass(item.frames_path, {}, tasks, lambda: item.path("reference"))[self.name])
+        found = run_pass(item.frames_path, {}, tasks, lambda: item.path("reference"), self.pairs)
+        return _only(found[self.name])
 
 
 def measure_arrays(metric: FrameMetric | PairMetric, *videos_THWC: np.ndarray, fps: float) -> Measurement:

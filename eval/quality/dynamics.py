@@ -14,8 +14,8 @@ from av.filter import Graph
 
 from eval.backbones.checksummed_weights import Network, load_state
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask
 from eval.core.frame_source import Frame, StreamInfo
+from eval.core.frame_tasks import FrameTask
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 if TYPE_CHECKING:

@@ -1,17 +1,21 @@
 """Fidelity of videos to their reference, frame by frame: PSNR, SSIM, MS-SSIM (torchmetrics)."""
 
 import math
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from eval.core.frame_metric import PairMetric
-from eval.core.frame_pass import CONVERSION, PairTask
+from eval.core.frame_pairs import describe_conversion
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import PairTask
+from eval.core.pairs_config import PairsConfig
 from eval.core.results import Item, Measurement, Score
+from eval.quality.config import FidelityConfig
 
-CAP = 100.0  # dB for equal frames, whose infinite PSNR would dominate every mean
+DEFAULTS = FidelityConfig()
 MIN_SIDE = 11  # pixels: the window
 SMALLEST = 11 * 2**4 - 10  # pixels: five scales of the window
 
@@ -20,17 +24,23 @@ class Fidelity(PairMetric):
     """Needs `reference`: a video of the same length and shape; see `eval.core.frame_pass` for the pairing."""
 
     name = "fidelity"
-    scores = {
-        "psnr": Score(1, "dB", f"mean over frames, RGB, range 255; equal frames count {CAP:.0f} dB"),
-        "psnr_video": Score(1, "dB", "of the mean squared error over all frames"),
-        "ssim": Score(1, "", "gaussian window of 11 pixels, sigma 1.5, K 0.01 and 0.03, mean of RGB"),
-        "ms_ssim": Score(1, "", f"five scales; videos of {SMALLEST} pixels or more"),
-    }
+
+    def __init__(self, settings: FidelityConfig = DEFAULTS, pairs: PairsConfig | None = None) -> None:
+        super().__init__(pairs)
+        self.settings = settings
+        frames = f"mean over frames, RGB, range 255; equal frames count {settings.max_db:g} dB"
+        self.scores = {
+            "psnr": Score(1, "dB", frames),
+            "psnr_video": Score(1, "dB", "of the mean squared error over all frames"),
+            "ssim": Score(1, "", "gaussian window of 11 pixels, sigma 1.5, K 0.01 and 0.03, mean of RGB"),
+            "ms_ssim": Score(1, "", f"five scales; videos of {SMALLEST} pixels or more"),
+        }
 
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": None,
-            "preprocessing": CONVERSION,
+            "preprocessing": describe_conversion(self.pairs),
+            "settings": asdict(self.settings),
             "torchmetrics": version("torchmetrics"),
             "reference": "the sample's own",
         }
@@ -42,15 +52,15 @@ class Fidelity(PairMetric):
                 values.setdefault(name, []).append(value)
         errors = values.pop("mse")
         found = {
-            "psnr": float(np.mean([psnr(e) for e in errors])),
-            "psnr_video": psnr(float(np.mean(errors))),
+            "psnr": float(np.mean([psnr(e, self.settings.max_db) for e in errors])),
+            "psnr_video": psnr(float(np.mean(errors)), self.settings.max_db),
         }
         return Measurement(found | {name: float(np.mean(each)) for name, each in values.items()})
 
 
-def psnr(mse: float) -> float:
-    """Return dB for a range of 255, at most CAP."""
-    return min(CAP, 10 * math.log10(255**2 / mse)) if mse > 0 else CAP
+def psnr(mse: float, max_db: float = DEFAULTS.max_db) -> float:
+    """Return dB for a range of 255, at most `max_db`."""
+    return min(max_db, 10 * math.log10(255**2 / mse)) if mse > 0 else max_db
 
 
 def compare_frames(generated_HWC: np.ndarray, reference_HWC: np.ndarray) -> dict[str, float]:

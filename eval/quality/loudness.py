@@ -1,5 +1,6 @@
 """Audio quality without a reference: loudness, peaks, clipping, silence, offset, bandwidth."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -7,50 +8,51 @@ import scipy
 from scipy.signal import stft
 
 from eval.core.audio import Audio
+from eval.core.audio_metric import AudioMetric
+from eval.core.audio_pass import AudioInfo, AudioTask
 from eval.core.results import FRACTION, Item, Measurement, Score
-from eval.core.video import DecodeError
-from src.core.media_io.audio_reader import audio_pieces
-from src.core.media_io.errors import MediaError
+from eval.quality.config import LoudnessConfig
 from src.core.media_io.loudness import GATE_LUFS, LoudnessMeter, integrated_lufs
 
-SILENCE_DB, CLIP_LEVEL, ROLL_OFF_DB = -60.0, 0.999, -60.0
-WINDOW_S, SPECTRUM_SIZE = 0.02, 2048
+DEFAULTS = LoudnessConfig()
 MIN_LOUDNESS_S = 0.5  # shorter audio is repeated to fill a gating block of 0.4 s
 
 
-class Loudness:
+class Loudness(AudioMetric):
     """Loudness and defects. Silence has no loudness and no bandwidth: those values are left out."""
 
     name = "audio"
-    scores = {
-        "lufs": Score(0, "LUFS", "integrated loudness (ITU-R BS.1770, libavfilter ebur128)"),
-        "peak_db": Score(0, "dBFS", "largest sample"),
-        "clipped": Score(-1, FRACTION, f"samples at or above {CLIP_LEVEL} of full scale"),
-        "silent": Score(
-            -1, FRACTION, f"windows of {1000 * WINDOW_S:.0f} ms below {SILENCE_DB:.0f} dBFS (RMS)"
-        ),
-        "offset": Score(-1, "", "mean of the samples, absolute, the largest of the channels"),
-        "bandwidth_hz": Score(1, "Hz", f"highest frequency within {-ROLL_OFF_DB:.0f} dB of the loudest"),
-    }
+
+    def __init__(self, settings: LoudnessConfig = DEFAULTS) -> None:
+        self.settings = settings
+        silent = (
+            f"windows of {1000 * settings.silence_window_s:g} ms below {settings.silence_db:g} dBFS (RMS)"
+        )
+        bandwidth = f"highest frequency within {-settings.roll_off_db:g} dB of the loudest"
+        self.scores = {
+            "lufs": Score(0, "LUFS", "integrated loudness (ITU-R BS.1770, libavfilter ebur128)"),
+            "peak_db": Score(0, "dBFS", "largest sample"),
+            "clipped": Score(-1, FRACTION, f"samples at or above {settings.clip_level:g} of full scale"),
+            "silent": Score(-1, FRACTION, silent),
+            "offset": Score(-1, "", "mean of the samples, absolute, the largest of the channels"),
+            "bandwidth_hz": Score(1, "Hz", bandwidth),
+        }
 
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": None,
             "preprocessing": "samples as decoded, float; no resampling, no normalization; channels weighed "
             "by their layout (LFE 0, surround 1.41); bandwidth of the mean of the channels",
+            "settings": asdict(self.settings),
             "scipy": scipy.__version__,
         }
 
-    def measure(self, item: Item) -> Measurement:
-        path = item.audio_path
-        try:
-            form, pieces, _ = audio_pieces(path)
-            meter = AudioMeter(form.rate, form.channels)
-            for samples_CS in pieces:
-                meter.add(samples_CS)
-        except MediaError as error:
-            raise DecodeError(f"{path}: {error}") from None
-        return Measurement(meter.values())
+    def observe_audio(self, item: Item, info: AudioInfo) -> AudioTask:
+        meter = AudioMeter(info.rate, info.channels, self.settings)
+        while (samples_CS := (yield)) is not None:
+            meter.add(samples_CS)
+        found = meter.values()
+        return Measurement({name: found[name] for name in self.scores if name in found})
 
 
 def measure_audio(audio: Audio) -> dict[str, float]:
@@ -63,14 +65,16 @@ def measure_audio(audio: Audio) -> dict[str, float]:
 class AudioMeter:
     """All values of audio that arrives in pieces; memory does not grow with the length."""
 
-    def __init__(self, rate: int, channels: tuple[str, ...] = ()) -> None:
-        self.rate, self.channels = rate, channels
+    def __init__(
+        self, rate: int, channels: tuple[str, ...] = (), settings: LoudnessConfig = DEFAULTS
+    ) -> None:
+        self.rate, self.channels, self.settings = rate, channels, settings
         self._num = self._num_clipped = 0
         self._peak = 0.0
         self._sums_C: np.ndarray | None = None
         self._loudness: LoudnessMeter | None = None
         self._start_CS: np.ndarray | None = None  # until there is one gating block of loudness
-        self._windows, self._spectrum = _SilentWindows(rate), _MeanSpectrum(rate)
+        self._windows, self._spectrum = _SilentWindows(rate, settings), _MeanSpectrum(rate, settings)
 
     def add(self, samples_CS: np.ndarray) -> None:
         """Measure the next samples."""
@@ -78,7 +82,7 @@ class AudioMeter:
         sums_C = exact_CS.sum(1)
         self._sums_C = sums_C if self._sums_C is None else self._sums_C + sums_C
         self._num += samples_CS.shape[1]
-        self._num_clipped += int((np.abs(exact_CS) >= CLIP_LEVEL).sum())
+        self._num_clipped += int((np.abs(exact_CS) >= self.settings.clip_level).sum())
         self._peak = max(self._peak, float(np.abs(exact_CS).max(initial=0)))
         self._windows.add(exact_CS)
         self._spectrum.add(exact_CS.mean(0))
@@ -115,14 +119,15 @@ class AudioMeter:
             found |= {"lufs": lufs} if lufs > GATE_LUFS else {}
             found["peak_db"] = float(20 * np.log10(self._peak))
             found["bandwidth_hz"] = self._spectrum.bandwidth()
-        return {name: found[name] for name in Loudness.scores if name in found}
+        return found
 
 
 class _SilentWindows:
     """The fraction of windows in which every channel is silent; the last window may be short."""
 
-    def __init__(self, rate: int) -> None:
-        self._size = max(1, round(WINDOW_S * rate))
+    def __init__(self, rate: int, settings: LoudnessConfig) -> None:
+        self._size = max(1, round(settings.silence_window_s * rate))
+        self._level = 10 ** (settings.silence_db / 10)
         self._num = self._num_silent = 0
         self._rest_CS: np.ndarray | None = None
 
@@ -136,7 +141,7 @@ class _SilentWindows:
     def _count(self, windows_CNS: np.ndarray) -> None:
         energy_N = (windows_CNS**2).mean(2).max(0) if windows_CNS.size else np.zeros(0)
         self._num += len(energy_N)
-        self._num_silent += int((energy_N < 10 ** (SILENCE_DB / 10)).sum())
+        self._num_silent += int((energy_N < self._level).sum())
 
     def fraction(self) -> float:
         if self._rest_CS is not None and self._rest_CS.size:
@@ -148,15 +153,15 @@ class _SilentWindows:
 class _MeanSpectrum:
     """The mean power spectrum of half-overlapping windows, or of the complete audio if it is shorter."""
 
-    def __init__(self, rate: int) -> None:
-        self._rate, self._num = rate, 0
+    def __init__(self, rate: int, settings: LoudnessConfig) -> None:
+        self._rate, self._num, self._settings = rate, 0, settings
         self._power_F: np.ndarray | None = None
         self._rest_S, self._hertz_F = np.zeros(0), np.zeros(0)
 
     def add(self, mono_S: np.ndarray) -> None:
         self._rest_S = np.concatenate([self._rest_S, mono_S])
-        if len(self._rest_S) >= SPECTRUM_SIZE:
-            self._measure(SPECTRUM_SIZE)
+        if len(self._rest_S) >= self._settings.spectrum_size:
+            self._measure(self._settings.spectrum_size)
 
     def _measure(self, size: int) -> None:
         found = stft(self._rest_S, self._rate, nperseg=size, boundary=None, padded=False)
@@ -172,5 +177,5 @@ class _MeanSpectrum:
             self._measure(len(self._rest_S))
         assert self._power_F is not None
         power_F = self._power_F / self._num
-        loud = np.flatnonzero(power_F > power_F.max() * 10 ** (ROLL_OFF_DB / 10))
+        loud = np.flatnonzero(power_F > power_F.max() * 10 ** (self._settings.roll_off_db / 10))
         return float(self._hertz_F[loud[-1]]) if len(loud) else 0.0

@@ -7,6 +7,7 @@ PyAV). Frames are seen one at a time, and time is that of the frames, so that an
 Legend: H height, W width, C = 3 (RGB, uint8).
 """
 
+from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
@@ -15,12 +16,12 @@ import numpy as np
 from av.filter import Graph
 
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask
 from eval.core.results import FRACTION, Item, Measurement, Score
+from eval.quality.config import FreezeConfig
 
-MIN_FREEZE_S = 0.25
-SAME = 0.001 * 255  # levels: neighbors that differ by less, on average, count as equal
+DEFAULTS = FreezeConfig()
 MIN_FILTER_SIDE = 16  # pixels: libavfilter's windows
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
@@ -29,34 +30,42 @@ class LowLevelQuality(FrameMetric):
     """Low-level quality of videos; of still images only blur, blockiness and spatial information."""
 
     name = "low_level"
-    scores = {
-        "flicker": Score(1, FRACTION, "1 - mean absolute difference of neighbors / 255 (VBench); 1: frozen"),
-        "smoothness_blend": Score(1, FRACTION, "1 - error of odd frames from the average of neighbors / 255"),
-        "change": Score(0, "levels", "mean absolute difference of neighboring frames"),
-        "frozen": Score(-1, FRACTION, "pairs of neighboring frames without change"),
-        "freeze": Score(
-            -1, FRACTION, f"time in freezes: {MIN_FREEZE_S} s or longer, and longer than a frame, -60 dB"
-        ),
-        "si": Score(0, "", "spatial information (ITU-T P.910), mean of frames"),
-        "ti": Score(0, "", "temporal information (ITU-T P.910), mean of frames after the first"),
-        "blur": Score(
-            -1, "", "mean width of the remaining edges (libavfilter blurdetect); heavy blur leaves none"
-        ),
-        "blocks": Score(
-            -1, FRACTION, "1 - mean step between pixels off the block grid / on it (libavfilter blockdetect)"
-        ),
-    }
+
+    def __init__(self, settings: FreezeConfig = DEFAULTS) -> None:
+        self.settings = settings
+        freeze = f"time in freezes: {settings.min_freeze_s:g} s or longer, and longer than a frame"
+        blocks = "1 - mean step between pixels off the block grid / on it (libavfilter blockdetect)"
+        self.scores = {
+            "flicker": Score(
+                1, FRACTION, "1 - mean absolute difference of neighbors / 255 (VBench); 1: frozen"
+            ),
+            "smoothness_blend": Score(
+                1, FRACTION, "1 - error of odd frames from the neighbors' average / 255"
+            ),
+            "change": Score(0, "levels", "mean absolute difference of neighboring frames"),
+            "frozen": Score(-1, FRACTION, "pairs of neighboring frames without change"),
+            "freeze": Score(-1, FRACTION, freeze),
+            "si": Score(0, "", "spatial information (ITU-T P.910), mean of frames"),
+            "ti": Score(0, "", "temporal information (ITU-T P.910), mean of frames after the first"),
+            "blur": Score(-1, "", "mean width of edges (libavfilter blurdetect); heavy blur leaves none"),
+            "blocks": Score(-1, FRACTION, blocks),
+        }
 
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": None,
             "preprocessing": "RGB uint8 of the reader, no resizing; luma of BT.601, full range",
-            "freeze": "frames within 0.1 % of full scale of the first of a run, on average",
+            "freeze": "frames equal to the first of a run",
+            "settings": asdict(self.settings),
             "av": av.__version__,
         }
 
     def observe(self, item: Item, info: StreamInfo) -> FrameTask:
-        changes, freezes, detail = ChangeScores(), FreezeScore(info.fps), DetailScores()
+        changes, freezes, detail = (
+            ChangeScores(self.settings),
+            FreezeScore(info.fps, self.settings),
+            DetailScores(),
+        )
         while (frame := (yield)) is not None:
             luma_HW = frame.rgb_HWC @ LUMA
             changes.add(frame.rgb_HWC)
@@ -69,7 +78,8 @@ class LowLevelQuality(FrameMetric):
 class ChangeScores:
     """flicker, smoothness_blend, change and frozen of frames added one at a time; none of a single frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: FreezeConfig = DEFAULTS) -> None:
+        self._same = 255 * settings.same
         self._last: list[np.ndarray] = []  # at most two frames
         self._number = 0
         self._changes, self._errors = list[float](), list[float]()
@@ -93,26 +103,26 @@ class ChangeScores:
         values = {"flicker": 1 - changes.mean() / 255}
         if self._errors:
             values["smoothness_blend"] = 1 - np.mean(self._errors) / 255
-        values |= {"change": changes.mean(), "frozen": (changes < SAME).mean()}
+        values |= {"change": changes.mean(), "frozen": (changes < self._same).mean()}
         return {name: float(value) for name, value in values.items()}
 
 
 class FreezeScore:
     """freeze: the fraction of time in which the frames stand still, each time up to the next other frame.
 
-    A freeze lasts MIN_FREEZE_S or longer, and longer than a frame of the video's rate: a single frame of a
+    A freeze lasts `min_freeze_s` or longer, and longer than a frame of the video's rate: a single frame of a
     slow video is none, one that is held in a video of variable rate is.
     """
 
-    def __init__(self, fps: float) -> None:
-        self._fps = fps
+    def __init__(self, fps: float, settings: FreezeConfig = DEFAULTS) -> None:
+        self._fps, self._same, self._min_freeze_s = fps, 255 * settings.same, settings.min_freeze_s
         self._first: np.ndarray | None = None  # luma of the first frame of the run
         self._start = self._time = self._frozen = 0.0
         self._num = 0
 
     def add(self, luma_HW: np.ndarray, time_s: float) -> None:
         self._num += 1
-        if self._first is None or _mean_abs_difference(self._first, luma_HW) >= SAME:
+        if self._first is None or _mean_abs_difference(self._first, luma_HW) >= self._same:
             self._end_run(time_s)
             self._first, self._start = luma_HW, time_s
         self._time = time_s
@@ -120,7 +130,7 @@ class FreezeScore:
     def _end_run(self, end_s: float) -> None:
         length, period = end_s - self._start, 1 / self._fps if self._fps else np.inf
         # half a frame less, so that rounded time stamps do not decide about a freeze of exactly that length
-        if length >= MIN_FREEZE_S - min(period / 2, 0.02) and length > 1.5 * period:
+        if length >= self._min_freeze_s - min(period / 2, 0.02) and length > 1.5 * period:
             self._frozen += length
 
     def values(self) -> dict[str, float]:

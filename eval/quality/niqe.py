@@ -20,8 +20,8 @@ from scipy.special import gamma
 from eval.backbones.extractor import uniform_indices
 from eval.core.checksums import verified_sha256
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask, map_batches
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, map_batches
 from eval.core.intervals import Array
 from eval.core.results import Item, Measurement, Score
 

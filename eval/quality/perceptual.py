@@ -12,8 +12,10 @@ import numpy as np
 
 from eval.backbones.checksummed_weights import Network, load_state
 from eval.core.frame_metric import PairMetric
-from eval.core.frame_pass import CONVERSION, PairTask
+from eval.core.frame_pairs import describe_conversion
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import PairTask
+from eval.core.pairs_config import PairsConfig
 from eval.core.results import Item, Measurement, Score
 
 if TYPE_CHECKING:
@@ -29,14 +31,15 @@ class Perceptual(PairMetric):
     2020, frames in [0, 1]. The published linear heads come with torchmetrics.
     """
 
-    def __init__(self, name: str, network: Network) -> None:
+    def __init__(self, name: str, network: Network, pairs: PairsConfig | None = None) -> None:
+        super().__init__(pairs)
         self.name, self.network = name, network
         self.scores = {name: Score(-1, "", "distance to the reference's frames, mean over frames")}
 
     def describe(self) -> dict[str, Any]:
         return {
             **self.network.describe(),
-            "preprocessing": CONVERSION,
+            "preprocessing": describe_conversion(self.pairs),
             "torchmetrics": version("torchmetrics"),
             "reference": "the sample's own",
         }

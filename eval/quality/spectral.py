@@ -1,142 +1,184 @@
-"""Fidelity of audio to its reference: spectral distances, SI-SDR; PESQ and STOI for speech."""
+"""Fidelity of audio to its reference: spectral distances and SI-SDR, in memory that does not grow.
 
-import importlib.util
+Legend: S samples, N windows, F frequencies, M mel bands; 2 is the audio and its reference.
+"""
+
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import scipy
-from scipy.signal import stft
+from scipy.signal import get_window
 
+from eval.core.audio_metric import AudioPairMetric, CommonPart
+from eval.core.audio_pass import AudioInfo, AudioPairTask
 from eval.core.results import Item, Measurement, Score
+from eval.quality.config import SpectralConfig
 
-WINDOWS_S = (512 / 48_000, 1024 / 48_000, 2048 / 48_000)  # the usual sizes at 48 kHz; hops are a quarter
-BANDS, FLOOR = 80, 1e-5
-MAX_HZ = 24_000.0
-MIN_COMMON = 0.5  # of the longer signal: what is measured is the common part
-SHOWN_MS = "windows of " + ", ".join(f"{1000 * seconds:.1f}" for seconds in WINDOWS_S) + " ms"
+DEFAULTS = SpectralConfig()
+MAX_SI_SDR = 100.0  # dB: of equal signals it is infinite
 
 
-class AudioFidelity:
+class AudioFidelity(AudioPairMetric):
     """Needs `reference` (audio, or a video with audio); what both have is measured."""
 
     name = "audio_fidelity"
-    scores = {
-        "mel": Score(-1, "", f"mean absolute difference of log10 mel spectra, {BANDS} bands, {SHOWN_MS}"),
-        "stft": Score(-1, "", f"spectral convergence + mean absolute difference of logs, {SHOWN_MS}"),
-        "si_sdr": Score(1, "dB", "scale-invariant signal to distortion ratio, means removed"),
-    }
+
+    def __init__(self, settings: SpectralConfig = DEFAULTS) -> None:
+        self.settings = settings
+        shown = f"windows of {', '.join(f'{1000 * seconds:.1f}' for seconds in settings.windows_s)} ms"
+        bands = f"mean absolute difference of log10 mel spectra, {settings.num_bands} bands, {shown}"
+        self.scores = {
+            "mel": Score(-1, "", bands),
+            "stft": Score(-1, "", f"spectral convergence + mean absolute difference of logs, {shown}"),
+            "si_sdr": Score(1, "dB", "scale-invariant signal to distortion ratio, means removed"),
+        }
 
     def describe(self) -> dict[str, Any]:
         return {
             "backbone": None,
-            "preprocessing": "mono, at the reference's rate (soxr), cut to the shorter, at least "
-            f"{100 * MIN_COMMON:.0f} % of the longer; {BANDS} bands of the HTK mel scale up to "
-            f"{MAX_HZ / 1000:g} kHz, those above half the rate count as equal",
+            "preprocessing": "mono, at the reference's rate (soxr), cut to the shorter; HTK mel scale, bands "
+            "above half the rate count as equal",
+            "settings": asdict(self.settings),
             "reference": "the sample's own",
             "scipy": scipy.__version__,
         }
 
-    def measure(self, item: Item) -> Measurement:
-        generated, reference = aligned_audio(item)
-        rate = item.reference_audio.rate
-        detail = {"seconds": [round(len(each) / rate, 3) for each in (generated, reference)]}
-        return Measurement(compare_audio(*cut_to_shorter(generated, reference), rate=rate), detail)
+    def observe_audio_pairs(self, item: Item, info: AudioInfo) -> AudioPairTask:
+        common, meter = (
+            CommonPart(info.rate, self.settings.min_common),
+            AudioDistance(info.rate, self.settings),
+        )
+        while (pair := (yield)) is not None:
+            if common.count(*pair):
+                meter.add(*pair)
+        seconds = common.seconds()
+        return Measurement(meter.values(), {"seconds": seconds})
 
 
-class Speech:
-    """PESQ (wide band) and STOI at 16 kHz; valid for recorded or coded speech only."""
-
-    name = "speech"
-    scores = {
-        "pesq": Score(1, "", "ITU-T P.862.2, wide band, 16 kHz (package pesq)"),
-        "stoi": Score(1, "", "short-time objective intelligibility, 16 kHz (package pystoi)"),
-    }
-
-    def __init__(self) -> None:
-        missing = [name for name in ("pesq", "pystoi") if importlib.util.find_spec(name) is None]
-        if missing:
-            raise ValueError(f"speech: needs pip install {' '.join(missing)}")
-
-    def describe(self) -> dict[str, Any]:
-        return {"backbone": None, "preprocessing": "mean of channels, 16 kHz (resample_poly)"}
-
-    def measure(self, item: Item) -> Measurement:
-        from pesq import PesqError, pesq
-        from pystoi import stoi
-
-        generated, reference = (each.resample(16_000).mono for each in (item.audio, item.reference_audio))
-        generated, reference = cut_to_shorter(generated, reference)
-        try:
-            quality = pesq(16_000, reference, generated, "wb")
-        except PesqError as error:
-            raise ValueError(f"pesq: {str(error).strip(chr(39))}") from None
-        return Measurement({"pesq": float(quality), "stoi": float(stoi(reference, generated, 16_000))})
+def compare_audio(
+    generated_S: np.ndarray, reference_S: np.ndarray, *, rate: int, settings: SpectralConfig = DEFAULTS
+) -> dict[str, float]:
+    """Return all values for two signals of equal length."""
+    meter = AudioDistance(rate, settings)
+    meter.add(generated_S, reference_S)
+    return meter.values()
 
 
-def aligned_audio(item: Item) -> tuple[np.ndarray, np.ndarray]:
-    """Return audio and reference in mono at the reference's rate; encoders pad, so lengths may differ.
-
-    Raises:
-        ValueError: one is shorter than MIN_COMMON of the other.
-    """
-    reference = item.reference_audio
-    generated = item.audio.resample(reference.rate).mono
-    lengths = len(generated), reference.samples_CS.shape[1]
-    if min(lengths) < MIN_COMMON * max(lengths):
-        seconds = (length / reference.rate for length in lengths)
-        raise ValueError("audio and reference differ in length: {:.3f} s, {:.3f} s".format(*seconds))
-    return generated, reference.mono
-
-
-def cut_to_shorter(generated: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return both signals truncated to the shorter one."""
-    length = min(len(generated), len(reference))
-    return generated[:length], reference[:length]
-
-
-def compare_audio(generated_S: np.ndarray, reference_S: np.ndarray, *, rate: int) -> dict[str, float]:
-    """Return all values for two signals of equal length.
+class AudioDistance:
+    """All values of two signals that arrive in pieces of equal length.
 
     Windows have the same duration and bands the same frequencies at any rate, and spectra are scaled to that
     of a sine's amplitude, so that the values of a sound hardly depend on the rate at which it is stored.
     """
-    mel, convergence = [], []
-    for seconds in WINDOWS_S:
-        size = max(8, round(seconds * rate / 4) * 4)
-        num_bins = MAX_HZ * size / rate + 1  # up to 24 kHz, also of those above half the rate
-        a, b = (np.abs(_spectrum(each, size))[: int(num_bins)] for each in (generated_S, reference_S))
-        bank = mel_bank(size, rate)[:, : len(a)]
-        log_a, log_b = (np.log10(np.maximum(bank @ each, FLOOR)) for each in (a, b))
-        mel.append(np.abs(log_a - log_b).sum(0).mean() / BANDS)
-        logs = np.abs(np.log(np.maximum(a, FLOOR)) - np.log(np.maximum(b, FLOOR))).sum(0).mean() / num_bins
-        convergence.append(np.linalg.norm(a - b) / max(np.linalg.norm(b), FLOOR) + logs)
-    values = {"mel": float(np.mean(mel)), "stft": float(np.mean(convergence))}
-    ratio = si_sdr(generated_S, reference_S)
-    return values if ratio is None else {**values, "si_sdr": ratio}
+
+    def __init__(self, rate: int, settings: SpectralConfig = DEFAULTS) -> None:
+        self._windows = [_SpectralDistance(seconds, rate, settings) for seconds in settings.windows_s]
+        self._ratio = SiSdr()
+
+    def add(self, generated_S: np.ndarray, reference_S: np.ndarray) -> None:
+        """Measure the next samples."""
+        pair_2S = np.stack([generated_S, reference_S]).astype(np.float64)
+        for window in self._windows:
+            window.add(pair_2S)
+        self._ratio.add(pair_2S)
+
+    def values(self) -> dict[str, float]:
+        """Return all values; without si_sdr if one of the signals is constant."""
+        mel, convergence = zip(*(window.finish() for window in self._windows), strict=True)
+        found = {"mel": float(np.mean(mel)), "stft": float(np.mean(convergence))}
+        ratio = self._ratio.value()
+        return found if ratio is None else {**found, "si_sdr": ratio}
+
+
+class _SpectralDistance:
+    """Distances over windows of one size, with a hop of a quarter; the signal is between silence."""
+
+    def __init__(self, seconds: float, rate: int, settings: SpectralConfig) -> None:
+        self.size = max(8, round(seconds * rate / 4) * 4)
+        self.settings, self.hop = settings, self.size // 4
+        self.num_bins = settings.max_hz * self.size / rate + 1  # also those above half the rate
+        window = get_window("hann", self.size)
+        self.window = window / window.sum()
+        self.bank = mel_bank(self.size, rate, settings)[:, : int(self.num_bins)]
+        self.rest_2S = np.zeros((2, self.size // 2))
+        self.num_samples = self.num_windows = 0
+        self.error = self.power = self.mel = self.logs = 0.0
+
+    def add(self, pair_2S: np.ndarray) -> None:
+        self.num_samples += pair_2S.shape[1]
+        self.rest_2S = np.concatenate([self.rest_2S, pair_2S], axis=1)
+        self._measure()
+
+    def _measure(self) -> None:
+        num = (self.rest_2S.shape[1] - self.size) // self.hop + 1
+        if num < 1:
+            return
+        windows = np.lib.stride_tricks.sliding_window_view(self.rest_2S, self.size, axis=1)
+        spectra = np.fft.rfft(windows[:, : num * self.hop : self.hop] * self.window)
+        a_NF, b_NF = np.abs(spectra)[:, :, : self.bank.shape[1]]
+        self.error += float(((a_NF - b_NF) ** 2).sum())
+        self.power += float((b_NF**2).sum())
+        floor = self.settings.floor
+        a_NM, b_NM = (np.log10(np.maximum(each @ self.bank.T, floor)) for each in (a_NF, b_NF))
+        self.mel += float(np.abs(a_NM - b_NM).sum())
+        self.logs += float(np.abs(np.log(np.maximum(a_NF, floor)) - np.log(np.maximum(b_NF, floor))).sum())
+        self.num_windows += num
+        self.rest_2S = self.rest_2S[:, num * self.hop :]
+
+    def finish(self) -> tuple[float, float]:
+        """Return mel and stft."""
+        tail = self.size // 2 + max(0, self.size - self.num_samples)
+        tail += -(self.rest_2S.shape[1] + tail - self.size) % self.hop  # so that windows cover every sample
+        self.rest_2S = np.pad(self.rest_2S, ((0, 0), (0, tail)))
+        self._measure()
+        convergence = np.sqrt(self.error) / max(np.sqrt(self.power), self.settings.floor)
+        logs = self.logs / self.num_windows / self.num_bins
+        return self.mel / self.num_windows / self.settings.num_bands, float(convergence + logs)
+
+
+class SiSdr:
+    """Scale-invariant signal to distortion ratio (Le Roux et al. 2019) of signals that arrive in pieces."""
+
+    def __init__(self) -> None:
+        self._num = 0
+        self._sums_2, self._products_22 = np.zeros(2), np.zeros((2, 2))
+        self._low_2, self._high_2 = np.full(2, np.inf), np.full(2, -np.inf)
+
+    def add(self, pair_2S: np.ndarray) -> None:
+        """Count the next samples, float64."""
+        self._num += pair_2S.shape[1]
+        self._sums_2 += pair_2S.sum(1)
+        self._products_22 += pair_2S @ pair_2S.T
+        self._low_2 = np.minimum(self._low_2, pair_2S.min(1, initial=np.inf))
+        self._high_2 = np.maximum(self._high_2, pair_2S.max(1, initial=-np.inf))
+
+    def value(self) -> float | None:
+        """Return dB within +-MAX_SI_SDR; None if one of the signals is constant."""
+        if (self._low_2 >= self._high_2).any():
+            return None
+        centered_22 = self._products_22 - np.outer(self._sums_2, self._sums_2) / self._num
+        (gg, gr), (_, rr) = centered_22
+        signal = gr**2 / rr
+        ratio = 10 * np.log10(max(signal, 1e-300) / max(gg - signal, 1e-300))
+        return float(np.clip(ratio, -MAX_SI_SDR, MAX_SI_SDR))
 
 
 def si_sdr(generated_S: np.ndarray, reference_S: np.ndarray) -> float | None:
-    """Return dB within +-100 (Le Roux et al. 2019); None if one of the signals is constant."""
-    generated, reference = (each.astype(np.float64) - each.mean() for each in (generated_S, reference_S))
-    if not generated.any() or not reference.any():
-        return None
-    target = (generated @ reference) / (reference @ reference) * reference
-    signal, noise = target @ target, (generated - target) @ (generated - target)
-    return float(np.clip(10 * np.log10(max(signal, 1e-300) / max(noise, 1e-300)), -100, 100))
+    """Return dB within +-MAX_SI_SDR; None if one of the signals is constant."""
+    meter = SiSdr()
+    meter.add(np.stack([generated_S, reference_S]).astype(np.float64))
+    return meter.value()
 
 
-def _spectrum(samples_S: np.ndarray, size: int) -> np.ndarray:
-    padded = np.pad(samples_S.astype(np.float64), (0, max(0, size - len(samples_S))))
-    return stft(padded, nperseg=size, noverlap=size - size // 4)[2]
-
-
-def mel_bank(size: int, rate: int) -> np.ndarray:
-    """Return [bands, size / 2 + 1]: triangular filters of unit sum, evenly on the HTK mel scale of 0..24 kHz.
+def mel_bank(size: int, rate: int, settings: SpectralConfig = DEFAULTS) -> np.ndarray:
+    """Return [bands, size / 2 + 1]: triangular filters of unit sum, evenly on the HTK mel scale.
 
     Bands whose center is above half the rate are left out.
     """
     hertz = np.arange(size // 2 + 1) * rate / size
-    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + MAX_HZ / 700), BANDS + 2) / 2595) - 1)
+    top = 2595 * np.log10(1 + settings.max_hz / 700)
+    edges = 700 * (10 ** (np.linspace(0, top, settings.num_bands + 2) / 2595) - 1)
     low, mid, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     kept = mid[:, 0] <= rate / 2
     low, mid, high = low[kept], mid[kept], high[kept]

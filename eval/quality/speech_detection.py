@@ -4,28 +4,33 @@ Movie Gen generates audio without speech (Movie Gen, sec. 6.1): there the fracti
 """
 
 import importlib.util
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eval.backbones.checksummed_weights import load_program
+from eval.core.audio_metric import AudioMetric
+from eval.core.audio_pass import AudioInfo, AudioTask, MonoStream
 from eval.core.checksums import verified_sha256
 from eval.core.results import FRACTION, Item, Measurement, Score
+from eval.quality.config import VoiceConfig
 
-RATE, CHUNK, THRESHOLD = 16_000, 512, 0.5  # the detector's own rate, step and threshold
+RATE, CHUNK = 16_000, 512  # the detector's own rate and step
+DEFAULTS = VoiceConfig()
 
 
-class SpeechFraction:
+class SpeechFraction(AudioMetric):
     """Fraction of 32 ms steps that silero-vad classifies as speech; not a measure of its quality."""
 
     name = "speech_silero"
-    scores = {
-        "speech_silero": Score(0, FRACTION, f"steps of 32 ms with a probability of {THRESHOLD} or more")
-    }
 
-    def __init__(self) -> None:
+    def __init__(self, settings: VoiceConfig = DEFAULTS) -> None:
         self.weights()
+        self.settings = settings
+        steps = f"steps of 32 ms with a probability of {settings.threshold:g} or more"
+        self.scores = {"speech_silero": Score(0, FRACTION, steps)}
 
     def weights(self) -> Path:
         """Return the path of the weights; importing the package would change torch's number of threads.
@@ -42,22 +47,32 @@ class SpeechFraction:
         return {
             "backbone": "silero-vad, silero_vad.jit",
             "weights_sha256": verified_sha256(self.weights()),
-            "preprocessing": f"mean of channels, {RATE} Hz (resample_poly), steps of {CHUNK} samples, the "
-            f"last one padded with silence; speech from {THRESHOLD} on",
+            "preprocessing": f"mean of channels, {RATE} Hz (soxr), steps of {CHUNK} samples, the last one "
+            "padded with silence",
+            "settings": asdict(self.settings),
         }
 
-    def measure(self, item: Item) -> Measurement:
-        speech_N = self.probabilities(item.audio.resample(RATE).mono)
-        detail = {"most": round(float(speech_N.max()), 4), "steps": len(speech_N)}
-        return Measurement({self.name: float((speech_N >= THRESHOLD).mean())}, detail)
-
-    def probabilities(self, mono_S: np.ndarray) -> np.ndarray:
-        """Return [ceil(S / 512)] in 0..1 of samples at 16 kHz; the detector's state is reset before."""
+    def observe_audio(self, item: Item, info: AudioInfo) -> AudioTask:
         import torch
 
         model: Any = load_program(self.weights())
-        padded = np.pad(mono_S.astype(np.float32), (0, -len(mono_S) % CHUNK))
-        with torch.inference_mode():
-            model.reset_states()
-            steps = torch.from_numpy(padded.reshape(-1, 1, CHUNK))
-            return np.array([float(model(step, RATE)) for step in steps])
+        model.reset_states()
+        stream, held_S = MonoStream(info, RATE), np.zeros(0, np.float32)
+        num = num_speech = 0
+        most = 0.0
+        while True:
+            samples_CS = yield
+            held_S = np.concatenate(
+                [held_S, stream.finish() if samples_CS is None else stream.add(samples_CS)]
+            )
+            if samples_CS is None:
+                held_S = np.pad(held_S, (0, -len(held_S) % CHUNK))
+            complete = len(held_S) // CHUNK * CHUNK
+            for step in torch.from_numpy(held_S[:complete].reshape(-1, 1, CHUNK)):
+                with torch.inference_mode():
+                    probability = float(model(step, RATE))
+                num, num_speech = num + 1, num_speech + (probability >= self.settings.threshold)
+                most = max(most, probability)
+            held_S = held_S[complete:]
+            if samples_CS is None:
+                return Measurement({self.name: num_speech / num}, {"most": round(most, 4), "steps": num})

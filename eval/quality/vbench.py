@@ -13,8 +13,8 @@ from eval.backbones.checksummed_weights import Network, load_program, load_state
 from eval.backbones.clip_clap import BATCH, CLIP
 from eval.backbones.preprocessing import sampled_indices
 from eval.core.frame_metric import FrameMetric
-from eval.core.frame_pass import FrameTask, map_batches
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, map_batches
 from eval.core.results import FRACTION, Item, Measurement, Score
 
 if TYPE_CHECKING:

@@ -20,10 +20,12 @@ import numpy as np
 
 from eval.core.checksums import verified_sha256
 from eval.core.frame_metric import PairMetric
-from eval.core.frame_pass import CONVERSION, PairTask
+from eval.core.frame_pairs import describe_conversion
 from eval.core.frame_source import Frame, StreamInfo
+from eval.core.frame_tasks import PairTask
+from eval.core.pairs_config import PairsConfig
 from eval.core.results import Item, Measurement, Score
-from eval.quality.fidelity import CAP
+from eval.quality.config import FidelityConfig
 
 MODELS = {"vmaf": "vmaf_v0.6.1", "vmaf_neg": "vmaf_v0.6.1neg"}
 MIN_SIDE = 16
@@ -35,16 +37,20 @@ class Vmaf(PairMetric):
     """Needs `reference`: a video of the same length and shape, 16 pixels or more."""
 
     name = "vmaf"
-    scores = {
-        "vmaf": Score(1, "", "VMAF v0.6.1 (libvmaf), 0..100, mean of frames"),
-        "vmaf_neg": Score(1, "", "the same without gain from enhancement: sharpening does not raise it"),
-        "ssim_yuv": Score(1, "", "ffmpeg's ssim, All: 8x8 windows, Y, U and V weighted by their pixels"),
-        "psnr_yuv": Score(1, "dB", f"ffmpeg's psnr, average: error of all Y, U, V; {CAP:.0f} if none"),
-    }
 
-    def __init__(self) -> None:
+    def __init__(self, settings: FidelityConfig | None = None, pairs: PairsConfig | None = None) -> None:
+        super().__init__(pairs)
         if importlib.util.find_spec("imageio_ffmpeg") is None:
             raise ValueError("vmaf: needs pip install imageio-ffmpeg")
+        self.max_db = (settings or FidelityConfig()).max_db
+        self.scores = {
+            "vmaf": Score(1, "", "VMAF v0.6.1 (libvmaf), 0..100, mean of frames"),
+            "vmaf_neg": Score(1, "", "the same without gain from enhancement: sharpening does not raise it"),
+            "ssim_yuv": Score(1, "", "ffmpeg's ssim, All: 8x8 windows, Y, U and V weighted by their pixels"),
+            "psnr_yuv": Score(
+                1, "dB", f"ffmpeg's psnr, average: error of all Y, U, V; {self.max_db:g} if none"
+            ),
+        }
 
     @cached_property
     def program(self) -> Path:
@@ -61,7 +67,8 @@ class Vmaf(PairMetric):
             "weights_sha256": verified_sha256(self.program),  # the models are compiled into it
             "program": " ".join(version_text.split()[:3]),
             "preprocessing": "yuv420p: as stored if both are 8-bit 4:2:0, upright and of one even size; else "
-            f"{CONVERSION}",
+            f"{describe_conversion(self.pairs)}",
+            "max_db": self.max_db,
             "reference": "the sample's own",
         }
 
@@ -82,7 +89,8 @@ class Vmaf(PairMetric):
                 if not program.write(stacked_420(*pair) if stored else stacked_rgb(*pair)):
                     break
                 pair = yield
-            return Measurement(program.values())
+            found = program.values()
+            return Measurement({**found, "psnr_yuv": min(self.max_db, found["psnr_yuv"])})
 
 
 def is_stored_420(frame: Frame, info: StreamInfo) -> bool:
@@ -189,7 +197,7 @@ def read_values(log: Path, messages: str) -> dict[str, float]:
     pooled = end[end.index('"pooled_metrics"') :]
     values = {name: float(_find(pooled, rf'"{name}": {{[^}}]*"mean": ([-.\de]+)')) for name in MODELS}
     values["ssim_yuv"] = float(_find(messages, r"SSIM .*All:(\S+)"))
-    values["psnr_yuv"] = min(CAP, float(_find(messages, r"PSNR .*average:(\S+)")))
+    values["psnr_yuv"] = float(_find(messages, r"PSNR .*average:(\S+)"))
     return values
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from eval.core.frame_pass import FrameTask, run_pass, take_frames
+from eval.core.frame_pass import run_pass
 from eval.core.frame_source import StreamInfo
+from eval.core.frame_tasks import FrameTask, take_frames
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.loaders.sample_sets import SampleSet

@@ -7,10 +7,9 @@ import sys
 import pytest
 
 from eval import catalog
-from eval.alignment.config import AlignmentConfig
 from eval.core.axes import AXES, Axis
 from eval.network_registry import NETWORK_BACKBONES, NETWORK_METRICS
-from eval.registry import BACKBONES, METRICS
+from eval.registry import BACKBONES, METRICS, MetricSettings
 
 
 def test_catalog_lists_what_the_registries_construct():
@@ -46,7 +45,7 @@ def test_values_and_backbones_have_the_axis_of_their_metric_or_their_own():
 
 
 def test_each_sub_axis_of_a_value_is_of_a_value_that_exists():
-    known = {name: METRICS[name](AlignmentConfig()).scores for name in ("bounce", "low_level")}
+    known = {name: METRICS[name](MetricSettings()).scores for name in ("bounce", "low_level")}
     for metric, prefix in catalog._SUB_AXES:
         if metric in known:
             assert any(name == prefix or name.startswith(prefix + "_") for name in known[metric]), prefix

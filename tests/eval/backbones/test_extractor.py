@@ -175,13 +175,19 @@ def test_aisfx_spectrogram():
     bank = mel_bank()
     np.testing.assert_allclose(bank.sum(1), 1)
     tone = np.sin(2 * np.pi * 3000 * np.arange(44100) / 44100)
-    found = spectrogram(0.5 * tone)
+    found = np.concatenate(list(spectrogram([0.5 * tone[:900], 0.5 * tone[900:]])))
     assert found.shape == (44, 96)
     peak = found[10:30].mean(0).argmax()
     assert abs((bank[peak] * np.linspace(0, 22050, 1025)).sum() - 3000) < 100
     assert 0 < found.max() < 1
-    assert spectrogram(np.zeros(500)).max() == 0
-    assert [len(blocks(np.zeros((n, 96)))) for n in (1, 100, 149, 150, 260)] == [1, 1, 1, 2, 4]
+    assert max(each.max() for each in spectrogram([np.zeros(500)])) == 0
+    frames = np.random.default_rng(0).normal(size=(2000, 96)).astype(np.float32)
+    for num, count in ((1, 1), (100, 1), (149, 1), (150, 2), (260, 4), (2000, 39)):
+        whole = np.concatenate(list(blocks([frames[:num]])))
+        assert len(whole) == count
+        parts = blocks(frames[start : min(start + 43, num)] for start in range(0, num, 43))
+        assert np.array_equal(whole, np.concatenate(list(parts)))
+    assert np.array_equal(whole[1], frames[50:150])
 
 
 def test_aisfx_separates_noise_from_tones():
@@ -196,7 +202,7 @@ def test_aisfx_separates_noise_from_tones():
     def ringing(hertz):
         return (np.sin(2 * np.pi * hertz * time) * np.exp(-6 * (time % 0.5))).astype(np.float32)
 
-    rows = [Aisfx().extract_samples(x) for x in (noise(), noise(), ringing(900), ringing(1000))]
+    rows = [Aisfx().extract_samples([x]) for x in (noise(), noise(), ringing(900), ringing(1000))]
     f = [row["features"][0] / np.linalg.norm(row["features"][0]) for row in rows]
     assert rows[0]["logits"].shape == (1, 69)
     assert f[0] @ f[1] > f[0] @ f[2] + 0.05

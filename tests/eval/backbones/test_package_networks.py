@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from eval.alignment.config import AlignmentConfig
 from eval.alignment.ocr import OCRMetric, edit_distance, extract_quoted, match_words, text_similarity
 from eval.config import EvalConfig
 from eval.core.audio import read_audio, write_audio
@@ -21,7 +20,7 @@ from eval.core.results import Item
 from eval.core.video import write_video
 from eval.quality.pitch import LOWEST, Pitch, decode_pitch, pitch_scores
 from eval.quality.speech_detection import SpeechFraction
-from eval.registry import METRICS
+from eval.registry import METRICS, MetricSettings
 from eval.scoring import score
 
 RATE = 16_000
@@ -53,14 +52,14 @@ def write_waves(folder, **waves):
 def test_a_missing_package_is_reported_in_one_line(name, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     with pytest.raises(ValueError, match=rf"^{name}: needs pip install [^\n]*$"):
-        METRICS[name](AlignmentConfig())
+        METRICS[name](MetricSettings())
 
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_records_name_the_weights(name):
     if find_spec(PACKAGES[name]) is None:
         pytest.skip(f"needs {PACKAGES[name]}")
-    described = METRICS[name](AlignmentConfig()).describe()
+    described = METRICS[name](MetricSettings()).describe()
     sums = described["weights_sha256"]
     assert all(len(each) == 64 for each in (sums.values() if isinstance(sums, dict) else [sums]))
     assert described["preprocessing"]

@@ -11,8 +11,9 @@ from eval.backbones.config import UserProgramConfig
 from eval.backbones.user_program import UserProgram
 from eval.core import frame_pass, frame_source
 from eval.core.frame_metric import PairMetric
-from eval.core.frame_pass import frames_of, run_pass, run_task, take_frames
+from eval.core.frame_pass import run_pass
 from eval.core.frame_source import Frame, FrameSource, StreamInfo, open_frames
+from eval.core.frame_tasks import frames_of, run_task, take_frames
 from eval.core.manifest import Sample
 from eval.core.results import Item, Measurement
 from eval.core.video import write_video

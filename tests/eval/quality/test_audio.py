@@ -12,7 +12,8 @@ from eval.core.audio import Audio, write_audio
 from eval.core.manifest import Sample
 from eval.core.results import Item
 from eval.quality.loudness import AudioMeter, Loudness, measure_audio
-from eval.quality.spectral import AudioFidelity, Speech, compare_audio, si_sdr
+from eval.quality.spectral import AudioFidelity, compare_audio, si_sdr
+from eval.quality.speech import Speech
 
 RATE = 48_000
 

@@ -1,0 +1,84 @@
+"""Make the weapons' templates from recordings with known shots.
+
+    python -m eval.vizdoom_checker.calibrate manifest=runs/vizdoom_tiny/train/manifest.jsonl
+
+The manifest is of data.vizdoom.export on a training split. A template is the mean over isolated shots; the
+threshold is the one with the best F1 on these recordings.
+"""
+
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eval.core.audio import read_audio
+from eval.core.manifest import read_manifest
+from eval.vizdoom_checker.metric import score_audio
+from eval.vizdoom_checker.shots import rises
+from eval.vizdoom_checker.spectrum import HOP_S, mel_magnitudes
+from eval.vizdoom_checker.templates import PATH, Templates
+from src.core.cli import run as run_command
+from src.core.config import from_command_line
+from src.core.errors import UserError
+from src.core.fields import Config, opt
+
+THRESHOLDS = tuple(round(0.6 + 0.02 * i, 2) for i in range(18))
+ISOLATED_BEFORE_S, ISOLATED_AFTER_S = 0.3, 0.15
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateConfig(Config):
+    """Settings of `eval.vizdoom_checker.calibrate`."""
+
+    manifest: str = opt("", "manifest of recordings with facts; never those that are scored later")
+    out: str = opt(str(PATH), "file of templates to write")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.manifest:
+            raise ValueError("manifest must be given: that of data.vizdoom.export on a training split")
+
+
+def calibrate(config: CalibrateConfig) -> Templates:
+    """Return the templates with the best threshold."""
+    root = Path(config.manifest).parent
+    clips = [
+        (read_audio(root / s.audio), s.facts) for s in read_manifest(config.manifest) if s.audio and s.facts
+    ]
+    beginnings = defaultdict(list)
+    for audio, facts in clips:
+        rises_TKF = rises(mel_magnitudes(audio.mixdown(1))[0])
+        times = [event["time_s"] for event in facts["events"]]
+        for event in facts["events"]:
+            step = round(event["time_s"] / HOP_S)
+            near = [-ISOLATED_BEFORE_S < time - event["time_s"] < ISOLATED_AFTER_S for time in times]
+            if event["kind"] == "shot" and sum(near) == 1 and step + rises_TKF.shape[1] <= len(rises_TKF):
+                beginnings[event["name"]].append(rises_TKF[step])
+    if not beginnings:
+        raise UserError(f"{config.manifest}: no isolated shot in {len(clips)} clips with audio and facts")
+    magnitudes = {name: np.mean(each, axis=0) for name, each in sorted(beginnings.items())}
+    print({name: len(each) for name, each in sorted(beginnings.items())}, "isolated shots")
+    scores = {value: _f1(clips, Templates(magnitudes, value)) for value in THRESHOLDS}
+    best = max(scores.values())
+    chosen = [value for value, f1 in scores.items() if f1 >= best - 0.002]
+    print("F1 by threshold:", {value: round(f1, 3) for value, f1 in scores.items()})
+    return Templates(magnitudes, chosen[len(chosen) // 2])
+
+
+def _f1(clips: list, templates: Templates) -> float:
+    pooled = [score_audio(audio, facts, templates).pooled["shot_f1"] for audio, facts in clips]
+    top, bottom = np.sum(pooled, axis=0)
+    return float(top / max(bottom, 1))
+
+
+def main(argv: list[str]) -> None:
+    """Write the templates."""
+    config = from_command_line(CalibrateConfig, argv, __doc__)
+    if config is not None:
+        calibrate(config).write(Path(config.out))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,63 @@
+"""Find the player's shots in audio by the templates of the weapons.
+
+At each step the rise of the spectrum above the 30 ms before is compared with each weapon's beginning. A shot
+is where the similarity is largest in its surroundings and above the threshold, at a level not far from the
+weapon's own: a player's shots are always equally loud.
+
+Legend: C channels, T steps, K steps of a template, F mel bands.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.vizdoom_checker.spectrum import HOP_S, mel_magnitudes
+from eval.vizdoom_checker.templates import NUM_STEPS, Templates
+from src.core.media_io.audio import Audio
+
+NUM_BEFORE = 6  # steps of the spectrum before, above which a rise is measured
+MIN_GAP_S = 0.1
+MIN_GAIN, MAX_GAIN = 0.35, 3.0  # level relative to the weapon's own
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A recognized shot."""
+
+    time_s: float
+    weapon: str
+    similarity: float
+
+
+def rises(magnitudes_TF: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return [T, K, F]: of each step the spectra from it on above the mean of those before, at least 0."""
+    before = np.pad(magnitudes_TF, ((NUM_BEFORE, 0), (0, 0)))[:-1]
+    sums = np.cumsum(np.pad(before, ((1, 0), (0, 0))), axis=0, dtype=np.float64)
+    mean_TF = ((sums[NUM_BEFORE:] - sums[:-NUM_BEFORE]) / NUM_BEFORE).astype(np.float32)
+    after = np.pad(magnitudes_TF, ((0, NUM_STEPS - 1), (0, 0)))
+    windows_TKF = np.lib.stride_tricks.sliding_window_view(after, NUM_STEPS, axis=0).transpose(0, 2, 1)
+    return np.maximum(windows_TKF - mean_TF[:, None], 0)
+
+
+def similarities(rises_TKF: NDArray[np.float32], template_KF: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return of each step the cosine of the square roots, 0 where the level is not the weapon's."""
+    flat, pattern = rises_TKF.reshape(len(rises_TKF), -1), template_KF.ravel()
+    gain = flat @ pattern / (pattern @ pattern)
+    roots, root = np.sqrt(flat), np.sqrt(pattern)
+    cosine = roots @ root / (np.linalg.norm(roots, axis=1) * np.linalg.norm(root) + 1e-6)
+    return np.where((gain >= MIN_GAIN) & (gain <= MAX_GAIN), cosine, 0).astype(np.float32)
+
+
+def find_shots(audio: Audio, templates: Templates) -> list[Shot]:
+    """Return the player's shots in order of time; channels are mixed down."""
+    rises_TKF = rises(mel_magnitudes(audio.mixdown(1))[0])
+    names = sorted(templates.magnitudes)
+    scores_WT = np.stack([similarities(rises_TKF, templates.magnitudes[name]) for name in names])
+    best_T, half = scores_WT.max(0), round(MIN_GAP_S / HOP_S)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(best_T, half), 2 * half + 1).max(1)
+    peaks = np.flatnonzero((best_T >= templates.threshold) & (best_T == around))
+    return [
+        Shot(round(float(t) * HOP_S, 4), names[int(scores_WT[:, t].argmax())], round(float(best_T[t]), 3))
+        for t in peaks
+    ]
