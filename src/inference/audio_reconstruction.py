@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -46,6 +47,8 @@ class SourceAudio:
     channels: tuple[str, ...]
     pieces: Callable[[], Iterator[Samples]]
     caption: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    stem: str = ""  # of a part of a clip: its name, such as "impacts"
 
 
 @dataclass
@@ -62,6 +65,8 @@ class AudioScores:
     stft: float
     lufs: float | None
     lufs_original: float | None
+    facts: dict[str, Any] = field(default_factory=dict)
+    stem: str = ""
 
 
 def open_files(paths: list[Path], rate: int) -> list[SourceAudio]:
@@ -91,6 +96,8 @@ def _read_file(path: Path, rate: int) -> Iterator[Samples]:
 def open_dataset(root: Path, num_clips: int, rate: int) -> list[SourceAudio]:
     """Return the audio of the first clips (0: all) of each bucket of a prepared data set.
 
+    The stems of a clip that has some follow it, each as audio of its own.
+
     Raises:
         UserError: the data set holds latents, or audio of another rate; a clip has no audio.
     """
@@ -104,15 +111,19 @@ def open_dataset(root: Path, num_clips: int, rate: int) -> list[SourceAudio]:
                 what = "no audio" if audio_CS is None else f"audio at {found} Hz, the codec needs {rate}"
                 raise UserError(f"data={root}: {record.id} has {what}")
             channels = DEFAULT_LAYOUTS[len(audio_CS)]
-            pieces = partial(_read_record, dataset, bucket, index)
-            name = "".join(c if c.isalnum() or c in "_.-" else "_" for c in record.id).lstrip(".")
+            clip = "".join(c if c.isalnum() or c in "_.-" else "_" for c in record.id).lstrip(".")
             caption = record.captions[0] if record.captions else ""
-            sources.append(SourceAudio(name, f"{root}/{bucket}/{index}", channels, pieces, caption))
+            stems = sorted(record.stems) if isinstance(record, AudioRecord) else []
+            for stem in ("", *stems):
+                pieces = partial(_read_record, dataset, bucket, index, stem)
+                name, source = f"{clip}-{stem}".rstrip("-"), f"{root}/{bucket}/{index}"
+                sources.append(SourceAudio(name, source, channels, pieces, caption, record.facts, stem))
     return sources
 
 
-def _read_record(dataset: Dataset, bucket: str, index: int) -> Iterator[Samples]:
-    audio_CS = dataset.readers[bucket][index].audio_CS  # type: ignore[union-attr]
+def _read_record(dataset: Dataset, bucket: str, index: int, stem: str) -> Iterator[Samples]:
+    record = dataset.readers[bucket][index]
+    audio_CS = record.stems[stem] if stem else record.audio_CS  # type: ignore[union-attr]
     assert audio_CS is not None
     yield (audio_CS.float() / 32768).numpy()
 
@@ -179,6 +190,8 @@ class ScoreSums:
             stft,
             lufs,
             lufs_original,
+            source.facts,
+            source.stem,
         )
 
 

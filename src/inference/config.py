@@ -118,7 +118,7 @@ class ReconstructConfig(Config):
 class ExportConfig(Config):
     """Settings of `src.export`."""
 
-    run: str = opt("???", "run directory or checkpoint of a TAE, an audio codec or a video model")
+    run: str = opt("???", "run directory or checkpoint of a TAE, a codec, a video or an audio model")
     out: str = opt("", "file to write, ending in .safetensors; empty: RUN.safetensors")
     use: Use = opt("ema", "weights: ema or raw")
     dtype: Literal["fp32", "bf16"] = opt(

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ from src.training.precision import autocast, resolve
 
 WINDOW = 2048
 RANGE_DB = 80.0
-COLUMNS = ("seconds", "num_channels", "si_sdr", "mel", "stft", "lufs", "lufs_original")
+COLUMNS = ("stem", "seconds", "num_channels", "si_sdr", "mel", "stft", "lufs", "lufs_original")
 
 
 def reconstruct(settings: ReconstructConfig, files: list[Path]) -> Path:
@@ -51,11 +52,12 @@ def reconstruct(settings: ReconstructConfig, files: list[Path]) -> Path:
     out = Path(settings.out or loading.run_folder(Path(settings.run)) / "reconstructed")
     make_folder(out, "out")
     codec.to(device)
-    scores = []
+    scores: list[AudioScores] = []
     for source in sources:
         with autocast(resolve(settings.precision, device.type), device.type):
             result, beginning = reconstruct_audio(codec, source, out, settings.manifests)
-        plot_spectrograms(out / f"{source.name}-spectrograms.png", *beginning, rate)
+        if len(scores) < settings.num_spectrograms:
+            plot_spectrograms(out / f"{source.name}-spectrograms.png", *beginning, rate)
         scores.append(result)
     write_scores(settings, scores, out)
     if settings.manifests:
@@ -102,7 +104,7 @@ def write_scores(settings: ReconstructConfig, scores: list[AudioScores], out: Pa
         rows.writerow(["audio", *COLUMNS])
         for each in scores:
             values = asdict(each)
-            rows.writerow([each.name, *("" if values[c] is None else f"{values[c]:.6g}" for c in COLUMNS)])
+            rows.writerow([each.name, *(_cell(values[c]) for c in COLUMNS)])
     record = {
         "settings": config.to_dict(settings),
         "audio": {each.name: each.source for each in scores},
@@ -112,11 +114,22 @@ def write_scores(settings: ReconstructConfig, scores: list[AudioScores], out: Pa
     (out / "reconstruction.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
+def _cell(value: float | str | None) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else f"{value:.6g}"
+
+
 def write_manifests(scores: list[AudioScores], out: Path) -> None:
-    """Write `manifest.jsonl` of the reconstructions and `originals.jsonl`."""
+    """Write `manifest.jsonl` of the reconstructions and `originals.jsonl`, with facts; stems are left out."""
     reconstructed, originals = [], []
     for each in scores:
-        entry, original = {"id": each.name, "prompt": each.caption}, f"{ORIGINALS}/{each.name}.wav"
+        if each.stem:
+            continue
+        entry: dict[str, Any] = {"id": each.name, "prompt": each.caption}
+        if each.facts:
+            entry["facts"] = each.facts
+        original = f"{ORIGINALS}/{each.name}.wav"
         reconstructed.append(entry | {"audio": f"{each.name}.wav", "reference": original})
         originals.append(entry | {"audio": original})
     for name, entries in (("manifest", reconstructed), ("originals", originals)):
@@ -134,11 +147,13 @@ def score_table(scores: list[AudioScores]) -> Table:
         table.add_row(each.name, seconds, channels, *distances, loudness)
     if len(scores) > MAX_TABLE_ROWS:
         table.caption = f"{len(scores) - MAX_TABLE_ROWS} more in scores.csv"
-    if len(scores) > 1:
-        ratios = [each.si_sdr for each in scores if each.si_sdr is not None]
+    for stem in sorted({each.stem for each in scores}) if len(scores) > 1 else ():
+        among = [each for each in scores if each.stem == stem]
+        ratios = [each.si_sdr for each in among if each.si_sdr is not None]
         table.add_section()
-        means = (_text(fmean(ratios) if ratios else None, 2), _text(fmean(s.mel for s in scores), 3))
-        table.add_row("mean", "", "", *means, _text(fmean(s.stft for s in scores), 3), "")
+        means = (_text(fmean(ratios) if ratios else None, 2), _text(fmean(s.mel for s in among), 3))
+        name = f"mean of {stem}" if stem else "mean"
+        table.add_row(name, "", "", *means, _text(fmean(s.stft for s in among), 3), "")
     return table
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 FLOOR = 1e-5  # magnitudes below it count as it
 COMPRESSION = 0.3
+RATIO_FLOOR = 3e-3  # level of error and signal that counts as none
 LEVEL = 0.02  # of full scale: errors of quieter samples count as if they were this loud
 
 
@@ -68,18 +69,45 @@ _LOG_6_4 = 1.8562979903656263  # log(6.4): 27 mels from 1000 to 6400 Hz
 
 
 def mel_distance(
-    x_NS: Tensor, target_NS: Tensor, sample_rate: int, windows: Sequence[int], bands: Sequence[int]
+    x_NS: Tensor,
+    target_NS: Tensor,
+    sample_rate: int,
+    windows: Sequence[int],
+    bands: Sequence[int],
+    floor: float = FLOOR,
 ) -> Tensor:
     """Return the absolute difference of log10 mel magnitudes, summed over windows as in DAC; [N]."""
     total = x_NS.new_zeros(len(x_NS), dtype=torch.float32)
     for window, num_bands in zip(windows, bands, strict=True):
-        bank_MK = mel_bank(sample_rate, window, num_bands).to(x_NS.device)
         x, target = (
-            torch.log10((bank_MK @ magnitudes(stft(each, window))).clamp(min=FLOOR))
+            torch.log10(mel_magnitudes(each, sample_rate, window, num_bands).clamp(min=floor))
             for each in (x_NS, target_NS)
         )
         total = total + (x - target).abs().mean((1, 2))
     return total
+
+
+def root_mel_distance(
+    x_NS: Tensor, target_NS: Tensor, sample_rate: int, windows: Sequence[int], bands: Sequence[int]
+) -> Tensor:
+    """Return the absolute difference of square roots of mel magnitudes, summed over windows; [N].
+
+    Loud bands count for more than quiet ones, as logs do not let them: a tone over noise.
+    """
+    total = x_NS.new_zeros(len(x_NS), dtype=torch.float32)
+    for window, num_bands in zip(windows, bands, strict=True):
+        # the gradient of the root is finite at 0
+        x, target = (
+            (mel_magnitudes(each, sample_rate, window, num_bands) + 1e-4).sqrt() for each in (x_NS, target_NS)
+        )
+        total = total + (x - target).abs().mean((1, 2))
+    return total
+
+
+def mel_magnitudes(x_NS: Tensor, sample_rate: int, window: int, num_bands: int) -> Tensor:
+    """Return the magnitudes of mel bands [N, M, T]."""
+    bank_MK = mel_bank(sample_rate, window, num_bands).to(x_NS.device)
+    return bank_MK @ magnitudes(stft(x_NS, window))
 
 
 def stft_distance(x_NS: Tensor, target_NS: Tensor, windows: Sequence[int]) -> Tensor:
@@ -112,6 +140,15 @@ def _compress(x_NKT: Tensor) -> Tensor:
 def relative_error(x_NS: Tensor, target_NS: Tensor) -> Tensor:
     """Return the mean of |x - target| / (|target| + 0.02), which asks for the waveform itself; [N]."""
     return ((x_NS - target_NS).abs() / (target_NS.abs() + LEVEL)).mean(1)
+
+
+def log_error_ratio(x_NS: Tensor, target_NS: Tensor) -> Tensor:
+    """Return log10 of the error's power over the signal's, both above -50 dB of full scale; [N].
+
+    The negative SNR in bels: what is loud decides, however short it is. Signals near the floor hardly count.
+    """
+    error_N, power_N = (each.square().mean(1) + RATIO_FLOOR**2 for each in (x_NS - target_NS, target_NS))
+    return torch.log10(error_N / power_N)
 
 
 def si_sdr(x_NS: Tensor, target_NS: Tensor) -> Tensor:

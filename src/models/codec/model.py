@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from src.models.codec.config import CodecConfig
+from src.models.codec.config import CodecConfig, CodecKind
 from src.models.codec.dac import DACDecoder, DACEncoder
 from src.models.codec.layers import Conv1d, reflect_pad
 from src.models.codec.posterior import AudioPosterior
 from src.models.codec.spectral import SpectralDecoder, SpectralEncoder
+
+SMALL_SCALE = -3.0  # raw scale at initialization: softplus of it is 0.05
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,53 @@ class CodecOutput:
     posterior: AudioPosterior
 
 
-class Bottleneck(nn.Module):
-    """1x1 convolutions to the posterior's moments, and from a latent back to features."""
+class Moments(nn.Conv1d):
+    """1x1 convolution to means and raw scales; starts with means of unit variance and small deviations.
+
+    A deviation that starts near 1 drowns the means in noise until hundreds of steps have shrunk it.
+    """
 
     def __init__(self, hidden_channels: int, latent_channels: int) -> None:
+        super().__init__(hidden_channels, 2 * latent_channels, 1)
+
+    def reset_parameters(self) -> None:
+        mean, scale = self.weight.detach().chunk(2)
+        nn.init.normal_(mean, std=self.in_channels**-0.5)
+        nn.init.normal_(scale, std=0.1 * self.in_channels**-0.5)
+        assert self.bias is not None
+        means, scales = self.bias.detach().chunk(2)
+        nn.init.zeros_(means)
+        nn.init.constant_(scales, SMALL_SCALE)
+
+
+class FromLatent(nn.Conv1d):
+    """1x1 convolution that starts with features of unit variance."""
+
+    def __init__(self, latent_channels: int, hidden_channels: int) -> None:
+        super().__init__(latent_channels, hidden_channels, 1)
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=self.in_channels**-0.5)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+
+
+class Bottleneck(nn.Module):
+    """1x1 convolutions to the posterior's moments, and from a latent back to features.
+
+    Those of kind=dac have weight normalization, as the rest of that structure.
+    """
+
+    def __init__(self, kind: CodecKind, hidden_channels: int, latent_channels: int) -> None:
         super().__init__()
-        self.in_proj = Conv1d(hidden_channels, 2 * latent_channels, 1)
-        self.out_proj = Conv1d(latent_channels, hidden_channels, 1)
+        self.in_proj: nn.Module
+        self.out_proj: nn.Module
+        if kind == "dac":
+            self.in_proj = Conv1d(hidden_channels, 2 * latent_channels, 1)
+            self.out_proj = Conv1d(latent_channels, hidden_channels, 1)
+        else:
+            self.in_proj = Moments(hidden_channels, latent_channels)
+            self.out_proj = FromLatent(latent_channels, hidden_channels)
 
 
 class Codec(nn.Module):
@@ -52,7 +94,7 @@ class Codec(nn.Module):
             self.encoder = SpectralEncoder(config.spectral, channels)
             self.decoder = SpectralDecoder(config.spectral, channels)
             hidden = config.spectral.hidden_channels
-        self.bottleneck = Bottleneck(hidden, config.latent_channels)
+        self.bottleneck = Bottleneck(config.kind, hidden, config.latent_channels)
 
     def encode(self, audio_BCS: Tensor) -> AudioPosterior:
         """Return the posterior of the latent.

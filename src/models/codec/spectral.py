@@ -5,6 +5,10 @@ samples per second, which costs a CPU 5 to 10 times less. The structure is Vocos
 directions. Spectra are not centered: N * hop samples give exactly N spectra, so that a stream cut at frames
 has the spectra of the complete signal.
 
+Beside the spectra, a linear layer sees the samples of each latent frame and its borders, and another one adds
+samples to the output. Tones have the same phase in all spectra of a frame there, which spectra one by one
+take far longer to learn.
+
 Legend: B batch, C channels, S samples, N spectra, K features of a spectrum, L latent frames, W window, H hop.
 """
 
@@ -15,9 +19,12 @@ from torch import Tensor, nn
 from src.models.codec.config import SpectralConfig
 
 HOPS = 4  # hops in a window
-COMPRESSION = 0.3  # power of the magnitudes that the encoder sees
+COMPRESSION = 0.3  # power of the magnitudes of the complex spectra that the encoder sees
+QUIETEST = 1e-2  # magnitudes that the logs tell apart lie above it
 MAX_LOG_MAGNITUDE = 6.0
 QUIET = -2.0  # log magnitude at initialization, times a random direction
+QUIET_SAMPLES = -4.0  # the same for samples
+LEVEL_POWER = 0.7  # of a frame's level, by which its samples are divided
 KERNEL = 7
 EXPANSION = 4
 
@@ -69,21 +76,22 @@ class SpectralEncoder(nn.Module):
         super().__init__()
         self.config, c = config, config
         self.hop = c.hop // c.frames
-        num_features = 2 * in_channels * (HOPS * self.hop // 2 + 1)
+        num_features = 3 * in_channels * (HOPS * self.hop // 2 + 1)
         self.patch_embed = Linear(num_features, c.frame_channels)
-        self.norm_in = nn.LayerNorm(c.frame_channels)
         self.frame_blocks = nn.ModuleList(ConvNeXtBlock(c.frame_channels) for _ in range(c.num_frame_blocks))
         self.downsample = Linear(c.frames * c.frame_channels, c.hidden_channels)
+        self.from_samples = Linear(2 * in_channels * c.hop, c.hidden_channels)
         self.hidden_blocks = nn.ModuleList(
             ConvNeXtBlock(c.hidden_channels) for _ in range(c.num_hidden_blocks)
         )
         self.norm_out = nn.LayerNorm(c.hidden_channels)
 
     def forward(self, audio_BCS: Tensor) -> Tensor:
-        x_BNK = self.norm_in(self.patch_embed(compressed_spectra(audio_BCS, self.hop)))
+        x_BNK = self.patch_embed(spectral_features(audio_BCS, self.hop))
         for block in self.frame_blocks:
             x_BNK = block(x_BNK)
         x_BLK = self.downsample(x_BNK.unflatten(1, (-1, self.config.frames)).flatten(2))
+        x_BLK = x_BLK + self.from_samples(lapped_frames(audio_BCS, self.config.hop))
         for block in self.hidden_blocks:
             x_BLK = block(x_BLK)
         out: Tensor = self.norm_out(x_BLK).transpose(1, 2)
@@ -107,6 +115,9 @@ class SpectralDecoder(nn.Module):
         self.hidden_blocks = nn.ModuleList(
             ConvNeXtBlock(c.hidden_channels) for _ in range(c.num_hidden_blocks)
         )
+        self.norm_samples = nn.LayerNorm(c.hidden_channels)
+        self.to_samples = Linear(c.hidden_channels, 2 * out_channels * c.hop)
+        self.to_level = Linear(c.hidden_channels, out_channels)
         self.upsample = Linear(c.hidden_channels, c.frames * c.frame_channels)
         self.frame_blocks = nn.ModuleList(ConvNeXtBlock(c.frame_channels) for _ in range(c.num_frame_blocks))
         self.norm_out = nn.LayerNorm(c.frame_channels)
@@ -116,13 +127,19 @@ class SpectralDecoder(nn.Module):
         x_BLK = features_BCL.transpose(1, 2)
         for block in self.hidden_blocks:
             x_BLK = block(x_BLK)
+        samples_BCS = self._samples(self.norm_samples(x_BLK))
         x_BNK = self.upsample(x_BLK).unflatten(2, (self.config.frames, -1)).flatten(1, 2)
         for block in self.frame_blocks:
             x_BNK = block(x_BNK)
         out = self.proj_out(self.norm_out(x_BNK)).float()
         level, real, imag = out.unflatten(2, (3, self.out_channels, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         magnitude = torch.exp((level + QUIET).clamp(max=MAX_LOG_MAGNITUDE))
-        return inverse_spectra(torch.complex(magnitude * real, magnitude * imag), self.hop)
+        return samples_BCS + inverse_spectra(torch.complex(magnitude * real, magnitude * imag), self.hop)
+
+    def _samples(self, x_BLK: Tensor) -> Tensor:
+        frames_BLCW = self.to_samples(x_BLK).float().unflatten(-1, (self.out_channels, -1))
+        level_BLC = torch.exp((self.to_level(x_BLK).float() + QUIET_SAMPLES).clamp(max=0.0))
+        return overlap_frames((frames_BLCW * level_BLC[..., None]).transpose(1, 2), self.config.hop)
 
     def blocks(self) -> list[nn.Module]:
         return [*self.hidden_blocks, *self.frame_blocks]
@@ -137,19 +154,43 @@ def _context_frames(config: SpectralConfig) -> int:
     return -(-reach // config.frames) + KERNEL // 2 * config.num_hidden_blocks + 1
 
 
-def compressed_spectra(audio_BCS: Tensor, hop: int) -> Tensor:
-    """Return real and imaginary parts of the spectra, magnitudes to the power 0.3; float32 [B, N, 2 C K]."""
-    window_W = _window(hop, audio_BCS)
+def lapped_frames(audio_BCS: Tensor, hop: int) -> Tensor:
+    """Return the windowed samples of each frame and half a frame on either side; float32 [B, L, C 2 hop].
+
+    They are divided by their level to the power 0.7, so that quiet and loud frames count alike.
+    """
+    frames_BCLW = F.pad(audio_BCS.float(), (hop // 2, hop - hop // 2)).unfold(-1, 2 * hop, hop)
+    frames_BCLW = frames_BCLW * _window(2 * hop, audio_BCS).sqrt()
+    level_BCL1 = (frames_BCLW.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    return (frames_BCLW / level_BCL1**LEVEL_POWER).transpose(1, 2).flatten(2)
+
+
+def overlap_frames(frames_BCLW: Tensor, hop: int) -> Tensor:
+    """Return the audio [B, C, L * hop] of overlapping frames [B, C, L, 2 hop], windowed and added."""
+    first, second = (frames_BCLW * _window(2 * hop, frames_BCLW).sqrt()).chunk(2, -1)
+    audio_BCS = (F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))).flatten(-2)
+    return audio_BCS[..., hop // 2 : hop // 2 + frames_BCLW.shape[2] * hop]
+
+
+def spectral_features(audio_BCS: Tensor, hop: int) -> Tensor:
+    """Return what the encoder sees of each spectrum, float32 [B, N, 3 C K].
+
+    Real and imaginary parts, with magnitudes to the power 0.3, and the logs of the magnitudes. Loudness is an
+    offset of the logs, which the layer norms of the blocks leave visible; they divide out a factor.
+    """
+    window_W = _window(HOPS * hop, audio_BCS)
     border = (HOPS - 1) * hop // 2
     frames_BCNW = F.pad(audio_BCS.float(), (border, border)).unfold(-1, HOPS * hop, hop)
     x_BCNK = torch.fft.rfft(frames_BCNW * window_W)
-    x_BCNK = x_BCNK * (x_BCNK.real.square() + x_BCNK.imag.square() + 1e-8).pow((COMPRESSION - 1) / 2)
-    return torch.view_as_real(x_BCNK).permute(0, 2, 1, 3, 4).flatten(2)
+    power_BCNK = x_BCNK.real.square() + x_BCNK.imag.square()
+    parts = torch.view_as_real(x_BCNK * (power_BCNK + 1e-8).pow((COMPRESSION - 1) / 2))
+    logs = 0.5 * (0.5 * torch.log(power_BCNK + QUIETEST**2) + 1)
+    return torch.cat([parts, logs[..., None]], -1).permute(0, 2, 1, 3, 4).flatten(2)
 
 
 def inverse_spectra(x_BCNK: Tensor, hop: int) -> Tensor:
     """Return the audio [B, C, N * hop] of spectra, by weighted overlap-add."""
-    window_W = _window(hop, x_BCNK.real)
+    window_W = _window(HOPS * hop, x_BCNK.real)
     frames_BCNW = torch.fft.irfft(x_BCNK, HOPS * hop) * window_W
     envelope = _overlap_add(window_W.square().expand(1, 1, x_BCNK.shape[2], -1), hop)
     border = (HOPS - 1) * hop // 2
@@ -165,5 +206,5 @@ def _overlap_add(frames_BCNW: Tensor, hop: int) -> Tensor:
     return out.flatten(-2)
 
 
-def _window(hop: int, like: Tensor) -> Tensor:
-    return torch.hann_window(HOPS * hop, device=like.device)
+def _window(length: int, like: Tensor) -> Tensor:
+    return torch.hann_window(length, device=like.device)

@@ -4,6 +4,7 @@ Legend: B batch, C channels, S samples, L latent frames, N signals (channels fol
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -113,34 +114,42 @@ class CodecModule(AutoencoderModule):
         x_NS, target_NS = fold_channels(out.audio_BCS), fold_channels(audio_BCS)
         terms: Terms = {"kl": out.posterior.kl_frames().mean()}
         weights = {"kl": c.kl_weight}
-        if c.mel_weight:
-            windows, bands, scale = self._mel_windows()
-            distance = distances.mel_distance(x_NS, target_NS, self.codec_config.sample_rate, windows, bands)
-            terms["mel"], weights["mel"] = scale * distance.mean(), c.mel_weight
-        if c.stft_weight:
-            terms["stft"] = distances.stft_distance(x_NS, target_NS, c.stft_windows).mean()
-            weights["stft"] = c.stft_weight
-        if c.complex_weight:
-            terms["complex"] = distances.complex_distance(x_NS, target_NS, c.stft_windows).mean()
-            weights["complex"] = c.complex_weight
+        rate = self.codec_config.sample_rate
+        mel = partial(distances.mel_distance, sample_rate=rate, floor=c.mel_floor)
+        root_mel = partial(distances.root_mel_distance, sample_rate=rate)
+        calls: dict[str, tuple[float, Callable[..., Tensor], tuple[Sequence[int], ...]]] = {
+            "mel": (c.mel_weight, mel, (c.mel_windows, c.mel_bands)),
+            "root_mel": (c.root_mel_weight, root_mel, (c.root_mel_windows, c.root_mel_bands)),
+            "stft": (c.stft_weight, distances.stft_distance, (c.stft_windows,)),
+            "complex": (c.complex_weight, distances.complex_distance, (c.stft_windows,)),
+        }
+        for name, (weight, distance, windows) in calls.items():
+            if weight:
+                drawn, scale = self._draw_windows(name, windows)
+                sizes = dict(zip(("windows", "bands"), drawn, strict=False))
+                terms[name], weights[name] = scale * distance(x_NS, target_NS, **sizes).mean(), weight
         if c.waveform_weight:
             terms["waveform"] = distances.relative_error(x_NS, target_NS).mean()
             weights["waveform"] = c.waveform_weight
+        if c.ratio_weight:
+            terms["ratio"] = distances.log_error_ratio(x_NS, target_NS).mean()
+            weights["ratio"] = c.ratio_weight
         if adversarial:
             terms["generator"], terms["features"] = self._generator_terms(out.audio_BCS, audio_BCS)
             weights |= {"generator": c.gan_weight, "features": c.feature_weight}
         terms["loss"] = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
         return terms
 
-    def _mel_windows(self) -> tuple[Sequence[int], Sequence[int], float]:
-        """Return the windows and bands of this step, and the factor that scales their sum to all of them."""
-        c = self.losses
-        total = len(c.mel_windows)
-        num = c.num_mel_windows or total
-        chosen = numpy_generator(self.train_config.seed, "train/mel_windows", self.step).permutation(total)[
-            :num
-        ]
-        return [c.mel_windows[i] for i in chosen], [c.mel_bands[i] for i in chosen], total / num
+    def _draw_windows(
+        self, name: str, windows: tuple[Sequence[int], ...]
+    ) -> tuple[tuple[Sequence[int], ...], float]:
+        """Return the windows (and bands) of a distance in this step, and the factor that scales to all."""
+        total = len(windows[0])
+        num = min(self.losses.num_windows or total, total)
+        chosen = numpy_generator(self.train_config.seed, f"train/{name}_windows", self.step).permutation(
+            total
+        )[:num]
+        return tuple([each[i] for i in chosen] for each in windows), total / num
 
     def _generator_terms(self, fake_BCS: Tensor, real_BCS: Tensor) -> tuple[Tensor, Tensor]:
         # the discriminator's own gradients come from its own loss, in `_discriminator_loss`

@@ -18,13 +18,20 @@ class CodecLossConfig(Config):
         (32, 64, 128, 256, 512, 1024, 2048), "windows of the mel spectra in samples", ge=8
     )
     mel_bands: tuple[int, ...] = opt((5, 10, 20, 40, 80, 160, 320), "mel bands of each window", ge=1)
-    num_mel_windows: int = opt(
-        0, "windows drawn for each step, which saves time; 0: all. The sum is scaled to all of them", ge=0
-    )
+    mel_floor: float = opt(1e-5, "magnitudes below it count as it (DAC: 1e-5)", gt=0)
+    root_mel_weight: float = opt(0.0, "weight of the distance of roots of mel magnitudes", ge=0)
+    root_mel_windows: tuple[int, ...] = opt((4096, 1024), "windows of those in samples", ge=8)
+    root_mel_bands: tuple[int, ...] = opt((320, 80), "mel bands of each window", ge=1)
     stft_weight: float = opt(0.0, "weight of the distance of magnitudes and their logs", ge=0)
     complex_weight: float = opt(0.0, "weight of the distance of compressed complex spectra", ge=0)
     stft_windows: tuple[int, ...] = opt((2048, 512), "windows of both, in samples", ge=8)
     waveform_weight: float = opt(0.0, "weight of the relative error of the samples", ge=0)
+    ratio_weight: float = opt(0.0, "weight of the log of the error's power over the signal's", ge=0)
+    num_windows: int = opt(
+        0,
+        "windows that each distance draws for a step, which saves time; 0: all. Sums are scaled to all of them",
+        ge=0,
+    )
     kl_weight: float = opt(1e-3, "weight of the KL term of a latent frame (the authors: insensitive)", ge=0)
     gan_weight: float = opt(1.0, "weight of the adversarial term (DAC: 1); 0: no discriminators", ge=0)
     feature_weight: float = opt(2.0, "weight of feature matching (DAC: 2); needs gan_weight", ge=0)
@@ -32,13 +39,12 @@ class CodecLossConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.mel_windows) != len(self.mel_bands):
-            raise ValueError(
-                f"mel_windows={list(self.mel_windows)} and mel_bands={list(self.mel_bands)} "
-                "must be equally many"
-            )
-        if self.num_mel_windows > len(self.mel_windows):
-            raise ValueError(f"num_mel_windows={self.num_mel_windows} is more than the mel_windows there are")
-        weights = (self.mel_weight, self.stft_weight, self.complex_weight, self.waveform_weight)
-        if not any(weights):
+        for name in ("mel", "root_mel"):
+            windows, bands = getattr(self, f"{name}_windows"), getattr(self, f"{name}_bands")
+            if len(windows) != len(bands):
+                raise ValueError(
+                    f"{name}_windows={list(windows)} and {name}_bands={list(bands)} must be equally many"
+                )
+        distances = ("mel", "root_mel", "stft", "complex", "waveform", "ratio")
+        if not any(getattr(self, f"{name}_weight") for name in distances):
             raise ValueError("no distance has a weight: set mel_weight, stft_weight or another one above 0")

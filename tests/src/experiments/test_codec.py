@@ -87,15 +87,24 @@ def train_on_two_ranks(root: str, run_dir: str) -> None:
 
 
 def test_two_ranks_train_as_one_process(workspace: Path, ranks: Ranks) -> None:
+    """The first steps: logs of an output that is almost silent magnify rounding from then on."""
     run_dir = workspace / "runs/two"
     ranks.run(train_on_two_ranks, str(workspace), str(run_dir))
     found, expected = (
         [line for line in read_lines(each / "metrics.jsonl") if "train/loss" in line]
         for each in (run_dir, workspace / "runs/codec/debug")
     )
-    for name in ("train/loss", "train/discriminator"):
-        values = [line[name] for line in found]
-        assert values == pytest.approx([line[name] for line in expected], rel=1e-2)
+    assert len(found) == len(expected) == 4
+    terms = ("kl", "generator", "features", "discriminator", "discriminator_grad_norm")
+    for step, names in ((0, (*terms, "mel", "loss", "grad_norm")), (1, terms), (2, ("discriminator",))):
+        for name in (f"train/{each}" for each in names):
+            assert found[step][name] == pytest.approx(expected[step][name], rel=1e-3), (step, name)
+    two, one = (
+        torch.load(each / "checkpoints/step-00000004.ckpt", weights_only=True)["state_dict"]
+        for each in (run_dir, workspace / "runs/codec/debug")
+    )
+    for name in ("latent_mean_C", "latent_std_C"):
+        torch.testing.assert_close(two[name], one[name], atol=1e-3, rtol=1e-2)
 
 
 def test_reconstruction_keeps_length_channels_and_time(workspace: Path) -> None:

@@ -9,9 +9,11 @@ import torch
 from src.losses.audio import (
     complex_distance,
     fold_channels,
+    log_error_ratio,
     mel_bank,
     mel_distance,
     relative_error,
+    root_mel_distance,
     si_sdr,
     stft_distance,
 )
@@ -36,6 +38,26 @@ def test_equal_signals_have_no_distance_and_a_gain_of_ten_is_one_per_window() ->
     logs_and_levels = stft_distance(10 * x, x, (512,))
     spectrum = torch.stft(x, 512, 128, window=torch.hann_window(512), return_complex=True).abs()
     torch.testing.assert_close(logs_and_levels, 2.0 + 9 * spectrum.mean((1, 2)), atol=1e-3, rtol=1e-3)
+
+
+def test_roots_of_mel_magnitudes_count_loud_bands_and_a_floor_hides_quiet_ones() -> None:
+    time = torch.arange(8000) / 16_000
+    tone, noise = torch.sin(2000 * time)[None], 1e-3 * torch.randn(1, 8000)
+    x = tone + noise
+    missing = {"tone": noise, "noise": tone}
+    roots, logs = (
+        {name: float(distance(y, x, 16_000, (512,), (40,))) for name, y in missing.items()}
+        for distance in (root_mel_distance, mel_distance)
+    )
+    assert roots["tone"] > 3 * roots["noise"]
+    assert logs["tone"] < logs["noise"]
+    assert float(mel_distance(tone, x, 16_000, (512,), (40,), floor=1.0)) < 0.05 * logs["noise"]
+
+
+def test_error_ratio_is_the_negative_snr_in_bels() -> None:
+    x = torch.randn(2, 4000)
+    torch.testing.assert_close(log_error_ratio(1.1 * x, x), torch.full((2,), -2.0), atol=1e-3, rtol=0)
+    assert log_error_ratio(1e-5 * x, 2e-5 * x).abs().max() < 1e-3
 
 
 def test_only_the_complex_distance_and_the_waveform_see_the_sign() -> None:

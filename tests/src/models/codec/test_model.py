@@ -11,7 +11,7 @@ from src.models.codec.config import CodecConfig, DACConfig, SpectralConfig
 from src.models.codec.layers import Conv1d, Snake, reflect_pad
 from src.models.codec.model import Codec, count_parameters
 from src.models.codec.posterior import AudioPosterior
-from src.models.codec.spectral import COMPRESSION, compressed_spectra, inverse_spectra
+from src.models.codec.spectral import COMPRESSION, inverse_spectra, spectral_features
 from src.runs.config import CodecRunConfig
 
 PAPER = Path(__file__).resolve().parents[4] / "configs" / "paper" / "codec.yaml"
@@ -120,10 +120,21 @@ def test_kl_is_twice_that_of_the_normal_distribution() -> None:
 
 def test_spectra_give_the_audio_back() -> None:
     audio = torch.randn(2, 2, 240)
-    features = compressed_spectra(audio, 24).unflatten(2, (2, -1, 2)).permute(0, 2, 1, 3, 4)
-    compressed = torch.view_as_complex(features.contiguous())
+    features = spectral_features(audio, 24).unflatten(2, (2, -1, 3)).permute(0, 2, 1, 3, 4)
+    compressed = torch.view_as_complex(features[..., :2].contiguous())
     spectra = compressed * compressed.abs() ** (1 / COMPRESSION - 1)
     torch.testing.assert_close(inverse_spectra(spectra, 24), audio, atol=1e-4, rtol=1e-4)
+    logs = 0.5 * (torch.log(spectra.abs().clamp(min=1e-3)) + 1)
+    assert (features[..., 2] - logs)[spectra.abs() > 0.2].abs().max() < 1e-2
+
+
+def test_a_spectral_codec_starts_with_a_latent_above_its_noise() -> None:
+    """Else hundreds of steps pass before anything comes through; and louder audio has another latent."""
+    codec = Codec(CodecConfig(kind="spectral"))
+    audio = 0.1 * torch.randn(4, 1, 19_200)
+    posterior, louder = codec.encode(audio), codec.encode(3 * audio)
+    assert posterior.mean_BCL.std() > 5 * posterior.std_BCL.mean()
+    assert (posterior.mean_BCL - louder.mean_BCL).std() > 2 * posterior.std_BCL.mean()
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

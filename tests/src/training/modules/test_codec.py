@@ -93,15 +93,27 @@ def test_statistics_of_the_first_step_are_those_of_its_latent() -> None:
 
 
 def test_windows_drawn_for_a_step_stand_for_all() -> None:
-    module = module_of(gan_weight=0.0, num_mel_windows=1)
+    module = module_of(gan_weight=0.0, num_windows=1)
     drawn = set()
     for _ in range(20):
-        windows, bands, scale = module._mel_windows()
-        assert (len(windows), len(bands), scale) == (1, 1, 2.0)
-        assert (windows[0], bands[0]) in ((64, 6), (32, 4))
-        drawn.add(windows[0])
+        ((window,), (bands,)), scale = module._draw_windows("mel", ((64, 32), (6, 4)))
+        assert (window, bands, scale) in ((64, 6, 2.0), (32, 4, 2.0))
+        drawn.add(window)
         module.advance_step()
     assert drawn == {64, 32}
+
+
+def test_every_distance_has_its_weight() -> None:
+    weights = {"root_mel": 2.0, "stft": 3.0, "complex": 5.0, "waveform": 7.0, "ratio": 11.0}
+    few = {"stft_windows": (64,), "root_mel_windows": (64,), "root_mel_bands": (6,)}
+    module = module_of(
+        gan_weight=0.0, mel_weight=0.0, **few, **{f"{k}_weight": v for k, v in weights.items()}
+    )
+    module.training_step(batch(), 0)
+    terms = {name: float(value) for name, value in module.device_metrics.items()}
+    assert terms.keys() == {"kl", *weights}
+    total = 1e-3 * terms["kl"] + sum(weight * terms[name] for name, weight in weights.items())
+    assert module.metrics["loss"] == pytest.approx(total, rel=1e-5)
 
 
 def test_discriminators_wait_for_their_start() -> None:
