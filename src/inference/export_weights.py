@@ -33,8 +33,8 @@ def export(settings: ExportConfig) -> Path:
     if checkpoint.suffix == safetensors_io.SUFFIX:
         raise UserError(f"run={run}: is exported already")
     kind = config.read_text(text).get("experiment")
-    if kind not in ("tae", "codec", "video"):
-        raise UserError(f"run={run}: expected a tae, codec or video run, got {kind}")
+    if kind not in ("tae", "codec", "video", "audio"):
+        raise UserError(f"run={run}: expected a tae, codec, video or audio run, got {kind}")
     tensors = safetensors_io.round_weights(
         safetensors_io.read_weights(checkpoint, settings.use), settings.dtype
     )
@@ -45,11 +45,7 @@ def export(settings: ExportConfig) -> Path:
         step=step,
         source=str(checkpoint),
         dtype=settings.dtype,
-        **(
-            _video_entries(run, checkpoint)
-            if kind == "video"
-            else _autoencoder_entries(kind, run, settings.use)
-        ),
+        **_entries(kind, run, checkpoint, settings.use),
     )
     safetensors_io.write_weights(out, tensors, header)
     num_values = sum(tensor.numel() for tensor in tensors.values())
@@ -61,7 +57,12 @@ def export(settings: ExportConfig) -> Path:
     return out
 
 
-def _autoencoder_entries(kind: str, run: Path, use: Use) -> dict[str, Any]:
+def _entries(kind: str, run: Path, checkpoint: Path, use: Use) -> dict[str, Any]:
+    """Return the header's entries that depend on the kind of run."""
+    if kind == "video":
+        return _video_entries(run, checkpoint)
+    if kind == "audio":
+        return {"codec_key": loading.stored_key(checkpoint, "codec")}
     load = loading.load_tae if kind == "tae" else loading.load_codec
     return {f"{kind}_key": load(run, use)[1]}
 

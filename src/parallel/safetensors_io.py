@@ -35,7 +35,7 @@ class Header:
     step: int
     source: str  # path of the checkpoint
     tae_key: str = ""  # that latents of this TAE carry, or that the latents of this video model carry
-    codec_key: str = ""  # that latents of this audio codec carry
+    codec_key: str = ""  # the same of a codec and of an audio model
     dtype: str = "fp32"  # of tensors with two or more dimensions; the others are fp32
     buckets: tuple[str, ...] = ()  # of a video model: those that it was trained on
     fps: float = 0.0  # of a video model: frame rate of its training videos; 0: unknown

@@ -161,18 +161,13 @@ def collate_audio_latents(
     """Cut each record's latents at a keyed position, with the frames shown meanwhile, and stack.
 
     Args:
-        lengths: lengths in latent frames to draw from, one for the full batch; empty keeps everything.
-
-    Raises:
-        DataError: a record has fewer latent frames than the length.
+        lengths: lengths in latent frames to draw from, one for the full batch, of those that the bucket's
+            records have; shorter records are kept complete.
     """
-    found = min(record.moments_2CTHW.shape[1] for record in records)
-    length = clip_length(lengths, max(lengths, default=found), seed, batch.step)
+    length = clip_length(lengths, records[0].moments_2CTHW.shape[1], seed, batch.step)
     rate, cuts, frames, features, times = records[0].latent_rate, [], [], [], []
     for record, index in zip(records, global_indices, strict=True):
         num_latents = record.moments_2CTHW.shape[1]
-        if num_latents < length:
-            raise DataError(f"record {record.id!r} has {num_latents} latent frames, {length} are needed")
         start = int(numpy_generator(seed, "data/crop", batch.step, index).integers(num_latents - length + 1))
         cuts.append(replace(record, moments_2CTHW=record.moments_2CTHW[:, start : start + length]))
         shown = _frames_shown(record, start / rate, length / rate)

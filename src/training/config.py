@@ -9,7 +9,7 @@ from src.parallel.config import ParallelConfig
 Use = Literal["ema", "raw"]  # which weights of a checkpoint
 PositionGrowth = Literal["pad", "interpolate"]  # of spatial position tables that a stage makes longer
 Precision = Literal["fp32", "bf16"]
-LRSchedule = Literal["constant", "cosine", "one_cycle", "plateau"]
+LRSchedule = Literal["constant", "linear", "cosine", "one_cycle", "plateau"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,10 @@ def test_permissions_follow_the_umask(root: Path) -> None:
         (["run=video", "out=x.pt"], "out=x.pt: must end in .safetensors"),
         (["run=video"], "video.safetensors: already exists"),
         (["run=video.safetensors", "out=x.safetensors"], "is exported already"),
-        (["run=other", "out=x.safetensors"], "run=other: expected a tae, codec or video run, got ablation"),
+        (
+            ["run=other", "out=x.safetensors"],
+            "run=other: expected a tae, codec, video or audio run, got ablation",
+        ),
     ],
 )
 def test_mistakes_in_exporting(

@@ -20,7 +20,7 @@ def learning_rate(
     Args:
         peak: largest learning rate.
         warmup: number of warm-up steps: linear, or along a cosine for one_cycle.
-        total: number of steps of the run, after which cosine and one_cycle are at `final * peak`.
+        total: number of steps of the run, after which linear, cosine and one_cycle are at `final * peak`.
         final: the lowest learning rate as a fraction of the peak.
         halvings: how often plateau has halved it.
     """
@@ -35,6 +35,8 @@ def learning_rate(
     if schedule == "plateau":
         return peak * max(0.5**halvings, final)
     progress = min((step + 1 - warmup) / max(total - warmup, 1), 1.0)
+    if schedule == "linear":
+        return peak * (1 - (1 - final) * progress)
     return peak * (final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2)
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from src.flow.config import SamplerConfig
 from src.flow.dopri5 import dopri5
-from src.flow.guidance import classifier_free_guidance
+from src.flow.guidance import classifier_free_guidance, nested_guidance
 from src.flow.noise import randn_samples, torch_generator
 from src.flow.sampling import sample
 from src.flow.schedules import linear, linear_quadratic, solver_times
@@ -121,6 +121,15 @@ def test_guidance_extrapolates_and_doubles_the_batch():
     out = classifier_free_guidance(velocity, 7.5)(x, torch.zeros(5))
     torch.testing.assert_close(out, torch.full_like(x, 1 + 7.5 * 2))
     assert calls == [(10, 10)]
+
+
+def test_nested_guidance_scales_each_condition_by_itself():
+    def velocity(x, t):
+        assert x.shape[0] == t.shape[0] == 3 * 5
+        return torch.cat([torch.full_like(x[:5], value) for value in (6.0, 3.0, 1.0)])
+
+    out = nested_guidance(velocity, [4.0, 2.0])(torch.zeros(5, 2), torch.zeros(5))
+    torch.testing.assert_close(out, torch.full_like(out, 1 + 2 * 2 + 4 * 3))
 
 
 def test_guidance_scale_of_one_evaluates_the_condition_only():

@@ -24,6 +24,13 @@ def test_falls_along_a_cosine_to_the_final_rate(schedule: str) -> None:
     assert r[:10] == sorted(r[:10])
 
 
+def test_linear_falls_to_the_final_rate() -> None:
+    r = rates("linear", final=1e-4)
+    assert r[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert r[54] == pytest.approx(0.5, abs=1e-4)
+    assert r[-1] == pytest.approx(1e-4)
+
+
 def test_plateau_halves_after_patience_and_stops_at_the_floor() -> None:
     assert num_halvings([3, 2, 1], patience=1) == 0
     assert num_halvings([1, 2, 2], patience=1) == 1

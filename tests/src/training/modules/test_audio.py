@@ -1,0 +1,214 @@
+"""Masks, dropout of conditions, losses and validation of the audio module."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from src.flow.noise import torch_generator
+from src.models.text.config import ByteEncoderConfig
+from src.models.transformer.config import TransformerConfig
+from src.models.vision.config import VideoConditionConfig
+from src.streaming.batch import AudioLatentBatch
+from src.training.modules.audio import AudioModule
+from src.training.modules.audio_config import AudioFlowConfig, ModeConfig
+from src.training.modules.audio_model import known_latents
+from tests.fixtures.toy_modules import ToyLatents, train_config, video_module
+
+NUM_LATENTS, RATE = 12, 10.0
+MODES = {
+    "v2a": ModeConfig(text=False),
+    "t2a": ModeConfig(video="none"),
+    "forward": ModeConfig(context="prefix"),
+    "cut": ModeConfig(video="cut", context="prefix"),
+    "shuffled": ModeConfig(video="other", text=False, is_control=True),
+}
+
+
+def make_module(modes: dict[str, ModeConfig] | None = None, **flow: Any) -> AudioModule:
+    module = AudioModule(
+        TransformerConfig(
+            hidden_size=16, depth=1, num_heads=2, ffn_dim=16, time_dim=16, patch=(1, 1, 1),
+            max_positions=(NUM_LATENTS, 1, 1), positions="rotary", latent_channels=2, cond_channels=3,
+            context_dim=16,
+        ),
+        ByteEncoderConfig(hidden_size=16, depth=1, num_heads=2, ffn_dim=16),
+        VideoConditionConfig(height=16, width=16, channels=4, hidden_size=8, initial_gate=1.0),
+        AudioFlowConfig(num_val_times=2, **flow),
+        train_config(),
+        RATE,
+        MODES if modes is None else modes,
+    )  # fmt: skip
+    module.configure_model()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for net in (module.transformer, module.ema["transformer"]):
+            for p in net.parameters():
+                p.add_(0.1 * torch.randn(p.shape, generator=generator))
+    return module
+
+
+def make_batch(num_samples: int = 4, step: int = 3, with_video: bool = True) -> AudioLatentBatch:
+    generator = torch_generator(0, "toy audio", step)
+    mean = torch.randn(num_samples, 2, NUM_LATENTS, 1, 1, generator=generator)
+    frames = torch.randint(0, 256, (num_samples, 6, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    return AudioLatentBatch(
+        ids=[f"clip-{i}" for i in range(num_samples)],
+        global_indices=list(range(num_samples)),
+        stream="videos",
+        bucket="6x16x16",
+        step=step,
+        captions=[f"a ball hits {i}" for i in range(num_samples)],
+        real_B=torch.ones(num_samples, dtype=torch.bool),
+        mean_BCTHW=mean,
+        std_BCTHW=torch.full_like(mean, 0.1),
+        fps=[5.0] * num_samples,
+        latent_rate=RATE,
+        frames_BTCHW=frames if with_video else None,
+        times_BT=(torch.arange(6) / 5).expand(num_samples, 6) if with_video else None,
+    )
+
+
+class Spy:
+    """Stands in for `AudioModel.velocity_loss`, and keeps what it is called with."""
+
+    def __init__(self) -> None:
+        self.condition: list[str] = []
+        self.known: list[torch.Tensor] = []
+        self.video: list[torch.Tensor] = []
+
+    def __call__(self, x: Any, noise: Any, t_B: Any, condition: Any, known_BN: Any, video_BND: Any) -> Any:
+        self.condition += condition
+        self.known.append(known_BN)
+        self.video.append(video_BND)
+        return torch.zeros(len(x))
+
+
+def test_conditions_are_dropped_together_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, spy = make_module(full_mask_prob=0.0), Spy()
+    monkeypatch.setattr("src.training.modules.audio_model.AudioModel.velocity_loss", staticmethod(spy))
+    with torch.no_grad():
+        for step in range(150):
+            module.training_loss(make_batch(step=step, num_samples=8))
+    text = torch.tensor([bool(caption) for caption in spy.condition])
+    video = torch.cat(spy.video).flatten(1).any(1)
+    known = torch.cat(spy.known).any(1)
+    nothing = ~text & ~video
+    assert text.float().mean() == pytest.approx(0.8 * 0.9, abs=0.04)
+    assert video.float().mean() == pytest.approx(0.8 * 0.9, abs=0.04)
+    assert (text & video).float().mean() == pytest.approx(0.8 * 0.81, abs=0.04)
+    assert nothing.float().mean() == pytest.approx(0.2 + 0.8 * 0.01, abs=0.03)
+    assert not known[nothing].float().mean() > 0.1  # known audio is dropped with them
+    assert known[text & video].float().mean() > 0.7
+
+
+def test_the_loss_counts_where_audio_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, batch = make_module(), make_batch()
+    model, known = module.model(), torch.zeros(4, NUM_LATENTS, dtype=torch.bool)
+    known[:, :5] = True
+    x = model.normalize(batch.mean_BCTHW)
+    noise, t = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)), torch.full((4,), 0.5)
+    monkeypatch.setattr(module.transformer, "forward", lambda x, *rest: torch.zeros_like(x))
+    masked = model.velocity_loss(x, noise, t, batch.captions, known, None)
+    error = (x - (1 - 1e-5) * noise).square()[..., 0, 0]
+    torch.testing.assert_close(masked, error[:, :, 5:].mean((1, 2)))
+    model.flow = replace(model.flow, loss_region="all")
+    everywhere = model.velocity_loss(x, noise, t, batch.captions, known, None)
+    torch.testing.assert_close(everywhere, error.mean((1, 2)))
+
+
+def test_known_audio_is_a_condition_of_its_own_channels() -> None:
+    module, batch = make_module(), make_batch()
+    model, known = module.model(), torch.zeros(4, NUM_LATENTS, dtype=torch.bool)
+    known[:, :5] = True
+    x = model.normalize(batch.mean_BCTHW)
+    other = x.clone()
+    other[:, :, :5] += 1.0
+
+    def loss(context: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        noise = torch.zeros_like(x)
+        t = torch.zeros(4)  # at the noise the data reach the model through the condition alone
+        return model.velocity_loss(context, noise, t, batch.captions, mask, None)
+
+    with torch.no_grad():
+        assert not torch.allclose(loss(x, known), loss(other, known))
+        other[:, :, :5] = x[:, :, :5]
+        assert torch.equal(loss(x, known), loss(other, known))
+
+
+def test_flow_times_of_audio_and_video_are_independent_draws() -> None:
+    audio, video, pairs = make_module(), video_module(train_config()), []
+    video.configure_model()
+    for step in range(64):
+        batch = make_batch(step=step)
+        latents = replace(ToyLatents(0, 1)[3 * step], step=step)
+        pairs.append(
+            torch.stack([audio.prepare(batch, audio.model())[2], video.prepare(latents, video.model())[2]], 1)
+        )
+    times = torch.cat(pairs)
+    assert not (times[:, 0] == times[:, 1]).any()
+    assert abs(float(torch.corrcoef(times.T)[0, 1])) < 0.2
+
+
+def test_each_mode_has_a_validation_loss_of_its_own() -> None:
+    module = make_module()
+    losses = module.validation_losses(make_batch())
+    times = {name for name in losses if name.startswith("val/loss_t0")}
+    assert len(times) == 2
+    assert losses.keys() - times == {"val/loss", *(f"val/loss_{name}" for name in MODES)}
+    counted = [losses[f"val/loss_{name}"] for name in MODES if name != "shuffled"]
+    torch.testing.assert_close(losses["val/loss"], torch.stack(counted).mean(0))
+    torch.testing.assert_close(losses["val/loss"], torch.stack([losses[n] for n in times]).mean(0))
+    values = torch.stack([losses[f"val/loss_{name}"] for name in MODES])
+    assert len(values.mean(1).unique()) == len(MODES)  # every mode sees something else
+
+
+def test_modes_without_their_condition_are_left_out() -> None:
+    module = make_module()
+    assert module.validation_losses(make_batch(with_video=False)).keys() >= {"val/loss_t2a", "val/loss"}
+    assert "val/loss_v2a" not in module.validation_losses(make_batch(with_video=False))
+    assert "val/loss_shuffled" not in module.validation_losses(make_batch(1))
+    with torch.no_grad():
+        module.training_loss(make_batch(with_video=False))
+
+
+def test_the_modes_of_the_configs_know_what_they_say() -> None:
+    known = known_latents(ModeConfig(context="ends", start_s=1.0, stop_s=2.0), 40, 10.0)
+    assert known.nonzero()[:, 0].tolist() == [*range(10), *range(20, 40)]
+    assert known_latents(ModeConfig(context="suffix", context_fraction=0.25), 40, 10.0).tolist() == (
+        [False] * 30 + [True] * 10
+    )
+    assert (~known_latents(ModeConfig(context="ends", start_s=9, stop_s=10), 5, 1.0)).sum() == 1
+    with pytest.raises(ValueError, match="need context=ends and start_s below stop_s"):
+        ModeConfig(context="prefix", stop_s=1.0)
+    with pytest.raises(ValueError, match="video=cut needs a context"):
+        ModeConfig(video="cut")
+
+
+def test_the_side_loss_trains_the_video_network() -> None:
+    plain, with_side = make_module(), make_module(video_latent_weight=0.5)
+    assert plain.video.latent_out is None
+    batch = make_batch()
+    with_side.training_loss(batch).mean().backward()
+    assert with_side.video.latent_out is not None
+    assert with_side.video.latent_out.weight.grad.abs().sum() > 0  # type: ignore[union-attr]
+
+
+def test_frames_are_mirrored_and_transposed_by_sample() -> None:
+    batch = make_batch(8)
+    frames = torch.arange(8 * 6 * 3 * 16 * 16).reshape(8, 6, 3, 16, 16).float()
+    views = make_module(frame_augmentation="transpositions")._augment(batch, frames)
+    kinds = set()
+    for before, after in zip(frames, views, strict=True):
+        names = {
+            f"{flips}{transposed}"
+            for flips in ((), (2,), (3,), (2, 3))
+            for transposed in (False, True)
+            if torch.equal(after, before.flip(flips).transpose(2, 3) if transposed else before.flip(flips))
+        }
+        assert len(names) == 1
+        kinds |= names
+    assert len(kinds) > 2
+    flipped = make_module(frame_augmentation="flips")._augment(batch, frames)
+    assert not any(torch.equal(a, b.transpose(2, 3)) for a, b in zip(flipped, frames, strict=True))
