@@ -102,7 +102,9 @@ PACKAGES = ("tests/eval/backbones/test_package_networks.py",)
 PARTS_OF_BOUNCE = (f"{CHECKER}/test_parts.py", f"{CHECKER}/test_checker.py")
 
 EVAL_TARGETS: dict[str, tuple[str, ...]] = {
-    "eval/core/audio.py": (f"{QUALITY}/test_audio.py",),
+    "eval/core/audio.py": (f"{QUALITY}/test_audio.py", f"{CORE}/test_audio_pass.py"),
+    "eval/core/audio_metric.py": (f"{CORE}/test_audio_pass.py", f"{QUALITY}/test_audio.py"),
+    "eval/core/audio_pass.py": (f"{CORE}/test_audio_pass.py",),
     "eval/core/axes.py": ("tests/eval/test_catalog.py",),
     "eval/core/checksums.py": (f"{SETS}/test_reference_statistics.py",),
     "eval/core/degradations.py": (f"{CORE}/test_degradations.py",),
@@ -116,6 +118,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/core/journal.py": ("tests/eval/test_interrupted_run.py",),
     "eval/core/manifest.py": (f"{CORE}/test_manifest.py",),
     "eval/core/paired_tests.py": (f"{CORE}/test_paired_tests.py",),
+    "eval/core/pairs_config.py": ("tests/eval/test_settings.py",),
     "eval/core/results.py": (f"{CORE}/test_results.py", "tests/eval/test_run_statistics.py"),
     "eval/core/run_folder.py": ("tests/eval/test_interrupted_run.py",),
     "eval/core/scored_runs.py": (f"{CORE}/test_scored_runs.py",),
@@ -138,6 +141,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/alignment/ocr.py": PACKAGES,
     "eval/alignment/onsets.py": ("tests/eval/alignment/test_onsets.py",),
     "eval/alignment/text.py": NETWORKS,
+    "eval/quality/config.py": ("tests/eval/test_settings.py",),
     "eval/quality/consistency.py": (*NETWORKS, "tests/eval/backbones/test_extractor.py"),
     "eval/quality/dynamics.py": (*NETWORKS, f"{QUALITY}/test_low_level.py"),
     "eval/quality/fidelity.py": (f"{QUALITY}/test_low_level.py", "tests/eval/test_bad_input.py"),
@@ -147,6 +151,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/quality/perceptual.py": (f"{QUALITY}/test_perceptual.py",),
     "eval/quality/pitch.py": PACKAGES,
     "eval/quality/spectral.py": (f"{QUALITY}/test_audio.py",),
+    "eval/quality/speech.py": ("tests/eval/quality/test_speech.py",),
     "eval/quality/speech_detection.py": PACKAGES,
     "eval/quality/vbench.py": NETWORKS,
     "eval/quality/vmaf.py": (f"{QUALITY}/test_vmaf.py",),
@@ -155,6 +160,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/bounce_checker/camera.py": PARTS_OF_BOUNCE,
     "eval/bounce_checker/checker.py": PARTS_OF_BOUNCE,
     "eval/bounce_checker/color.py": PARTS_OF_BOUNCE,
+    "eval/bounce_checker/config.py": ("tests/eval/test_settings.py",),
     "eval/bounce_checker/identity.py": (f"{CHECKER}/test_identity.py",),
     "eval/bounce_checker/metric.py": ("tests/eval/test_run.py",),
     "eval/bounce_checker/motion.py": PARTS_OF_BOUNCE,
