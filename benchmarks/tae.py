@@ -7,17 +7,12 @@ inflated from. Needs `pip install diffusers`.
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor, nn
 
-from benchmarks.cases import cpu_seconds, peak_mib, reset_peak, run_interleaved
-from benchmarks.record import BenchmarkRecord
+from benchmarks.autoencoders import Autoencoder, build_table, measure_phases, print_table, run_cases
 from src.core import cli, config
 from src.core.fields import Config, opt
 from src.models.tae.config import TAEConfig
@@ -25,7 +20,6 @@ from src.models.tae.model import TAE
 
 BASELINE = "frame-wise KL"
 CASES = ("TAE", BASELINE, "Wan", "HunyuanVideo", "CogVideoX")
-PHASES = ("encode", "decode", "train")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +44,12 @@ class TAEBenchConfig(Config):
             raise ValueError(f"widths must be four numbers, got {self.widths}")
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network with a common interface to encode and decode; video_BCTHW in and out."""
-
-    net: nn.Module
-    frames: int
-    encode: Callable[[Tensor], Tensor]
-    decode: Callable[[Tensor], Tensor]
-
-
-def build(settings: TAEBenchConfig) -> Model:
-    """Return the network of a case, with 16 latent channels."""
+def build(settings: TAEBenchConfig) -> tuple[Autoencoder, int]:
+    """Return the network of a case, with 16 latent channels, and the frames of its clip; video_BCTHW in and out."""
     w, blocks, frames = settings.widths, settings.blocks, settings.frames
     if settings.case == "TAE":
         tae = TAE(TAEConfig(channels=w, num_blocks=blocks))
-        return Model(tae, frames, lambda x: tae.encode(x).mode(), lambda z: tae.decode(z, frames))
+        return Autoencoder(tae, lambda x: tae.encode(x).mode(), lambda z: tae.decode(z, frames)), frames
     import diffusers
 
     diffusers.utils.logging.set_verbosity_error()
@@ -78,12 +62,11 @@ def build(settings: TAEBenchConfig) -> Model:
             use_post_quant_conv=False,
             **shape,
         )
-        return Model(
+        return Autoencoder(
             net,
-            frames,
             lambda x: net.encode(x[0].transpose(0, 1)).latent_dist.mean,
             lambda z: net.decode(z).sample.transpose(0, 1)[None],
-        )
+        ), frames
     if settings.case == "Wan":
         multiples = [n // w[0] for n in w]
         net = diffusers.AutoencoderKLWan(
@@ -97,59 +80,23 @@ def build(settings: TAEBenchConfig) -> Model:
         net = diffusers.AutoencoderKLHunyuanVideo(**shape)
     else:
         net = diffusers.AutoencoderKLCogVideoX(**shape)
-    return Model(
+    return Autoencoder(
         net,
-        frames + 1,
         lambda x: net.encode(x).latent_dist.mean,
         lambda z: net.decode(z, return_dict=False)[0],
-    )
+    ), frames + 1
 
 
 def measure(settings: TAEBenchConfig) -> dict[str, Any]:
     """Return the ns per pixel and MiB above the loaded model of each phase of one case."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = build(settings)
+    model, frames = build(settings)
     dtype = getattr(torch, settings.dtype)
-    model.net.to(dtype).eval()
-    x = torch.rand(1, 3, model.frames, settings.size, settings.size).mul(2).sub(1).to(dtype)
-    reset_peak()
-    pixels, loaded = model.frames * settings.size**2, peak_mib()
-    results: dict[str, Any] = {"parameters": sum(p.numel() for p in model.net.parameters())}
-
-    def add(phase: str, call: Callable[[], Any]) -> None:
-        results[f"{phase}_ns"] = cpu_seconds(call, settings.repeats) / pixels * 1e9
-        results[f"{phase}_mib"] = peak_mib() - loaded
-
-    with torch.no_grad():
-        z = model.encode(x)
-        if model.decode(z).shape != x.shape:
-            raise ValueError(
-                f"{settings.case} returned shape {tuple(model.decode(z).shape)}, expected {tuple(x.shape)}"
-            )
-        add("encode", lambda: model.encode(x))
-        add("decode", lambda: model.decode(z))
-    model.net.train()
-
-    def step() -> None:
-        (model.decode(model.encode(x)) - x).abs().mean().backward()
-        model.net.zero_grad(set_to_none=True)
-
-    add("train", step)
-    return results
-
-
-def build_table(results: dict[str, dict[str, Any]]) -> Table:
-    """Return a table of the numbers and their ratios to the baseline."""
-    baseline = results[BASELINE]
-    table = Table("model", "parameters", *(f"{p} ns/px" for p in PHASES), "train MiB")
-    for case, numbers in results.items():
-        cells = [
-            f"{numbers[f'{p}_ns']:,.0f} ({numbers[f'{p}_ns'] / baseline[f'{p}_ns']:.2f}x)" for p in PHASES
-        ]
-        memory = f"{numbers['train_mib']:,.0f} ({numbers['train_mib'] / baseline['train_mib']:.2f}x)"
-        table.add_row(case, f"{numbers['parameters'] / 1e6:.1f} M", *cells, memory)
-    return table
+    model.net.to(dtype)
+    x = torch.rand(1, 3, frames, settings.size, settings.size).mul(2).sub(1).to(dtype)
+    size = frames * settings.size**2 / 1e9
+    return measure_phases(settings.case, model, x, repeats=settings.repeats, warm_ups=2, size=size)
 
 
 def main(argv: list[str]) -> None:
@@ -160,13 +107,8 @@ def main(argv: list[str]) -> None:
     if settings.case:
         print(json.dumps(measure(settings)))
         return
-    fixed = {k: v for k, v in config.to_dict(settings).items() if k not in ("case", "rounds", "out")}
-    record = BenchmarkRecord.open(settings.out, fixed, ("diffusers",))
-    results = run_interleaved("benchmarks.tae", list(CASES), argv, settings.rounds, record)
-    Console(highlight=False).print(build_table(results))
-    Console(highlight=False).print(
-        f"ratios to {BASELINE}; differences below 10 % are noise: {settings.out}", soft_wrap=True
-    )
+    results = run_cases("benchmarks.tae", CASES, settings, argv, "diffusers")
+    print_table(build_table(results, BASELINE, "ns/px", 0), BASELINE, settings.out)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import codec
+from benchmarks.autoencoders import PHASES, build_table
 from src.core.errors import UserError
 
 
@@ -12,11 +13,11 @@ def test_every_case_has_times_and_memory() -> None:
     for case in codec.CASES:
         settings = codec.CodecBenchConfig(case=case, channels=2, encodec_channels=2, seconds=0.1, repeats=1)
         results[case] = codec.measure(settings)
-        assert all(results[case][phase] > 0 for phase in codec.PHASES)
+        assert all(results[case][phase] > 0 for phase in PHASES)
     net = codec.build(codec.CodecBenchConfig(case="DAC", channels=2)).net
     gains = sum(p.numel() for name, p in net.named_parameters() if name.endswith("weight_g"))
     assert results["DAC"]["parameters"] - gains == results[codec.BASELINE]["parameters"]
-    assert codec.build_table(results).row_count == len(codec.CASES)
+    assert build_table(results, codec.BASELINE, "s/s", 3).row_count == len(codec.CASES)
 
 
 def test_an_unknown_case_is_refused() -> None:
