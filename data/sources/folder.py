@@ -11,7 +11,9 @@ from pathlib import Path
 
 from data.sources.listing import Listing, is_utf8, printable, rejected_input, skipped_input, stamp_of
 from data.work_units import Input
+from src.core.media_io.errors import MediaError
 from src.core.media_io.formats import IMAGE_TYPES, VIDEO_TYPES, is_hidden_folder
+from src.core.media_io.paths import follow_link
 
 CAPTION_TYPES = (".txt", ".json")
 SIDE_FILES = {*CAPTION_TYPES, ".csv", ".tsv", ".jsonl", ".md", ".srt", ".vtt", ".yaml"}
@@ -70,7 +72,11 @@ def _walk(top: str, prefix: str, found: _Found) -> None:
 def _follow(absolute: str, path: str, found: _Found) -> None:
     """Record what a link leads to, unless the walk was there before."""
     try:
+        follow_link(absolute)
         status = os.stat(absolute)
+    except MediaError as error:
+        found.others.append(rejected_input(printable(path), error.reason, printable(error.detail)))
+        return
     except OSError as error:
         reason = "dangling link" if isinstance(error, FileNotFoundError) else "bad link"
         found.others.append(rejected_input(printable(path), reason, f"{error.strerror}: {_target(absolute)}"))
@@ -79,7 +85,12 @@ def _follow(absolute: str, path: str, found: _Found) -> None:
         detail = f"links to {_target(absolute)}"
         found.others.append(skipped_input(printable(path), "link to what is listed already", detail))
     elif os.path.isdir(absolute):
-        _walk(absolute, path + "/", found)
+        inner = _Found(known=found.known)
+        _walk(absolute, path + "/", inner)
+        found.files |= inner.files
+        found.others += inner.others
+        for _, link in inner.links:
+            found.others.append(rejected_input(printable(link), "link to a link", f"in {_target(absolute)}"))
     else:
         _add_file(path, status, found)
 

@@ -14,7 +14,7 @@ from data.sources.delimited import read_delimited
 from data.sources.listing import Listing, is_utf8, printable, rejected_input, stamp_file
 from data.work_units import Input
 from src.core.media_io.errors import MediaError
-from src.core.media_io.formats import resolve_inside
+from src.core.media_io.paths import OUTSIDE, resolve_inside
 from src.streaming.schema.bucket import DataError
 
 # What other lists call a column, by what it is called here
@@ -94,15 +94,17 @@ def row_input(values: dict[str, Any], where: str, root: Path, columns: ColumnNam
 
 
 def path_inside(root: Path, name: str) -> str:
-    """Return the path of a file that a list names; MediaError "outside the folder" where it leaves it."""
+    """Return the path of a file that a list names; MediaError as `resolve_inside`, not for missing files."""
     if os.path.isabs(name) and Path(name).is_relative_to(root.absolute()):
         name = os.path.relpath(name, root.absolute())
     try:
         resolve_inside(root, name)
     except MediaError as error:
-        if error.reason == "outside the folder":
+        if error.reason == OUTSIDE:
             detail = f"{error.detail}; paths stay below {root}, files.root=FOLDER allows another"
             raise MediaError(error.reason, detail) from None
+        if error.reason != "missing file":  # of which the file's stamp tells more
+            raise
     except (OSError, ValueError):  # too long, or a zero byte: the file's stamp gives the reason
         pass
     return os.path.join(root, name)

@@ -6,13 +6,14 @@ manifest can be moved, archived and scored elsewhere.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from src.core.atomic import atomic_write
+from src.core.media_io.errors import MediaError
+from src.core.media_io.paths import check_relative, resolve_inside
 
 MEDIA_KEYS = ("video", "audio", "image", "reference", "source")
 TEXT_KEYS = ("source_caption", "output_caption", "rewritten")
@@ -53,7 +54,7 @@ def iter_manifest(path: str | Path, *, check_files: bool = True) -> Iterator[Sam
 
     Args:
         path: a JSONL file. Empty lines are skipped.
-        check_files: also require that every named media file exists and that links stay in the folder.
+        check_files: also require that every named media file exists; links are followed once.
 
     Raises:
         ValueError: as `PATH:LINE: reason`, for a line that is not a JSON object, an unknown key, a wrong
@@ -110,18 +111,15 @@ def write_manifest(path: str | Path, samples: Iterable[Sample]) -> int:
 
 
 def resolve_media(root: Path, relative: str, key: str) -> Path:
-    """Return the absolute path of a sample's file; `root` is the manifest's resolved folder.
+    """Return the path of a sample's file; `root` is the manifest's resolved folder.
 
     Raises:
-        ValueError: as `check_relative_path`; also for a missing file, or links that lead out of `root`.
+        ValueError: as `check_relative_path`; also for a missing file, or a link to a link.
     """
-    check_relative_path(relative, key)
-    full = (root / relative).resolve()
-    if not full.is_relative_to(root):
-        raise ValueError(f"{key}: {relative!r} leaves the manifest's folder")
-    if not full.is_file():
-        raise ValueError(f"{key}: no such file: {relative!r}")
-    return full
+    try:
+        return resolve_inside(root, relative)
+    except MediaError as error:
+        raise ValueError(f"{key}: {error.detail}") from None
 
 
 def check_relative_path(relative: str, key: str) -> None:
@@ -130,14 +128,10 @@ def check_relative_path(relative: str, key: str) -> None:
     Raises:
         ValueError: the path is empty, absolute, or leaves the folder.
     """
-    if not relative:
-        raise ValueError(f"{key}: the path is empty")
-    if os.path.isabs(relative):
-        raise ValueError(f"{key}: must be relative to the manifest's folder, got {relative!r}")
-    if "\0" in relative:
-        raise ValueError(f"{key}: the path contains a NUL byte")
-    if ".." in relative and os.path.normpath(relative).split(os.sep, 1)[0] == "..":
-        raise ValueError(f"{key}: {relative!r} leaves the manifest's folder")
+    try:
+        check_relative(relative)
+    except MediaError as error:
+        raise ValueError(f"{key}: {error.detail}") from None
 
 
 def _parse(line: bytes) -> Sample:

@@ -138,10 +138,10 @@ def test_too_few_for_the_dimension_is_said_and_extrapolation_refused(folder, tmp
     [
         ("\n", "the manifest is empty"),
         ('{"id": "a", "prompt": ""}\n{"id": "a", "prompt": ""}\n', ":2: duplicate id 'a'"),
-        ('{"id": "a", "prompt": "", "video": "../a.mp4"}\n', ":1: video: '../a.mp4' leaves the manifest"),
+        ('{"id": "a", "prompt": "", "video": "../a.mp4"}\n', ":1: video: '../a.mp4' leaves the folder"),
         (
             '{"id": "a", "prompt": "", "video": "b/../../a.mp4"}\n',
-            ":1: video: 'b/../../a.mp4' leaves the manifest",
+            ":1: video: 'b/../../a.mp4' leaves the folder",
         ),
         ('{"id": "a", "prompt": "", "video": "/a.mp4"}\n', ":1: video: must be relative"),
     ],

@@ -175,15 +175,18 @@ def set_up_logging() -> None:
         _LOGGING.append(True)
 
 
-@contextmanager
-def captured_messages() -> Iterator[list[str]]:
+class captured_messages:
     """Collect what libav reports in this thread; the list is filled when the context ends."""
-    messages: list[str] = []
-    with av.logging.Capture(local=True) as logs:
-        try:
-            yield messages
-        finally:
-            messages.extend(log[2] for log in logs)
+
+    def __enter__(self) -> list[str]:
+        self._messages: list[str] = []
+        self._capture = av.logging.Capture(local=True)
+        self._logs = self._capture.__enter__()
+        return self._messages
+
+    def __exit__(self, *raised: object) -> None:
+        self._capture.__exit__(*raised)
+        self._messages.extend(log[2] for log in self._logs)
 
 
 def find_damage(messages: list[str]) -> tuple[str, str] | None:

@@ -1,13 +1,10 @@
 """Kinds of media files by suffix, and by content where a suffix stands for images and videos."""
 
 import io
-import os
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image, UnidentifiedImageError
-
-from src.core.media_io.errors import MediaError
 
 VIDEO_TYPES = {
     ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv",
@@ -53,27 +50,3 @@ def is_animated(source: Path | str | bytes) -> bool | None:
 def is_hidden_folder(name: str) -> bool:
     """True for names that begin with a dot or stand for thumbnails; "." and ".." do not."""
     return name.lower() in THUMBNAIL_FOLDERS or (name.startswith(".") and name not in (".", ".."))
-
-
-def resolve_inside(root: Path | str, relative: str) -> Path:
-    """Return the file that a list in folder `root` names by a relative path.
-
-    A link that lies inside the folder is followed once: its target may lie outside, but be no link itself.
-
-    Raises:
-        MediaError: "outside the folder" for absolute paths, `..`, and links to links; "missing file".
-    """
-    parts = Path(relative).parts
-    if not parts or "\0" in relative or Path(relative).is_absolute() or ".." in parts:
-        raise MediaError("outside the folder" if parts else "missing file", repr(relative))
-    path, num_links = Path(root), 0
-    for part in parts:
-        path = path / part
-        if path.is_symlink():
-            num_links += 1
-            path = Path(os.path.normpath(path.parent / os.readlink(path)))
-            if num_links > 1 or path.is_symlink():
-                raise MediaError("outside the folder", f"{relative!r} is a link to a link")
-    if not path.is_file():
-        raise MediaError("missing file", repr(relative))
-    return path

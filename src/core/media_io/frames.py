@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from src.core.media_io.errors import MediaError
+
 _ROUNDING_S = 1e-6
 
 
@@ -39,7 +41,8 @@ def resample_frames(
     """Resample frames to a fixed rate: at each time start_s + n / fps the frame on the screen.
 
     A frame stays until the next one, the last frame of a segment for its own duration (1 / fps if unknown).
-    Between segments there are no frames. Works for variable rates.
+    Between segments there are no frames. Works for variable rates. A MediaError of `frames` comes after the
+    last frame before it.
 
     Args:
         end_s: times from here on are left out.
@@ -47,22 +50,30 @@ def resample_frames(
     """
     late_s = max(_ROUNDING_S, min(tolerance_s, 0.25 / fps))
     current: Frame | None = None
+    fault: MediaError | None = None
     tick = 0
-    for frame in frames:
-        if current is not None:
-            same = frame.segment == current.segment
-            until_s = (
-                frame.time_s - late_s if same else current.time_s + (current.duration_s or 1 / fps) - late_s
-            )
-            shown, tick = _ticks(current, tick, fps, start_s, until_s, end_s)
-            yield from shown
-            if not same:
-                tick = max(tick, math.ceil((frame.time_s - late_s - start_s) * fps))
-        current = frame
+    try:
+        for frame in frames:
+            if current is not None:
+                same = frame.segment == current.segment
+                until_s = frame.time_s - late_s if same else _end_of(current, fps) - late_s
+                shown, tick = _ticks(current, tick, fps, start_s, until_s, end_s)
+                yield from shown
+                if not same:
+                    tick = max(tick, math.ceil((frame.time_s - late_s - start_s) * fps))
+            current = frame
+    except MediaError as error:
+        fault = error
     if current is not None:
-        end = current.time_s + max((current.duration_s or 1 / fps) - late_s, 0.0)
-        shown, _ = _ticks(current, tick, fps, start_s, end, end_s)
-        yield from shown
+        until_s = max(_end_of(current, fps) - late_s, current.time_s)
+        yield from _ticks(current, tick, fps, start_s, until_s, end_s)[0]
+    if fault is not None:
+        raise fault
+
+
+def _end_of(frame: Frame, fps: float) -> float:
+    """Return when a frame without a next one leaves the screen."""
+    return frame.time_s + (frame.duration_s or 1 / fps)
 
 
 def _ticks(

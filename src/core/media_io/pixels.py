@@ -6,6 +6,7 @@ Legend: H, W; C = 3 (RGB, uint8).
 import re
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import av
@@ -45,6 +46,32 @@ class StreamView:
         return cls(display_matrix(frame), _peak_nits(frame), "DOVI_METADATA" in _side_data(frame))
 
 
+@dataclass(frozen=True)
+class PixelFormat:
+    """Facts of a pixel format. Palettes count as alpha: their entries may be transparent.
+
+    `planes_8_bits` is the planar YUV format of 8 bits that one of more bits is rounded to.
+    """
+
+    is_rgb: bool
+    has_alpha: bool
+    bits: int
+    planes_8_bits: str
+
+    @staticmethod
+    @cache
+    def of(name: str) -> "PixelFormat":
+        """Return the facts of the format that libav calls `name`."""
+        found = av.VideoFormat(name)
+        planar, has_palette = _PLANAR.fullmatch(name), found.has_palette
+        return PixelFormat(
+            is_rgb=found.is_rgb or has_palette,
+            has_alpha=has_palette or any(c.is_alpha for c in found.components),
+            bits=max(c.bits for c in found.components),
+            planes_8_bits=f"yuv{planar[1]}p" if planar else "",
+        )
+
+
 def to_rgb(frame: Any, view: StreamView | None = None) -> np.ndarray:
     """Return a decoded frame as uint8 [H, W, 3], as a viewer sees it; `view` is that of its stream.
 
@@ -65,26 +92,25 @@ def is_hdr(frame: Any) -> bool:
 
 def is_stored_as_displayed(frame: Any, view: StreamView) -> bool:
     """True if a frame's planes are what is shown but for the conversion to RGB."""
-    plain = not is_hdr(frame) and frame.color_primaries not in _PRIMARIES and not has_alpha(frame)
-    return plain and view.matrix == (1, 0, 0, 1)
+    plain = not is_hdr(frame) and frame.color_primaries not in _PRIMARIES
+    return plain and not PixelFormat.of(frame.format.name).has_alpha and view.matrix == (1, 0, 0, 1)
 
 
 def _to_stored_rgb(frame: Any, view: StreamView) -> np.ndarray:
-    is_rgb = frame.format.is_rgb or frame.format.has_palette
-    if not is_rgb and frame.colorspace in _UNSUPPORTED_MATRICES:
+    form = PixelFormat.of(frame.format.name)
+    if not form.is_rgb and frame.colorspace in _UNSUPPORTED_MATRICES:
         raise MediaError("unsupported color", f"matrix {_UNSUPPORTED_MATRICES[frame.colorspace]}")
     if view.is_dolby_vision and frame.color_trc not in _TRANSFERS and frame.colorspace != _BT709:
         raise MediaError("unsupported color", "Dolby Vision without a compatible base layer")
-    matrix = None if is_rgb or frame.colorspace != _UNSPECIFIED else guess_matrix(frame.height)
+    matrix = None if form.is_rgb or frame.colorspace != _UNSPECIFIED else guess_matrix(frame.height)
     primaries, transfer = _PRIMARIES.get(frame.color_primaries), _TRANSFERS.get(frame.color_trc)
-    if has_alpha(frame):
+    if form.has_alpha:
         return compose(_reformat(frame, "rgba", matrix))
     if transfer:
         return tone_map(*_to_yuv444(frame), transfer, primaries or "bt2020", view.peak_nits)
-    depth = _PLANAR.fullmatch(frame.format.name)
-    if depth:
-        frame = _to_8_bits(frame, f"yuv{depth[1]}p", int(depth[2]) - 8)
-    elif is_rgb and max(c.bits for c in frame.format.components) > 8:
+    if form.planes_8_bits:
+        frame = _to_8_bits(frame, form.planes_8_bits, form.bits - 8)
+    elif form.is_rgb and form.bits > 8:
         rgb16_HWC = _reformat(frame, "rgb48le", None)
         return ((rgb16_HWC.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     rgb_HWC = _reformat(frame, "rgb24", matrix)
@@ -94,11 +120,6 @@ def _to_stored_rgb(frame: Any, view: StreamView) -> np.ndarray:
 def guess_matrix(height: int) -> str | None:
     """Return the matrix of video without a tag, as players guess it: BT.709 for HD, BT.601 below."""
     return "itu709" if height >= 720 else None
-
-
-def has_alpha(frame: Any) -> bool:
-    """True for formats with an alpha channel, and palettes, whose entries may be transparent."""
-    return frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
 
 
 def compose(rgba_HWC: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from src.core.media_io.container import Source, is_cover, load_source, open_cont
 from src.core.media_io.errors import MediaError
 from src.core.media_io.formats import Kind, media_kind
 from src.core.media_io.image_reader import read_image
-from src.core.media_io.pixels import display_matrix, has_alpha, is_hdr, swaps_axes
+from src.core.media_io.pixels import PixelFormat, display_matrix, is_hdr, swaps_axes
 from src.core.media_io.timeline import clock_zero
 from src.core.media_io.video_decoder import decoder_of
 from src.core.media_io.video_reader import open_video
@@ -96,8 +96,8 @@ def probe(source: Source) -> MediaInfo:
             pixel_aspect=video.pixel_aspect,
             video_codec=codec,
             pixel_format=frame.format.name,
-            bits=max(c.bits for c in frame.format.components),
-            has_alpha=has_alpha(frame),
+            bits=PixelFormat.of(frame.format.name).bits,
+            has_alpha=PixelFormat.of(frame.format.name).has_alpha,
             is_hdr=is_hdr(frame),
             is_interlaced=frame.interlaced_frame,
             is_turned=display_matrix(frame) != (1, 0, 0, 1),

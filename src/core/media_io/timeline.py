@@ -22,7 +22,7 @@ class Timeline:
     def __init__(self, stream: Any, zero_s: float, fps: float, log: EventLog) -> None:
         self.zero_s, self.fps, self.log = zero_s, fps, log
         self.counts_frames = lacks_times(stream)
-        self.time_base = stream.time_base or Fraction(1, 1000)
+        self.tick_s = float(stream.time_base or Fraction(1, 1000))
         self.segment = 0
         self._slots: list[int] = []  # decoding times of packets whose frames are still to come
         self._count = 0
@@ -61,14 +61,14 @@ class Timeline:
 
     def duration_of(self, frame: Any) -> float:
         """Return the frame's own duration; one frame at the stream's rate where the file has none."""
-        duration_s = float((frame.duration or 0) * self.time_base)
+        duration_s = (frame.duration or 0) * self.tick_s
         return duration_s if 0 < duration_s <= MAX_GAP_S else 1 / self.fps
 
     def _raw_time(self, frame: Any) -> float:
         self._count += 1
         if self.counts_frames:
             if self._slots:
-                return float(self._slots.pop(0) * self.time_base) - self.zero_s
+                return self._slots.pop(0) * self.tick_s - self.zero_s
             return (self._count - 1) / self.fps
         if frame.time is None:
             if self._previous_s is None:

@@ -3,7 +3,8 @@
 Legend: T frames, H height, W width, C = 3 (RGB, uint8).
 """
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -57,12 +58,28 @@ def read_video(source: Source, *, max_frames: int | None = None, raise_on: Colle
     if media_kind(source) == "image":
         return Video(read_image(source)[None], 0.0)
     with open_video(source, raise_on=raise_on) as video:
-        frames = list(islice(video.frames(), max_frames))
-        fps, events = video.fps, tuple(video.events)
-    if not frames:
+        expected = max_frames or math.ceil((video.duration_s or 0.0) * video.fps)
+        frames_THWC, times_T, end_s = _stack(islice(video.frames(), max_frames), expected)
+        return Video(frames_THWC, video.fps, times_T, end_s, tuple(video.events))
+
+
+def _stack(frames: Iterator[Frame], expected: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return frames in one array, their times and the end of the last; memory for one copy of the frames.
+
+    Args:
+        expected: number of frames; a wrong one costs time.
+    """
+    stacked, times, end_s = np.empty((0, 0, 0, 3), np.uint8), list[float](), 0.0
+    for frame in frames:
+        if not times:
+            stacked = np.empty((max(expected, 1), *frame.rgb_HWC.shape), np.uint8)
+        if frame.rgb_HWC.shape != stacked.shape[1:]:
+            raise MediaError("frame size changes", "frames change size within the video")
+        if len(times) == len(stacked):
+            stacked = np.concatenate([stacked, np.empty_like(stacked)])
+        stacked[len(times)] = frame.rgb_HWC
+        times.append(frame.time_s)
+        end_s = frame.time_s + frame.duration_s
+    if not times:
         raise MediaError("no frames")
-    if len({frame.rgb_HWC.shape for frame in frames}) > 1:
-        raise MediaError("frame size changes", "frames change size within the video")
-    times = np.array([frame.time_s for frame in frames])
-    end_s = frames[-1].time_s + frames[-1].duration_s
-    return Video(np.stack([frame.rgb_HWC for frame in frames]), fps, times, end_s, events)
+    return stacked[: len(times)], np.array(times), end_s

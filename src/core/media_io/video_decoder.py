@@ -16,12 +16,19 @@ TimedFrame = tuple[Any, float, float, int]
 """A decoded frame, its time, its own duration (seconds), and its segment."""
 
 
-def decode_video(container: Any, stream: Any, timeline: Timeline, log: EventLog) -> Iterator[TimedFrame]:
-    """Decode frames in presentation order and time them; corrupt ones end the segment or raise."""
+def decode_video(
+    container: Any, stream: Any, timeline: Timeline, log: EventLog, full_from: int | None = None
+) -> Iterator[TimedFrame]:
+    """Decode frames in presentation order and time them; corrupt ones end the segment or raise.
+
+    Args:
+        full_from: before this presentation time (of the stream's clock) only frames are decoded that others
+            refer to.
+    """
     decoder, healthy, count, cut = decoder_of(stream), True, 0, ""
     found_key = False
     pending: TimedFrame | None = None  # given up if damage follows: some decoders notice it one frame late
-    for frame, fault in deinterlaced(_raw_frames(container, stream, decoder, timeline)):
+    for frame, fault in deinterlaced(_raw_frames(container, stream, decoder, timeline, full_from)):
         if fault is not None and fault[0] == "truncated":  # the frames before still come out of the decoder
             cut = fault[1]
             continue
@@ -50,7 +57,7 @@ def decode_video(container: Any, stream: Any, timeline: Timeline, log: EventLog)
 
 
 def _raw_frames(
-    container: Any, stream: Any, decoder: Any, timeline: Timeline
+    container: Any, stream: Any, decoder: Any, timeline: Timeline, full_from: int | None
 ) -> Iterator[tuple[Any, tuple[str, str] | None]]:
     """Yield decoded frames, or in their place reason and message of a fault."""
     packets = container.demux(stream)
@@ -63,6 +70,8 @@ def _raw_frames(
                 packet = next(packets, None)
                 if packet is not None:
                     timeline.add_packet(packet)
+                    if full_from is not None and packet.pts is not None:
+                        decoder.skip_frame = "NONREF" if packet.pts < full_from else "DEFAULT"
                     frames = decoder.decode(packet)
             except (av.FFmpegError, ValueError, OSError) as error:
                 fault = "damaged", one_line(error)

@@ -23,10 +23,9 @@ from src.core.media_io.errors import STRICT, EventLog, MediaError, MediaEvent
 from src.core.media_io.frames import Frame, resample_frames
 from src.core.media_io.integrity import HeaderFacts, read_header_facts
 from src.core.media_io.pixels import StreamView, display_matrix, is_stored_as_displayed, swaps_axes, to_rgb
-from src.core.media_io.timeline import Timeline, clock_zero, lacks_times, stream_rate
+from src.core.media_io.seeking import beginnings
+from src.core.media_io.timeline import Timeline, clock_zero, stream_rate
 from src.core.media_io.video_decoder import TimedFrame, decode_video
-
-_SEEK_BACK_S = (0.0, 2.0, 10.0)  # the search for a key frame moves back, at last to the start
 
 
 @dataclass
@@ -45,6 +44,7 @@ class VideoReader:
     _aspect: float
     _raise_on: frozenset[str]
     _facts: HeaderFacts
+    _opened: list[tuple[Any, Any]]
     _motion_vectors: bool = False
     events: list[MediaEvent] = field(default_factory=list)
 
@@ -102,8 +102,10 @@ class VideoReader:
         """Yield frames with their time on the screen; `with_shown` begins with the frame shown at start_s."""
         held: TimedFrame | None = None
         views: list[StreamView] = []
+        fault: MediaError | None = None
         try:
-            for frame, time_s, duration_s, segment in self._decoded(start_s, log):
+            for timed in self._decoded(start_s, log):
+                _, time_s, _, segment = timed
                 if end_s is not None and time_s >= end_s - 1e-6:
                     break
                 if held is not None and (
@@ -111,44 +113,39 @@ class VideoReader:
                 ):
                     shown_s = time_s - held[1] if held[3] == segment else held[2]
                     yield _to_frame((held[0], held[1], shown_s, held[3]), views)
-                held = frame, time_s, duration_s, segment
-        except MediaError:
-            if held is not None and held[1] >= start_s - 1e-6:
-                yield _to_frame(held, views)
-            raise
+                held = timed
+        except MediaError as error:
+            fault = error
         if held is not None and (held[1] >= start_s - 1e-6 or (with_shown and held[1] + held[2] > start_s)):
             yield _to_frame(held, views)
+        if fault is not None:
+            raise fault
 
     def _decoded(self, start_s: float, log: EventLog) -> Iterator[TimedFrame]:
         """Yield decoded frames with time, own duration and segment; from the key frame before `start_s`."""
-        back_s = [start_s - each for each in _SEEK_BACK_S if start_s - each > 0]
-        for seek_s in [*back_s, 0.0]:
-            with _open(self._source, self.stream_index) as (container, stream):
+        for beginning in beginnings(start_s):
+            with self._stream() as (container, stream):
                 if self._motion_vectors:
                     stream.codec_context.flags2 |= av.codec.context.Flags2.export_mvs
-                zero_s = clock_zero(stream)
-                if seek_s > 0:
-                    if lacks_times(stream):
-                        continue
-                    try:
-                        target = round((seek_s + zero_s) / stream.time_base)
-                        container.seek(target, stream=stream, backward=True)
-                    except av.FFmpegError:
-                        continue
-                timeline = Timeline(stream, zero_s, self.fps, log)
-                frames = decode_video(container, stream, timeline, log)
-                first = next(frames, None)
-                # files without an index seek into the middle of a group of frames, which decodes wrongly
-                if seek_s > 0 and (first is None or not first[0].key_frame or first[1] > start_s + 1e-6):
+                frames = beginning.frames(container, stream, self.fps, log)
+                if frames is None:
                     continue
-                if first is not None:
-                    yield first
-                    last = first
-                    for last in frames:
-                        yield last
+                last = None
+                for last in frames:
+                    yield last
+                if last is not None:
                     self._facts.check_end(last[1] + last[2], last[2], log)
                 self._facts.check_unchanged(log)
                 return
+
+    @contextmanager
+    def _stream(self) -> Iterator[tuple[Any, Any]]:
+        """Yield container and stream before their first packet: once those of the opening, then new ones."""
+        if self._opened:
+            yield self._opened.pop()
+            return
+        with _open(self._source, self.stream_index) as opened:
+            yield opened
 
 
 def _to_frame(timed: TimedFrame, views: list[StreamView]) -> Frame:
@@ -207,6 +204,7 @@ def open_video(
             _aspect=aspect,
             _raise_on=frozenset(raise_on),
             _facts=facts,
+            _opened=[(container, chosen)],
             _motion_vectors=motion_vectors,
         )
-    yield reader
+        yield reader

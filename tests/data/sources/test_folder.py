@@ -50,6 +50,9 @@ def test_links_are_followed_once_and_dangling_ones_reported(tmp_path: Path) -> N
     (root / "sub" / "loop").symlink_to("..")
     (root / "self.mp4").symlink_to("self.mp4")
     (root / "twin.mp4").symlink_to("own.mp4")
+    (tmp_path / "second.mp4").symlink_to("elsewhere/one.mp4")
+    (root / "twice.mp4").symlink_to("../second.mp4")
+    (tmp_path / "elsewhere" / "deep" / "back.mp4").symlink_to("../one.mp4")
     found = listed(root)
     assert {path for path, reason in found.items() if not reason} == {
         "own.mp4",
@@ -61,12 +64,18 @@ def test_links_are_followed_once_and_dangling_ones_reported(tmp_path: Path) -> N
         "folder": "skipped: link to what is listed already",
         "gone.mp4": "dangling link",
         "sub/loop": "skipped: link to what is listed already",
-        "self.mp4": "bad link",
+        "self.mp4": "link to a link",
+        "twice.mp4": "link to a link",
+        "again/back.mp4": "link to a link",
         "twin.mp4": "skipped: link to what is listed already",
     }
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "folder").symlink_to("../elsewhere")
-    assert listed(tmp_path / "only") == {"folder/one.mp4": "", "folder/deep/two.mp4": ""}
+    assert listed(tmp_path / "only") == {
+        "folder/one.mp4": "",
+        "folder/deep/two.mp4": "",
+        "folder/deep/back.mp4": "link to a link",
+    }
 
 
 def test_hidden_and_thumbnail_folders_are_skipped_and_counted(tmp_path: Path) -> None:

@@ -134,6 +134,20 @@ def test_a_clock_that_starts_again_continues_and_is_reported(tmp_path: Path) -> 
     assert frames[-1].segment == 1
 
 
+def test_a_clock_that_goes_back_by_half_a_second_starts_again(tmp_path: Path) -> None:
+    parts = []
+    for n in range(2):
+        frames = [flat((6 * i,) * 3) for i in range(6 * n, 6 * n + 6)]
+        options = {"g": "5", "qscale": "2"}
+        parts.append(encode(tmp_path / f"{n}.ts", frames, 10, "mpeg2video", options=options))
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with open_video(path) as video:
+        found = [frame.time_s for frame in video.frames()]
+        assert [event.reason for event in video.events] == ["clock starts again"]
+    np.testing.assert_allclose(np.diff(found), 0.1, atol=0.02)
+
+
 def test_a_video_cut_without_encoding_begins_at_its_edit_list(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", numbered(40), 16, options={"g": "100", "bf": "2", "crf": "4"})
     ffmpeg("-ss", "0.5", "-i", path, "-c", "copy", tmp_path / "cut.mov")

@@ -1,15 +1,21 @@
 """Decoding: every frame once, upright, at the right time; every kind of bad file with its reason."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from src.core.media_io.errors import MediaError
+from src.core.media_io.container import open_container
+from src.core.media_io.errors import EventLog, MediaError
 from src.core.media_io.frames import Frame, resample_frames
 from src.core.media_io.image_reader import read_image
+from src.core.media_io.probe import probe
+from src.core.media_io.timeline import Timeline
+from src.core.media_io.video_decoder import decode_video
 from src.core.media_io.video_reader import open_video
+from tests.fixtures.odd_media import blocks, encode, number_of, numbered
 from tests.fixtures.video_files import image, write_image, write_video, write_zero_frames
 
 
@@ -40,6 +46,36 @@ def test_a_stretch_has_the_frames_of_its_times(tmp_path: Path, name: str) -> Non
     assert all(np.array_equal(f.rgb_HWC, everything[13 + i].rgb_HWC) for i, f in enumerate(stretch))
 
 
+def test_frames_before_a_stretch_are_skipped_if_nothing_needs_them(tmp_path: Path) -> None:
+    options = {"bf": "3", "g": "250", "crf": "20", "x264-params": "b-adapt=0:scenecut=0"}
+    path = encode(tmp_path / "a.mp4", blocks(48), 16, options=options)
+    with open_video(path) as video:
+        everything = [frame.rgb_HWC for frame in video.frames()]
+        for number in (5, 19, 30, 31, 32, 33, 47):
+            for start_s, fps in ((number / 16, None), (number / 16 + 0.03, 16.0)):
+                shown = list(video.frames(start_s, start_s + 0.2, fps=fps))
+                assert np.array_equal(shown[0].rgb_HWC, everything[number])
+    with open_container(path) as container:
+        stream = container.streams.video[0]
+        log = EventLog(frozenset())
+        full_from = round(2 / stream.time_base)
+        timeline = Timeline(stream, 0.0, 16.0, log)
+        times = [timed[1] for timed in decode_video(container, stream, timeline, log, full_from)]
+    assert [round(16 * time_s) for time_s in times if time_s >= 2] == list(range(32, 48))
+    assert sum(time_s < 2 for time_s in times) < 20  # of 32; B-frames that others refer to are among them
+
+
+def test_a_frame_that_stays_is_not_skipped(tmp_path: Path) -> None:
+    pts = [100 * n for n in range(30)] + [100 * n + 4000 for n in range(30, 40)]  # frame 29 stays for 4.1 s
+    options = {"bf": "3", "g": "250", "x264-params": "b-adapt=0:scenecut=0:b-pyramid=none"}
+    path = tmp_path / "a.mkv"
+    encode(path, numbered(40), 10, options=options, pts=pts, time_base=Fraction(1, 1000))
+    with open_video(path) as video:
+        for start_s in (2.95, 5.0, 6.9):
+            assert number_of(next(video.frames(start_s, fps=10.0)).rgb_HWC) == 29
+        assert number_of(next(video.frames(7.0, fps=10.0)).rgb_HWC) == 30
+
+
 def test_reasons(tmp_path: Path) -> None:
     (tmp_path / "bytes.mp4").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "empty.mp4").write_bytes(b"")
@@ -55,12 +91,18 @@ def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", 30)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
+    seen: dict[float, list[float]] = {0.0: [], 10.0: []}
     with open_video(path) as video:
-        frames, seen = video.frames(), []
-        with pytest.raises(MediaError, match="truncated"):
-            seen.extend(round(frame.time_s, 1) for frame in frames)  # extend keeps what came before the error
-    assert 8 < len(seen) < 22
-    assert seen == [i / 10 for i in range(len(seen))]
+        for fps, times in seen.items():
+            with pytest.raises(MediaError, match="truncated"):
+                times.extend(round(frame.time_s, 1) for frame in video.frames(fps=fps or None))
+    assert 8 < len(seen[0]) < 22
+    assert seen[0] == seen[10] == [i / 10 for i in range(len(seen[0]))]
+
+
+def test_probe_names_the_codecs(tmp_path: Path) -> None:
+    facts = probe(write_video(tmp_path / "a.mp4", 20, audio=True))
+    assert (facts.video_codec, facts.audio_codec) == ("h264", "aac")
 
 
 def test_resampling_shows_the_frame_on_screen() -> None:
