@@ -38,6 +38,10 @@ def check_latents(data: MediaDataModule, config: AudioRunConfig) -> None:
                 )
             for bucket in dataset.readers:
                 record = dataset.latents(bucket, 0)
+                if config.flags_captions and not dataset.info.provenance.get("flags_captions"):
+                    raise DataError(
+                        f"{key} has no captions without descriptions; encode with flags_captions=true"
+                    )
                 found = record.moments_2CTHW.shape[0] // 2
                 if record.latent_rate != config.latent_rate:
                     raise DataError(

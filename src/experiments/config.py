@@ -28,6 +28,11 @@ class EncodeLatentsConfig(Config):
     encoders: dict[str, FrozenTextConfig] = opt(
         {}, "frozen text encoders by name; their embeddings of every caption are stored with the latents"
     )
+    flags_captions: bool = opt(
+        False,
+        "codec: store one more caption of each clip without descriptions: quality, speech, singing, music "
+        "only",
+    )
     first_frames: bool = opt(False, "also store the latent of each video's first frame, for image-to-video")
     batch_size: int = opt(32, "clips encoded at a time", ge=1)
     precision: Precision = opt("fp32", "fp32 or bf16")
@@ -47,6 +52,8 @@ class EncodeLatentsConfig(Config):
             )
         if self.codec and self.first_frames:
             raise ValueError("first_frames=true is for latents of videos: it needs tae instead of codec")
+        if self.flags_captions and not self.codec:
+            raise ValueError("flags_captions=true is for captions of audio: it needs codec instead of tae")
         if self.vision.path and not self.codec:
             raise ValueError("vision is for the videos of audio: it needs codec instead of tae")
 

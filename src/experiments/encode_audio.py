@@ -4,10 +4,12 @@ Legend: B batch, C channels, S samples, L latent frames, N captions, D features.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from src.core.audio_caption import AudioCaption
 from src.core.errors import UserError
 from src.models.codec.model import Codec
 from src.models.text.frozen_encoder import FrozenEncoder
@@ -24,10 +26,20 @@ from src.training.config import Precision
 
 
 class AudioEncoder:
-    """A codec, the frozen image tower of its videos (None: frames are stored), and frozen text encoders."""
+    """A codec, the frozen image tower of its videos (None: frames are stored), and frozen text encoders.
 
-    def __init__(self, codec: Codec, vision: FrozenTower | None, texts: dict[str, FrozenEncoder]) -> None:
-        self.codec, self.vision, self.texts = codec, vision, texts
+    Args:
+        flags_captions: store one more caption of each clip, without descriptions.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        vision: FrozenTower | None,
+        texts: dict[str, FrozenEncoder],
+        flags_captions: bool = False,
+    ) -> None:
+        self.codec, self.vision, self.texts, self.flags_captions = codec, vision, texts, flags_captions
 
     @torch.inference_mode()
     def encode(
@@ -73,6 +85,8 @@ class AudioEncoder:
                 frames = frames_TCHW
             else:
                 features = self.vision.encode(frames_TCHW).half()
+        if self.flags_captions:
+            captions = (*captions, *without_description(captions))
         return LatentRecord(
             id=record.id,
             moments_2CTHW=moments_2CTHW,
@@ -101,6 +115,14 @@ class AudioEncoder:
                 f"{config.num_channels}; prepare it "
                 "with those"
             )
+
+
+def without_description(captions: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the first of some captions without its descriptions; nothing if none has the form of audio
+    captions.
+    """
+    parsed = [found for caption in captions if (found := AudioCaption.parse(caption))]
+    return tuple(replace(found, description="", music_description="").text() for found in parsed[:1])
 
 
 def embeddings(encoder: FrozenEncoder, name: str, texts: list[str]) -> tuple[Tensor, Tensor]:

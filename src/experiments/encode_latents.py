@@ -49,10 +49,11 @@ def load_encoders(config: EncodeLatentsConfig) -> Encoders:
     if config.codec:
         codec, key = loading.load_codec(Path(config.codec))
         vision = latents.load_vision(config.vision) if config.vision.path else None
-        encoder = latents.encoders_key(key, texts, vision=vision.fingerprint() if vision else "")
-        return Encoders(
-            None, AudioEncoder(codec, vision, texts), texts, {"codec_key": key, "encoder": encoder}
+        encoder = latents.encoders_key(
+            key, texts, vision=vision.fingerprint() if vision else "", flags_captions=config.flags_captions
         )
+        audio = AudioEncoder(codec, vision, texts, config.flags_captions)
+        return Encoders(None, audio, texts, {"codec_key": key, "encoder": encoder})
     tae, key = loading.load_tae(Path(config.tae))
     encoder = latents.encoders_key(key, texts, config.first_frames)
     return Encoders(tae, None, texts, {"tae_key": key, "encoder": encoder})
@@ -78,6 +79,8 @@ def encode_split(config: EncodeLatentsConfig, encoders: Encoders, split: str, ou
     provenance: dict[str, Any] = {"pixels": str(dataset.root), **autoencoder, **encoders.keys}
     if config.vision.path:
         provenance["vision"] = asdict(config.vision)
+    if config.flags_captions:
+        provenance["flags_captions"] = True
     if encoders.texts:
         provenance["text"] = {name: asdict(each.config) for name, each in encoders.texts.items()}
     if config.first_frames:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from src.core.audio_caption import AudioCaption
 from src.core.errors import UserError
 from src.flow.solvers import OnStep
 from src.inference.audio_requests import AudioRequest, Video
@@ -76,6 +77,15 @@ class AudioPipeline:
         lengths = [n for stream in self.stage.data.streams.values() for n in stream.lengths]
         return max(lengths, default=self.stage.transformer.max_positions[0]) / self.stage.latent_rate
 
+    def default_prompt(self) -> str:
+        """Return what the model reads without a prompt: quality and music without a description, or nothing."""
+        if not self.stage.flags_captions:
+            return ""
+        c = self.config
+        return AudioCaption(
+            description="", music_description="", quality=c.quality, music_likelihood=c.music_likelihood
+        ).text()
+
     def clips(self, videos: list[Video]) -> VideoClips:
         """Return videos of equally many frames as the model reads them."""
         times_BT = torch.tensor(np.stack([video.times_T for video in videos]), dtype=torch.float32)
@@ -95,7 +105,7 @@ class AudioPipeline:
         on_step: OnStep | None = None,
     ) -> Tensor:
         """Return latents [B, C, N] of requests of one length; noise depends on the seeds alone."""
-        prompts = [request.prompt.text for request in batch]
+        prompts = [request.prompt.text or self.default_prompt() for request in batch]
         condition = encode_condition(
             self.model,
             prompts,

@@ -38,6 +38,12 @@ class GenerateAudioConfig(Config):
     prompts: str = opt("", "without videos: file of prompts, .txt or .jsonl; prompt=... gives single ones")
     seconds: float = opt(0.0, "without videos: length of the audio; 0: as in training", ge=0)
     quality: float = opt(8.0, "quality that the caption of a plain prompt asks for, 1 to 10", ge=1, le=10)
+    music_likelihood: float = opt(
+        0.01,
+        "without a prompt: likelihood of music that is stated, if the run has flags_captions",
+        ge=0,
+        le=1,
+    )
     negative_prompt: str = opt("", "negative prompt of guidance; empty: the null condition of training")
     shuffled: bool = opt(False, "control: each video gets the audio of the next one")
     out: str = opt("", "output directory; empty: RUN/generated")

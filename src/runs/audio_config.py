@@ -20,6 +20,11 @@ class AudioRunConfig(Config):
     run_dir: str = opt("runs/${name}", "directory for checkpoints and metrics")
     latents: str = opt("???", "run directory of the encoded data set")
     latent_rate: float = opt(25.0, "latent frames per second of the codec", gt=0)
+    flags_captions: bool = opt(
+        False,
+        "latents have captions without descriptions (encode_latents flags_captions=true): generation without"
+        " a prompt states quality and music by one",
+    )
     start_from: str = opt("", "run, checkpoint or exported file whose weights initialize this stage")
     start_use: Use = opt("ema", "which of its weights: ema or raw")
     start_optimizer: bool = opt(False, "also start from the optimizer's moments; needs raw")

@@ -47,17 +47,22 @@ def load_text_encoders(configs: dict[str, FrozenTextConfig]) -> dict[str, Frozen
 
 
 def encoders_key(
-    autoencoder: str, texts: dict[str, FrozenEncoder], first_frames: bool = False, vision: str = ""
+    autoencoder: str,
+    texts: dict[str, FrozenEncoder],
+    first_frames: bool = False,
+    vision: str = "",
+    flags_captions: bool = False,
 ) -> str:
     """Return the cache key of all encoders: that of TAE or codec alone, or combined with what else is stored.
 
     Args:
         vision: fingerprint of a frozen image tower.
     """
-    if not texts and not first_frames and not vision:
+    if not (texts or first_frames or vision or flags_captions):
         return autoencoder
     keys = {name: each.fingerprint() for name, each in texts.items()}
     more = ({"first_frames": True} if first_frames else {}) | ({"vision": vision} if vision else {})
+    more |= {"flags_captions": True} if flags_captions else {}
     return stable_hash({"tae": autoencoder, "text": keys} | more)
 
 
@@ -89,6 +94,7 @@ def expected_latent_keys(config: FlowRunConfig) -> dict[str, str]:
                 load_text_encoders(texts),
                 provenance.get("first_frames", False),
                 load_vision(FrozenVisionConfig(**tower)).fingerprint() if tower else "",
+                provenance.get("flags_captions", False),
             )
             keys[stream.path] = latent_key(read_info(pixels).content, key)
     return keys

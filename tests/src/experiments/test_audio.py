@@ -12,6 +12,7 @@ import torch
 from data import prepare
 from src import export, generate, train
 from src.core import config
+from src.core.audio_caption import AudioCaption
 from src.core.errors import UserError
 from src.core.media_io.probe import probe
 from src.models.codec.model import Codec
@@ -73,7 +74,10 @@ def test_latents_keep_frames_captions_and_statistics() -> None:
     assert record.frames_TCHW is not None
     assert torch.equal(record.frames_TCHW, clip.video_TCHW)
     assert (record.id, record.facts, record.latent_rate) == (clip.id, clip.facts, 25.0)
-    assert record.captions == clip.audio_captions
+    assert record.captions[:-1] == clip.audio_captions
+    flags = AudioCaption.parse(record.captions[-1])
+    assert flags is not None
+    assert (flags.description, flags.quality) == ("", 8.0)
 
 
 def test_every_mode_and_band_of_times_is_validated() -> None:
