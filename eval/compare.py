@@ -18,11 +18,13 @@ from rich.table import Table
 from eval.catalog import axis_of
 from eval.core.paired_tests import Difference
 from eval.core.results import Row, Score
+from eval.core.run_folder import RunFolder
 from eval.core.scored_runs import read_scored_runs
 from eval.core.system_pairs import compare_systems, correct_family, leaderboard_rows
 from eval.reports import tables
 from eval.reports.comparison_page import load_media, write_comparison_page
 from eval.reports.plain_text import as_markdown, as_terminal
+from src.core.atomic import atomic_write
 from src.core.cli import run as run_command
 from src.core.config import from_command_line
 from src.core.errors import UserError
@@ -31,6 +33,10 @@ from src.core.markdown import markdown_table
 from src.core.suggestions import did_you_mean
 
 SIGNIFICANT_P = 0.05
+FILES = (
+    *("leaderboard.md", "leaderboard.tex", "leaderboard.csv", "differences.md", "differences.csv"),
+    "compare.html",
+)
 _HEADS = ["metric", "score", "difference", "n", "p", "p (Holm)"]
 _CSV_HEADS = ["system", "baseline", "axis", "sub_axis", "metric", "score", "difference", "low", "high", "n"]
 _CSV_HEADS += ["p", "p (Holm)"]
@@ -93,12 +99,14 @@ def compare(config: CompareConfig) -> tuple[list[Row], list[Comparison], Scores]
     for name, (differences, notes) in pairs.items():
         own, corrected = corrected[: len(differences)], corrected[len(differences) :]
         comparisons.append(Comparison(name, baseline, own, notes))
-    _write(Path(config.out), rows, comparisons, scores)
+    folder = RunFolder(config.out, FILES)
+    folder.start()
+    _write(folder.unfinished, rows, comparisons, scores)
+    folder.publish()  # without the page of an earlier comparison; the new one follows
     return rows, comparisons, scores
 
 
 def _write(out: Path, rows: list[Row], comparisons: list[Comparison], scores: Scores) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     (out / "leaderboard.md").write_text(tables.markdown_tables(rows, scores), encoding="utf-8")
     (out / "leaderboard.tex").write_text(tables.latex_tables(rows, scores), encoding="utf-8")
     parts = [differences_markdown(each, scores) for each in comparisons]
@@ -127,8 +135,8 @@ def write_page(config: CompareConfig, rows: list[Row], scores: Scores) -> None:
     """
     systems, _ = read_scored_runs(config.runs)
     media = {name: load_media(each.folder, each.name, scores) for name, each in systems.items()}
-    page = Path(config.out) / "compare.html"
-    write_comparison_page(page, rows, scores, media, config.html_samples)
+    with atomic_write(Path(config.out) / "compare.html") as page:
+        write_comparison_page(page, rows, scores, media, config.html_samples)
 
 
 def _cells(each: Difference, scores: Scores) -> list[str]:

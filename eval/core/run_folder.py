@@ -6,6 +6,7 @@ measured so far, with which the same command resumes.
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 UNFINISHED = "unfinished"
@@ -13,14 +14,14 @@ NAMES = (
     *("results.jsonl", "scores.jsonl", "summary.json", "table.md", "table.tex", "table.csv"),
     *("report.html", "contact_sheet.png", "config.yaml", "provenance.json", "code.diff"),
 )
-"""The files of a run, in the order in which they replace the earlier ones."""
+"""The files of `eval.run`, in the order in which they replace the earlier ones."""
 
 
 class RunFolder:
-    """The folder `out`, and in it `unfinished`, where a run writes until `publish`."""
+    """The folder `out`, and in it `unfinished`, where a run writes the files `names` until `publish`."""
 
-    def __init__(self, out: str | Path) -> None:
-        self.out = Path(out)
+    def __init__(self, out: str | Path, names: Sequence[str] = NAMES) -> None:
+        self.out, self.names = Path(out), names
         self.unfinished = self.out / UNFINISHED
         self.journal = self.unfinished / "measured"
 
@@ -33,7 +34,7 @@ class RunFolder:
 
     def publish(self) -> None:
         """Replace the files of the earlier run; those that this one has not written are removed."""
-        for name in NAMES:
+        for name in self.names:
             new, old = self.unfinished / name, self.out / name
             if new.is_file():
                 os.replace(new, old)

@@ -60,7 +60,7 @@ class SpectralConfig(Config):
 class SpeechConfig(Config):
     """Constants of PESQ and STOI."""
 
-    window_s: float = opt(
+    part_s: float = opt(
         30.0, "longer audio is measured in parts of this many seconds, whose values are averaged", ge=1
     )
 

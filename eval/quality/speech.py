@@ -25,7 +25,7 @@ class Speech(AudioPairMetric):
         if missing:
             raise ValueError(f"speech: needs pip install {' '.join(missing)}")
         self.settings, self.min_common = settings, (alignment or SpectralConfig()).min_common
-        parts = f"16 kHz, mean over parts of {settings.window_s:g} s"
+        parts = f"16 kHz, mean over parts of {settings.part_s:g} s"
         self.scores = {
             "pesq": Score(1, "", f"ITU-T P.862.2, wide band, {parts} (package pesq)"),
             "stoi": Score(1, "", f"short-time objective intelligibility, {parts} (package pystoi)"),
@@ -40,7 +40,7 @@ class Speech(AudioPairMetric):
         }
 
     def observe_audio_pairs(self, item: Item, info: AudioInfo) -> AudioPairTask:
-        common, size = CommonPart(info.rate, self.min_common), round(self.settings.window_s * RATE)
+        common, size = CommonPart(info.rate, self.min_common), round(self.settings.part_s * RATE)
         streams = [MonoStream(info, RATE) for _ in range(2)]
         held_2S = np.zeros((2, 0), np.float32)
         parts = _Parts()

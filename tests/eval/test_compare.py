@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.compare import CompareConfig, Comparison, compare, differences_markdown, is_better, main
+from eval.compare import FILES, CompareConfig, Comparison, compare, differences_markdown, is_better, main
 from eval.config import EvalConfig
 from eval.core.intervals import Interval
 from eval.core.manifest import Sample, write_manifest
@@ -38,7 +38,7 @@ def test_differences_have_the_units_of_the_leaderboard():
     assert text.endswith("\n\n- a note\n")
 
 
-def test_runs_side_by_side(tmp_path, capsys):
+def test_runs_side_by_side(tmp_path, capsys, monkeypatch):
     for name, step in (("first", 1), ("second", 2)):
         samples = []
         for seed in range(14):
@@ -77,6 +77,16 @@ def test_runs_side_by_side(tmp_path, capsys):
     page = (tmp_path / "out" / "compare.html").read_text()
     assert page.count("<video") == 6
     assert page.index("<small>first</small>") < page.index("<small>second</small>")
+    written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert sorted(written) == sorted(FILES)
+    assert all(written.values())
+    with monkeypatch.context() as patch:
+        patch.setattr("eval.reports.tables.csv_row", lambda row, name: 1 / 0)
+        with pytest.raises(ZeroDivisionError):  # a failed comparison leaves the earlier one as it was
+            main([f"runs=[{','.join(runs)}]", f"out={tmp_path / 'out'}", "html_samples=0", "baseline=second"])
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in written} == written
+    main([f"runs=[{','.join(runs)}]", f"out={tmp_path / 'out'}", "html_samples=0"])
+    assert not (tmp_path / "out" / "compare.html").exists()  # none of another comparison
     with pytest.raises(UserError, match=r"has no results\.jsonl"):
         main([f"runs=[{tmp_path}]", f"out={tmp_path / 'x'}"])
     with pytest.raises(

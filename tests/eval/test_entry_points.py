@@ -1,5 +1,6 @@
 """Every command of eval: --help, --print, unknown keys, typical mistakes, import time."""
 
+import runpy
 import subprocess
 import sys
 from importlib import import_module
@@ -80,3 +81,13 @@ def test_help_imports_no_slow_library(name):
     code = f"import sys, eval.{name}; print(*set({slow}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_each_runs_as_a_module(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.delitem(sys.modules, f"eval.{name}", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"eval.{name}", run_name="__main__")
+    assert not ended.value.code
+    assert f"python -m eval.{name}" in capsys.readouterr().out

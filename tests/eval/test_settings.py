@@ -192,7 +192,7 @@ def test_settings_are_checked_shown_and_recorded(tmp_path, capsys):
     lines = (tmp_path / "out" / "scores.jsonl").read_text().splitlines()
     silent = next(each for each in map(json.loads, lines) if each["score"] == "silent")
     assert silent["mean"] == 1
-    assert silent["settings"]["silence_db"] == -8
+    assert silent["measured"]["settings"]["silence_db"] == -8
     capsys.readouterr()
     main(["--help"])
     text = capsys.readouterr().out
@@ -200,20 +200,42 @@ def test_settings_are_checked_shown_and_recorded(tmp_path, capsys):
         assert group in text
     wrong = {
         "same": -1, "min_freeze_s": -1, "max_db": 0, "clip_level": 0, "silence_window_s": 0, "roll_off_db": 0,
-        "spectrum_size": 15, "num_bands": 0, "max_hz": 0, "floor": 0, "min_common": 0, "window_s": 0.5,
+        "spectrum_size": 15, "num_bands": 0, "max_hz": 0, "floor": 0, "min_common": 0, "part_s": 0.5,
         "voiced": 0, "near_cents": -1, "threshold": 1, "aspect_tolerance": -0.1, "rate_tolerance": -0.1,
         "time_tolerance_s": -1, "max_frames": 1, "min_chroma": 0, "min_lightness": 1.1, "min_area": 0,
         "min_strength": 0, "min_similarity": 1.1, "min_displacement": 0, "min_turn": 0, "min_deviation": 0,
         "max_rmse": 0, "min_zoom": 0, "min_pan": 0, "min_shake": 0,
     }  # fmt: skip
-    groups = [EvalConfig(videos="x").pairs, EvalConfig(videos="x").bounce]
-    groups += [getattr(QualityConfig(), field.name) for field in fields(QualityConfig)]
+    too_large = {"min_common": 1.1, "voiced": 1, "of_strongest": 1.1, "num_neighbors": 0}
+    right = {  # at the edge of what is allowed, or next to it
+        "same": 0, "min_freeze_s": 0, "max_db": 0.5, "clip_level": 0.5, "silence_window_s": 0.5,
+        "roll_off_db": -0.5, "spectrum_size": 16, "num_bands": 1, "max_hz": 0.5, "floor": 0.5,
+        "min_common": 1, "part_s": 1, "voiced": 0.01, "near_cents": 0, "threshold": 0.99,
+        "aspect_tolerance": 0, "rate_tolerance": 0, "time_tolerance_s": 0, "max_frames": 2,
+        "min_chroma": 0.5, "min_lightness": 1, "min_area": 0.5, "min_strength": 0.5, "min_similarity": 1,
+        "min_displacement": 0.5, "min_turn": 0.5, "min_deviation": 0.5, "max_rmse": 0.5, "min_zoom": 0.5,
+        "min_pan": 0.5, "min_shake": 0.5, "above_around": 0, "above_silence": 0, "of_strongest": 0,
+        "compression": 0.5, "max_offset_s": 0.5, "num_frames": 1, "near_s": 0, "num_neighbors": 1,
+        "fd_inf_points": 3, "fd_inf_orders": 2,
+    }  # fmt: skip
     tried = set()
-    for group in groups:
-        assert isinstance(group, Config)
+    for group in groups_of(EvalConfig(videos="x"), "quality", "alignment", "pairs", "bounce", "sets"):
         for field in fields(group):
-            if field.name in wrong:
-                tried.add(field.name)
-                with pytest.raises(ValueError, match=field.name):
-                    type(group)(**{field.name: wrong[field.name]})
-    assert tried == set(wrong)
+            for values in (wrong, too_large):
+                if field.name in values:
+                    with pytest.raises(ValueError, match=field.name):
+                        type(group)(**{field.name: values[field.name]})
+            if field.name in right:
+                assert getattr(type(group)(**{field.name: right[field.name]}), field.name) is not None
+            tried.add(field.name)
+    assert tried >= set(wrong) | set(too_large) | set(right)
+
+
+def groups_of(config, *names):
+    """Yield the groups of settings of these names, and those in them."""
+    for name in names:
+        group = getattr(config, name)
+        assert isinstance(group, Config)
+        below = [field.name for field in fields(group) if isinstance(getattr(group, field.name), Config)]
+        yield from groups_of(group, *below)
+        yield group

@@ -7,8 +7,10 @@ from scipy.ndimage import gaussian_filter, shift
 from data.bounce.vocabulary import COLORS, DIRECTIONS, SHAPES, coverage
 from eval.bounce_checker.background import Canvas, estimate_background
 from eval.bounce_checker.camera import classify_camera, register_frames
+from eval.bounce_checker.checker import ObjectReading
 from eval.bounce_checker.color import COLOR_NAMES, nearest_color, rgb_to_oklab
 from eval.bounce_checker.motion import ERRATIC, fit_motion
+from eval.bounce_checker.objects import Blob, find_tracks
 from eval.bounce_checker.shape import classify_shape, to_canonical
 
 FRAMES = np.arange(16)
@@ -63,6 +65,55 @@ def test_outlier_in_the_last_frame_is_no_bounce():
     path_xy = path((16, 0.025, 0))
     path_xy[-1] += 0.08
     assert fit_motion(FRAMES, path_xy).bounces is False
+
+
+def test_eight_observations_suffice_for_two_impacts():
+    frames = 2 * np.arange(8)
+    places = np.interp(frames, [0, 5, 10, 14], [0.0, 0.2, 0.0, 0.16])
+    found = fit_motion(frames, np.column_stack([places, np.zeros(8)]))
+    assert found.breakpoints == pytest.approx((5, 10), abs=0.3)
+    assert len(fit_motion(frames[:7], np.column_stack([places, np.zeros(8)])[:7]).breakpoints) < 2
+
+
+def test_a_wrong_position_in_the_middle_is_left_out():
+    path_xy = path((16, 0.025, 0))
+    path_xy[7] += 0.1
+    found = fit_motion(FRAMES, path_xy)
+    assert (found.direction, found.bounces) == ("right", False)
+    assert found.rmse < 0.01
+    path_xy[[3, 7, 11]] += 0.1  # three of them are the path itself
+    assert fit_motion(FRAMES, path_xy).rmse > 0.02
+
+
+def blob(frame, rows, columns, color=0, strength=1.0):
+    pixels = np.stack(np.meshgrid(range(*rows), range(*columns), indexing="ij"), -1).reshape(-1, 2)
+    y, x = pixels.mean(0)
+    return Blob(frame, color, pixels, float(x), float(y), strength)
+
+
+def test_a_small_track_at_the_edge_of_a_large_one_is_no_object():
+    def tracks(gap, small_frames=10):
+        large = [blob(t, (10, 22), (10 + t, 22 + t)) for t in range(10)]
+        small = [blob(t, (14, 17), (22 + gap + t, 25 + gap + t), color=3) for t in range(small_frames)]
+        return find_tracks(large + small, 10, 48)
+
+    assert [each.color for each in tracks(0)] == [0]
+    assert sorted(each.color for each in tracks(14)) == [0, 3]
+    # as large as the other it is an object, however near
+    pair = [blob(t, (10, 20), (10, 20)) for t in range(6)] + [
+        blob(t, (10, 20), (20, 30), 3) for t in range(6)
+    ]
+    assert sorted(each.color for each in find_tracks(pair, 6, 48)) == [0, 3]
+    weak = [blob(t, (10, 20), (10, 20), strength=0.4) for t in range(6)]
+    assert find_tracks(weak, 6, 48) == []
+
+
+def test_readings_are_described_as_the_facts_are():
+    common = dict(shape="star", color="red", spins=False, appears=False, vanishes=False)
+    common |= dict(radius=0.1, speed=0.0, confidence=0.5)
+    still = ObjectReading(direction="still", bounces=False, **common)
+    moving = ObjectReading(direction="up", bounces=True, **common)
+    assert (str(still), str(moving)) == ("red star, still", "red star, moves up, bounces")
 
 
 def test_shuffled_path_is_erratic():

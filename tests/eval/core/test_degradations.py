@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from eval.core.degradations import (
     DEGRADATIONS,
@@ -38,6 +39,10 @@ def test_what_they_do():
     assert sorted(f.tobytes() for f in shuffled(frames, 0)) == sorted(f.tobytes() for f in frames)
     assert rotate_colors(np.array([[[[228, 38, 44]]]], np.uint8), 0).tolist() == [[[[38, 44, 228]]]]
     assert blur(4)(frames, 0).std() < blur(1.5)(frames, 0).std() < frames.std()
+    point = np.zeros((1, 16, 64, 3), np.uint8)
+    point[0, 8, 32] = 255
+    expected = gaussian_filter(point.astype(np.float32), (0, 2, 2, 0), mode="nearest")  # 4 pixels at 32
+    assert np.array_equal(blur(4)(point, 0), expected.round().astype(np.uint8))
     gray = np.full((4, 32, 32, 3), 128, np.uint8)
     assert noise(10)(gray, 0).std() == pytest.approx(10, rel=0.05)
     assert not np.array_equal(noise(10)(gray, 0), noise(10)(gray, 1))

@@ -68,6 +68,13 @@ def test_pooled_values_weigh_by_their_denominators():
     assert summarize(records[2:3])["all"].intervals == {}
 
 
+def test_what_was_dropped_is_listed_with_its_reason():
+    aggregator = Aggregator()
+    for each in (record(0, {"lag": 1.0}), record(1, None, dropped="no such file")):
+        aggregator.add(each)
+    assert aggregator.dropped == [{"id": "1", "system": "", "metric": "m", "reason": "no such file"}]
+
+
 def test_slices_have_rows_and_misspelt_ones_a_suggestion():
     records = [record(i, {"lag": float(i)}, tags=("fast", "fast") if i % 2 else ("slow",)) for i in range(12)]
     rows = summarize(records)

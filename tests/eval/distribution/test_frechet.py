@@ -9,6 +9,7 @@ from scipy.stats import special_ortho_group
 from eval.distribution.feature_arrays import VideoRows, linearized_interval
 from eval.distribution.frechet import (
     Moments,
+    congruence,
     extrapolate_frechet,
     frechet_distance,
     influences,
@@ -52,6 +53,14 @@ def test_frechet_distance_against_the_references(num):
     assert ours == pytest.approx(theirs, rel=tolerance)
     if num > 64:
         assert ours == pytest.approx(cleanfid_distance(*arguments), rel=1e-9)
+
+
+def test_congruence_of_triangular_and_of_full_bases():
+    rng = np.random.default_rng(0)
+    full, root = rng.normal(size=(5, 5)), rng.normal(size=(5, 5))
+    for basis in (full, np.tril(full) + 5 * np.eye(5), full[:, :3]):
+        expected = np.tril(basis.T @ (root @ root.T) @ basis)
+        np.testing.assert_allclose(np.tril(congruence(basis, root @ root.T)), expected, atol=1e-12)
 
 
 def test_frechet_distance_against_torch_fidelity():

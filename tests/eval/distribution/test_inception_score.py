@@ -19,6 +19,11 @@ def test_inception_score():
         kl_to_marginal(p * 2)
 
 
+def test_large_logits_do_not_overflow():
+    np.testing.assert_allclose(softmax([[1000.0, 1000.0, 0.0]]), [[0.5, 0.5, 0.0]])
+    np.testing.assert_allclose(softmax([[-1000.0, -1001.0]]), [[0.731058578, 0.268941421]], rtol=1e-8)
+
+
 def test_inception_score_against_torch_fidelity():
     fidelity = pytest.importorskip("torch_fidelity.metric_isc")
     logits = normal(0, 200, 9, 2)

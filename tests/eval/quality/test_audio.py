@@ -7,12 +7,21 @@ import numpy as np
 import pytest
 import torch
 from imageio_ffmpeg import get_ffmpeg_exe
+from scipy.signal import stft
 
 from eval.core.audio import Audio, write_audio
 from eval.core.manifest import Sample
 from eval.core.results import Item
+from eval.quality.config import SpectralConfig
 from eval.quality.loudness import AudioMeter, Loudness, measure_audio
-from eval.quality.spectral import AudioFidelity, compare_audio, si_sdr
+from eval.quality.spectral import (
+    AudioDistance,
+    AudioFidelity,
+    _SpectralDistance,
+    compare_audio,
+    mel_bank,
+    si_sdr,
+)
 from eval.quality.speech import Speech
 
 RATE = 48_000
@@ -118,8 +127,49 @@ def test_si_sdr_against_torchmetrics_and_closed_form():
         torch.from_numpy(generated).double(), torch.from_numpy(target).double(), zero_mean=True
     )
     assert si_sdr(generated, target) == pytest.approx(float(theirs), abs=1e-6)
-    assert si_sdr(2 * target, target) > 90
+    assert si_sdr(2 * target, target) == 100
+    assert si_sdr(np.array([1.0, -1, 1, -1]), np.array([1.0, 1, -1, -1])) == -100  # nothing in common
     assert si_sdr(np.zeros(9), np.arange(9.0)) is None
+
+
+def test_mel_bands_against_their_definition():
+    for size, rate in ((2048, 48_000), (512, 16_000)):
+        hertz = np.arange(size // 2 + 1) * rate / size
+        mels = 2595 * np.log10(1 + 24_000 / 700) * np.arange(82) / 81
+        low, mid, high = (700 * (10 ** (mels[k : 80 + k] / 2595) - 1) for k in range(3))
+        bank = mel_bank(size, rate)
+        assert len(bank) == (mid <= rate / 2).sum()
+        for m, row in enumerate(bank):
+            rising, falling = (hertz - low[m]) / (mid[m] - low[m]), (high[m] - hertz) / (high[m] - mid[m])
+            expected = np.maximum(0, np.minimum(rising, falling))
+            if not expected.any():
+                expected[np.abs(hertz - mid[m]).argmin()] = 1
+            np.testing.assert_allclose(row, expected / expected.sum(), atol=1e-12)
+
+
+def test_distances_in_pieces_are_those_of_complete_spectra():
+    """Against scipy's short-time transform of the complete signals."""
+    generated, reference = noise(0, seconds=0.3), noise(1, seconds=0.3)
+    meter = AudioDistance(RATE)
+    for start, stop in pairwise([0, 1, 100, 3000, 9001, len(reference)]):
+        meter.add(generated[start:stop], reference[start:stop])
+    mels, convergence = [], []
+    for size in (512, 1024, 2048):
+        a, b = (
+            np.abs(stft(x.astype(float), nperseg=size, noverlap=size * 3 // 4)[2])
+            for x in (generated, reference)
+        )
+        bands = [np.log10(np.maximum(mel_bank(size, RATE) @ x, 1e-5)) for x in (a, b)]
+        mels.append(np.abs(bands[0] - bands[1]).mean())
+        logs = np.abs(np.log(np.maximum(a, 1e-5)) - np.log(np.maximum(b, 1e-5))).mean()
+        convergence.append(np.linalg.norm(a - b) / np.linalg.norm(b) + logs)
+    found = meter.values()
+    assert found["mel"] == pytest.approx(np.mean(mels), rel=1e-9)
+    assert found["stft"] == pytest.approx(np.mean(convergence), rel=1e-9)
+    assert found["si_sdr"] == pytest.approx(si_sdr(generated, reference), abs=1e-9)
+    short = compare_audio(generated[:100], reference[:100], rate=RATE)  # less than a window
+    assert short["mel"] > 0
+    assert _SpectralDistance(1e-9, 8000, SpectralConfig()).size == 8
 
 
 def test_distances_grow_with_noise():

@@ -37,10 +37,10 @@ def parts(monkeypatch):
     return seen
 
 
-def measure(folder, samples, window_s=1.0):
+def measure(folder, samples, part_s=1.0):
     write_audio(folder / "a.wav", samples[None].astype(np.float32), RATE)
     item = Item(Sample(id="1", prompt="", audio="a.wav", reference="a.wav"), folder)
-    return Speech(SpeechConfig(window_s=window_s)).measure(item)
+    return Speech(SpeechConfig(part_s=part_s)).measure(item)
 
 
 def noise(seconds):
@@ -68,5 +68,5 @@ def test_parts_without_speech_are_left_out(parts, tmp_path):
 
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="^speech: needs pip install pesq pystoi$"):
+    with pytest.raises(ValueError, match=r"^speech: needs pip install pesq pystoi$"):
         Speech()

@@ -120,6 +120,12 @@ def test_numbers_of_samples_stand_at_each_value():
     (record,) = score_records([each], summary, {})
     assert (record["axis"], record["sub_axis"]) == ("quality", "overall")
     assert (record["reference_scored"], record["reference_samples"]) == (7, 9)
+    dropped = [
+        {"id": name, "system": system, "metric": metric, "reason": "why"}
+        for name, system, metric in (("1", "", "niqe"), ("2", "other", "niqe"), ("3", "", "vmaf"))
+    ]
+    (record,) = score_records([each], {**summary, "dropped": dropped}, {})
+    assert record["dropped"] == [{"id": "1", "reason": "why"}]
 
 
 def test_values_without_an_interval_and_of_skewed_samples():

@@ -29,6 +29,16 @@ def test_a_broken_interval_is_noticed(monkeypatch):
     assert simulate_coverage(CLUSTERED, 20, 1000).covered < 0.85
 
 
+def test_counts(monkeypatch):
+    held = intervals.Interval(0.0, -1.0, 1.0, 5, 5, "", skewed=True)
+    monkeypatch.setitem(coverage.TRIALS, NORMAL, lambda rng, num, trial: (held, float(5 * (trial % 4 == 0))))
+    assert simulate_coverage(NORMAL, 5, 8) == coverage.Coverage(0.75, 1.0)
+    none = intervals.Interval(0.0, None, None, 5, 5, "")
+    monkeypatch.setitem(coverage.TRIALS, NORMAL, lambda rng, num, trial: (none, 0.0))
+    assert simulate_coverage(NORMAL, 5, 1) == coverage.Coverage(1.0, 0.0)
+    assert coverage.CoverageConfig(num_trials=1).num_trials == 1
+
+
 def test_skewed_samples_are_marked_where_intervals_are_too_narrow():
     found = simulate_coverage("lognormal, sigma 1", 20, 500)
     assert found.covered < 0.92
