@@ -1,6 +1,7 @@
 """In which direction each value of each metric is better; a wrong sign would praise the worse system."""
 
-from inspect import isclass
+import json
+from importlib.util import find_spec
 
 import pytest
 
@@ -28,6 +29,10 @@ class Network:
     """In place of a network, for metrics that only name it."""
 
     name = "net"
+    path = __file__
+
+    def describe(self):
+        return {"backbone": "net"}
 
     def __getattr__(self, name):
         return Network()
@@ -73,6 +78,16 @@ METRICS = {
     vbench.MotionSmoothness: {"motion_smoothness": UP},
 }  # fmt: skip
 ARGUMENTS = {
+    text.ClipScore: (Network(), 4),
+    text.ViCLIPScore: (Network(),),
+    text.CLAPScore: (Network(),),
+    audio_video.ImageBind: (Network(),),
+    audio_video.DeSync: (Network(),),
+    edit.EditStructure: (Network(), 4),
+    DynamicDegree: (Network(),),
+    vbench.Aesthetic: (Network(), Network(), 4),
+    vbench.Imaging: (Network(), 4),
+    vbench.MotionSmoothness: (Network(),),
     edit.EditDirection: ("kind", Network(), 4),
     identity.Identity: ("kind", Network(), 4),
     Perceptual: ("kind", Network()),
@@ -80,20 +95,18 @@ ARGUMENTS = {
 }
 
 
-def scores_of(kind, monkeypatch):
-    found = vars(kind).get("scores")
-    if isinstance(found, dict):
-        return found
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: Network())
-    if kind in (Pitch, SpeechFraction):
-        monkeypatch.setattr(kind, "weights", lambda self: None)
-    return kind(*ARGUMENTS.get(kind, ())).scores
-
-
 @pytest.mark.parametrize("kind", METRICS)
-def test_directions(kind, monkeypatch):
-    assert isclass(kind)
-    scores = scores_of(kind, monkeypatch)
+def test_directions_and_descriptions(kind, monkeypatch):
+    if kind is Speech and find_spec("pesq") is None:  # it only looks whether its packages are there
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: Network())
+    try:
+        metric = kind(*ARGUMENTS.get(kind, ()))
+    except ValueError as error:
+        pytest.skip(str(error))
+    scores, described = metric.scores, metric.describe()
+    assert described["backbone"] is None or isinstance(described["backbone"], str)
+    assert len(described) >= 2 or described["backbone"] == "net"
+    json.dumps(described)
     expected = {name: better for names, (better,) in METRICS[kind].items() for name in names.split()}
     assert {name: score.better for name, score in scores.items()} == expected
     assert all(score.unit in ("", FRACTION, "dB", "dBFS", "LUFS", "Hz", "s", "cents", "levels")

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter, shift
 from data.bounce.vocabulary import COLORS, DIRECTIONS, SHAPES, coverage
 from eval.bounce_checker.background import Canvas, estimate_background
 from eval.bounce_checker.camera import classify_camera, register_frames
-from eval.bounce_checker.checker import ObjectReading
+from eval.bounce_checker.checker import ObjectReading, analyze_video
 from eval.bounce_checker.color import COLOR_NAMES, nearest_color, rgb_to_oklab
 from eval.bounce_checker.motion import ERRATIC, fit_motion
 from eval.bounce_checker.objects import Blob, find_tracks
@@ -106,6 +106,13 @@ def test_a_small_track_at_the_edge_of_a_large_one_is_no_object():
     assert sorted(each.color for each in find_tracks(pair, 6, 48)) == [0, 3]
     weak = [blob(t, (10, 20), (10, 20), strength=0.4) for t in range(6)]
     assert find_tracks(weak, 6, 48) == []
+
+
+def test_the_smallest_frames_are_eight_pixels():
+    assert analyze_video(np.full((1, 8, 8, 3), 90, np.uint8), 0.0).objects == ()
+    for shape in ((1, 7, 9, 3), (0, 8, 8, 3)):
+        with pytest.raises(ValueError, match="8x8 pixels"):
+            analyze_video(np.zeros(shape, np.uint8), 0.0)
 
 
 def test_readings_are_described_as_the_facts_are():

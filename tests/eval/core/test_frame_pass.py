@@ -5,18 +5,19 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from eval.backbones.cache import FeatureCache
 from eval.backbones.config import UserProgramConfig
 from eval.backbones.user_program import UserProgram
-from eval.core import frame_pass, frame_source
+from eval.core import frame_pairs, frame_pass, frame_source
 from eval.core.frame_metric import PairMetric
 from eval.core.frame_pass import run_pass
 from eval.core.frame_source import Frame, FrameSource, StreamInfo, open_frames
-from eval.core.frame_tasks import frames_of, run_task, take_frames
+from eval.core.frame_tasks import frame_batches, frames_of, map_batches, run_task, take_frames
 from eval.core.manifest import Sample
 from eval.core.results import Item, Measurement
-from eval.core.video import write_video
+from eval.core.video import DecodeError, write_video
 from eval.measurement import measure_sample
 from eval.quality.consistency import Consistency
 from eval.quality.dynamics import BlockMotion
@@ -26,6 +27,7 @@ from eval.quality.vmaf import Vmaf
 from eval.registry import Extraction
 from tests.fixtures.network_checkpoints import save_script
 from tests.fixtures.odd_media import ffmpeg
+from tests.fixtures.video_files import write_zero_frames
 from tests.fixtures.videos import waves
 
 
@@ -133,6 +135,72 @@ def test_frames_beyond_the_end_are_refused():
         run_task(take_frames([0, 8]), frames_of(waves(0, 6), 8.0))
 
 
+def counted_source(monkeypatch, num=9):
+    """Make the pass read a video whose frames are counted as they are taken."""
+    taken = []
+
+    def frames():
+        for frame in frames_of(waves(0, num), 8.0):
+            taken.append(frame.time_s)
+            yield frame
+
+    source = FrameSource(StreamInfo(num, 8.0, 32, 32), frames())
+    monkeypatch.setattr(frame_pass, "open_frames", lambda path: _Opened(source))
+    return taken
+
+
+def first_two(info):
+    yield
+    yield
+    return "done"
+
+
+def test_nothing_is_decoded_that_nobody_needs(monkeypatch, tmp_path):
+    taken = counted_source(monkeypatch)
+    assert run_pass(tmp_path, {"a": first_two}) == {"a": "done"}
+    assert len(taken) < 5
+
+
+def test_a_task_that_ends_early_does_not_end_the_others(monkeypatch, tmp_path):
+    taken = counted_source(monkeypatch)
+    monkeypatch.setattr(
+        frame_pairs,
+        "open_frames",
+        lambda path: _Opened(FrameSource(StreamInfo(9, 8.0, 32, 32), frames_of(waves(1, 9), 8.0))),
+    )
+
+    def count(info):
+        num = 0
+        while (yield) is not None:
+            num += 1
+        return num
+
+    found = run_pass(tmp_path, {"a": first_two, "b": count}, {"c": count}, lambda: tmp_path)
+    assert found == {"a": "done", "b": 9, "c": 9}
+    assert len(taken) == 9
+    taken = counted_source(monkeypatch)
+    assert run_pass(tmp_path, {"a": first_two}, {"c": count}, lambda: tmp_path) == {"a": "done", "c": 9}
+
+
+def test_batches_read_along_are_those_of_the_pass():
+    video = waves(0, 9)
+    for indices in (None, [0, 3, 4, 8]):
+        expected = run_task(map_batches(indices, 2, lambda frames: frames), frames_of(video, 8.0))
+        found = list(frame_batches(frames_of(video, 8.0), indices, 2))
+        assert len(found) == len(expected) == (5 if indices is None else 2)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_stills_and_empty_videos(tmp_path):
+    Image.fromarray(waves(0, 1)[0]).save(tmp_path / "a.png")
+    with open_frames(tmp_path / "a.png") as source:
+        assert source.info == StreamInfo(1, 0.0, 32, 32)
+        assert [frame.time_s for frame in source.frames] == [0.0]
+    write_zero_frames(tmp_path / "b.mp4")
+    with pytest.raises(DecodeError, match=r"b\.mp4: "), open_frames(tmp_path / "b.mp4") as source:
+        list(source.frames)
+
+
 FORMATS = (
     *("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv420p12le"),
     *("gray", "gray10le", "gbrp"),
@@ -179,6 +247,13 @@ def test_sizes_and_rates_are_converted_as_stated(tmp_path):
         difference(tmp_path, "half.mkv", "real.mp4")
     with pytest.raises(ValueError, match="differ in length"):
         difference(tmp_path, "real.mp4", "half.mkv")
+    for num, allowed in ((23, True), (21, False)):  # a frame of the slower one is 1/12 s
+        ffmpeg("-i", tmp_path / "double.mkv", "-frames:v", num, "-c:v", "ffv1", tmp_path / f"{num}.mkv")
+        if allowed:
+            assert difference(tmp_path, f"{num}.mkv", "real.mp4")["psnr"] == 100
+        else:
+            with pytest.raises(ValueError, match="21 frames at 24 per second and 12 frames"):
+                difference(tmp_path, f"{num}.mkv", "real.mp4")
 
 
 def test_a_fragmented_copy_whose_header_has_another_rate(tmp_path):

@@ -86,6 +86,8 @@ def test_metrics_measured_otherwise_are_not_compared():
     found, notes = compare_systems(system(), other, SCORES)
     assert scores_of(found) == [("onsets", "onset_f1"), ("niqe", "niqe")]
     assert notes == ["fidelity: not compared, measured otherwise: preprocessing: none | resized"]
+    assert measured_differences({}, {"b": "x" * 60}) == [f"b: None | {'x' * 60}"]
+    assert measured_differences({}, {"b": "x" * 61}) == [f"b: None | {'x' * 57}..."]
     assert measured_differences({"a": 1}, {"a": 1, "b": "x" * 99}) == [f"b: None | {'x' * 57}..."]
 
 

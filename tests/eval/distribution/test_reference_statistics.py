@@ -80,6 +80,11 @@ def test_other_formats_and_other_bytes_are_refused(tmp_path):
     (tmp_path / "bad.npz").write_text("mu, sigma")
     with pytest.raises(ValueError, match=r"^statistics: .*bad.npz is not an .npz"):
         ReferenceStatistics.load(StatisticsConfig(path=str(tmp_path / "bad.npz")))
+    np.savez(
+        tmp_path / "objects.npz", mu=np.array([1.0, 2.0], object), sigma=np.eye(2)
+    )  # pickled: could run code
+    with pytest.raises(ValueError, match=r"^statistics: .*objects.npz is not an .npz"):
+        ReferenceStatistics.load(StatisticsConfig(path=str(tmp_path / "objects.npz")))
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(ValueError, match=r"^statistics: .*one.npy is not an .npz"):
         ReferenceStatistics.load(StatisticsConfig(path=str(tmp_path / "one.npy")))

@@ -11,6 +11,7 @@ from src.core.media_io.errors import MediaError
 from src.core.media_io.image_reader import read_image
 from src.core.media_io.pixels import turn_upright
 from src.core.media_io.probe import probe
+from src.core.media_io.tone_mapping import PRIMARIES_TO_BT709
 from src.core.media_io.video import read_video
 from src.core.media_io.video_reader import open_video
 from tests.fixtures.odd_media import X264, blocks, encode, ffmpeg, ffmpeg_frames, flat
@@ -127,6 +128,23 @@ def test_hdr_is_tone_mapped_as_ffmpeg_does(tmp_path: Path, transfer: str) -> Non
     found = first(path)[8::16, 8::16].astype(int)
     assert np.abs(found - expected).max() <= 4  # 10 are allowed
     assert probe(path).is_hdr
+
+
+def test_primaries_are_converted_by_their_chromaticities() -> None:
+    """From the primaries and the white point (ITU-R BT.2020, BT.709; SMPTE EG 432-1), all with D65."""
+
+    def to_xyz(*primaries: tuple[float, float]) -> np.ndarray:
+        columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
+        white = np.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
+        return columns * np.linalg.solve(columns, white)
+
+    target = to_xyz((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+    wide = {
+        "bt2020": to_xyz((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
+        "p3": to_xyz((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+    }
+    for name, matrix in wide.items():
+        np.testing.assert_allclose(PRIMARIES_TO_BT709[name], np.linalg.solve(target, matrix), atol=2e-5)
 
 
 def test_hdr_keeps_saturated_colors(tmp_path: Path) -> None:

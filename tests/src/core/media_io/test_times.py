@@ -2,12 +2,15 @@
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from src.core.media_io.errors import STRICT, MediaError
+from src.core.media_io.container import open_container
+from src.core.media_io.errors import STRICT, EventLog, MediaError
+from src.core.media_io.timeline import Timeline
 from src.core.media_io.video import read_video
 from src.core.media_io.video_reader import open_video
 from tests.fixtures.odd_media import X264, encode, ffmpeg, ffmpeg_frames, flat, number_of, numbered, plain
@@ -132,6 +135,21 @@ def test_a_clock_that_starts_again_continues_and_is_reported(tmp_path: Path) -> 
     assert np.all(np.diff(found) > 0.05)
     assert found[-1] == pytest.approx(3.9, abs=0.11)
     assert frames[-1].segment == 1
+
+
+def test_times_of_single_frames(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mkv", numbered(2), 16, options=FAST)
+    log = EventLog(frozenset())
+    with open_container(path) as container:
+        timeline = Timeline(container.streams.video[0], 1.0, 16.0, log)
+        ticks = 1 / timeline.tick_s
+        frames = [SimpleNamespace(time=time_s, duration=seconds * ticks) for time_s, seconds in (
+            (1.0, 0.5), (1.5, 0.0), (1.5, 0.25), (None, 11.0), (1.9, 0.1),
+        )]  # fmt: skip
+        assert [timeline.duration_of(frame) for frame in frames] == [0.5, 1 / 16, 0.25, 1 / 16, 0.1]
+        # one without a time follows the frame before; equal times are no clock that starts again
+        assert [timeline.time_of(frame) for frame in frames] == pytest.approx([0.0, 0.5, 0.5, 0.75, 0.9])
+    assert log.events == []
 
 
 def test_a_clock_that_goes_back_by_half_a_second_starts_again(tmp_path: Path) -> None:
