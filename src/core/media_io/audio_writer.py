@@ -1,4 +1,4 @@
-"""Write audio files."""
+"""Write audio files: equal samples to equal bytes."""
 
 from pathlib import Path
 
@@ -24,3 +24,14 @@ def write_audio(path: Path | str, samples_CS: NDArray[np.floating], rate: int) -
     kind, subtype = _FORMATS[suffix]
     with atomic_write(path) as temporary:
         soundfile.write(temporary, samples_CS.T, rate, format=kind, subtype=subtype)
+        if kind == "WAV":
+            _clear_time(Path(temporary))
+
+
+def _clear_time(path: Path) -> None:
+    """Set the time of writing to zero, which libsndfile notes in the PEAK chunk of float files."""
+    with path.open("r+b") as file:
+        start = file.read(256).find(b"PEAK")
+        if start >= 0:
+            file.seek(start + 12)  # name, size, version, then the time
+            file.write(bytes(4))

@@ -109,7 +109,7 @@ def drawn_noise(run_dir: Path) -> list[torch.Tensor]:
         return drawn[-1]
 
     config = train_config(max_steps=2, val_every=0, parallel=two_processes())
-    with mock.patch("src.training.modules.video.randn_samples", recorded):
+    with mock.patch("src.training.modules.flow.randn_samples", recorded):
         fit(video_module(config), ToyData(2), config, run_dir)
     return drawn
 

@@ -6,68 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from src.flow.noise import torch_generator
-from src.models.text.config import ByteEncoderConfig
-from src.models.transformer.config import TransformerConfig
-from src.models.vision.config import VideoConditionConfig
-from src.streaming.batch import AudioLatentBatch
-from src.training.modules.audio import AudioModule
-from src.training.modules.audio_config import AudioFlowConfig, ModeConfig
+from src.training.modules.audio_config import ModeConfig
 from src.training.modules.audio_model import known_latents
+from tests.fixtures.toy_audio import MODES, NUM_LATENTS, make_batch, perturbed_audio_module
 from tests.fixtures.toy_modules import ToyLatents, train_config, video_module
-
-NUM_LATENTS, RATE = 12, 10.0
-MODES = {
-    "v2a": ModeConfig(text=False),
-    "t2a": ModeConfig(video="none"),
-    "forward": ModeConfig(context="prefix"),
-    "cut": ModeConfig(video="cut", context="prefix"),
-    "shuffled": ModeConfig(video="other", text=False, is_control=True),
-}
-
-
-def make_module(modes: dict[str, ModeConfig] | None = None, **flow: Any) -> AudioModule:
-    module = AudioModule(
-        TransformerConfig(
-            hidden_size=16, depth=1, num_heads=2, ffn_dim=16, time_dim=16, patch=(1, 1, 1),
-            max_positions=(NUM_LATENTS, 1, 1), positions="rotary", latent_channels=2, cond_channels=3,
-            context_dim=16,
-        ),
-        ByteEncoderConfig(hidden_size=16, depth=1, num_heads=2, ffn_dim=16),
-        VideoConditionConfig(height=16, width=16, channels=4, hidden_size=8, initial_gate=1.0),
-        AudioFlowConfig(num_val_times=2, **flow),
-        train_config(),
-        RATE,
-        MODES if modes is None else modes,
-    )  # fmt: skip
-    module.configure_model()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for net in (module.transformer, module.ema["transformer"]):
-            for p in net.parameters():
-                p.add_(0.1 * torch.randn(p.shape, generator=generator))
-    return module
-
-
-def make_batch(num_samples: int = 4, step: int = 3, with_video: bool = True) -> AudioLatentBatch:
-    generator = torch_generator(0, "toy audio", step)
-    mean = torch.randn(num_samples, 2, NUM_LATENTS, 1, 1, generator=generator)
-    frames = torch.randint(0, 256, (num_samples, 6, 3, 16, 16), dtype=torch.uint8, generator=generator)
-    return AudioLatentBatch(
-        ids=[f"clip-{i}" for i in range(num_samples)],
-        global_indices=list(range(num_samples)),
-        stream="videos",
-        bucket="6x16x16",
-        step=step,
-        captions=[f"a ball hits {i}" for i in range(num_samples)],
-        real_B=torch.ones(num_samples, dtype=torch.bool),
-        mean_BCTHW=mean,
-        std_BCTHW=torch.full_like(mean, 0.1),
-        fps=[5.0] * num_samples,
-        latent_rate=RATE,
-        frames_BTCHW=frames if with_video else None,
-        times_BT=(torch.arange(6) / 5).expand(num_samples, 6) if with_video else None,
-    )
 
 
 class Spy:
@@ -86,7 +28,7 @@ class Spy:
 
 
 def test_conditions_are_dropped_together_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    module, spy = make_module(full_mask_prob=0.0), Spy()
+    module, spy = perturbed_audio_module(full_mask_prob=0.0), Spy()
     monkeypatch.setattr("src.training.modules.audio_model.AudioModel.velocity_loss", staticmethod(spy))
     with torch.no_grad():
         for step in range(150):
@@ -104,7 +46,7 @@ def test_conditions_are_dropped_together_and_alone(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_loss_counts_where_audio_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
-    module, batch = make_module(), make_batch()
+    module, batch = perturbed_audio_module(), make_batch()
     model, known = module.model(), torch.zeros(4, NUM_LATENTS, dtype=torch.bool)
     known[:, :5] = True
     x = model.normalize(batch.mean_BCTHW)
@@ -119,7 +61,7 @@ def test_the_loss_counts_where_audio_is_generated(monkeypatch: pytest.MonkeyPatc
 
 
 def test_known_audio_is_a_condition_of_its_own_channels() -> None:
-    module, batch = make_module(), make_batch()
+    module, batch = perturbed_audio_module(), make_batch()
     model, known = module.model(), torch.zeros(4, NUM_LATENTS, dtype=torch.bool)
     known[:, :5] = True
     x = model.normalize(batch.mean_BCTHW)
@@ -138,7 +80,7 @@ def test_known_audio_is_a_condition_of_its_own_channels() -> None:
 
 
 def test_flow_times_of_audio_and_video_are_independent_draws() -> None:
-    audio, video, pairs = make_module(), video_module(train_config()), []
+    audio, video, pairs = perturbed_audio_module(), video_module(train_config()), []
     video.configure_model()
     for step in range(64):
         batch = make_batch(step=step)
@@ -152,7 +94,7 @@ def test_flow_times_of_audio_and_video_are_independent_draws() -> None:
 
 
 def test_each_mode_has_a_validation_loss_of_its_own() -> None:
-    module = make_module()
+    module = perturbed_audio_module()
     losses = module.validation_losses(make_batch())
     times = {name for name in losses if name.startswith("val/loss_t0")}
     assert len(times) == 2
@@ -165,7 +107,7 @@ def test_each_mode_has_a_validation_loss_of_its_own() -> None:
 
 
 def test_modes_without_their_condition_are_left_out() -> None:
-    module = make_module()
+    module = perturbed_audio_module()
     assert module.validation_losses(make_batch(with_video=False)).keys() >= {"val/loss_t2a", "val/loss"}
     assert "val/loss_v2a" not in module.validation_losses(make_batch(with_video=False))
     assert "val/loss_shuffled" not in module.validation_losses(make_batch(1))
@@ -187,7 +129,7 @@ def test_the_modes_of_the_configs_know_what_they_say() -> None:
 
 
 def test_the_side_loss_trains_the_video_network() -> None:
-    plain, with_side = make_module(), make_module(video_latent_weight=0.5)
+    plain, with_side = perturbed_audio_module(), perturbed_audio_module(video_latent_weight=0.5)
     assert plain.video.latent_out is None
     batch = make_batch()
     with_side.training_loss(batch).mean().backward()
@@ -198,7 +140,7 @@ def test_the_side_loss_trains_the_video_network() -> None:
 def test_frames_are_mirrored_and_transposed_by_sample() -> None:
     batch = make_batch(8)
     frames = torch.arange(8 * 6 * 3 * 16 * 16).reshape(8, 6, 3, 16, 16).float()
-    views = make_module(frame_augmentation="transpositions")._augment(batch, frames)
+    views = perturbed_audio_module(frame_augmentation="transpositions")._augment(batch, frames)
     kinds = set()
     for before, after in zip(frames, views, strict=True):
         names = {
@@ -210,5 +152,5 @@ def test_frames_are_mirrored_and_transposed_by_sample() -> None:
         assert len(names) == 1
         kinds |= names
     assert len(kinds) > 2
-    flipped = make_module(frame_augmentation="flips")._augment(batch, frames)
+    flipped = perturbed_audio_module(frame_augmentation="flips")._augment(batch, frames)
     assert not any(torch.equal(a, b.transpose(2, 3)) for a, b in zip(flipped, frames, strict=True))
