@@ -110,7 +110,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/core/axes.py": ("tests/eval/test_catalog.py",),
     "eval/core/checksums.py": (f"{SETS}/test_reference_statistics.py",),
     "eval/core/degradations.py": (f"{CORE}/test_degradations.py",),
-    "eval/core/frame_consistency.py": NETWORKS,
+    "eval/core/frame_consistency.py": ("tests/eval/alignment/test_identity.py", *NETWORKS),
     "eval/core/frame_metric.py": (f"{QUALITY}/test_low_level.py", DIRECTIONS),
     "eval/core/frame_pairs.py": (f"{CORE}/test_frame_pass.py", SETTINGS),
     "eval/core/frame_pass.py": (f"{CORE}/test_frame_pass.py",),
@@ -139,7 +139,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/alignment/audio_video.py": (*NETWORKS, DIRECTIONS),
     "eval/alignment/config.py": ("tests/eval/alignment/test_onsets.py", SETTINGS),
     "eval/alignment/edit.py": (*NETWORKS, DIRECTIONS),
-    "eval/alignment/identity.py": (*NETWORKS, DIRECTIONS),
+    "eval/alignment/identity.py": ("tests/eval/alignment/test_identity.py", *NETWORKS, DIRECTIONS),
     "eval/alignment/ocr.py": (*PACKAGES, DIRECTIONS),
     "eval/alignment/onsets.py": (
         DIRECTIONS,

@@ -11,7 +11,7 @@ from eval.bounce_checker.checker import ObjectReading, analyze_video
 from eval.bounce_checker.color import COLOR_NAMES, nearest_color, rgb_to_oklab
 from eval.bounce_checker.motion import ERRATIC, fit_motion
 from eval.bounce_checker.objects import Blob, find_tracks
-from eval.bounce_checker.shape import classify_shape, to_canonical
+from eval.bounce_checker.shape import PERIODS, classify_shape, to_canonical
 
 FRAMES = np.arange(16)
 
@@ -104,6 +104,8 @@ def test_a_small_track_at_the_edge_of_a_large_one_is_no_object():
         blob(t, (10, 20), (20, 30), 3) for t in range(6)
     ]
     assert sorted(each.color for each in find_tracks(pair, 6, 48)) == [0, 3]
+    seen_once = [blob(t, (10, 20), (10, 20)) for t in range(10)] + [blob(4, (30, 40), (30, 40), 5)]
+    assert [each.color for each in find_tracks(seen_once, 10, 48)] == [0]
     weak = [blob(t, (10, 20), (10, 20), strength=0.4) for t in range(6)]
     assert find_tracks(weak, 6, 48) == []
 
@@ -162,6 +164,11 @@ def test_turning_shapes(shape):
     found = classify_shape(*masks(shape, num=16, radius=8.0, turn=0.4))
     assert found.shape == shape
     assert found.turns_per_second == pytest.approx(0.4, abs=0.04)
+
+
+def test_shapes_look_the_same_after_their_period():
+    folds = {"square": 4, "cross": 4, "triangle": 3, "star": 5}
+    assert {shape: 360 / num for shape, num in folds.items()} == PERIODS
 
 
 def test_colors_are_named_despite_light_and_tint():

