@@ -14,6 +14,7 @@ from data.ray_units import process_units_on_ray
 from data.sources.audio import AudioSource
 from data.sources.files import FilesSource
 from data.sources.samples import SamplesSource
+from data.sources.vizdoom import VizdoomSource
 from data.sources.world import WorldSource
 from data.work_units import Input, RecordSource, WorkUnit, process_units, split_inputs
 from src.core import config, provenance
@@ -32,6 +33,8 @@ def make_source(settings: PrepareConfig) -> RecordSource:
         return SamplesSource(settings.samples)
     if settings.source == "audio":
         return AudioSource(settings.audio)
+    if settings.source == "vizdoom":
+        return VizdoomSource(settings.vizdoom)
     return WorldSource(dict(settings.world))
 
 
@@ -54,7 +57,7 @@ def prepare(settings: PrepareConfig, console: Console | None = None) -> dict[str
         raise DataError(f"nothing to prepare: source={settings.source} has no inputs")
     with _output_folder(settings) as out:
         infos = {s: _prepare_split(settings, source, s, items, out, console) for s, items in splits.items()}
-        if not settings.dry_run and settings.source != "audio":  # the card is about videos and images
+        if not settings.dry_run:
             write_card(settings, infos, {split: len(items) for split, items in splits.items()})
     return infos
 

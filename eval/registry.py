@@ -57,7 +57,7 @@ class MetricSettings:
 METRICS: dict[str, Callable[[MetricSettings], Metric]] = {
     "bounce": lambda s: BounceMetric(s.bounce),
     "bounce_onsets": lambda s: BounceOnsets(s.alignment.onsets),
-    "bounce_audio": lambda _: BounceAudioMetric(),
+    "bounce_audio": lambda s: BounceAudioMetric(s.bounce.audio),
     "bounce_identity": lambda s: BounceIdentity(s.bounce),
     "vizdoom_audio": lambda _: VizdoomAudioMetric(),
     "low_level": lambda s: LowLevelQuality(s.quality.low_level),

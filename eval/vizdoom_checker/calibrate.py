@@ -3,20 +3,21 @@
     python -m eval.vizdoom_checker.calibrate manifest=runs/vizdoom_tiny/train/manifest.jsonl
 
 The manifest is of data.vizdoom.export on a training split. A template is the mean over isolated shots; the
-threshold is the one with the best F1 on these recordings.
+threshold of a weapon is the one with the best F1 on these recordings.
 """
 
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from eval.core.audio import read_audio
 from eval.core.manifest import read_manifest
-from eval.vizdoom_checker.metric import score_audio
-from eval.vizdoom_checker.shots import rises
+from eval.vizdoom_checker.metric import score_shots
+from eval.vizdoom_checker.shots import Shot, find_shots, rises
 from eval.vizdoom_checker.spectrum import HOP_S, mel_magnitudes
 from eval.vizdoom_checker.templates import PATH, Templates
 from src.core.cli import run as run_command
@@ -24,7 +25,7 @@ from src.core.config import from_command_line
 from src.core.errors import UserError
 from src.core.fields import Config, opt
 
-THRESHOLDS = tuple(round(0.6 + 0.02 * i, 2) for i in range(18))
+THRESHOLDS = tuple(round(0.4 + 0.025 * i, 3) for i in range(23))
 ISOLATED_BEFORE_S, ISOLATED_AFTER_S = 0.3, 0.15
 
 
@@ -42,7 +43,7 @@ class CalibrateConfig(Config):
 
 
 def calibrate(config: CalibrateConfig) -> Templates:
-    """Return the templates with the best threshold."""
+    """Return the templates, each with its best threshold."""
     root = Path(config.manifest).parent
     clips = [
         (read_audio(root / s.audio), s.facts) for s in read_manifest(config.manifest) if s.audio and s.facts
@@ -60,15 +61,29 @@ def calibrate(config: CalibrateConfig) -> Templates:
         raise UserError(f"{config.manifest}: no isolated shot in {len(clips)} clips with audio and facts")
     magnitudes = {name: np.mean(each, axis=0) for name, each in sorted(beginnings.items())}
     print({name: len(each) for name, each in sorted(beginnings.items())}, "isolated shots")
-    scores = {value: _f1(clips, Templates(magnitudes, value)) for value in THRESHOLDS}
-    best = max(scores.values())
-    chosen = [value for value, f1 in scores.items() if f1 >= best - 0.002]
-    print("F1 by threshold:", {value: round(f1, 3) for value, f1 in scores.items()})
-    return Templates(magnitudes, chosen[len(chosen) // 2])
+    thresholds = {}
+    for name, template in magnitudes.items():
+        alone = Templates({name: template}, {name: THRESHOLDS[0]})
+        shots = [find_shots(audio, alone) for audio, _ in clips]
+        facts_of_weapon = [_with_shots_of(facts, name) for _, facts in clips]
+        scores = {value: _f1(shots, facts_of_weapon, value) for value in THRESHOLDS}
+        chosen = [value for value, f1 in scores.items() if f1 >= max(scores.values()) - 0.002]
+        thresholds[name] = chosen[len(chosen) // 2]
+        print(f"{name}: F1 by threshold { ({value: round(f1, 3) for value, f1 in scores.items()}) }")
+    return Templates(magnitudes, thresholds)
 
 
-def _f1(clips: list, templates: Templates) -> float:
-    pooled = [score_audio(audio, facts, templates).pooled["shot_f1"] for audio, facts in clips]
+def _with_shots_of(facts: dict[str, Any], weapon: str) -> dict[str, Any]:
+    kept = [e for e in facts["events"] if e["kind"] != "shot" or e["name"] == weapon]
+    return facts | {"events": kept}
+
+
+def _f1(shots: list[list[Shot]], facts_of_clips: list[dict[str, Any]], threshold: float) -> float:
+    """Return the F1 of shots at least as similar as a threshold."""
+    pooled = [
+        score_shots([shot for shot in found if shot.similarity >= threshold], [], facts).pooled["shot_f1"]
+        for found, facts in zip(shots, facts_of_clips, strict=True)
+    ]
     top, bottom = np.sum(pooled, axis=0)
     return float(top / max(bottom, 1))
 

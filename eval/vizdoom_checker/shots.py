@@ -17,6 +17,7 @@ from eval.vizdoom_checker.templates import NUM_STEPS, Templates
 from src.core.media_io.audio import Audio
 
 NUM_BEFORE = 6  # steps of the spectrum before, above which a rise is measured
+MIN_STEPS = 8  # a shot less than 40 ms before the end is not recognized
 MIN_GAP_S = 0.1
 MIN_GAIN, MAX_GAIN = 0.35, 3.0  # level relative to the weapon's own
 
@@ -41,12 +42,26 @@ def rises(magnitudes_TF: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def similarities(rises_TKF: NDArray[np.float32], template_KF: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return of each step the cosine of the square roots, 0 where the level is not the weapon's."""
+    """Return of each step the correlation of the square roots, 0 where the level is not the weapon's.
+
+    Near the end the template is as long as the audio lasts, and not below `MIN_STEPS`.
+    """
+    num_steps, scores = len(rises_TKF), np.zeros(len(rises_TKF), np.float32)
+    complete = max(num_steps - NUM_STEPS + 1, 0)
+    scores[:complete] = _correlation(rises_TKF[:complete], template_KF)
+    for step in range(complete, num_steps - MIN_STEPS + 1):
+        left = num_steps - step
+        scores[step] = _correlation(rises_TKF[step : step + 1, :left], template_KF[:left])[0]
+    return scores
+
+
+def _correlation(rises_TKF: NDArray[np.float32], template_KF: NDArray[np.float32]) -> NDArray[np.float32]:
     flat, pattern = rises_TKF.reshape(len(rises_TKF), -1), template_KF.ravel()
     gain = flat @ pattern / (pattern @ pattern)
     roots, root = np.sqrt(flat), np.sqrt(pattern)
-    cosine = roots @ root / (np.linalg.norm(roots, axis=1) * np.linalg.norm(root) + 1e-6)
-    return np.where((gain >= MIN_GAIN) & (gain <= MAX_GAIN), cosine, 0).astype(np.float32)
+    roots, root = roots - roots.mean(1, keepdims=True), root - root.mean()
+    correlation = roots @ root / (np.linalg.norm(roots, axis=1) * np.linalg.norm(root) + 1e-6)
+    return np.where((gain >= MIN_GAIN) & (gain <= MAX_GAIN), correlation, 0).astype(np.float32)
 
 
 def find_shots(audio: Audio, templates: Templates) -> list[Shot]:
@@ -54,9 +69,11 @@ def find_shots(audio: Audio, templates: Templates) -> list[Shot]:
     rises_TKF = rises(mel_magnitudes(audio.mixdown(1))[0])
     names = sorted(templates.magnitudes)
     scores_WT = np.stack([similarities(rises_TKF, templates.magnitudes[name]) for name in names])
+    for scores_T, name in zip(scores_WT, names, strict=True):
+        scores_T[scores_T < templates.thresholds[name]] = 0
     best_T, half = scores_WT.max(0), round(MIN_GAP_S / HOP_S)
     around = np.lib.stride_tricks.sliding_window_view(np.pad(best_T, half), 2 * half + 1).max(1)
-    peaks = np.flatnonzero((best_T >= templates.threshold) & (best_T == around))
+    peaks = np.flatnonzero((best_T > 0) & (best_T == around))
     return [
         Shot(round(float(t) * HOP_S, 4), names[int(scores_WT[:, t].argmax())], round(float(best_T[t]), 3))
         for t in peaks

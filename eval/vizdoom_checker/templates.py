@@ -22,15 +22,15 @@ NOTICE = (
 
 @dataclass(frozen=True)
 class Templates:
-    """`magnitudes` [K, F] by weapon, and the similarity from which on a shot is recognized."""
+    """By weapon: magnitudes [K, F], and the similarity from which on a shot is recognized."""
 
     magnitudes: dict[str, NDArray[np.float32]]
-    threshold: float
+    thresholds: dict[str, float]
 
     def write(self, path: Path) -> None:
         """Write as JSON, magnitudes in units of 1e-5."""
         weapons = {name: np.rint(each * 1e5).astype(int).tolist() for name, each in self.magnitudes.items()}
-        content = {"notice": NOTICE, "step_s": HOP_S, "threshold": self.threshold, "weapons": weapons}
+        content = {"notice": NOTICE, "step_s": HOP_S, "thresholds": self.thresholds, "weapons": weapons}
         path.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
@@ -38,4 +38,4 @@ def read_templates(path: Path = PATH) -> Templates:
     """Return the templates of a file, as `Templates.write` writes it."""
     content = json.loads(path.read_text(encoding="utf-8"))
     weapons = {name: np.array(each, np.float32) * 1e-5 for name, each in content["weapons"].items()}
-    return Templates(weapons, content["threshold"])
+    return Templates(weapons, content["thresholds"])

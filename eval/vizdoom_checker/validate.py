@@ -19,7 +19,9 @@ from eval.core.intervals import wilson_bounds
 from eval.core.manifest import read_manifest
 from eval.core.results import Measurement
 from eval.reports.tables import require_parent_dir
-from eval.vizdoom_checker.metric import score_audio
+from eval.vizdoom_checker.metric import score_shots
+from eval.vizdoom_checker.shots import find_shots
+from eval.vizdoom_checker.sides import check_sides
 from eval.vizdoom_checker.templates import read_templates
 from src.core.cli import run as run_command
 from src.core.config import from_command_line
@@ -93,8 +95,9 @@ def validate(config: ValidateConfig) -> list[list[str]]:
 
 def _row(name: str, clips: list[tuple[Audio, dict[str, Any]]]) -> list[str]:
     templates = read_templates()
-    wide = [score_audio(audio, facts, templates) for audio, facts in clips]
-    narrow = [score_audio(audio, facts, templates, 0.02) for audio, facts in clips]
+    readings = [(find_shots(audio, templates), check_sides(audio, facts), facts) for audio, facts in clips]
+    wide = [score_shots(*reading) for reading in readings]
+    narrow = [score_shots(*reading, tolerance_s=0.02) for reading in readings]
     shots = int(_pooled(wide, "shot_recall")[1])
     quiet = [(m, audio) for m, (audio, _) in zip(wide, clips, strict=True) if "shot_false" in m.values]
     minutes = sum(audio.samples_CS.shape[1] / audio.rate for _, audio in quiet) / 60
