@@ -68,12 +68,18 @@ class AudioDecoder:
             container = stream.container
             zero_s = self._zero(container, stream)
             facts = read_header_facts(self.source, container, stream, zero_s)
-            if from_sample > 0 and container.format.name.startswith(_SEEKABLE):
+            seekable = container.format.name.startswith(_SEEKABLE)
+            if from_sample > 0 and seekable:
                 target = round((from_sample / self.rate + zero_s) / stream.time_base)
                 container.seek(target, stream=stream, backward=True)
             expected: int | None = None
             offset = 0
-            for samples_CS, time_s in self._frames(container, stream):
+            last: tuple[int, np.ndarray, int] | None = None
+            for samples_CS, time_s, stated in self._frames(container, stream):
+                if last is not None:
+                    yield last[:2]
+                if expected is None and time_s is not None and not seekable and not _videos(container):
+                    zero_s = time_s  # of the first sample; a header may count blocks that give none (WMA)
                 position = expected or 0
                 if time_s is not None:
                     position = round((time_s - zero_s) * self.rate) + offset
@@ -86,18 +92,20 @@ class AudioDecoder:
                     offset += expected - position
                     position = expected
                 expected = position + samples_CS.shape[1]
-                yield position, samples_CS
+                last = position, samples_CS, stated
+            if last is not None:  # its end may be padding of the encoder's last block
+                yield last[0], last[1][:, : last[2]]
             if expected is not None and not from_sample:
                 facts.check_end(expected / self.rate, 1024 / self.rate, self.log)
             facts.check_unchanged(self.log)
 
     def _zero(self, container: Any, stream: Any) -> float:
-        videos = [s for s in container.streams.video if not is_cover(s) and s.codec_context is not None]
-        if videos:
+        if _videos(container):
             return clock_zero(select_stream(container, "video", None))
         return float((stream.start_time or 0) * stream.time_base)
 
-    def _frames(self, container: Any, stream: Any) -> Iterator[tuple[np.ndarray, float | None]]:
+    def _frames(self, container: Any, stream: Any) -> Iterator[tuple[np.ndarray, float | None, int]]:
+        """Yield samples, their time, and how many of them the file states to be heard."""
         # packed: PyAV 18 crashes on frames of eight planes
         to_float = av.AudioResampler(format="flt", layout=stream.layout, rate=stream.rate)
         packets = container.demux(stream)
@@ -118,14 +126,28 @@ class AudioDecoder:
                     raise MediaError("audio format changes", "rate or channels change within the file")
                 time_s = frame.time
                 frame.pts = None  # else the resampler fills gaps between time stamps by itself
+                stated = self._stated_samples(container, packet, frame)
                 for each in to_float.resample(frame):
                     samples_CS = np.ascontiguousarray(each.to_ndarray().reshape(-1, len(self.names)).T)
                     if not np.isfinite(samples_CS).all():
                         raise MediaError("damaged", "samples are not finite")
                     count += samples_CS.shape[1]
-                    yield samples_CS, time_s
+                    yield samples_CS, time_s, stated
                     time_s = None
             if packet is None:
                 if fault is None:
                     return
                 packets = iter(())
+
+    def _stated_samples(self, container: Any, packet: Any, frame: Any) -> int:
+        """Return the samples of a packet by its duration, in formats that state it to the sample."""
+        if packet is None or not packet.duration or not container.format.name.startswith("mov"):
+            return frame.samples
+        if packet.time_base * self.rate > 1:
+            return frame.samples
+        return min(round(packet.duration * packet.time_base * self.rate), frame.samples)
+
+
+def _videos(container: Any) -> list[Any]:
+    """Return the video streams that can be decoded, without covers."""
+    return [s for s in container.streams.video if not is_cover(s) and s.codec_context is not None]

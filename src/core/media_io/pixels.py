@@ -132,7 +132,9 @@ def compose(rgba_HWC: np.ndarray) -> np.ndarray:
 
 
 def _reformat(frame: Any, name: str, matrix: str | None) -> np.ndarray:
-    return frame.reformat(format=name, src_colorspace=matrix, threads=1).to_ndarray()
+    # bicubic as in the ffmpeg program: where swscale has no direct path, it enlarges chroma by this
+    converted = frame.reformat(format=name, src_colorspace=matrix, interpolation="BICUBIC", threads=1)
+    return converted.to_ndarray()
 
 
 def _to_yuv444(frame: Any) -> tuple[np.ndarray, bool]:
