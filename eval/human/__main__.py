@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 from src.core.cli import run as run_command
 from src.core.errors import UserError
@@ -45,8 +45,15 @@ def main(argv: list[str]) -> None:
     name, *rest = argv
     if name not in COMMANDS:
         raise UserError(f"eval.human: unknown command {name!r}; {did_you_mean(name, COMMANDS)}")
-    rest = [f"study={arg}" if "=" not in arg and Path(arg).is_dir() else arg for arg in rest]
-    importlib.import_module(COMMANDS[name][0]).main(rest)
+    importlib.import_module(COMMANDS[name][0]).main(name_study(rest))
+
+
+def name_study(argv: Sequence[str]) -> list[str]:
+    """Return arguments with `study=FOLDER` for a folder that is named alone."""
+    return [
+        arg if "=" in arg or arg.startswith("-") or arg.endswith((".yaml", ".yml")) else f"study={arg}"
+        for arg in argv
+    ]
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class ExclusionConfig(Config):
 class AdaptiveConfig(Config):
     """Adaptive selection of pairs in rounds (`extend`): the next votes where they shorten intervals most."""
 
-    enabled: bool = opt(False, "plan only the first round; `extend study=... votes=...` plans the next one")
+    enabled: bool = opt(False, "plan only the first round; `extend STUDY adaptive=true` plans the next one")
     half_width: float = opt(
         10.0, "two systems: stop at this half length of the net win rate's 95 % interval, in points", gt=0
     )

@@ -216,7 +216,8 @@ def main(argv: list[str]) -> None:
         page = write_report(replace(config))
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
-    print((page.parent / "report.md").read_text(encoding="utf-8").split("\n### ", 2)[0].strip())
+    parts = (page.parent / "report.md").read_text(encoding="utf-8").split("\n### ")
+    print("\n### ".join(parts[:2]).strip())
     print(f"report in {page}")
 
 

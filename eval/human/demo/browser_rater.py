@@ -50,6 +50,14 @@ def equal_answer(task: dict[str, Any]) -> dict[str, Any]:
     return answers[task["axis"]["answer"]]
 
 
+SHOWN = """() => {
+  const has = (selector) => document.querySelector(selector) !== null;
+  if (has("#save")) return "task";
+  if (has("#agree, #bars, #tone, #read")) return "button";
+  return has("#page[data-page] h2") && !has(".loading") && !has(".heading") ? "end" : "";
+}"""
+
+
 class BrowserRater:
     """One browser with the cookies of one rater; `page` is Playwright's."""
 
@@ -90,15 +98,14 @@ class BrowserRater:
         """Do what each page asks for until the end or `max_tasks` answers; return the number of answers."""
         num_answers = 0
         while num_answers < max_tasks:
-            self.page.wait_for_selector("#agree, #bars, #tone, #read, #play, .options .option, #code, h2")
-            if not self._step():
-                if self.page.query_selector("#play, .stage") is None:
-                    if self.page.query_selector(".loading") is not None:
-                        self.page.wait_for_timeout(50)
-                        continue
-                    break
+            shown = self.page.wait_for_function(SHOWN).json_value()
+            if shown == "end":
+                break
+            if shown == "task":
                 self.answer_task()
                 num_answers += 1
+            else:
+                self._step()
         return num_answers
 
     def _step(self) -> bool:

@@ -5,31 +5,40 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from src.core.errors import UserError
 from src.core.media_io.audio import Audio
 from src.core.media_io.video_writer import write_video
 from src.core.rng import numpy_generator
 
 FPS, SIZE, RATE = 24, (144, 256), 48_000
-PROMPTS = (
-    "A red ball bounces on a floor",
-    "A green ball bounces on a floor",
-    "A blue ball bounces on a floor",
+COLORS = (
+    ("red", (220, 60, 50)),
+    ("green", (60, 190, 80)),
+    ("blue", (70, 110, 230)),
+    ("yellow", (230, 200, 60)),
+    ("purple", (150, 70, 190)),
+    ("white", (240, 240, 240)),
 )
-COLORS = np.array([[220, 60, 50], [60, 190, 80], [70, 110, 230]], np.float32)
 
 
-def write_clips(folder: Path, *, seconds: float = 2.0, seed: int = 0) -> dict[str, Path]:
-    """Write the clips of `smooth` and `jerky`, which drops frames and has noise; return system -> folder."""
+def write_clips(folder: Path, *, num_prompts: int, seconds: float = 2.0, seed: int = 0) -> dict[str, str]:
+    """Write the clips of `smooth` and `jerky`, which drops frames and has noise; return system -> folder.
+
+    Raises:
+        UserError: more prompts than there are.
+    """
+    if num_prompts > len(COLORS):
+        raise UserError(f"num_prompts: there are {len(COLORS)} drawn clips, got {num_prompts}")
     folders = {}
     for system in ("smooth", "jerky"):
-        folders[system] = folder / system
-        folders[system].mkdir(parents=True, exist_ok=True)
-        for number, prompt in enumerate(PROMPTS):
+        folders[system] = str(folder / system)
+        Path(folders[system]).mkdir(parents=True, exist_ok=True)
+        for number, (color, rgb) in enumerate(COLORS[:num_prompts]):
             rng = numpy_generator(seed, "human/demo", number)
-            video, audio = _bounce(seconds, COLORS[number], rng, system == "jerky")
-            path = folders[system] / f"{number:03d}.mp4"
+            video, audio = _bounce(seconds, np.array(rgb, np.float32), rng, system == "jerky")
+            path = Path(folders[system], f"{number:03d}.mp4")
             write_video(path, video, FPS, audio=Audio(audio, RATE))
-            path.with_suffix(".txt").write_text(prompt + "\n", encoding="utf-8")
+            path.with_suffix(".txt").write_text(f"A {color} ball bounces on a floor\n", encoding="utf-8")
     return folders
 
 

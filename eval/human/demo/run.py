@@ -1,8 +1,9 @@
 """Plan, serve, fill and report a small study: `python -m eval.human demo [key=value ...]`.
 
 Simulated raters work through the real pages in Chromium (Debian: `apt-get install chromium`), several at
-once, and hear and watch every clip to its end. Clips of two made-up systems are compared, or those of the
-folders `a` and `b`.
+once, and hear and watch every clip to its end. Two systems are made from the committed weights, one model
+with 25 and with 4 steps: silent videos and images. `weights=` draws clips with audio instead; `a=` and `b=`
+compare two folders of videos.
 """
 
 import csv
@@ -20,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.human.config import StudyConfig
+from eval.human.axes import select_axes
+from eval.human.config import ExclusionConfig, StudyConfig
 from eval.human.demo.browser_rater import Answer, BrowserRater, open_chromium
 from eval.human.demo.clips import write_clips
+from eval.human.demo.generated import generate_clips
 from eval.human.plan import plan_study
 from eval.human.server.export import export_votes
 from eval.human.server.links import main as write_links
@@ -33,20 +36,23 @@ from src.core.errors import UserError
 from src.core.fields import Config, opt
 
 START_SECONDS = 60
+VISUAL_AXES = ("video", "image", "visual_rating", "visual_ranking")
+DRAWN_AXES = ("visual_overall", "motion_naturalness", "text_subject", "audio_overall", "av_synchronization")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig(Config):
-    """Videos that the demonstration compares."""
+    """What the demonstration compares, and by how many raters."""
 
     out: str = opt("runs/study_demo", "folder of everything that is written")
+    weights: str = opt(
+        "weights/small/video.safetensors",
+        "video model whose videos and images are compared; empty draws clips with audio",
+    )
     a: str = opt("", "folder of clips of one system; with prompts in .txt files of the same names")
     b: str = opt("", "folder of clips of another system, with the same names")
-    axes: tuple[str, ...] = opt(
-        ("visual_overall", "motion_naturalness", "text_subject", "audio_overall", "av_synchronization"),
-        "axes that are rated",
-    )
-    num_prompts: int = opt(2, "prompts that are compared", ge=1)
+    axes: tuple[str, ...] = opt((), "axes that are rated; empty: all that suit what is compared")
+    num_prompts: int = opt(5, "prompts that are compared", ge=1)
     num_raters: int = opt(1, "raters of each comparison", ge=1)
     num_browsers: int = opt(3, "browsers at once", ge=1)
     show: bool = opt(False, "open the report in this machine's browser")
@@ -58,14 +64,21 @@ def main(argv: list[str]) -> None:
     config = from_command_line(DemoConfig, argv, __doc__)
     if config is None:
         return
-    begin = time.monotonic()
     try:
-        study = _plan(config)
+        _run(config)
     except ValueError as error:
         raise UserError(str(error)) from error
-    print(f"planned: {study.plan.num_tasks} answers in {study.plan.num_slots} sessions", flush=True)
+
+
+def _run(config: DemoConfig) -> None:
+    begin = time.monotonic()
+    study = _plan(config)
+    plan, passed = study.plan, time.monotonic() - begin
+    print(f"planned after {passed:.0f} s: {plan.num_tasks} answers in {plan.num_slots} sessions", flush=True)
     with serve(study.folder) as base:
         num_answers = fill(study, base, num_browsers=config.num_browsers, seed=config.seed)
+    if num_answers < plan.num_tasks:
+        raise UserError(f"demo: {num_answers} of {plan.num_tasks} tasks were answered")
     print(f"{num_answers} answers through the pages", flush=True)
     export_votes(study.folder)
     page = _report(study)
@@ -82,21 +95,31 @@ def _plan(config: DemoConfig) -> Study:
     out = Path(config.out)
     if (out / "study" / "study.db").exists():
         raise UserError(f"out: {out} has a study with votes; remove it or name another folder")
-    folders = {"a": config.a, "b": config.b}
-    if not config.a:
-        folders = {name: str(path) for name, path in write_clips(out / "clips", seed=config.seed).items()}
+    axes = config.axes
+    if config.a:
+        systems = {"a": config.a, "b": config.b}
+        axes = axes or ("video",)
+    elif config.weights:
+        print(f"{config.weights} has no audio: axes of audio are left out (weights= draws clips with it)")
+        weights = Path(config.weights)
+        systems = generate_clips(out / "clips", weights, num_prompts=config.num_prompts, seed=config.seed)
+        axes = axes or VISUAL_AXES
+    else:
+        systems = write_clips(out / "clips", num_prompts=config.num_prompts, seed=config.seed)
+        axes = axes or DRAWN_AXES
     return plan_study(
         StudyConfig(
             name="demo",
             title="Demonstration",
             out=str(out / "study"),
-            manifests=folders,
-            axes=config.axes,
-            raters=dict.fromkeys(config.axes, config.num_raters),
+            manifests=systems,
+            axes=axes,
+            raters={axis.id: config.num_raters for axis in select_axes(axes)},
             num_prompts=config.num_prompts,
             tasks_per_slot=20,
             axes_per_slot=2,
             seed=config.seed,
+            exclusion=ExclusionConfig(min_median_time_s=0.2),  # these raters answer once the clips are over
         )
     )
 
@@ -169,7 +192,7 @@ def simulated_answers(study: Study, slot: str, seed: int) -> Answer:
     Items with an expected answer get it, so that every session passes its practice.
     """
     rater = SimulatedRater(slot, RaterPopulation(careless_fraction=0.0), seed)
-    strengths = spread_strengths(study.plan.systems)
+    strengths = {name: 2 * value for name, value in spread_strengths(study.plan.systems).items()}
 
     def answer(shown: dict[str, Any]) -> dict[str, Any]:
         task = study.slots[slot].tasks[shown["position"]]
@@ -183,11 +206,11 @@ def simulated_answers(study: Study, slot: str, seed: int) -> Answer:
 
 def expected_answer(expected: tuple[int, ...], order: tuple[int, ...], kind: str) -> dict[str, Any]:
     """Return the answer in positions of the screen; `expected`: clips, best first; none for a tie."""
+    if kind == "rating":  # of the degraded clip alone
+        return {"rating": 1}
     best_first = [order.index(clip) for clip in expected]
     if kind == "choice":
         return {"choice": ("left", "right")[best_first[0]] if best_first else "equal"}
-    if kind == "rating":
-        return {"rating": 1}
     if kind == "mushra":
         ratings = [50.0] * len(order)
         for place, position in enumerate(best_first):

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from eval.human.analysis.preferences import Preference
 from eval.human.reporting.results import Results
-from eval.human.reporting.tables import Table
+from eval.human.reporting.table import Table
 from eval.human.study import Study
 
 

@@ -1,6 +1,5 @@
 """All numbers of a report, from preferences and scores, or from a study's votes."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from eval.human.analysis.preferences import (
     to_scores,
 )
 from eval.human.analysis.reliability import STATISTICS, Reliability, with_interval
+from eval.human.reporting.completeness import check_votes, missing_votes
 from eval.human.schema import RaterRecord, VoteRecord
 from eval.human.study import Study
 
@@ -99,8 +99,11 @@ def study_results(study: Study, votes: Sequence[VoteRecord], raters: Sequence[Ra
     """
     check_votes(study, votes)
     exclusion = apply_rules(votes, study.items, study.axes, raters, study.config.exclusion)
-    preferences = to_preferences(exclusion.votes, study.items, study.axes, study.plan.systems)
-    scores = to_scores(exclusion.votes, study.items, study.axes)
+    votes = sorted(exclusion.votes, key=lambda vote: study.plan.axes.index(vote.axis))
+    preferences = to_preferences(votes, study.items, study.axes, study.plan.systems)
+    scores = to_scores(votes, study.items, study.axes)
+    if not exclusion.num_votes:
+        raise ValueError("report: there are no votes on compared items yet")
     if not preferences and not scores:
         raise ValueError(
             f"report: none of the {exclusion.num_votes} votes is left after exclusion "
@@ -155,53 +158,6 @@ def compute_results(
         exclusion=exclusion,
         notes=notes,
     )
-
-
-def check_votes(study: Study, votes: Sequence[VoteRecord]) -> None:
-    """Check that votes are on items, axes and sides of the study.
-
-    Raises:
-        ValueError: one line with the first vote that is not.
-    """
-    known = {
-        (slot.id, task.item, task.axis): task.order for slot in study.slots.values() for task in slot.tasks
-    }
-    for number, vote in enumerate(votes, 1):
-        order = known.get((vote.slot, vote.item, vote.axis))
-        if order is None:
-            raise ValueError(
-                f"votes: vote {number} (rater {vote.rater}) is on item {vote.item}, {vote.axis} of session "
-                f"{vote.slot}, which plan {study.plan.hash[:12]} does not contain; is it of another study?"
-            )
-        if order != vote.order:
-            raise ValueError(
-                f"votes: vote {number} (rater {vote.rater}) saw the sides {list(vote.order)} of {vote.item}, "
-                f"planned were {list(order)}"
-            )
-
-
-def missing_votes(
-    study: Study, preferences: Sequence[Preference], scores: Sequence[SystemScore]
-) -> list[str]:
-    """Return for each axis how many compared items have fewer counted votes than planned."""
-    got: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for each in preferences:
-        got[each.axis, each.item].add(each.rater)
-    rated: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for score in scores:
-        rated[score.axis, score.sample, score.system].add(score.rater)
-    planned: dict[tuple[str, str], int] = defaultdict(int)
-    for slot in study.slots.values():
-        for task in slot.tasks:
-            planned[task.axis, task.item] += study.items[task.item].kind == "pair"
-    short: dict[str, int] = defaultdict(int)
-    for (axis, name), num in planned.items():
-        item = study.items[name]
-        answered = got[axis, name] or rated[axis, item.sample, item.systems[0]]
-        short[axis] += len(answered) < num
-    return [
-        f"{axis}: {num} items have fewer counted votes than planned" for axis, num in short.items() if num
-    ]
 
 
 def reliability(preferences: Sequence[Preference], seed: int) -> dict[str, Reliability]:
@@ -282,8 +238,3 @@ def rater_rows(preferences: Sequence[Preference], exclusion: Exclusion | None) -
 
 def _reasons(dropped: Mapping[str, int]) -> str:
     return ", ".join(f"{reason}: {num}" for reason, num in dropped.items()) or "no votes on compared items"
-
-
-def is_defined(value: float | None) -> bool:
-    """Return whether a value is a finite number."""
-    return value is not None and math.isfinite(value)

@@ -1,101 +1,21 @@
-"""Tables of a report: Markdown, LaTeX and CSV from the same cells."""
+"""The tables of a report."""
 
-import csv
-import io
-import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from html import escape
 from statistics import median
 from typing import Any
 
 from eval.core.intervals import Interval
 from eval.human.analysis.preferences import Mark
-from eval.human.analysis.reliability import Reliability
 from eval.human.reporting.results import Results
-from src.core.latex import latex_table
-from src.core.markdown import markdown_table
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: cells are texts, numbers, intervals or None; `paper` marks the one for a paper."""
-
-    name: str
-    title: str
-    heads: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-    notes: tuple[str, ...] = field(default=())
-
-    def markdown(self) -> str:
-        """Return the table with its title and notes."""
-        notes = "".join(f"- {note}\n" for note in self.notes)
-        body = markdown_table(self.heads, self._texts())
-        return f"### {self.title}\n\n{body}" + f"\n{notes}" * bool(notes)
-
-    def latex(self) -> str:
-        """Return a booktabs table; the title is a comment."""
-        return f"% {self.title}\n" + latex_table(self.heads, self._texts())
-
-    def html(self) -> str:
-        """Return an HTML table."""
-        heads = "".join(f"<th>{escape(head)}</th>" for head in self.heads)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._texts()
-        )
-        notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in self.notes)
-        return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}"
-
-    def csv(self) -> str:
-        """Return the table with full precision; an interval takes three columns."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        wide = [any(_bounds(row[i]) for row in self.rows) for i in range(len(self.heads))]
-        writer.writerow(
-            [
-                text
-                for head, is_wide in zip(self.heads, wide, strict=True)
-                for text in ([head, f"{head} low", f"{head} high"] if is_wide else [head])
-            ]
-        )
-        for row in self.rows:
-            cells: list[Any] = []
-            for cell, is_wide in zip(row, wide, strict=True):
-                cells += _wide(cell) if is_wide else [_raw(cell)]
-            writer.writerow(cells)
-        return out.getvalue()
-
-    def _texts(self) -> list[list[str]]:
-        return [[format_cell(cell) for cell in row] for row in self.rows]
-
-
-def format_cell(cell: Any) -> str:
-    """Return a cell as text: numbers with sensible decimals, intervals in brackets."""
-    if isinstance(cell, Interval | Reliability):
-        value = cell.mean if isinstance(cell, Interval) else cell.value
-        digits = 3 if isinstance(cell, Reliability) else 1 if abs(value) >= 10 else 2
-        if not math.isfinite(value):
-            return "–"
-        if cell.low is None or cell.high is None:
-            return f"{value:.{digits}f}"
-        return f"{value:.{digits}f} [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
-    if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
-        return "–"
-    if isinstance(cell, float):
-        return f"{cell:.1f}" if abs(cell) >= 10 else f"{cell:.2f}"
-    return str(cell)
-
-
-def format_p(p: float) -> str:
-    """Return a p-value as text."""
-    return "–" if not math.isfinite(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+from eval.human.reporting.table import Table, format_p
 
 
 def all_tables(results: Results) -> list[Table]:
     """Return the tables that have rows, in the order of a report."""
     tables = [
         net_win_table(results),
+        significance_table(results),
         slice_table(results),
         score_table(results),
         strength_table(results),
@@ -110,20 +30,8 @@ def all_tables(results: Results) -> list[Table]:
 
 
 def net_win_table(results: Results) -> Table:
-    """Return net win rates with their tests."""
-    heads: tuple[str, ...] = (
-        "axis",
-        "A",
-        "B",
-        "net win rate",
-        "win %",
-        "tie %",
-        "loss %",
-        "prompts",
-        "votes",
-        "no majority",
-    )
-    heads += ("unanimous %", "rater σ", "paper's rule", "sign p", "permutation p", "Holm p")
+    """Return net win rates, as a paper prints them."""
+    heads = ("axis", "A", "B", "net win rate", "win %", "tie %", "loss %", "prompts", "Holm p")
     rows = [
         (
             row.axis,
@@ -134,13 +42,6 @@ def net_win_table(results: Results) -> Table:
             100 * row.tie,
             100 * row.loss,
             row.num_prompts,
-            row.num_votes,
-            row.no_majority,
-            100 * row.unanimous,
-            row.rater_sigma,
-            row.by_paper,
-            format_p(row.sign_p),
-            format_p(row.p),
             format_p(row.p_holm),
         )
         for row in results.net_wins
@@ -149,12 +50,37 @@ def net_win_table(results: Results) -> Table:
     notes = (
         "net win rate: prompts that A wins minus those it loses, in points of 100, after the majority of "
         "raters; 95 % intervals over prompts",
+        "Holm p: the permutation test over prompts, corrected over all rows",
+    )
+    return Table("net_wins", "Net win rates", heads, rows, notes)
+
+
+def significance_table(results: Results) -> Table:
+    """Return what stands behind the net win rates: votes, rater variance, tests."""
+    heads = ("axis", "A", "B", "votes", "no majority", "unanimous %", "rater σ", "paper's rule")
+    rows = [
+        (
+            row.axis,
+            row.a,
+            row.b,
+            row.num_votes,
+            row.no_majority,
+            100 * row.unanimous,
+            row.rater_sigma,
+            row.by_paper,
+            format_p(row.sign_p),
+            format_p(row.p),
+        )
+        for row in results.net_wins
+        if row.slice == "all"
+    ]
+    notes = (
+        "no majority: prompts without one; unanimous: of prompts with several votes",
         "rater σ: standard deviation of the net win rate if other raters voted on the same prompts; the "
         "interval contains it. The paper's rule compares with its own σ for 381 prompts, which is that of "
         "raters alone",
-        "Holm p: the permutation test, corrected over all rows",
     )
-    return Table("net_wins", "Net win rates", heads, rows, notes)
+    return Table("significance", "Votes and tests", (*heads, "sign p", "permutation p"), rows, notes)
 
 
 def slice_table(results: Results) -> Table:
@@ -318,20 +244,3 @@ def _ratio(counts: Sequence[int]) -> str | None:
 def _in_percent(interval: Interval) -> Interval:
     low, high = (None if each is None else 100 * each for each in (interval.low, interval.high))
     return Interval(100 * interval.mean, low, high, interval.num, interval.num_groups, interval.method)
-
-
-def _bounds(cell: Any) -> bool:
-    return isinstance(cell, Interval | Reliability)
-
-
-def _wide(cell: Any) -> list[Any]:
-    if not _bounds(cell):
-        return [_raw(cell), "", ""]
-    value = cell.mean if isinstance(cell, Interval) else cell.value
-    return [_raw(value), _raw(cell.low), _raw(cell.high)]
-
-
-def _raw(cell: Any) -> Any:
-    if isinstance(cell, float):
-        return f"{cell:.6g}" if math.isfinite(cell) else ""
-    return "" if cell is None else cell

@@ -1,5 +1,6 @@
 """The database of votes: SQLite in the study's folder, or PostgreSQL by URL."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +10,14 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm import Session
 
 from src.core.errors import UserError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 15
+MAX_WRITERS = 40  # connections to PostgreSQL
 
 
 class Database:
@@ -24,6 +26,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = _create_engine(url)
+        # SQLite has one writer, and waits for another one by sleeping ever longer; here they come in turn
+        self._turn = threading.Semaphore(1 if self.engine.dialect.name == "sqlite" else MAX_WRITERS)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -33,10 +37,19 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Yield a session that is committed at the end; SQLite takes its write lock at the beginning."""
-        engine = self.engine.execution_options(write=True)
-        with Session(engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        """Yield a session that is committed at the end; SQLite takes its write lock at the beginning.
+
+        Raises:
+            TimeoutError: SQLAlchemy's; other writers took too long.
+        """
+        if not self._turn.acquire(timeout=BUSY_SECONDS):
+            raise TimeoutError("the database is busy")
+        try:
+            engine = self.engine.execution_options(write=True)
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Close all connections."""
@@ -75,7 +88,7 @@ def _create_engine(url: str) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
         return create_engine(
-            parsed, pool_size=20, max_overflow=20, pool_pre_ping=True, pool_timeout=BUSY_SECONDS
+            parsed, pool_size=20, max_overflow=MAX_WRITERS - 20, pool_pre_ping=True, pool_timeout=BUSY_SECONDS
         )
     engine = create_engine(
         parsed,

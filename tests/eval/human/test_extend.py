@@ -50,6 +50,34 @@ def test_raters_prompts_and_systems_are_added(folder: Path, tmp_path: Path) -> N
         assert files[0].width == 48  # the published size stays
 
 
+def test_prompts_of_a_subset_and_of_longer_manifests_are_added(tmp_path: Path) -> None:
+    a, b = write_system(tmp_path / "a", num=4), write_system(tmp_path / "b", num=4, speed=2)
+    complete = {path: path.read_text().splitlines(keepends=True) for path in (a, b)}
+    for path, lines in complete.items():
+        path.write_text("".join(lines[:3]))
+    study = str(tmp_path / "study")
+    main(["plan", f"out={study}", f"manifests={{a: {a}, b: {b}}}", "num_prompts=2", *ARGUMENTS])
+    main(["simulate", study])
+    before = load_study(study)
+    prompts = {item.sample for item in before.items.values() if item.kind == "pair"}
+    assert len(prompts) == 2
+    main(["extend", study, "num_prompts=3"])
+    after = load_study(study)
+    check_extended(before, after)
+    more = {item.sample for item in after.items.values() if item.kind == "pair"}
+    assert more == {"p0", "p1", "p2"} > prompts
+    for path, lines in complete.items():
+        path.write_text("".join(lines))
+    main(["extend", study, "num_prompts=4"])
+    last = load_study(study)
+    assert {item.sample for item in last.items.values() if item.kind == "pair"} == more | {"p3"}
+    new = {item.id for item in last.items.values() if item.kind == "pair" and item.sample == "p3"}
+    counts = count_votes(list(last.slots.values()), last.items)
+    assert {counts[name, "visual_overall"] for name in new} == {3}
+    with pytest.raises(UserError, match="nothing to add"):
+        main(["extend", study, "num_prompts=4"])
+
+
 def test_missing_votes_get_sessions_of_their_own(folder: Path) -> None:
     votes = read_votes_file(folder / "votes.jsonl")
     before = load_study(folder)
@@ -63,7 +91,7 @@ def test_missing_votes_get_sessions_of_their_own(folder: Path) -> None:
     assert again >= {(vote.item, vote.axis) for vote in lost}
 
 
-def test_an_adaptive_study_continues_and_stops(tmp_path: Path) -> None:
+def test_an_adaptive_study_continues(tmp_path: Path) -> None:
     manifests = [write_system(tmp_path / name, num=6, speed=speed) for speed, name in enumerate("abc", 1)]
     named = "{" + ", ".join(f"{name}: {path}" for name, path in zip("abc", manifests, strict=True)) + "}"
     adaptive = (
@@ -83,6 +111,15 @@ def test_an_adaptive_study_continues_and_stops(tmp_path: Path) -> None:
     counts = count_votes(list(second.slots.values()), second.items)
     assert len(new) == 3
     assert {counts[item.id, "visual_overall"] for item in new} == {1}
+
+
+def test_an_adaptive_study_stops_when_its_interval_is_short(tmp_path: Path) -> None:
+    a, b = write_system(tmp_path / "a", num=8), write_system(tmp_path / "b", num=8, speed=2)
+    adaptive = ("adaptive.enabled=true", "adaptive.first_round=7", "adaptive.half_width=190")
+    main(["plan", f"out={tmp_path / 's'}", f"manifests={{a: {a}, b: {b}}}", *ARGUMENTS, *adaptive])
+    main(["simulate", str(tmp_path / "s"), "population.careless_fraction=0"])
+    with pytest.raises(UserError, match=r"nothing to add; visual_overall: stopped: half width \d+\.\d of at"):
+        main(["extend", str(tmp_path / "s"), "adaptive=true"])
 
 
 def test_mistakes_are_one_line(folder: Path) -> None:

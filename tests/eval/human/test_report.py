@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from eval.human.__main__ import main
+from eval.human.agreement import main as agreement
 from eval.human.simulate import RaterPopulation, SimulatedRater
 from eval.human.study import Study, read_votes_file
 from eval.human.votes import read_votes
 from src.core.errors import UserError
+from tests.eval.human.test_agreement import run_folder
 from tests.fixtures.planned_study import plan_without_media
 
 STRENGTHS = {"ours": 1.2, "base": 0.0, "other": -1.2}
@@ -92,6 +94,18 @@ def test_raw_votes_are_what_agreement_reads(study: Study) -> None:
     assert all(vote.rater.startswith("r_") for vote in votes)
 
 
+def test_each_metric_has_its_agreement_with_a_study_in_one_command(study: Study, tmp_path: Path) -> None:
+    truth = {name: {f"p{i}": value for i in range(40)} for name, value in STRENGTHS.items()}
+    run_folder(tmp_path / "scores", truth, {"subject": 1, "bad": -1, "count": 0})
+    votes = study.folder / "report" / "preferences.jsonl"
+    agreement([f"votes={votes}", f"runs=[{tmp_path / 'scores'}]", f"out={tmp_path / 'out'}"])
+    with (tmp_path / "out" / "agreement.csv").open(encoding="utf-8") as file:
+        found = {(row["question"], row["score"], row["measure"]): row for row in csv.DictReader(file)}
+    for axis in ("visual_overall", "realness"):
+        assert float(found[axis, "subject", "kendall_systems"]["value"]) == 1
+        assert float(found[axis, "subject", "pairwise_accuracy"]["low"]) > 0.5
+
+
 def test_a_report_from_votes_alone_and_other_formats(study: Study, tmp_path: Path) -> None:
     source = study.folder / "report" / "preferences.jsonl"
     expected = {
@@ -100,7 +114,7 @@ def test_a_report_from_votes_alone_and_other_formats(study: Study, tmp_path: Pat
     for name, suffix in (
         ("genai_bench", ".csv"),
         ("battles", ".jsonl"),
-        ("vbench", ".json"),
+        ("vbench", ""),
         ("paper", ".csv"),
     ):
         there, back = tmp_path / f"{name}{suffix}", tmp_path / f"{name}_back.jsonl"
@@ -137,6 +151,18 @@ def test_formats_of_others_are_recognized(tmp_path: Path) -> None:
     )
     main(["exchange", f"source={battles}", f"target={tmp_path / 'b_out.jsonl'}"])
     assert [(v.vote, v.rater) for v in read_votes(tmp_path / "b_out.jsonl")] == [("b", "j")]
+    labels = tmp_path / "subject_consistency.json"  # as VBench publishes them, with both orders of a pair
+    table = {"lavie": {"modelscope": 1, "cogvideo": 0.5}, "modelscope": {"lavie": 0}}
+    entry = {"prompt_en": "a cat", "question_en": "?", "videos": {"lavie": "u"}, "human_anno": table}
+    labels.write_text(json.dumps([entry]))
+    main(["exchange", f"source={labels}", f"target={tmp_path / 'l_out.jsonl'}"])
+    found = [(v.axis, v.item, v.system_a, v.system_b, v.vote) for v in read_votes(tmp_path / "l_out.jsonl")]
+    first = ("subject_consistency", "a cat", "lavie")
+    assert found == [(*first, "modelscope", "a"), (*first, "cogvideo", "tie")]
+    for wrong, message in (({"modelscope": {"lavie": 1}}, "disagree"), ({"x": {"y": 2}}, "0, 0.5 or 1")):
+        labels.write_text(json.dumps([{**entry, "human_anno": table | wrong}]))
+        with pytest.raises(UserError, match=message):
+            main(["exchange", f"source={labels}", f"target={tmp_path / 'never'}"])
     for text, message in (
         ('{"model_a": "x", "model_b": "y", "winner": "z"}\n', "winner: expected one of"),
         ('{"a": 1}\n', "of none of the formats"),
@@ -173,6 +199,7 @@ def test_broken_votes_are_one_line(study: Study, tmp_path: Path) -> None:
     flipped = json.loads(lines[0])
     refused(json.dumps({**flipped, "order": flipped["order"][::-1]}) + "\n", "saw the sides")
     refused(json.dumps({**flipped, "mood": 1}) + "\n", "unknown key 'mood'")
+    refused("", "there are no votes on compared items yet")
     (copy / "votes.jsonl").unlink()
     with pytest.raises(UserError, match="has no votes yet"):
         main(["report", str(copy)])

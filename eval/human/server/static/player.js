@@ -7,7 +7,8 @@
 (() => {
   const Study = window.Study;
   const SEEK_ABOVE = 0.2; // seconds of offset that are corrected by a seek
-  const IGNORE_BELOW = 0.006;
+  const CORRECT_ABOVE = 0.008; // seconds of offset at which a correction begins,
+  const CORRECT_UNTIL = 0.002; // and at which it ends
   const LOOK_MS = 50;
   const NUM_OFFSETS = 3; // the median of as many looks is corrected
   const MAX_SPEED_CHANGE = 0.25;
@@ -142,6 +143,7 @@
 
     follow({ element }) {
       element.loop = false;
+      element.preservesPitch = false; // only silent clips change speed, and keeping pitch delays them
       element.addEventListener("ended", () => this.ended());
       element.addEventListener("waiting", () => this.stalled(element));
       element.addEventListener("error", () => this.fail(element.error));
@@ -164,7 +166,8 @@
           this.realign();
           return;
         }
-        const change = Math.abs(offset) < IGNORE_BELOW ? 0 : -offset / SETTLE;
+        const limit = element.playbackRate === 1 ? CORRECT_ABOVE : CORRECT_UNTIL;
+        const change = Math.abs(offset) < limit ? 0 : -offset / SETTLE;
         const rate = 1 + Math.max(-MAX_SPEED_CHANGE, Math.min(MAX_SPEED_CHANGE, change));
         if (Math.abs(element.playbackRate - rate) < 0.005) continue;
         element.playbackRate = rate;

@@ -1,0 +1,1 @@
+"""Layouts of votes of other tools; `eval.human.exchange` reads and writes them."""
