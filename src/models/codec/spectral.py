@@ -5,8 +5,8 @@ samples per second, which costs a CPU 5 to 10 times less. The structure is Vocos
 directions. Spectra are not centered: N * hop samples give exactly N spectra, so that a stream cut at frames
 has the spectra of the complete signal.
 
-Beside the spectra, a linear layer sees the samples of each latent frame and its borders, and another one adds
-samples to the output. Tones have the same phase in all spectra of a frame there, which spectra one by one
+Beside the spectra, linear layers see the samples of each latent frame and its borders, and others add samples
+to the output. Tones have the same phase in all spectra of a frame there, which spectra one by one
 take far longer to learn.
 
 Legend: B batch, C channels, S samples, N spectra, K features of a spectrum, L latent frames, W window, H hop.
@@ -30,10 +30,14 @@ EXPANSION = 4
 
 
 class Linear(nn.Linear):
-    """Linear layer with a small normal initialization and zero bias, as in ConvNeXt."""
+    """Linear layer with a normal initialization, small as in ConvNeXt, and zero bias."""
+
+    def __init__(self, in_features: int, out_features: int, std: float = 0.02) -> None:
+        self.std = std
+        super().__init__(in_features, out_features)
 
     def reset_parameters(self) -> None:
-        nn.init.trunc_normal_(self.weight, std=0.02)
+        nn.init.trunc_normal_(self.weight, std=self.std)
         nn.init.zeros_(self.bias)
 
 
@@ -80,7 +84,10 @@ class SpectralEncoder(nn.Module):
         self.patch_embed = Linear(num_features, c.frame_channels)
         self.frame_blocks = nn.ModuleList(ConvNeXtBlock(c.frame_channels) for _ in range(c.num_frame_blocks))
         self.downsample = Linear(c.frames * c.frame_channels, c.hidden_channels)
-        self.from_samples = Linear(2 * in_channels * c.hop, c.hidden_channels)
+        self.from_samples = nn.Sequential(
+            Linear(2 * in_channels * c.hop, c.sample_channels),
+            Linear(c.sample_channels, c.hidden_channels, c.sample_channels**-0.5),
+        )
         self.hidden_blocks = nn.ModuleList(
             ConvNeXtBlock(c.hidden_channels) for _ in range(c.num_hidden_blocks)
         )
@@ -116,7 +123,10 @@ class SpectralDecoder(nn.Module):
             ConvNeXtBlock(c.hidden_channels) for _ in range(c.num_hidden_blocks)
         )
         self.norm_samples = nn.LayerNorm(c.hidden_channels)
-        self.to_samples = Linear(c.hidden_channels, 2 * out_channels * c.hop)
+        self.to_samples = nn.Sequential(
+            Linear(c.hidden_channels, c.sample_channels, c.hidden_channels**-0.5),
+            Linear(c.sample_channels, 2 * out_channels * c.hop),
+        )
         self.to_level = Linear(c.hidden_channels, out_channels)
         self.upsample = Linear(c.hidden_channels, c.frames * c.frame_channels)
         self.frame_blocks = nn.ModuleList(ConvNeXtBlock(c.frame_channels) for _ in range(c.num_frame_blocks))

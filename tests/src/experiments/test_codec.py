@@ -31,6 +31,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(root)
         (root / "configs").symlink_to(ROOT / "configs")
         clips = ["audio.bounce.clips.num_clips=4", "audio.bounce.clips.num_val_clips=2"]
+        clips.append("audio.bounce.clips.audio.stems=true")
         prepare.main(["configs/data/audio_debug.yaml", "num_workers=0", *clips])
         train.main(["configs/codec/debug.yaml", *NARROW])
     write_audio(root / "stereo.wav", noise(2, 44_100), 44_100)
@@ -114,7 +115,14 @@ def test_reconstruction_keeps_length_channels_and_time(workspace: Path) -> None:
     files = [f"audio={name}.wav" for name in ("stereo", "short", "surround", "silent")]
     out = workspace / "out"
     reconstruct.main(
-        ["run=runs/codec/debug", *files, "data=datasets/audio_debug/val", f"out={out}", "manifests=true"]
+        [
+            "run=runs/codec/debug",
+            *files,
+            "data=datasets/audio_debug/val",
+            f"out={out}",
+            "manifests=true",
+            "num_spectrograms=6",
+        ]
     )
     scores = {row["audio"]: row for row in read_scores(out)}
     shapes = {"stereo": (48_000, 2), "short": (60, 1), "surround": (750, 8), "silent": (4_800, 1)}
@@ -135,6 +143,12 @@ def test_reconstruction_keeps_length_channels_and_time(workspace: Path) -> None:
     assert float(scores["stereo"]["si_sdr"]) == pytest.approx(ratio.mean(), abs=0.01)
     manifest = read_lines(out / "manifest.jsonl")
     assert len(manifest) == 4 + 2
+    clips = [entry for entry in manifest if "facts" in entry]
+    assert len(clips) == 2
+    assert all("impacts" in entry["facts"] for entry in clips)
+    stems = {(row["audio"].rsplit("-", 1)[0], row["stem"]) for row in scores.values() if row["stem"]}
+    assert stems == {(entry["id"], stem) for entry in clips for stem in ("impacts", "ambience")}
+    assert not (out / f"{clips[-1]['id']}-impacts-spectrograms.png").exists()  # beyond num_spectrograms
     assert all(
         (out / entry["reference"]).is_file() and (out / entry["audio"]).is_file() for entry in manifest
     )
