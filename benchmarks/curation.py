@@ -1,22 +1,28 @@
 """Time and memory of curation: `python -m benchmarks.curation [key=value ...]`.
 
 Renders `num_rendered` clips with audio, copies them up to `num_clips` files, and scores all with the funnel
-of configs/curation/small.yaml. Prints seconds, clips per second and the largest sum of memory (RSS) of all
-processes. Re-run after an interruption to continue; the time is then that of the rest.
+of configs/curation/small.yaml. Prints seconds, clips per second, the largest sum of memory (RSS) of all
+processes, and the time of each step on one core. Re-run an interrupted command to continue: the
+seconds of all its runs are added up in seconds.json.
 """
 
+import json
 import os
 import shutil
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from src.core import cli, config
 from src.core.fields import Config, opt
+from src.core.markdown import markdown_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,7 @@ class CurationBenchConfig(Config):
     fps: float = opt(24.0, "frames per second", gt=0)
     size: int = opt(256, "height and width in pixels", ge=64)
     num_workers: int = opt(2, "processes", ge=0)
+    num_timed: int = opt(10, "clips that the steps are timed on", ge=1)
 
 
 def main(argv: list[str]) -> None:
@@ -44,15 +51,62 @@ def main(argv: list[str]) -> None:
     make_pool(pool, settings)
     words = [f"path={pool}", f"out={out}", f"num_workers={settings.num_workers}"]
     funnel = config.load(CurationConfig, "configs/curation/small.yaml", words)
-    with PeakMemory() as peak:
-        start = time.monotonic()
+    with PeakMemory() as peak, added_seconds(Path(settings.out) / "seconds.json") as seconds:
         curate(funnel, Console())
-        seconds = time.monotonic() - start
+    total = seconds["total"]
     print(
         f"{settings.num_clips} clips of {settings.seconds:g} s at {settings.size}x{settings.size}, "
-        f"{settings.num_workers} processes: {seconds:.0f} s, {settings.num_clips / seconds:.2f} clips/s, "
+        f"{settings.num_workers} processes: {total:.0f} s, {settings.num_clips / total:.2f} clips/s, "
         f"{peak.bytes / 2**30:.2f} GB"
     )
+    print(step_table(pool, min(settings.num_timed, settings.num_clips)))
+
+
+@contextmanager
+def added_seconds(path: Path) -> Iterator[dict[str, float]]:
+    """Yield seconds by run; on leaving, also by an interruption, this run's are added and written."""
+    seconds = json.loads(path.read_text()) if path.is_file() else {"total": 0.0}
+    start = time.monotonic()
+    try:
+        yield seconds
+    finally:
+        seconds["total"] += time.monotonic() - start
+        path.write_text(json.dumps(seconds) + "\n")
+
+
+def step_table(pool: Path, num_timed: int) -> str:
+    """Return CPU seconds per clip of each step, and its share, on one core."""
+    from data.curation import scorer
+    from data.curation.clip_reader import read_clip, read_mono
+    from data.curation.config import ScoringConfig
+    from data.curation.score_table import GROUPS
+    from data.curation.workers import limit_threads
+
+    limit_threads()
+    config, times = ScoringConfig(), dict[str, float]()
+
+    def timed(step: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        start = time.process_time()
+        found = work(*arguments)
+        times[step] = times.get(step, 0.0) + time.process_time() - start
+        return found
+
+    visual = [name for name in GROUPS if name not in ("audio", "aesthetics")]  # aesthetics need a network
+    for number in (0, *range(num_timed)):
+        if len(times) and number == 0:
+            times.clear()  # the first clip was for loading networks
+        path = pool / f"clip{number:05d}.mp4"
+        row = timed("header", scorer.score_header, pool, scorer.Clip(path.name, path.name))
+        frames = timed("decode, VMAF motion", read_clip, path, 0, row["end_s"], row["fps"], config)
+        for group in visual:
+            timed(group, scorer.score_frames, frames, replace(config, groups=(group,)))
+        mono_S = timed("decode audio", read_mono, path, 0, row["end_s"])
+        timed("audio", scorer.score_audio, mono_S)
+        timed("preview", scorer.draw_preview, frames.stills_THWC)
+    total = sum(times.values())
+    cells = [(name, f"{t / num_timed:.3f}", f"{100 * t / total:.0f} %") for name, t in times.items()]
+    cells.append(("all", f"{total / num_timed:.3f}", "100 %"))
+    return markdown_table(["step", "CPU s per clip", "share"], cells)
 
 
 def make_pool(pool: Path, settings: CurationBenchConfig) -> None:

@@ -14,6 +14,7 @@ MAX_FRACTION = 0.45  # of the side; bars are not wider
 EDGE = 10.0  # gray levels that count as an edge
 MIN_SUPPORT = 0.5  # fraction of the line that must be an edge
 FLAT = 4.0  # gray levels that lines of a bar may differ by
+FLAT_CONTRAST = 0.15  # and this part of the clip's contrast: at night everything is nearly plain
 SIDE = 256  # frames are reduced to about this many lines, which is also faster
 
 
@@ -36,8 +37,9 @@ def _top_border(video_THWC: np.ndarray) -> int:
     height = video_THWC.shape[1]
     reach = int(height * MAX_FRACTION)
     edges = _edge_support(video_THWC, reach + 2)
+    flat = min(FLAT, FLAT_CONTRAST * float(video_THWC.mean(3).std()))
     for line in range(1, reach + 1):
-        if edges[line - 1] >= MIN_SUPPORT and _is_bar(video_THWC[:, :line]):
+        if edges[line - 1] >= MIN_SUPPORT and _is_bar(video_THWC[:, :line], flat):
             return line
     return 0
 
@@ -54,11 +56,12 @@ def _edge_support(video_THWC: np.ndarray, lines: int) -> np.ndarray:
     return np.concatenate([support, [0.0]])
 
 
-def _is_bar(band_TLWC: np.ndarray) -> bool:
+def _is_bar(band_TLWC: np.ndarray, flat: float) -> bool:
     """Return whether a band is plain: the same color along and across its lines.
 
-    The line at the edge is mixed with the content, so it does not enter if there are others.
+    The two lines at the edge are mixed with the content (chroma has half the resolution), so they do not
+    enter if there are others.
     """
-    inner = band_TLWC[:, : max(1, band_TLWC.shape[1] - 1)]
+    inner = band_TLWC[:, : max(1, band_TLWC.shape[1] - 2)]
     spread = np.abs(inner - np.median(inner, axis=(1, 2), keepdims=True))
-    return bool(np.quantile(spread, 0.95) < 3 * FLAT and spread.mean() < FLAT)
+    return bool(np.quantile(spread, 0.95) < 3 * flat and spread.mean() < flat)

@@ -23,7 +23,7 @@ class CameraMotion:
     """Motion of the content per pair of frames, and what moves independently of it.
 
     `steps_P4`: shift in x and y (widths), log of the scale, turn (radians).
-    `independent_fraction`: fraction of the textured area that leaves the camera's motion within half a second.
+    `independent_fraction`: fraction of the textured area that leaves the camera's motion in half a second.
     `largest_fraction`: the same of the half second in which it is largest.
     `parallax`: spread of the camera's flow over depth, relative to the flow, within half a second.
     """

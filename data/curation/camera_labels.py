@@ -28,6 +28,7 @@ LABELS = (
     "static shot",
     "handheld shot",
 )
+SHAKE_FPS = 12.0  # the score `shake` is per frame at this rate
 ZOOM_LENGTH = 0.35  # widths that the content moves per unit of log scale, mean over the frame
 
 
@@ -44,17 +45,17 @@ def label_camera(scores: Mapping[str, float], config: CameraConfig) -> tuple[str
     speeds = {"x": abs(x), "y": abs(y), "zoom": abs(zoom) * ZOOM_LENGTH}
     kind = max(speeds, key=lambda name: speeds[name])
     speed, shake, parallax = speeds[kind], scores["shake"], scores["parallax"]
-    steady = _sureness(shake, config.shake)
     straight = scores["camera_net_path"] / max(scores["camera_path"], 1e-6)
     if shake > config.shake and straight < config.straight:
-        return "handheld shot", min(steady, _sureness(straight, config.straight))
+        return "handheld shot", min(_sureness(shake, config.shake), _sureness(straight, config.straight))
     moving = _sureness(speed, config.speed)
     if speed < config.speed:
-        return "static shot", min(steady, moving)
+        return "static shot", min(moving, _sureness_below(shake, config.shake))
+    smooth = _sureness_below(shake / (100 * speed / SHAKE_FPS), config.roughness)
     purity = speed / sum(speeds.values())
     pure = _sureness(1 - purity, 1 - config.purity) if purity > config.purity else 0.0
     label = _name(kind, x, y, zoom, parallax > config.parallax)
-    return label, min(steady, moving, pure, _sureness(parallax, config.parallax))
+    return label, min(smooth, moving, pure, _sureness(parallax, config.parallax))
 
 
 def _name(kind: str, x: float, y: float, zoom: float, moves: bool) -> str:
@@ -69,3 +70,8 @@ def _name(kind: str, x: float, y: float, zoom: float, moves: bool) -> str:
 def _sureness(value: float, threshold: float) -> float:
     """Return 0 at the threshold, 1 from a factor of two away on."""
     return float(np.clip(abs(np.log2(max(value, 1e-6) / threshold)), 0, 1))
+
+
+def _sureness_below(value: float, threshold: float) -> float:
+    """Return 0 at the threshold and above, 1 from half of it on."""
+    return _sureness(value, threshold) if value < threshold else 0.0

@@ -87,7 +87,7 @@ class DuplicatesConfig(Config):
 
     cosine: float = opt(0.5, "embeddings at least this close are candidates (SSCD: 0.99)", ge=-1, le=1)
     max_bits: float = opt(
-        13.0, "and perceptual hashes (64 bits) at most this far apart; 64 ignores them", ge=0
+        17.0, "and perceptual hashes (64 bits) at most this far apart; 64 ignores them", ge=0
     )
 
 
@@ -121,10 +121,11 @@ class CameraConfig(Config):
 
     prefix: bool = opt(True, "put a confident label before the caption")
     min_confidence: float = opt(0.6, "labels below this are left out", ge=0, le=1)
-    speed: float = opt(0.02, "widths per second below which the camera is still", gt=0)
+    speed: float = opt(0.012, "widths per second below which the camera is still", gt=0)
     shake: float = opt(0.45, "shake (score) above which it is held by hand", gt=0)
     straight: float = opt(0.5, "net over whole path below which a shaking camera goes nowhere", gt=0, le=1)
     parallax: float = opt(0.09, "parallax (score) above which the camera moves, below which it turns", gt=0)
+    roughness: float = opt(1.0, "acceleration over speed, per frame at 12 fps: what jolts is no camera", gt=0)
     purity: float = opt(0.6, "fraction that one kind of motion must have in all of it", gt=0, lt=1)
 
 

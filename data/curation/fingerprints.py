@@ -31,7 +31,7 @@ def perceptual_hash(frame_HWC: np.ndarray) -> int:
 
 
 def hash_distances(a_T: np.ndarray, b_T: np.ndarray) -> np.ndarray:
-    """Return the numbers of differing bits [len(a), len(b)] of two clips' hashes, or of one and mirrored ones.
+    """Return [len(a), len(b)]: differing bits of two clips' hashes, as they are or mirrored, the fewer.
 
     A mirrored image has the same cosines, those of odd frequency along x with the opposite sign.
     """

@@ -74,7 +74,7 @@ def _apply(name: str, rows: list[Row], config: CurationConfig, count: StepCount)
         for row, label in zip(rows, clusters, strict=True):
             row["cluster"] = label
         count.detail = f"{len(set(clusters) - {-1})} clusters, keep {config.resample.keep_fraction:.0%}"
-        count.num_missing = sum(label < 0 for label in clusters)
+        count.num_missing = sum(row.get("embedding") is None for row in rows)
         _reject_where(rows, keep, name, "one of many alike")
     else:
         step = config.steps[name]

@@ -31,7 +31,7 @@ SMOOTH = 1.0  # standard deviation in pixels; noise and blocking of codecs are n
 def measure_independent_motion(
     flow: cv2.DISOpticalFlow, gray_THW: np.ndarray, steps_P4: np.ndarray, fps: float, points_N2: np.ndarray
 ) -> tuple[float, float, float]:
-    """Return the mean and the largest fraction of the area that leaves the camera's motion, and the parallax.
+    """Return mean and largest fraction of the area that leaves the camera's motion, and the parallax.
 
     The camera's own steps bring two frames GAP_S apart into register; the flow that is left is fitted once
     more, since small errors of the steps add up.
@@ -54,7 +54,7 @@ def measure_independent_motion(
 def _registered_pairs(
     gray_THW: np.ndarray, steps_P4: np.ndarray, fps: float
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield frames GAP_S apart, the later one in register with the earlier, and the camera's motion [3, 3]."""
+    """Yield frames GAP_S apart, the later in register with the earlier, and the camera's motion [3, 3]."""
     gap = max(1, min(round(GAP_S * fps), len(gray_THW) - 1))
     for t in range(0, len(gray_THW) - gap, gap):
         camera = np.eye(3)

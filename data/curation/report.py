@@ -23,7 +23,7 @@ table{border-collapse:collapse;background:#fff}td,th{padding:.3rem .8rem;border-
 text-align:left}td+td+td,th+th+th{text-align:right}.clips{display:flex;flex-wrap:wrap;gap:.8rem}
 figure{margin:0;background:#fff;padding:.5rem;max-width:26rem;border-top:3px solid #1d7a46}
 figure.out{border-color:#b3372c}figure img{max-width:100%;display:block}figcaption{font-size:.8rem;
-overflow-wrap:anywhere}small{color:#5b626b}
+overflow-wrap:anywhere}small{color:#5b626b}summary{cursor:pointer}
 """
 
 
@@ -48,27 +48,35 @@ def funnel_table(funnel: Funnel, table: Any = None) -> Any:
     """Return the funnel's table as Markdown, or as a `rich` table if its class is given."""
     if table is None:
         return markdown_table(HEADS, table_rows(funnel))
-    drawn = table(*HEADS)
+    drawn = table()
+    for number, name in enumerate(HEADS):
+        justify = "left" if number < 2 else "right"
+        drawn.add_column(name, overflow="fold", no_wrap=number == 0, justify=justify)
     for row in table_rows(funnel):
         drawn.add_row(*row)
     return drawn
 
 
 def plot_funnel(path: Path, funnel: Funnel) -> None:
-    """Draw the clips left after each step, on a logarithmic axis where they span more than a decade."""
+    """Draw the clips kept and rejected by each step, logarithmically where they span more than a decade."""
     counts = funnel.counts
-    figure = matplotlib.figure.Figure(figsize=(8, 0.42 * len(counts) + 1), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(8, 0.34 * len(counts) + 0.9), layout="constrained")
     axes = figure.subplots()
-    left = [count.num_out for count in counts]
+    names, kept = [count.name for count in counts], [count.num_out for count in counts]
     total = max(counts[0].num_in, 1)
-    axes.barh([count.name for count in counts], left, color="#1d7a46", height=0.7)
-    if min(left) > 0 and total > 10 * min(left):
+    axes.barh(names, [count.num_in for count in counts], color="#e3a59d", height=0.75, label="rejected here")
+    axes.barh(names, kept, color="#1d7a46", height=0.75, label="kept")
+    if min(kept) > 0 and total > 10 * min(kept):
         axes.set_xscale("log")
-    for row, value in enumerate(left):
-        axes.text(value, row, f" {value} ({100 * value / total:.1f} %)", va="center", fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel(f"clips left of {counts[0].num_in}")
-    axes.margins(x=0.18)
+        axes.set_xlim(left=min(kept) / 3)
+    for row, count in enumerate(counts):
+        lost = f", {count.num_out - count.num_in}" if count.num_out < count.num_in else ""
+        text = f" {count.num_out} ({100 * count.num_out / total:.1f} %){lost}"
+        axes.text(count.num_in, row, text, va="center", fontsize=8)
+    axes.set_ylim(len(counts) - 0.5, -0.5)
+    axes.set_xlabel(f"clips of {counts[0].num_in}")
+    axes.margins(x=0.22)
+    axes.legend(loc="lower right", fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
 
@@ -105,16 +113,18 @@ def _step_html(
 ) -> list[str]:
     scores = list(config.steps[count.name].ranges) if count.name in config.steps else []
     meaning = "; ".join(f"{name}: {SCORES[name]}" for name in scores)
+    state = " open" if rejected else ""  # what rejected nothing is folded away
     parts = [
         f"<h2>{escape(count.name)}</h2>",
         f"<p>{escape(count.detail)}<br><small>{escape(meaning)}</small></p>",
+        f"<details{state}><summary>{len(rejected)} rejected, {len(passed)} passed</summary>",
     ]
     for title, rows, kind in (("rejected", rejected, " class=out"), ("passed", passed, "")):
         chosen = sorted(rows, key=lambda row: key(config.seed, "curation/examples:" + row["id"]))
         parts.append(f"<h3>{title}: {len(rows)}</h3><div class=clips>")
         parts += [figure_html(row, scores, kind, root, folder) for row in chosen[: config.examples]]
         parts.append("</div>")
-    return parts
+    return [*parts, "</details>"]
 
 
 def figure_html(row: dict[str, Any], scores: list[str], kind: str, root: Path, folder: Path) -> str:

@@ -22,6 +22,7 @@ FLAWS = (
     "small subject",
 )
 FRAMINGS = ("wide angle", "close-up", "aerial", "low angle", "over the shoulder", "first person view")
+PLACEHOLDER = "Caption: subject, expression, background, motion, light, camera"
 _STYLE = (
     STYLE
     + """
@@ -102,5 +103,5 @@ def _clip_html(row: dict[str, Any], root: Path, folder: Path) -> str:
 <p>from <input type=number name=start step=0.001 value={row["start_s"]:.3f}>
 <button data-trim=start>now</button>
 to <input type=number name=end step=0.001 value={row["end_s"]:.3f}> <button data-trim=end>now</button> s</p>
-<p><textarea name=caption>{escape(caption)}</textarea></p>
+<p><textarea name=caption aria-label=caption placeholder="{PLACEHOLDER}">{escape(caption)}</textarea></p>
 <p>framing <select name=framing>{framings}</select></p><p><small>why not:</small> {flaws}</p></div></div>"""

@@ -12,13 +12,13 @@ from rich.table import Table
 
 from data.curation import captioning, finetuning, review_page
 from data.curation.camera_labels import label_rows
-from data.curation.config import CurationConfig
+from data.curation.config import CurationConfig, ScoringConfig
 from data.curation.funnel import Funnel, passes_header, run_funnel
 from data.curation.pool import list_pool, pool_root, split_pool
 from data.curation.ray_units import score_units_on_ray
 from data.curation.report import funnel_table, plot_funnel, write_report
 from data.curation.scorer import Clip
-from data.curation.store import ARRAYS, ScoreStore, clip_key, settings_key
+from data.curation.store import ARRAYS, NETWORKS, ScoreStore, clip_key, settings_key
 from data.curation.workers import Job, Unit, score_units
 from src.core import config, provenance
 from src.core.atomic import atomic_write
@@ -35,6 +35,7 @@ def curate(settings: CurationConfig, console: Console | None = None) -> Funnel:
         UserError: nothing to read, a network that is missing, or not one clip kept.
     """
     console = console or Console()
+    check_networks(settings.scoring)
     out, root = Path(settings.out), pool_root(settings)
     out.mkdir(parents=True, exist_ok=True)
     provenance.write(out, config.to_yaml(settings))
@@ -60,6 +61,18 @@ def curate(settings: CurationConfig, console: Console | None = None) -> Funnel:
     if not funnel.kept:
         raise UserError(f"{out}: not one of {len(rows)} clips passed the funnel; see {out / 'report.html'}")
     return funnel
+
+
+def check_networks(scoring: ScoringConfig) -> None:
+    """Refuse networks that are not there before anything is decoded.
+
+    Raises:
+        UserError: a path that does not exist.
+    """
+    for name in NETWORKS:
+        path = getattr(scoring, name)
+        if path and not Path(path).exists():
+            raise UserError(f"scoring.{name}={path}: no such file or folder; nothing is downloaded")
 
 
 def _score_all(

@@ -1,4 +1,4 @@
-"""Scene changes of a clip: hard cuts, fades and dissolves; shots per second of PySceneDetect's adaptive detector.
+"""Scene changes of a clip: hard cuts, fades and dissolves; shots per second as PySceneDetect has them.
 
 Legend: T frames, H height, W width, C = 3 (RGB, uint8).
 """

@@ -22,6 +22,7 @@ from src.core.atomic import atomic_write
 
 SCORING_VERSION = 2  # raise when the same clip would get other scores
 COUNTS = {"width", "height", "short_side", "num_cuts", "num_frames"}
+NETWORKS = ("copy_detection", "clip_l14", "aesthetic_head", "detector")  # settings that are paths
 ARRAYS = ("hashes", "embedding", "clip_embedding")
 _EMBEDDING = pa.list_(pa.float32())
 SCHEMA = pa.schema(
@@ -54,7 +55,7 @@ def settings_key(config: ScoringConfig) -> str:
     """Return a hash of everything besides the clip that scores depend on; networks enter by size and time."""
     settings = dataclasses.asdict(config)
     stamps = []
-    for name in ("copy_detection", "clip_l14", "aesthetic_head", "detector"):
+    for name in NETWORKS:
         path = Path(settings[name]) if settings[name] else None
         files = sorted(path.rglob("*")) if path and path.is_dir() else [path] if path else []
         stamps += [

@@ -71,3 +71,14 @@ def test_depth_tells_a_push_from_a_zoom() -> None:
     for label in ("push in", "zoom in"):
         values[label] = measured(camera_scene(numpy_generator(4, "test/depth"), label)).parallax
     assert values["push in"] > 0.09 > values["zoom in"]
+
+
+def test_what_jolts_is_no_confident_camera() -> None:
+    smooth = {"camera_x": -0.2, "camera_y": 0.0, "camera_zoom": 0.0, "parallax": 0.0, "shake": 0.3}
+    smooth |= {"camera_path": 1.0, "camera_net_path": 0.95}
+    assert label_camera(smooth, CameraConfig()) == ("pan right", 1.0)
+    jolting = smooth | {"shake": 2.0}  # more than the 1.7 % of the width that it moves per frame
+    assert label_camera(jolting, CameraConfig()) == ("pan right", 0.0)
+    assert label_camera(jolting | {"camera_net_path": 0.1}, CameraConfig()) == ("handheld shot", 1.0)
+    still = smooth | {"camera_x": 0.001, "shake": 0.4, "camera_net_path": 0.9}
+    assert label_camera(still, CameraConfig())[1] < 0.2
