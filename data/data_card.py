@@ -26,7 +26,10 @@ UNKNOWN = "not stated"
 
 @dataclass
 class RecordStatistics:
-    """Counts of a pass over the records of all splits, without their pixels; `rates` are of frames or samples."""
+    """Counts of a pass over the records of all splits, without their pixels.
+
+    `rates` are frames per second, of audio samples per second.
+    """
 
     licenses: Counter[str] = field(default_factory=Counter)
     rates: Counter[str] = field(default_factory=Counter)
@@ -149,8 +152,8 @@ def _audio_sizes(infos: dict[str, DatasetInfo], statistics: RecordStatistics) ->
     rates = ", ".join(f"{rate} ({n})" for rate, n in statistics.rates.most_common(8))
     repeated = len(statistics.num_captions) - len(statistics.contents)
     return (
-        f"{table}\n{len(statistics.num_captions)} clips of {statistics.seconds:.1f} s in all; {repeated} records "
-        f"repeat another's content. Samples per second (clips): {rates}.\n"
+        f"{table}\n{len(statistics.num_captions)} clips of {statistics.seconds:.1f} s in all; "
+        f"{repeated} records repeat another's content. Samples per second (clips): {rates}.\n"
     )
 
 

@@ -12,6 +12,7 @@ from data.build import prepare
 from data.config import ClipConfig, FilesConfig, PrepareConfig, WorldSetConfig
 from data.prepare import main
 from src.core import cli
+from src.core.media_io.audio_writer import write_audio
 from tests.fixtures.video_files import write_folder, write_image, write_video
 
 CLIP = ClipConfig(size=32, multiple=8, lengths=(8, 16))
@@ -40,7 +41,7 @@ def test_a_card_of_files(tmp_path: Path) -> None:
     assert (rows["records"], rows["records without caption"]) == (["5"], ["1"])
     assert rows["train"][0] == "8x24x40"
     assert rows["captions, distinct"] == ["7, 3"]
-    assert rows["clips with audio (48 kHz)"] == ["3"]
+    assert rows["clips with audio"] == ["3"]
     assert "1 images, 4 clips of 5.6 s in all; 0 records repeat another's content" in card
     assert "10 (4)" in card
     sheet = np.asarray(Image.open(tmp_path / "out" / "contact_sheet.png"))
@@ -49,6 +50,29 @@ def test_a_card_of_files(tmp_path: Path) -> None:
     before = (tmp_path / "out" / "DATA.md").stat().st_mtime_ns
     prepare(PrepareConfig(out=str(tmp_path / "out"), source="files", files=files, num_workers=0))
     assert (tmp_path / "out" / "DATA.md").stat().st_mtime_ns == before
+
+
+def test_a_card_of_audio(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    tone = 0.5 * np.sin(2 * np.pi * 441.7 * np.arange(24_000) / 16_000)
+    write_audio(folder / "a.wav", np.stack([tone, 0 * tone]), 16_000)
+    (folder / "b.wav").write_bytes(b"RIFF")
+    words = ["source=audio", f"audio.folder={folder}", "audio.seconds=0.5", "audio.num_channels=2"]
+    words += ["audio.sample_rate=16000", "audio.license=CC0", "num_workers=0", f"out={tmp_path / 'out'}"]
+    assert cli.run(main, words) == 0
+    card = (tmp_path / "out" / "DATA.md").read_text(encoding="utf-8")
+    assert f"Files of `{folder}` (`source=audio`)" in card
+    assert "| CC0 | 3 |" in card
+    assert "| rejected: unreadable | 1 |" in card
+    assert "| train | 8000 | 2 | 3 |" in card
+    assert "3 clips of 1.5 s in all; 0 records repeat another's content" in card
+    assert "16000 (3)" in card
+    assert "| clips with audio | 3 |" in card
+    sheet = np.asarray(Image.open(tmp_path / "out" / "contact_sheet.png")).astype(int)
+    blue = (sheet[:128, :128] == (40, 80, 160)).all(-1)
+    assert 25 < blue[:64].sum(0).max() < 40  # half of full scale, both ways
+    assert blue[64:].sum(0).max() <= 2  # silence: a line
 
 
 def test_a_dry_run_shows_the_same_table_and_writes_nothing(

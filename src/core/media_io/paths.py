@@ -1,4 +1,4 @@
-"""Paths that a list or manifest names: they stay inside its folder; links the user placed are followed once."""
+"""Paths that a list or manifest names stay inside its folder; links the user placed are followed once."""
 
 import os
 from pathlib import Path
