@@ -10,7 +10,7 @@ from data.curation.config import CameraConfig
 from data.curation.truth.samples import FPS, NUM_FRAMES, camera_scene, make_scene, slideshow
 from data.curation.truth.scenes import Camera
 from data.curation.truth.trajectories import LABELS as RENDERED
-from data.curation.truth.trajectories import make_camera
+from data.curation.truth.trajectories import make_camera, tremor
 from src.core.rng import numpy_generator
 
 
@@ -46,6 +46,17 @@ def test_the_rate_of_a_pan_is_measured() -> None:
     motion = measured(frames)
     assert motion.steps_P4[:, 0].mean() * motion.fps == pytest.approx(-0.2, rel=0.05)
     assert motion.independent_fraction < 0.02
+
+
+def test_a_shaken_camera_accelerates_and_a_pan_does_not() -> None:
+    rng, zero, one = numpy_generator(1, "test/shake"), np.zeros(NUM_FRAMES), np.ones(NUM_FRAMES)
+    t = np.arange(NUM_FRAMES) / FPS
+    violent = [tremor(rng, t * 2.5, 0.04) for _ in range(2)]
+    shaken = measured(make_scene(rng, Camera(zero, zero, zero, *violent, one), num_objects=0))
+    pan = measured(make_scene(rng, Camera(zero, zero, zero, -0.3 * t, zero, one), num_objects=0))
+    assert shaken.shake > 10 > 1 > pan.shake
+    assert shaken.net_path < 0.2 * shaken.path
+    assert pan.net_path > 0.9 * pan.path
 
 
 def test_uneven_frame_times_are_no_shake() -> None:

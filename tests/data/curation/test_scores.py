@@ -16,6 +16,7 @@ from data.curation.scorer import score_frames
 from data.curation.store import SCHEMA
 from data.curation.subjects import moving_fraction
 from data.curation.truth.encoders import encode
+from data.curation.truth.overlays import add_text
 from tests.fixtures.curation import moving_square, noise_image
 
 FPS = 16.0
@@ -90,6 +91,22 @@ def test_shots_per_second_are_those_of_the_adaptive_detector() -> None:
         values = np.array(content.values)
         assert scene_cuts.shots_per_second(values, FPS) == pytest.approx((1 + len(cuts)) / 3)
         assert (values >= scene_cuts.CONTENT_THRESHOLD).sum() == (3 if video is frames else 47)
+
+
+def test_text_in_either_of_two_frames_is_found(tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr_onnxruntime")
+    frames = noise_image(128, 192)[None].repeat(16, 0)
+    titled = frames.copy()
+    titled[8:] = add_text(
+        frames[8:], np.random.default_rng(1), 24
+    )  # the second frame searched, not the first
+    config = ScoringConfig(groups=("text",))
+    for name, video, found in (("plain", frames, False), ("titled", titled, True)):
+        clip_frames = read_clip(encode(tmp_path, name, video, FPS, "x264-18"), 0, 1, FPS, config)
+        assert len(clip_frames.text_frames_THWC) == 2
+        row = score_frames(clip_frames, config)
+        assert (row["text_score"] > 0.6) == found
+        assert (row["text_area"] > 0.01) == found
 
 
 def cuts_of(frames_THWC: np.ndarray) -> list[float]:
