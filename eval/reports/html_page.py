@@ -38,8 +38,11 @@ body{font:15px/1.5 system-ui,sans-serif;background:#f3f2ee;color:#22262b;margin:
 padding:0 1rem}h1{font-size:1.6rem;margin-bottom:.3rem}h2{font-size:1.2rem;margin-top:2rem}
 h3{font-size:1rem;margin:1.2rem 0 .4rem}
 table{border-collapse:collapse;background:#fff}
-td,th{padding:.35rem .8rem;border-bottom:1px solid #dedcd5;text-align:right;white-space:nowrap}
-td:first-child,th:first-child{text-align:left}.scroll{overflow-x:auto}
+td,th{padding:.35rem .6rem;border-bottom:1px solid #dedcd5;text-align:right;white-space:nowrap}
+td{vertical-align:top}
+td:first-child,th:first-child{text-align:left}th{white-space:normal;vertical-align:bottom}
+td b{font-weight:500}td small{display:block;color:#5c6068;line-height:1.25}
+.scroll{overflow-x:auto}
 .head{color:#666;font-size:.85rem;overflow-wrap:anywhere}.head code{color:#22262b}
 pre{background:#fff;padding:.8rem;overflow-x:auto;font-size:.8rem}
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));gap:.5rem 2rem;
@@ -151,9 +154,19 @@ def table_html(rows: list[Row], scores: Scores) -> str:
             row.slice,
             format_samples(row),
         ]
-        cells += [format_cell(row.intervals.get(name), score_of(scores, name)) for name in names]
-        body.append("<tr>" + "".join(f"<td>{as_html(each)}</td>" for each in cells) + "</tr>")
+        shown = [as_html(each) for each in cells]
+        shown += [_cell(format_cell(row.intervals.get(name), score_of(scores, name))) for name in names]
+        body.append("<tr>" + "".join(f"<td>{each}</td>" for each in shown) + "</tr>")
     return f"<div class=scroll><table><tr>{head}</tr>{''.join(body)}</table></div>"
+
+
+def _cell(text: str) -> str:
+    """Return a value with its interval and number of samples below, so that wide tables fit the page."""
+    mean, bracket, rest = text.partition(" [")
+    if not bracket:
+        mean, _, rest = text.partition(", ")
+    below = f"<small>{as_html(bracket.strip() + rest)}</small>" if rest else ""
+    return f"<b>{as_html(mean)}</b>{below}"
 
 
 def _plots(rows: list[Row], scores: Scores) -> str:

@@ -26,6 +26,7 @@ Scores = dict[str, Score]
 UNKNOWN = Score(0)
 SIGNIFICANT, SMALLEST_FIXED = 3, 1e-4  # digits of a mean; smaller means are in scientific notation
 BEST = "★"
+_MINUS = re.compile(r"(?<![^\s\[])-(?=\d)")  # a sign, not the hyphen of a name or of 1e-05
 SKEWED = "†"  # after an interval of a skewed and small sample
 LEGEND = f"95 % intervals in brackets; {SKEWED} skewed and small sample: the interval is too narrow"
 
@@ -183,7 +184,7 @@ def latex_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
 
 def _latex_line(cells: list[str]) -> str:
     shown = (cell if cell == "$n$" else as_latex(cell).replace(SKEWED, "$^\\dagger$") for cell in cells)
-    return " & ".join(shown) + " \\\\"
+    return " & ".join(_MINUS.sub("$-$", cell) for cell in shown) + " \\\\"
 
 
 def terminal_table(rows: list[Row], scores: Scores, title: str, console: Console) -> Table:

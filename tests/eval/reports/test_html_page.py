@@ -10,7 +10,7 @@ from eval.core.intervals import Interval
 from eval.core.manifest import Sample, read_manifest
 from eval.core.results import FRACTION, Row, Score
 from eval.core.video import write_video
-from eval.reports.html_page import axis_ticks, write_page
+from eval.reports.html_page import axis_ticks, table_html, write_page
 from eval.reports.samples import load_samples, read_results, select_failures_first
 
 SCORES = {"bounce": {"subject": Score(1, FRACTION), "frozen": Score(-1, FRACTION), "speed": Score(0)}}
@@ -30,6 +30,15 @@ def record(name, **values):
         "detail": {"checks": checks},
         "dropped": None if values else "no such file",
     }
+
+
+def test_the_interval_stands_below_its_mean():
+    row = Row(slice="all", system="", metric="niqe", num_samples=9, num_scored=9, intervals={
+        "niqe": Interval(0.5, 0.25, 0.75, 9, 9, "t", skewed=True), "other": Interval(2, None, None, 1, 1, ""),
+    })  # fmt: skip
+    page = table_html([row], {})
+    assert "<td><b>0.500</b><small>[0.250, 0.750]†, n=9</small></td>" in page
+    assert "<td><b>2.000</b><small>n=1</small></td>" in page
 
 
 @pytest.fixture

@@ -128,6 +128,13 @@ def test_numbers_of_samples_stand_at_each_value():
     assert record["dropped"] == [{"id": "1", "reason": "why"}]
 
 
+def test_negative_numbers_have_a_minus_in_latex():
+    lost = Row(slice="a-1", system="b-2", metric="audio_fidelity", num_samples=9, num_scored=9,
+               intervals={"si_sdr": Interval(-2.5, -3.25, 1e-5, 9, 9, "t")})  # fmt: skip
+    text = latex_tables([lost], {})
+    assert "b-2 & a-1 & 9 / 9 & $-$2.500 [$-$3.250, 0.000], n=9" in text
+
+
 def test_values_without_an_interval_and_of_skewed_samples():
     alone = Interval(0.5, None, None, 3, 3, "none, fewer than 5")
     assert format_cell(alone) == "0.500, n=3"
