@@ -82,11 +82,10 @@ def _run(config: DemoConfig) -> None:
     print(f"{num_answers} answers through the pages", flush=True)
     export_votes(study.folder)
     page = _report(study)
-    screenshot = Path(config.out) / "report.png"
-    _open_report(page, screenshot)
+    _open_report(page, Path(config.out))
     if config.show:
         webbrowser.open(page.resolve().as_uri())
-    print(f"report: {page}, its first screen: {screenshot} ({time.monotonic() - begin:.0f} s)")
+    print(f"report: {page}, pictures of it: {config.out}/*.png ({time.monotonic() - begin:.0f} s)")
 
 
 def _plan(config: DemoConfig) -> Study:
@@ -219,12 +218,15 @@ def expected_answer(expected: tuple[int, ...], order: tuple[int, ...], kind: str
     return {"ranking": best_first + [each for each in range(len(order)) if each not in best_first]}
 
 
-def _open_report(page: Path, screenshot: Path) -> None:
-    """Open the report in Chromium and keep a screenshot of its first screen."""
+def _open_report(page: Path, folder: Path) -> None:
+    """Open the report in Chromium and keep screenshots of its tables and of its clips."""
     with open_chromium() as browser:
         window = browser.new_page(viewport={"width": 1100, "height": 900})
         window.goto(page.resolve().as_uri())
-        window.screenshot(path=screenshot)
+        window.screenshot(path=folder / "report.png")
+        window.evaluate("document.getElementById('items').scrollIntoView()")
+        window.wait_for_timeout(1000)  # for the first frames of the videos
+        window.screenshot(path=folder / "report_clips.png")
 
 
 def _report(study: Study) -> Path:

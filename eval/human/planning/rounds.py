@@ -3,6 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+
+from eval.human.analysis.adaptive import allocate_items, is_precise, pair_counts
+from eval.human.analysis.bradley_terry import fit_strengths
+from eval.human.analysis.net_wins import net_win
 from eval.human.analysis.preferences import Preference
 from eval.human.config import StudyConfig
 from eval.human.planning.items import ItemPool, add_comparisons, add_controls
@@ -52,12 +57,6 @@ def _choose(
     settings: StudyConfig, votes: Sequence[Preference], free: Sequence[Item], round: int
 ) -> tuple[list[Item], str]:
     """Return the items of one axis for the next round and a note with the current half widths."""
-    import numpy as np
-
-    from eval.human.analysis.adaptive import allocate_items, is_precise, pair_counts
-    from eval.human.analysis.bradley_terry import fit_strengths
-    from eval.human.analysis.net_wins import net_win
-
     rng = numpy_generator(settings.seed, "human/adaptive", round)
     shuffled = [free[index] for index in rng.permutation(len(free))]
     systems, options = list(settings.manifests), settings.adaptive

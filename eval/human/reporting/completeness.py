@@ -1,4 +1,4 @@
-"""Whether votes belong to a study, and which of its planned votes are missing."""
+"""Check that votes belong to a study, and count those that are planned but missing."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ def test_the_demonstration_compares_two_systems_made_from_the_weights(tmp_path: 
     assert votes == {(axis, "steps_25", "steps_4") for axis in ("text_motion", "image_quality")}
     page = (report / "report.html").read_text(encoding="utf-8")
     assert page.count("<video") == page.count("<img") == 2
-    assert (tmp_path / "report.png").stat().st_size > 10_000
+    assert all((tmp_path / f"{name}.png").stat().st_size > 10_000 for name in ("report", "report_clips"))
     with pytest.raises(UserError, match="has a study with votes"):
         main(["demo", f"out={tmp_path}"])
 

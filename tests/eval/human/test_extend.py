@@ -27,6 +27,11 @@ def check_extended(before: Study, after: Study) -> None:
     main(["report", str(after.folder)])  # the old votes are still of this study
 
 
+def compared(study: Study) -> set[str]:
+    """Return the samples that the study compares."""
+    return {item.sample for item in study.items.values() if item.kind == "pair"}
+
+
 def test_raters_prompts_and_systems_are_added(folder: Path, tmp_path: Path) -> None:
     before = load_study(folder)
     main(["extend", str(folder), "raters=1"])
@@ -51,31 +56,30 @@ def test_raters_prompts_and_systems_are_added(folder: Path, tmp_path: Path) -> N
 
 
 def test_prompts_of_a_subset_and_of_longer_manifests_are_added(tmp_path: Path) -> None:
-    a, b = write_system(tmp_path / "a", num=4), write_system(tmp_path / "b", num=4, speed=2)
+    a, b = write_system(tmp_path / "a", num=5), write_system(tmp_path / "b", num=5, speed=2)
     complete = {path: path.read_text().splitlines(keepends=True) for path in (a, b)}
     for path, lines in complete.items():
-        path.write_text("".join(lines[:3]))
+        path.write_text("".join(lines[:4]))
     study = str(tmp_path / "study")
     main(["plan", f"out={study}", f"manifests={{a: {a}, b: {b}}}", "num_prompts=2", *ARGUMENTS])
     main(["simulate", study])
     before = load_study(study)
-    prompts = {item.sample for item in before.items.values() if item.kind == "pair"}
-    assert len(prompts) == 2
     main(["extend", study, "num_prompts=3"])
     after = load_study(study)
     check_extended(before, after)
-    more = {item.sample for item in after.items.values() if item.kind == "pair"}
-    assert more == {"p0", "p1", "p2"} > prompts
+    assert len(compared(before)) == 2
+    assert len(compared(after)) == 3
+    assert compared(after) > compared(before)
     for path, lines in complete.items():
         path.write_text("".join(lines))
-    main(["extend", study, "num_prompts=4"])
+    main(["extend", study, "num_prompts=5"])
     last = load_study(study)
-    assert {item.sample for item in last.items.values() if item.kind == "pair"} == more | {"p3"}
-    new = {item.id for item in last.items.values() if item.kind == "pair" and item.sample == "p3"}
+    assert compared(last) == {f"p{i}" for i in range(5)}
+    new = {item.id for item in last.items.values() if item.kind == "pair" and item.sample == "p4"}
     counts = count_votes(list(last.slots.values()), last.items)
     assert {counts[name, "visual_overall"] for name in new} == {3}
     with pytest.raises(UserError, match="nothing to add"):
-        main(["extend", study, "num_prompts=4"])
+        main(["extend", study, "num_prompts=5"])
 
 
 def test_missing_votes_get_sessions_of_their_own(folder: Path) -> None:
