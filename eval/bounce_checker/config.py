@@ -10,6 +10,17 @@ from src.core.fields import Config, opt
 
 
 @dataclass(frozen=True, kw_only=True)
+class AudioCheckerConfig(Config):
+    """Tolerances of the comparison of audio with facts."""
+
+    tolerance_s: float = opt(0.04, "largest distance of a hit from its impact in seconds", gt=0)
+    fine_tolerance_s: float = opt(0.02, "the same for `hit_f1_fine`", gt=0)
+    close_s: float = opt(
+        0.1, "objects are not scored at impacts that are this close to another, in seconds", ge=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckerConfig(Config):
     """Thresholds of what is recognized."""
 
@@ -28,3 +39,4 @@ class CheckerConfig(Config):
     min_zoom: float = opt(0.12, "logarithm of the scale that a zoom changes", gt=0)
     min_pan: float = opt(0.1, "shift of a pan or tilt", gt=0)
     min_shake: float = opt(0.006, "root mean square of the shake of a handheld shot", gt=0)
+    audio: AudioCheckerConfig = opt(AudioCheckerConfig(), "of bounce_audio")

@@ -1,28 +1,40 @@
 import numpy as np
 import pytest
 
+from data.bounce.audio import ambience, strike
 from data.bounce.audio import render_audio as render
+from data.bounce.audio_config import AudioContentConfig
 from data.bounce.config import WorldConfig
+from data.bounce.facts import VideoFacts
 from data.bounce.scene import sample_scene
 from data.bounce.world import WORLD_VERSION
+from eval.bounce_checker import compare_audio
 from eval.bounce_checker.audio import (
     SAMPLE_RATE,
+    AudioReading,
     BounceAudioMetric,
     analyze_audio,
     evaluate_audio,
     expected_materials,
+    pooled_scores,
 )
+from eval.bounce_checker.audio_impacts import Hit, find_hits
+from eval.bounce_checker.audio_tables import HEADS, slice_rows, track_row
+from eval.bounce_checker.audio_trials import judge_audio
+from eval.bounce_checker.config import AudioCheckerConfig
+from eval.bounce_checker.validate_audio import draw_facts, main
 from eval.core.audio import Audio, write_audio
-from eval.core.manifest import Sample
+from eval.core.manifest import Sample, write_manifest
 from eval.core.results import Item
+from src.core.errors import UserError
 
 WORLD = WorldConfig(max_objects=2, holdout="include", split="all")
 
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Facts and audio of 40 videos of two seconds."""
-    facts = [sample_scene(seed, WORLD_VERSION, WORLD, 32, 32, 32, 16.0).facts for seed in range(1000, 1040)]
+    """Facts and audio of 24 videos of two seconds."""
+    facts = [sample_scene(seed, WORLD_VERSION, WORLD, 32, 32, 32, 16.0).facts for seed in range(1000, 1024)]
     return [(each.to_dict(), render(each)) for each in facts]
 
 
@@ -83,3 +95,134 @@ def test_any_sample_rate(tmp_path, scenes):
     assert times[-1] > 0.5  # late enough for a wrong rate to show
     with pytest.raises(ValueError, match="sample has no `facts` with impacts"):
         BounceAudioMetric().measure(Item(Sample(id="", prompt="", audio="a.wav"), tmp_path))
+
+
+def test_objects_of_every_impact(scenes):
+    """Materials and sizes at impacts that no other is near to; where two collide, both."""
+    sums: dict[str, list[float]] = {}
+    for facts, samples in scenes:
+        trial = judge_audio(analyze_audio(Audio(samples, SAMPLE_RATE)), facts, AudioCheckerConfig())
+        for name, numbers in pooled_scores(trial).items():
+            before = sums.get(name, [0.0, 0.0])
+            sums[name] = [before[0] + numbers[0], before[1] + numbers[1]]
+    rates = {name: top / bottom for name, (top, bottom) in sums.items() if bottom}
+    assert rates["hit_material"] > 0.97
+    assert rates["hit_size"] > 0.97
+    assert rates["hit_f1"] > 0.93
+    assert rates["hit_f1_fine"] > 0.93
+    assert rates["hit_lag"] < 0.005
+    assert rates["false_hits"] < 0.2
+
+
+def test_tails_and_pairs_are_told_apart():
+    """A metal object rings on while a small wooden one and a large rubber one collide."""
+    count = 2 * SAMPLE_RATE
+    audio = np.random.default_rng(0).normal(0, 0.001, count)
+    for start, objects in ((0.5, [("metal", "medium")]), (0.9, [("wooden", "small"), ("rubber", "large")])):
+        for material, size in objects:
+            audio[round(start * SAMPLE_RATE) :] += strike(
+                material, size, 0.3, count - round(start * SAMPLE_RATE), SAMPLE_RATE
+            )
+    hits = find_hits(audio, 1.0)
+    assert [hit.time_s for hit in hits] == pytest.approx([0.5, 0.9], abs=0.01)
+    assert [hit.materials for hit in hits] == [("metal",), ("rubber", "wooden")]
+    assert [hit.sizes for hit in hits] == [("medium",), ("large", "small")]
+    assert hits[0].level == pytest.approx(0.3, rel=0.3)
+
+
+def test_a_crackling_fire_is_no_impact():
+    for seed in range(3):
+        fire = ambience("wood", 3 * SAMPLE_RATE, SAMPLE_RATE, seed)
+        for volume in (1.0, 0.2):
+            reading = analyze_audio(Audio((volume * fire)[None].astype(np.float32), SAMPLE_RATE))
+            assert not reading.hits
+            assert reading.background == "wood"
+
+
+def fake_reading(*hits):
+    made = tuple(Hit(t, tuple(m for m, _ in o), tuple(s for _, s in o), 0.3, 0.9) for t, o in hits)
+    return AudioReading(made, "sand")
+
+
+FAKE_FACTS = {
+    "impacts": [
+        {"time_s": 0.5, "objects": [0]},
+        {"time_s": 1.0, "objects": [0, 1]},
+        {"time_s": 1.06, "objects": [1]},
+    ],
+    "objects": [{"material": "stone", "size": "small"}, {"material": "glass", "size": "large"}],
+    "background": "sand",
+}
+
+
+def test_tolerances_gaps_and_sizes_are_counted():
+    stone, glass, large = ("stone", "small"), ("glass", "large"), ("stone", "large")
+    reading = fake_reading((0.53, [large]), (1.0, [stone, glass]), (2.0, [glass]))
+    trial = judge_audio(reading, FAKE_FACTS, AudioCheckerConfig())
+    pooled = pooled_scores(trial)
+    assert pooled["hit_f1"] == (4, 6)
+    assert pooled["hit_f1_fine"] == (2, 6)  # 30 ms late is within 40, not within 20
+    assert pooled["hit_material"] == (1, 1)  # the other two are 60 ms apart
+    assert pooled["hit_size"] == (0, 1)
+    assert [each.kind for each in trial.impacts] == ["stone", "two objects", "glass"]
+    assert pooled["text_material"] == (1, 1)
+    assert pooled["text_size"] == (0, 1)
+    strict = judge_audio(reading, FAKE_FACTS, AudioCheckerConfig(tolerance_s=0.02))
+    assert pooled_scores(strict)["hit_f1"] == (2, 6)
+    silent = FAKE_FACTS | {"audio": {"parts": ["ambience"], "quality": 8.0, "music": None}}
+    assert pooled_scores(judge_audio(reading, silent, AudioCheckerConfig()))["false_hits"] == (3, 1)
+
+
+def test_tables_by_background_material_and_gap():
+    reading = fake_reading((0.53, [("stone", "small")]), (1.0, [("stone", "small"), ("glass", "large")]))
+    trials = [judge_audio(reading, FAKE_FACTS, AudioCheckerConfig())]
+    rows = {row[0]: row[1:] for row in slice_rows(trials, AudioCheckerConfig())}
+    assert rows["over sand"][0] == "3"
+    assert rows["stone"][2:] == ["0.0", "100.0", "100.0"]
+    assert rows["glass"][1].startswith("0.0")
+    assert rows["0 to 0.1 s to the next"][0] == "2"
+    row = dict(zip(HEADS, track_row("x", trials, AudioCheckerConfig()), strict=True))
+    assert row["F1 of hits"] == "80.0"
+    assert row["instrument"] == "–"
+
+
+@pytest.mark.parametrize("parts", [("music",), ("impacts", "ambience", "music")])
+def test_music_is_recognized(parts):
+    for seed in range(4):
+        facts = draw_facts(seed, 3.0, AudioContentConfig(parts=parts))
+        reading = analyze_audio(Audio(render(facts), SAMPLE_RATE))
+        trial = judge_audio(reading, facts.to_dict(), AudioCheckerConfig())
+        assert trial.music == dict.fromkeys(("instrument", "tempo_bpm", "key", "mood"), 1.0)
+        if parts == ("music",):
+            assert not reading.hits
+
+
+def test_no_music_in_impacts_and_ambience(scenes):
+    assert all(analyze_audio(Audio(samples, SAMPLE_RATE)).music is None for _, samples in scenes[:8])
+
+
+def test_validation_through_the_command_line(tmp_path, capsys):
+    out = tmp_path / "table.md"
+    main(["num=2", "seconds=2.0", "degradations=[none,detuned by 1.5 %]", f"out={out}"])
+    text = out.read_text(encoding="utf-8")
+    assert text in capsys.readouterr().out
+    assert "detuned by 1.5 %" in text
+    assert "facts of the next video" in text
+    assert "over " in text
+
+
+def test_samples_beside_the_truth(tmp_path, capsys):
+    facts = draw_facts(3, 2.0, AudioContentConfig(min_impacts=2)).to_dict()
+    samples = []
+    for name, change in (("same", 1.0), ("silent", 0.0)):
+        write_audio(tmp_path / f"{name}.wav", change * render(VideoFacts.from_dict(facts)), SAMPLE_RATE)
+        samples.append(Sample(id=name, prompt="", audio=f"{name}.wav", facts=facts))
+    write_manifest(tmp_path / "both.jsonl", samples)
+    compare_audio.main([f"manifest={tmp_path / 'both.jsonl'}"])
+    text = capsys.readouterr().out
+    row = next(line for line in text.splitlines() if line.startswith("| F1 of hits"))
+    assert "100.0" in row  # the truth
+    assert "66.7" in row  # one of two tracks, pooled: 2 * n / (2 * n + n)
+    write_manifest(tmp_path / "bare.jsonl", [Sample(id="bare", prompt="", audio="same.wav")])
+    with pytest.raises(UserError, match="'bare' has no `facts`"):
+        compare_audio.main([f"manifest={tmp_path / 'bare.jsonl'}"])
