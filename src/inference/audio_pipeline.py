@@ -73,12 +73,12 @@ class AudioPipeline:
         return max(self.codec.config.num_latent_frames(round(seconds * self.sample_rate)), 1)
 
     def default_seconds(self) -> float:
-        """Return the length of audio in training: of the streams' clips, else of the position table."""
+        """Return the length of audio in training: of the streams' crops, else of the position table."""
         lengths = [n for stream in self.stage.data.streams.values() for n in stream.lengths]
         return max(lengths, default=self.stage.transformer.max_positions[0]) / self.stage.latent_rate
 
     def default_prompt(self) -> str:
-        """Return what the model reads without a prompt: quality and music without a description, or nothing."""
+        """Return what the model reads without a prompt: quality and music, or nothing."""
         if not self.stage.flags_captions:
             return ""
         c = self.config

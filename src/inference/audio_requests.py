@@ -134,7 +134,7 @@ def _records(config: GenerateAudioConfig, text: str) -> Found:
         for index in range(len(reader)):
             record = reader[index]
             assert not isinstance(record, LatentRecord | AudioRecord)
-            if record.bucket.is_image or not record.id.startswith(config.id_prefix):
+            if record.bucket.is_image or not record.id.startswith(config.id_prefixes or ("",)):
                 continue
             prompt = record.audio_captions[0] if config.captions and record.audio_captions else text
             entry = {"id": record.id.replace("/", "_"), "prompt": prompt, "facts": record.facts}

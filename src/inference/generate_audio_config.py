@@ -32,7 +32,7 @@ class GenerateAudioConfig(Config):
         "", "videos to give audio: a file, a folder, or a manifest (.jsonl) with `video` and `prompt`"
     )
     data: str = opt("", "videos of a prepared data set: the directory that holds dataset.json")
-    id_prefix: str = opt("", "data: only records whose id begins so")
+    id_prefixes: tuple[str, ...] = opt((), "data: only records whose id begins with one of these; empty: all")
     num_videos: int = opt(0, "data: number of records at most; 0: all", ge=0)
     captions: bool = opt(False, "data: read each record's first audio caption as its prompt")
     prompts: str = opt("", "without videos: file of prompts, .txt or .jsonl; prompt=... gives single ones")
