@@ -66,14 +66,15 @@ class Beginning:
             return []
         if not self.skips:
             return [first]
-        shown, after = first, None
-        for after in frames:
-            if after[1] > self.start_s + 1e-6:
+        shown, after = first, list[TimedFrame]()
+        for timed in frames:
+            if timed[1] > self.start_s + 1e-6:
+                after = [timed]
                 break
-            shown, after = after, None
+            shown = timed
         if shown[1] < certain_s:  # a skipped frame may be the one that is shown
             return []
-        return [shown] if after is None else [shown, after]
+        return [shown, *after]
 
 
 def beginnings(start_s: float) -> list[Beginning]:

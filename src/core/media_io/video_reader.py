@@ -130,9 +130,10 @@ class VideoReader:
                 frames = beginning.frames(container, stream, self.fps, log)
                 if frames is None:
                     continue
-                last = None
-                for last in frames:
-                    yield last
+                last: TimedFrame | None = None
+                for timed in frames:
+                    yield timed
+                    last = timed
                 if last is not None:
                     self._facts.check_end(last[1] + last[2], last[2], log)
                 self._facts.check_unchanged(log)
