@@ -21,9 +21,11 @@ from eval.core.results import Row, Score
 from eval.core.run_folder import RunFolder
 from eval.core.scored_runs import read_scored_runs
 from eval.core.system_pairs import compare_systems, correct_family, leaderboard_rows
-from eval.reports import tables
+from eval.reports import score_files, tables
 from eval.reports.comparison_page import load_media, write_comparison_page
+from eval.reports.latex_tables import latex_tables
 from eval.reports.plain_text import as_markdown, as_terminal
+from eval.reports.terminal_tables import terminal_table
 from src.core.atomic import atomic_write
 from src.core.cli import run as run_command
 from src.core.config import from_command_line
@@ -108,7 +110,7 @@ def compare(config: CompareConfig) -> tuple[list[Row], list[Comparison], Scores]
 
 def _write(out: Path, rows: list[Row], comparisons: list[Comparison], scores: Scores) -> None:
     (out / "leaderboard.md").write_text(tables.markdown_tables(rows, scores), encoding="utf-8")
-    (out / "leaderboard.tex").write_text(tables.latex_tables(rows, scores), encoding="utf-8")
+    (out / "leaderboard.tex").write_text(latex_tables(rows, scores), encoding="utf-8")
     parts = [differences_markdown(each, scores) for each in comparisons]
     (out / "differences.md").write_text("\n".join(parts), encoding="utf-8")
     with (out / "differences.csv").open("w", newline="", encoding="utf-8") as file:
@@ -123,8 +125,8 @@ def _write(out: Path, rows: list[Row], comparisons: list[Comparison], scores: Sc
                 writer.writerow([*key, each.metric, each.score, *numbers, x.num, *p_values])
     with (out / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(tables.CSV_HEADS)
-        writer.writerows(tables.csv_row(row, name) for row in rows for name in row.intervals)
+        writer.writerow(score_files.CSV_HEADS)
+        writer.writerows(score_files.csv_row(row, name) for row in rows for name in row.intervals)
 
 
 def write_page(config: CompareConfig, rows: list[Row], scores: Scores) -> None:
@@ -206,7 +208,7 @@ def main(argv: list[str]) -> None:
     console = Console()
     for metric, metric_rows in tables.by_metric(rows):
         title = tables.metric_title(metric, tables.score_names(metric_rows))
-        console.print(tables.terminal_table(metric_rows, scores.get(metric, {}), title, console))
+        console.print(terminal_table(metric_rows, scores.get(metric, {}), title, console))
         for note in dict.fromkeys(note for row in metric_rows for note in row.notes):
             console.print(as_terminal(f"note: {note}", "yellow"))
     for each in comparisons:

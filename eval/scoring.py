@@ -25,6 +25,8 @@ from eval.registry import Extraction, MetricSettings, build_extractors, build_me
 from eval.reports import contact_sheet, html_page, tables
 from eval.reports.plain_text import as_terminal
 from eval.reports.samples import load_samples, select_failures_first
+from eval.reports.score_files import write_tables
+from eval.reports.terminal_tables import terminal_table
 from src.core import provenance
 from src.core.errors import UserError
 from src.core.progress import progress
@@ -106,7 +108,7 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
         "seconds": round(time.time() - started, 1),
     }
     rows = [row for row in rows if row.metric in scores]
-    tables.write_tables(folder.unfinished, rows, summary, scores)
+    write_tables(folder.unfinished, rows, summary, scores)
     _write_visuals(config, rows, scores, summary, folder.unfinished, samples)
     folder.publish()
     _print_tables(console, config, rows, scores, generated.aggregator, folder.out)
@@ -259,7 +261,7 @@ def _print_tables(
     for metric, metric_rows in tables.by_metric(rows):
         title = tables.metric_title(metric, tables.score_names(metric_rows))
         title = f"{title}, on {Path(config.samples).name}"
-        console.print(tables.terminal_table(metric_rows, scores[metric], title, console))
+        console.print(terminal_table(metric_rows, scores[metric], title, console))
         for note in dict.fromkeys(note for row in metric_rows for note in row.notes):
             console.print(as_terminal(f"note: {note}", "yellow"))
     for entry in aggregator.dropped[:10]:

@@ -1,23 +1,15 @@
 """Tables of results: Markdown, LaTeX, CSV and JSON files, and the same tables for the terminal."""
 
-import csv
-import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
 from eval.catalog import axis_of
 from eval.core.axes import AXES
 from eval.core.intervals import Interval
-from eval.core.results import ALL, FRACTION, Row, Score, json_line
-from eval.reports.plain_text import as_latex, as_markdown, as_terminal
+from eval.core.results import FRACTION, Row, Score
+from eval.reports.plain_text import as_markdown
 from src.core.markdown import markdown_table
 
 Scores = dict[str, Score]
@@ -26,7 +18,6 @@ Scores = dict[str, Score]
 UNKNOWN = Score(0)
 SIGNIFICANT, SMALLEST_FIXED = 3, 1e-4  # digits of a mean; smaller means are in scientific notation
 BEST = "★"
-_MINUS = re.compile(r"(?<![^\s\[])-(?=\d)")  # a sign, not the hyphen of a name or of 1e-05
 SKEWED = "†"  # after an interval of a skewed and small sample
 LEGEND = f"95 % intervals in brackets; {SKEWED} skewed and small sample: the interval is too narrow"
 
@@ -161,73 +152,6 @@ def bold_number(text: str) -> str:
     return text if number is None else f"**{number[0]}**{text[number.end() :]}"
 
 
-def latex_tables(rows: list[Row], scores: dict[str, Scores]) -> str:
-    """Return a booktabs table for each metric, by axis; needs \\usepackage{booktabs}."""
-    parts = []
-    for axis, metrics in by_axis(rows):
-        parts.append(f"\\paragraph{{{axis.capitalize()}}}\n")
-        for metric, metric_rows in metrics:
-            names, known = score_names(metric_rows), scores.get(metric, {})
-            heads = ["system", "slice", "$n$", *(heading(n, score_of(known, n)) for n in names)]
-            lines = [
-                f"% {metric_title(metric, names)}; {LEGEND}",
-                f"\\begin{{tabular}}{{ll{'r' * (len(names) + 1)}}}",
-            ]
-            lines += ["\\toprule", _latex_line(heads), "\\midrule"]
-            for row in metric_rows:
-                cells = [row.system or "–", row.slice, format_samples(row)]
-                cells += [format_cell(row.intervals.get(name), score_of(known, name)) for name in names]
-                lines.append(_latex_line(cells))
-            parts.append("\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n")
-    return "\n".join(parts)
-
-
-def _latex_line(cells: list[str]) -> str:
-    shown = (cell if cell == "$n$" else as_latex(cell).replace(SKEWED, "$^\\dagger$") for cell in cells)
-    return " & ".join(_MINUS.sub("$-$", cell) for cell in shown) + " \\\\"
-
-
-def terminal_table(rows: list[Row], scores: Scores, title: str, console: Console) -> Table:
-    """Return the table of one metric: a column for each value if they fit into the console, else a line."""
-    table = _terminal_table(rows, scores, title, vertical=False)
-    needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-    return table if needed <= console.width else _terminal_table(rows, scores, title, vertical=True)
-
-
-def _terminal_table(rows: list[Row], scores: Scores, title: str, *, vertical: bool) -> Table:
-    names, best = score_names(rows), best_values(rows, scores)
-    has_systems = len({row.system for row in rows}) > 1
-    skewed = any(interval.skewed for row in rows for interval in row.intervals.values())
-    caption = (LEGEND if skewed else "95 % intervals in brackets") + f"; {BEST} best" * bool(best)
-    table = Table(title=as_terminal(title), caption=caption, title_style="bold")
-    for head in [*(["system"] if has_systems else []), "slice", "n"]:
-        table.add_column(head, justify="right" if head == "n" else "left", no_wrap=True)
-    heads = [heading(name, score_of(scores, name)) for name in names]
-    for head in ("score", "") if vertical else heads:
-        table.add_column(as_terminal(head), justify="left" if vertical else "right", no_wrap=True)
-    for row in rows:
-        complete = row.num_scored == row.num_samples
-        count = as_terminal(
-            f"{row.num_scored}" if complete else f"{row.num_scored}/{row.num_samples}",
-            "" if complete else "red",
-        )
-        cells = []
-        for name in names:
-            text = format_cell(row.intervals.get(name), score_of(scores, name))
-            marked = (row.system, row.slice, name) in best
-            cells.append(as_terminal(text + f" {BEST}" * marked))
-        systems = [as_terminal(row.system or "–")] if has_systems else []
-        start = [*systems, as_terminal(row.slice), count]
-        style = "bold" if row.slice == ALL else ""
-        if not vertical:
-            table.add_row(*start, *cells, style=style)
-            continue
-        for line, pair in enumerate(zip(map(as_terminal, heads), cells, strict=True)):
-            last = line == len(heads) - 1
-            table.add_row(*(start if not line else [""] * len(start)), *pair, style=style, end_section=last)
-    return table
-
-
 def by_metric(rows: list[Row]) -> Iterator[tuple[str, list[Row]]]:
     """Yield the rows of each metric, those of one axis together."""
     for _, metrics in by_axis(rows):
@@ -247,73 +171,3 @@ def metric_title(metric: str, names: list[str]) -> str:
     """Return the name of a metric and the sub-axes of its values."""
     axes = [axis_of(metric, name) for name in names] or [axis_of(metric)]
     return f"{metric}: {', '.join(dict.fromkeys(each.sub_axis for each in axes))}"
-
-
-def write_tables(folder: Path, rows: list[Row], summary: dict[str, Any], scores: dict[str, Scores]) -> None:
-    """Write table.md, table.tex, table.csv (a line per number), scores.jsonl and summary.json."""
-    (folder / "table.md").write_text(markdown_tables(rows, scores), encoding="utf-8")
-    (folder / "table.tex").write_text(latex_tables(rows, scores), encoding="utf-8")
-    # names of files may be no Unicode: they are written as escapes
-    with (folder / "table.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CSV_HEADS)
-        writer.writerows(csv_row(row, name) for row in rows for name in row.intervals)
-    with (folder / "scores.jsonl").open("w", encoding="utf-8", errors="backslashreplace") as file:
-        for record in score_records(rows, summary, scores):
-            file.write(json_line(record) + "\n")
-    content = {**summary, "rows": [asdict(row) for row in rows]}
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-
-
-CSV_HEADS = (
-    *("system", "axis", "sub_axis", "metric", "slice", "score", "mean", "low", "high", "num"),
-    *("num_reference", "num_scored", "num_samples", "reference_scored", "reference_samples"),
-    *("interval", "skewed"),
-)
-
-
-def csv_row(row: Row, name: str) -> list[str]:
-    """Return the line of a value in table.csv; bounds are empty where there is no interval."""
-    x, axis = row.intervals[name], axis_of(row.metric, name)
-    numbers = ["" if value is None else f"{value:.9g}" for value in (x.mean, x.low, x.high)]
-    counts = [x.num, x.num_reference, row.num_scored, row.num_samples]
-    counts += [row.reference_scored, row.reference_samples]
-    shown = ["" if count is None else str(count) for count in counts]
-    key = [row.system, axis.name, axis.sub_axis, row.metric, row.slice, name]
-    return [*key, *numbers, *shown, x.method, str(x.skewed).lower()]
-
-
-def score_records(
-    rows: list[Row], summary: dict[str, Any], scores: dict[str, Scores]
-) -> Iterator[dict[str, Any]]:
-    """Yield a self-contained record for every number: metric, backbone, samples, dropped ones, versions."""
-    measured = {each["metric"].replace("features_", "distribution_"): each for each in summary["measured"]}
-    for row in rows:
-        dropped = [
-            {"id": each["id"], "reason": each["reason"]}
-            for each in summary["dropped"]
-            if each["system"] == row.system
-            and each["metric"].replace("features_", "distribution_") == row.metric
-        ]
-        for name, interval in row.intervals.items():
-            yield {
-                "system": row.system,
-                "metric": row.metric,
-                "axis": axis_of(row.metric, name).name,
-                "sub_axis": axis_of(row.metric, name).sub_axis,
-                "score": name,
-                "slice": row.slice,
-                **asdict(interval),
-                **asdict(score_of(scores.get(row.metric, {}), name)),
-                "num_scored": row.num_scored,
-                "num_samples": row.num_samples,
-                "reference_scored": row.reference_scored,
-                "reference_samples": row.reference_samples,
-                "reference_key": row.reference_key,
-                "dropped": dropped if row.slice == ALL else None,
-                "measured": {k: v for k, v in measured.get(row.metric, {}).items() if k != "metric"},
-                "notes": [note for note in row.notes if note.startswith(name + ":")],
-                "seed": summary["seed"],
-                "versions": summary["versions"],
-            }

@@ -81,7 +81,7 @@ def test_runs_side_by_side(tmp_path, capsys, monkeypatch):
     assert sorted(written) == sorted(FILES)
     assert all(written.values())
     with monkeypatch.context() as patch:
-        patch.setattr("eval.reports.tables.csv_row", lambda row, name: 1 / 0)
+        patch.setattr("eval.reports.score_files.csv_row", lambda row, name: 1 / 0)
         with pytest.raises(ZeroDivisionError):  # a failed comparison leaves the earlier one as it was
             main([f"runs=[{','.join(runs)}]", f"out={tmp_path / 'out'}", "html_samples=0", "baseline=second"])
     assert {name: (tmp_path / "out" / name).read_bytes() for name in written} == written

@@ -12,8 +12,10 @@ from rich.console import Console
 from eval.core.intervals import Interval
 from eval.core.results import Row, Score
 from eval.reports.html_page import tables_html
+from eval.reports.latex_tables import latex_tables
 from eval.reports.plain_text import as_html, as_latex, as_markdown, one_line
-from eval.reports.tables import format_interval, latex_tables, markdown_tables, terminal_table
+from eval.reports.tables import format_interval, markdown_tables
+from eval.reports.terminal_tables import terminal_table
 
 PARTS = (
     *(

@@ -7,17 +7,10 @@ from rich.console import Console
 
 from eval.core.intervals import Interval
 from eval.core.results import FRACTION, Row, Score
-from eval.reports.tables import (
-    best_values,
-    by_axis,
-    csv_row,
-    format_cell,
-    format_interval,
-    latex_tables,
-    markdown_tables,
-    score_records,
-    terminal_table,
-)
+from eval.reports.latex_tables import latex_tables
+from eval.reports.score_files import csv_row, score_records
+from eval.reports.tables import best_values, by_axis, format_cell, format_interval, markdown_tables
+from eval.reports.terminal_tables import terminal_table
 
 NAMES = [f"a_long_name_{number}" for number in range(8)]
 INTERVALS = dict.fromkeys(NAMES, Interval(1, 0, 2, 3, 3, ""))
