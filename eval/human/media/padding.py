@@ -5,6 +5,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from eval.human.schema import Item
 from src.core.rng import numpy_generator
 
 BLOCK = 4096
@@ -46,3 +47,23 @@ def pad_file(path: Path, size: int, *, seed: int) -> None:
         file.seek(-len(PNG_END), os.SEEK_END)
         body = b"paDd" + filler
         file.write(struct.pack(">I", len(filler)) + body + struct.pack(">I", zlib.crc32(body)) + PNG_END)
+
+
+def connected_files(items: list[Item], new: set[str]) -> list[list[str]]:
+    """Return the groups of files that are linked by items, those that contain a new file."""
+    parent: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for item in items:
+        for name in item.stimuli:
+            parent[find(name)] = find(item.stimuli[0])
+    groups: dict[str, list[str]] = {}
+    for name in sorted(parent):
+        groups.setdefault(find(name), []).append(name)
+    return [group for group in groups.values() if new & set(group)]

@@ -9,31 +9,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from eval.human.config import MediaConfig
 from eval.human.degradations import AUDIO_DEGRADATIONS, FRAME_DEGRADATIONS, Frame, Samples
-from eval.human.media.formats import Format, common_format, fitted_size
-from eval.human.media.padding import pad_file, padded_size
+from eval.human.media.decoding import RATE, fit_frame, read_frames, read_stereo
+from eval.human.media.formats import Format, common_format
+from eval.human.media.padding import connected_files, pad_file, padded_size
 from eval.human.planning.samples import Clips
 from eval.human.planning.stimuli import Stimulus
 from eval.human.schema import Item, MediaFile
 from src.core.hashing import file_sha256
 from src.core.media_io.audio import Audio
-from src.core.media_io.audio_reader import read_audio
 from src.core.media_io.audio_writer import write_audio
 from src.core.media_io.errors import MediaError
 from src.core.media_io.image_reader import read_image
 from src.core.media_io.image_writer import write_image
 from src.core.media_io.loudness import integrated_lufs
-from src.core.media_io.video_reader import open_video
 from src.core.media_io.video_writer import video_writer
 from src.core.rng import key
 
-RATE = 48_000
 SUFFIX = {"video": ".mp4", "audio": ".wav", "image": ".png"}
 SILENT_LUFS = -69.0
-MAX_HELD_S = 0.25  # a last frame is held at most this long where a clip ends earlier
 
 
 @dataclass
@@ -140,7 +136,7 @@ class MediaPreparation:
 
     def _encode(self, path: Path, source: Path, stimulus: Stimulus, form: Format) -> float:
         if stimulus.medium == "image":
-            frames = iter([_fitted(read_image(source), form)])
+            frames = iter([fit_frame(read_image(source), form)])
             (frame,) = self._degraded(frames, stimulus)
             write_image(path, frame)
             return 0.0
@@ -150,7 +146,7 @@ class MediaPreparation:
             write_audio(path, audio.samples_CS, audio.rate)
             return gain
         with video_writer(path, form.height, form.width, form.fps, self.config.crf, audio=audio) as write:
-            for frame in self._degraded(_frames(source, form, stimulus), stimulus):
+            for frame in self._degraded(read_frames(source, form, stimulus), stimulus):
                 write(frame)
         return gain
 
@@ -161,7 +157,7 @@ class MediaPreparation:
     def _audio(self, source: Path, stimulus: Stimulus, form: Format) -> tuple[Audio, float]:
         if stimulus.degradation == "other_audio":
             source = self.clips[stimulus.other][stimulus.system].path(stimulus.medium)
-        samples_CS = _stereo(source, form.seconds)
+        samples_CS = read_stereo(source, form.seconds)
         gain = 0.0
         if self.config.match_loudness and stimulus.role == "clip":
             gain = _gain_to(samples_CS, self._target(stimulus, form), self.config.max_peak_dbfs)
@@ -178,7 +174,7 @@ class MediaPreparation:
             for name, clip in self.clips[stimulus.sample].items():
                 if name not in self._published.get(stimulus.sample, {name}):
                     continue
-                samples_CS = _stereo(clip.path(stimulus.medium), form.seconds)
+                samples_CS = read_stereo(clip.path(stimulus.medium), form.seconds)
                 loudness = integrated_lufs(samples_CS, RATE)
                 if loudness > SILENT_LUFS:
                     reachable.append(loudness + self.config.max_peak_dbfs - _peak_db(samples_CS))
@@ -187,7 +183,7 @@ class MediaPreparation:
 
     def _pad(self, records: dict[str, MediaFile], items: list[Item], new: list[str]) -> None:
         """Give files that share an item, directly or through others, one size; fill in sizes, hashes."""
-        for group in _connected(items, set(new)):
+        for group in connected_files(items, set(new)):
             paths = [self.folder / records[name].file for name in group]
             fixed = {records[name].num_bytes for name in group} - {0}
             unpadded = [path for name, path in zip(group, paths, strict=True) if not records[name].num_bytes]
@@ -202,54 +198,6 @@ class MediaPreparation:
                 records[record.id] = replace(record, num_bytes=path.stat().st_size, sha256=file_sha256(path))
 
 
-def _frames(source: Path, form: Format, stimulus: Stimulus) -> Iterator[Frame]:
-    """Yield exactly the frames of the common format; the last one is held where a clip ends earlier.
-
-    Raises:
-        MediaError: a compared clip is too short for that; clips of other prompts and sources may be.
-    """
-    count, last = 0, None
-    with open_video(source) as video:
-        height, width = video.size
-        width = max(1, round(width * video.pixel_aspect))
-        for frame in video.frames(fps=form.fps):
-            if count == form.num_frames:
-                return
-            last = _fitted(frame.rgb_HWC, form, height, width)
-            yield last
-            count += 1
-    if last is None:
-        raise MediaError("no frames")
-    is_compared = stimulus.role == "clip" and stimulus.degradation not in ("other_prompt", "unedited")
-    if is_compared and form.num_frames - count > max(2, round(MAX_HELD_S * form.fps)):
-        raise MediaError("too short", f"{count / form.fps:.2f} s where {form.seconds:.2f} s are needed")
-    for _ in range(form.num_frames - count):
-        yield last
-
-
-def _fitted(frame: Frame, form: Format, height: int = 0, width: int = 0) -> Frame:
-    """Return a frame scaled into the common size (bicubic, antialiased) on black."""
-    size = fitted_size(height or frame.shape[0], width or frame.shape[1], form)
-    if frame.shape[:2] != size:
-        frame = np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC))
-    if size == (form.height, form.width):
-        return frame
-    canvas = np.zeros((form.height, form.width, 3), np.uint8)
-    top, left = (form.height - size[0]) // 2, (form.width - size[1]) // 2
-    canvas[top : top + size[0], left : left + size[1]] = frame
-    return canvas
-
-
-def _stereo(source: Path, seconds: float) -> Samples:
-    try:
-        audio = read_audio(source, rate=RATE, channels=2, end_s=seconds)
-    except MediaError as error:
-        if error.reason != "no audio":
-            raise
-        return np.zeros((2, round(seconds * RATE)), np.float32)
-    return audio.samples_CS
-
-
 def _gain_to(samples_CS: Samples, target: float, max_peak: float) -> float:
     """Return the gain in dB to a loudness, less where a peak would exceed `max_peak`; 0 for silence."""
     loudness = integrated_lufs(samples_CS, RATE)
@@ -258,23 +206,3 @@ def _gain_to(samples_CS: Samples, target: float, max_peak: float) -> float:
 
 def _peak_db(samples_CS: Samples) -> float:
     return float(20 * np.log10(max(1e-9, np.abs(samples_CS).max())))
-
-
-def _connected(items: list[Item], new: set[str]) -> list[list[str]]:
-    """Return the groups of files that are linked by items, those that contain a new file."""
-    parent: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for item in items:
-        for name in item.stimuli:
-            parent[find(name)] = find(item.stimuli[0])
-    groups: dict[str, list[str]] = {}
-    for name in sorted(parent):
-        groups.setdefault(find(name), []).append(name)
-    return [group for group in groups.values() if new & set(group)]
