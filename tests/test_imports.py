@@ -19,6 +19,7 @@ ENTRY_POINTS = (
     "data.curate",
     "data.curation.validate",
     "data.bounce.prompts",
+    "data.bounce.audio_prompts",
     "data.bounce.prompt_rewriter",
     "data.bounce.preview",
     "eval.run",
@@ -28,6 +29,7 @@ ENTRY_POINTS = (
     "eval.sanity.run",
     "eval.bounce_checker.validate",
     "eval.bounce_checker.validate_audio",
+    "eval.bounce_checker.compare_audio",
 )
 WITHOUT_TORCH = ("src/core", "eval/human")
 BLOCK = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); "
