@@ -17,6 +17,7 @@ NEEDED = {
     "build_manifest": ["source=s", "out=o"],
     "bounce_checker.validate": [],
     "bounce_checker.validate_audio": [],
+    "bounce_checker.compare_audio": ["manifest=m"],
 }
 MISTAKES = [
     ("run", ["metrics=[psnr2]"], "metrics: 'psnr2' is neither a metric nor a suite"),
@@ -30,6 +31,8 @@ MISTAKES = [
     ("build_manifest", ["source=nowhere"], "nowhere"),
     ("bounce_checker.validate", ["worlds=[mars]"], "worlds must be one of tiny,"),
     ("bounce_checker.validate_audio", ["num=0"], "num must be at least 1, got 0"),
+    ("bounce_checker.compare_audio", ["manifest=nowhere.jsonl"], "nowhere.jsonl"),
+    ("bounce_checker.compare_audio", ["manifest="], "manifest must be given"),
 ]
 
 
