@@ -1,4 +1,4 @@
-"""What benchmarks of autoencoders share: encoding, decoding and a training step (L1) of each case, and a table.
+"""Measure encoding, decoding and a training step (L1) of autoencoders, and put the cases into a table.
 
 CPU time of one thread, and peak memory above the loaded model.
 """

@@ -1,10 +1,10 @@
 """Train encoders and decoders of codecs for equal CPU time, with equal parameters, bottleneck and losses.
 
-`python -m benchmarks.codec_arms [CONFIG.yaml] [key=value ...]`: each arm trains for `seconds` of CPU time of one
-thread on the crops of a prepared set, then reconstructs the clips of another one that has stems. Arms:
-"spectral", the codec of configs/codec/small.yaml; "DAC", the paper's structure; "EncodecModel" and "DacModel",
-encoder and decoder of transformers without their quantizers. Widths are chosen for about as many parameters.
-An interrupted command resumes with the next arm. Needs `pip install transformers`.
+`python -m benchmarks.codec_arms [CONFIG.yaml] [key=value ...]`: each arm trains for `seconds` of CPU time of
+one thread on the crops of a prepared set, then reconstructs the clips of another one that has stems. Arms:
+"spectral", the codec of configs/codec/small.yaml; "DAC", the paper's structure; "EncodecModel" and
+"DacModel", encoder and decoder of transformers without their quantizers. Widths are chosen for about as many
+parameters. An interrupted command resumes with the next arm. Needs `pip install transformers`.
 """
 
 import json
@@ -103,7 +103,7 @@ def _transformers_halves(settings: CodecArmsConfig) -> tuple[nn.Module, nn.Modul
 
 
 def train(settings: CodecArmsConfig, codec: Codec) -> int:
-    """Train for the CPU time of the settings, with a cosine of the learning rate over it; return the steps."""
+    """Train for the CPU time of the settings, the learning rate along a cosine; return the steps."""
     peak = settings.lr if settings.case == "spectral" else settings.lr / 4
     options = TrainConfig(optimizer="muon", lr=peak, weight_decay=0.0, precision="bf16")
     module = CodecModule(codec.config, settings.losses, options)
@@ -117,12 +117,12 @@ def train(settings: CodecArmsConfig, codec: Codec) -> int:
         for group in optimizer.param_groups:
             group["lr"] = lr
         batch = _draw_batch(clips, settings, step)
-        module.advance_step() if step else None
         terms = module._terms(module._reconstruct(batch, batch.audio()), batch.audio(), adversarial=False)
         terms["loss"].backward()
         nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        module.advance_step()
         step += 1
     return step
 

@@ -45,7 +45,7 @@ class TAEBenchConfig(Config):
 
 
 def build(settings: TAEBenchConfig) -> tuple[Autoencoder, int]:
-    """Return the network of a case, with 16 latent channels, and the frames of its clip; video_BCTHW in and out."""
+    """Return the network of a case, with 16 latent channels, and the frames of its clip."""
     w, blocks, frames = settings.widths, settings.blocks, settings.frames
     if settings.case == "TAE":
         tae = TAE(TAEConfig(channels=w, num_blocks=blocks))

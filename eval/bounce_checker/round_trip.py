@@ -1,10 +1,10 @@
-"""Compare codec reconstructions with their originals: `python -m eval.bounce_checker.round_trip folder=FOLDER`.
+"""Compare reconstructions with originals: `python -m eval.bounce_checker.round_trip folder=FOLDER`.
 
-FOLDER is written by `python -m src.reconstruct run=CODEC data=DATASET/val num_clips=0 manifests=true`, DATASET
-being prepared from the Bounce world. The audio checker reads originals and reconstructions and compares both
-with the facts. Prints, for all impacts and for each material, F1 of onsets, hits and materials on originals
-and on reconstructions, their ratio with a 95 % interval over clips, and the level of the first mode; and the
-means of the spectral distances and of SI-SDR, for clips and for their stems.
+FOLDER is written by `python -m src.reconstruct run=CODEC data=DATASET/val num_clips=0 manifests=true`,
+DATASET being prepared from the Bounce world. The audio checker reads originals and reconstructions and
+compares both with the facts. Prints, for all impacts and for each material, F1 of onsets, hits and materials
+on originals and on reconstructions, their ratio with a 95 % interval over clips, and the level of the first
+mode; and the means of the spectral distances and of SI-SDR, for clips and for their stems.
 """
 
 import csv
@@ -61,7 +61,7 @@ class ClipCounts:
 def count_clip(
     audio: Audio, facts: dict[str, Any], tolerance_s: float
 ) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return (2 matches, expected + detected) of onsets and hits, and of materials all together and one by one.
+    """Return (2 matches, expected + detected) of onsets and hits, of materials together and one by one.
 
     A material counts where a hit near the impact has it, once for each object.
     """

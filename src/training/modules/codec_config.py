@@ -29,7 +29,7 @@ class CodecLossConfig(Config):
     ratio_weight: float = opt(0.0, "weight of the log of the error's power over the signal's", ge=0)
     num_windows: int = opt(
         0,
-        "windows that each distance draws for a step, which saves time; 0: all. Sums are scaled to all of them",
+        "windows that each distance draws for a step, which saves time; 0: all. Sums are scaled to all",
         ge=0,
     )
     kl_weight: float = opt(1e-3, "weight of the KL term of a latent frame (the authors: insensitive)", ge=0)
