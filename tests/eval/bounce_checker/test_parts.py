@@ -104,6 +104,10 @@ def test_a_small_track_at_the_edge_of_a_large_one_is_no_object():
         blob(t, (10, 20), (20, 30), 3) for t in range(6)
     ]
     assert sorted(each.color for each in find_tracks(pair, 6, 48)) == [0, 3]
+    half = [blob(t, (10, 22), (10, 22)) for t in range(6)] + [
+        blob(t, (10, 22), (19, 25), 3) for t in range(6)
+    ]
+    assert sorted(each.color for each in find_tracks(half, 6, 48)) == [0, 3]
     seen_once = [blob(t, (10, 20), (10, 20)) for t in range(10)] + [blob(4, (30, 40), (30, 40), 5)]
     assert [each.color for each in find_tracks(seen_once, 10, 48)] == [0]
     weak = [blob(t, (10, 20), (10, 20), strength=0.4) for t in range(6)]

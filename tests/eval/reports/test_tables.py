@@ -31,6 +31,7 @@ def test_nothing_is_cut(width):
     assert all(f"{name} ↑" in text for name in NAMES)
     assert text.count("moving") == text.count("one") == 2
     assert "…" not in text
+    assert sum("├" in line for line in text.splitlines()) == (len(ROWS) - 1 if width < 400 else 0)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,8 @@ def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
 def test_probe_names_the_codecs(tmp_path: Path) -> None:
     facts = probe(write_video(tmp_path / "a.mp4", 20, audio=True))
     assert (facts.video_codec, facts.audio_codec) == ("mpeg4", "aac")
+    silent = probe(write_video(tmp_path / "b.mp4", 5))
+    assert (silent.has_audio, silent.audio_codec) == (False, "")
 
 
 def test_resampling_shows_the_frame_on_screen() -> None:
