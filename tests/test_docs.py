@@ -15,6 +15,7 @@ from src.core.errors import UserError
 from src.experiments.config import RecipeConfig
 from src.experiments.recipe import stage_argv
 from src.inference.config import GenerateConfig, ReconstructConfig
+from src.inference.generate_audio_config import GenerateAudioConfig
 from src.registry import EXPERIMENTS, find_experiment
 from src.runs.steps import to_overrides
 from src.studies.ablation.config import AblationConfig
@@ -132,7 +133,7 @@ def known_keys() -> re.Pattern[str]:
     """Return a pattern of the keys of training, generation and preparation, and of their prefixes."""
     schemas = [each.config for each in EXPERIMENTS.values()]
     patterns = set()
-    for schema in (*schemas, GenerateConfig, ReconstructConfig, PrepareConfig):
+    for schema in (*schemas, GenerateConfig, GenerateAudioConfig, ReconstructConfig, PrepareConfig):
         for key in keys(schema):
             parts = key.split(".")
             patterns |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}

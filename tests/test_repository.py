@@ -15,6 +15,7 @@ from eval.human.report import ReportConfig
 from eval.human.simulate import SimulateConfig
 from src.core.config_help import keys
 from src.inference.config import ExportConfig, GenerateConfig, ReconstructConfig
+from src.inference.generate_audio_config import GenerateAudioConfig
 from src.registry import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +39,8 @@ def test_the_command_line_changes_only_on_purpose() -> None:
 def surface() -> str:
     """Every key of every command, without its default and text."""
     schemas = {name: each.config for name, each in EXPERIMENTS.items()}
-    schemas |= {"generate": GenerateConfig, "reconstruct": ReconstructConfig, "export": ExportConfig}
+    schemas |= {"generate": GenerateConfig, "generate audio": GenerateAudioConfig}
+    schemas |= {"reconstruct": ReconstructConfig, "export": ExportConfig}
     schemas |= {"prepare": PrepareConfig, "prompts": PromptsConfig, "rewriting": RewritingConfig}
     schemas |= {"curate": CurationConfig}
     schemas |= {"human plan": StudyConfig, "human extend": ExtendConfig, "human report": ReportConfig}
