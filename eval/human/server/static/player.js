@@ -169,7 +169,8 @@
         const limit = element.playbackRate === 1 ? CORRECT_ABOVE : CORRECT_UNTIL;
         const change = Math.abs(offset) < limit ? 0 : -offset / SETTLE;
         const rate = 1 + Math.max(-MAX_SPEED_CHANGE, Math.min(MAX_SPEED_CHANGE, change));
-        if (Math.abs(element.playbackRate - rate) < 0.005) continue;
+        const alike = Math.abs(element.playbackRate - rate) < 0.005;
+        if (rate === element.playbackRate || (alike && rate !== 1)) continue;
         element.playbackRate = rate;
         clip.offsets = [];
       }
