@@ -84,9 +84,16 @@ def adaptive_savings(
     truth = np.linspace(spread, -spread, num_systems).tolist()
 
     def run(number: int, *, adaptive: bool, num_raters: int, round_items: int) -> list[StoppedStudy]:
-        options = {"num_raters": num_raters, "round_items": round_items, "adaptive": adaptive}
         return [
-            simulate_until_precise(index, truth, half_width=half_width, seed=seed, **options)
+            simulate_until_precise(
+                index,
+                truth,
+                half_width=half_width,
+                adaptive=adaptive,
+                num_raters=num_raters,
+                round_items=round_items,
+                seed=seed,
+            )
             for index in range(number)
         ]
 
