@@ -8,10 +8,13 @@ from PIL import Image, UnidentifiedImageError
 
 VIDEO_TYPES = {
     ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv",
-    ".ogv", ".3gp", ".mxf", ".y4m", ".gif", ".apng",
+    ".ogv", ".3gp", ".3g2", ".mxf", ".asf", ".vob", ".dv", ".y4m", ".gif", ".apng",
 }  # fmt: skip
 IMAGE_TYPES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
-AUDIO_TYPES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aiff", ".aif"}
+AUDIO_TYPES = {
+    ".wav", ".w64", ".flac", ".mp3", ".mp2", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".ac3", ".wma", ".aiff",
+    ".aif", ".caf", ".au", ".amr", ".wv", ".mka",
+}  # fmt: skip
 # Types of images that may move. A TIFF's further images are pages.
 ANIMATED_TYPES = {".gif", ".png", ".apng", ".webp", ".avif"}
 

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from src.core.media_io.audio_reader import read_audio
+from src.core.media_io.formats import media_kind
 from src.core.media_io.video import read_video
 from tests.fixtures.odd_media import ffmpeg, ffmpeg_audio, ffmpeg_frames
 
@@ -18,7 +19,7 @@ VIDEOS = {
     "windows.wmv": "-c:v wmv2 -q:v 2 -c:a wmav2",
     "flash.flv": "-c:v flv -q:v 2 -c:a libmp3lame -ar 44100",
     "dv_like.avi": "-c:v rawvideo -pix_fmt yuv411p -c:a pcm_s16le",
-    "av1.webm": "-c:v libaom-av1 -usage realtime -cpu-used 10 -c:a libopus",
+    "av1.webm": "-c:v libaom-av1 -usage realtime -cpu-used 8 -c:a libopus",
     "mjpeg.mov": "-c:v mjpeg -q:v 2 -c:a alac",
     "fragmented.mp4": "-c:v libx264 -bf 2 -g 8 -c:a aac -movflags +frag_keyframe+empty_moov",
     "plain.mp4": "-c:v libx264 -bf 2 -c:a aac",
@@ -57,6 +58,7 @@ def shift(found_S: np.ndarray, expected_S: np.ndarray) -> int:
 def test_frames_times_and_sync(tmp_path: Path, chirp: Path, name: str) -> None:
     path = tmp_path / name
     ffmpeg(*VIDEO, "-i", chirp, *VIDEOS[name].split(), path)
+    assert media_kind(path) == "video"
     video = read_video(path)
     assert np.array_equal(video.frames_THWC, ffmpeg_frames(path, 64, 96))
     assert video.fps == pytest.approx(16, abs=0.01)
@@ -71,6 +73,7 @@ def test_frames_times_and_sync(tmp_path: Path, chirp: Path, name: str) -> None:
 def test_samples_of_audio_files(tmp_path: Path, chirp: Path, name: str) -> None:
     path = tmp_path / name
     ffmpeg("-i", chirp, *SOUNDS[name].split(), path)
+    assert media_kind(path) == "audio"
     audio = read_audio(path)
     expected_CS = ffmpeg_audio(path, len(audio.channels))
     assert np.array_equal(audio.samples_CS, expected_CS)
