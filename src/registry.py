@@ -16,6 +16,7 @@ from src.core.config import ConfigError
 from src.experiments.config import AverageConfig, EncodeLatentsConfig, RecipeConfig
 from src.runs.audio_config import AudioRunConfig
 from src.runs.config import CodecRunConfig, TAERunConfig, VideoRunConfig
+from src.runs.contrastive_config import ContrastiveRunConfig
 from src.studies.ablation.config import AblationConfig
 from src.studies.config import CaptionSensitivityConfig, LatentOutliersConfig, SamplerStepsConfig
 
@@ -65,6 +66,12 @@ def run_audio(config: AudioRunConfig) -> None:
     audio.run(config)
 
 
+def run_contrastive(config: ContrastiveRunConfig) -> None:
+    from src.experiments import contrastive
+
+    contrastive.run(config)
+
+
 def run_average(config: AverageConfig) -> None:
     from src.experiments import average
 
@@ -102,6 +109,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "encode_latents": Experiment(EncodeLatentsConfig, run_encode_latents, "encode a prepared data set once"),
     "video": Experiment(VideoRunConfig, run_video, "train one stage of the flow-matching video transformer"),
     "audio": Experiment(AudioRunConfig, run_audio, "train one stage of the flow-matching audio transformer"),
+    "contrastive": Experiment(
+        ContrastiveRunConfig, run_contrastive, "train a contrastive model of audio, video and text"
+    ),
     "average": Experiment(AverageConfig, run_average, "average the weights of several runs"),
     "ablation": Experiment(AblationConfig, run_ablation, "train and measure variants over seeds"),
     "sampler_steps": Experiment(

@@ -178,3 +178,16 @@ def test_an_exported_model_generates_the_same() -> None:
         generate.main([f"run={run}", "prompt=rain", f"out={out}", "seconds=0.4"])
     one, other = (next(Path(out, "audio").iterdir()).read_bytes() for out in ("from_run", "from_file"))
     assert one == other
+
+
+def test_the_contrastive_model_trains_on_the_same_latents() -> None:
+    sizes = ["model.latent_channels=8", "train.max_steps=2", "train.val_every=2", "train.checkpoint_every=2"]
+    streams = ["data.streams.videos.batch_size=4", "data.val.videos.batch_size=4", "train.precision=fp32"]
+    command = ["configs/contrastive/tiny.yaml", "latents=runs/debug/audio_latents", *sizes, *streams, *QUICK]
+    train.main([*command, "run_dir=runs/contrastive"])
+    (row,) = [each for each in read_lines(Path("runs/contrastive/metrics.jsonl")) if "val/loss" in each]
+    assert row["val/recall_chance"] == 0.25
+    assert {"val/recall_audio_to_video", "val/recall_video_to_audio", "val/recall_text_to_audio"} < row.keys()
+    other = ["model.video.height=16", "model.video.width=16", "run_dir=runs/contrastive_other"]
+    with pytest.raises(UserError, match=r"frames of \(32, 32\), the model model.video.height=16"):
+        train.main([*command, *other])
