@@ -163,8 +163,8 @@ def impact_rows(clips: list[ClipCounts]) -> list[list[str]]:
         resampled = [value for counts in drawn if np.isfinite(value := ratio(counts))]
         low, high = percentile_bounds(resampled) if resampled else (np.nan, np.nan)
         scores = [f"{each[:, 0].sum() / max(each[:, 1].sum(), 1):.3f}" for each in (before, after)]
-        share = f"{ratio(np.ones(len(clips))):.3f} [{low:.3f}, {high:.3f}]"
-        rows.append([kind, name, str(int(before[:, 1].sum())), *scores, share, level])
+        kept = f"{ratio(np.ones(len(clips))):.3f} [{low:.3f}, {high:.3f}]"
+        rows.append([kind, name, str(int(before[:, 1].sum())), *scores, kept, level])
     return rows
 
 

@@ -5,7 +5,7 @@ samples per second, which costs a CPU 5 to 10 times less. The structure is Vocos
 directions. Spectra are not centered: N * hop samples give exactly N spectra, so that a stream cut at frames
 has the spectra of the complete signal.
 
-Beside the spectra, linear layers see the samples of each latent frame and its borders, and others add samples
+Linear layers also see the samples of each latent frame and its borders, and others add samples
 to the output. Tones have the same phase in all spectra of a frame there, which spectra one by one
 take far longer to learn.
 
