@@ -5,6 +5,7 @@ from eval.human.analysis.adaptive import allocate_items
 from eval.human.analysis.bradley_terry import vote_information
 from eval.human.analysis.simulated_studies import (
     simulate_net_win,
+    simulate_net_win_until_precise,
     simulate_until_precise,
     true_net_win,
 )
@@ -46,6 +47,12 @@ def test_a_study_stops_at_the_half_width() -> None:
     study = simulate_until_precise(0, [0.5, 0.0, -0.5], half_width=0.3, adaptive=True, num_raters=1)
     assert study.half_width <= 0.3
     assert study.num_rounds > 1
+
+
+def test_a_study_of_two_systems_stops_at_the_half_width() -> None:
+    study = simulate_net_win_until_precise(0, half_width=12.0)
+    assert study.half_width <= 12
+    assert study.num_votes == 3 * (50 + 25 * (study.num_rounds - 1)) > 150
 
 
 @pytest.mark.long
