@@ -1,4 +1,4 @@
-"""Score generated audio of Bounce videos beside controls: `python -m eval.bounce_checker.video_to_audio
+"""Compare generated audio of Bounce videos with controls: `python -m eval.bounce_checker.video_to_audio
 model=DIR`.
 
 DIR is written by `python -m src.generate run=AUDIO data=DATASET/val`, DATASET being prepared from the Bounce
@@ -52,7 +52,7 @@ class VideoToAudioConfig(Config):
 
 @dataclass(frozen=True)
 class Track:
-    """What is heard in one track, and what belongs there: times in seconds, ascending."""
+    """Sounds of one track, and those that belong there: times in seconds, ascending."""
 
     impacts: np.ndarray
     onsets: np.ndarray

@@ -1,4 +1,4 @@
-"""Which part of a sequence is known and which is generated: masked prediction (Movie Gen, sec. 6.1).
+"""Masks of the known part of a sequence, whose rest is generated: masked prediction (Movie Gen, sec. 6.1).
 
 Legend: B batch, N positions in time.
 """

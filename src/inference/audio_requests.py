@@ -1,4 +1,4 @@
-"""What to generate audio for: videos of files, folders, manifests and data sets, or prompts alone.
+"""Requests for audio: videos of files, folders, manifests and data sets, or prompts alone.
 
 Legend: T frames, H height, W width, C = 3 channels (RGB, uint8).
 """
@@ -42,7 +42,7 @@ class Video:
 
 @dataclass(frozen=True)
 class AudioRequest:
-    """One piece of audio to generate; `read_video` gives the video that it belongs to, None without one."""
+    """One piece of audio to generate; `read_video` gives its video, and is None if there is none."""
 
     prompt: PromptRequest
     read_video: Callable[[], Video] | None = None

@@ -1,3 +1,1 @@
-"""What a model of audio sees of a video: encoders of frames, and their features at the times of audio
-latents.
-"""
+"""Encoders of video frames, and their features at the times of audio latents."""

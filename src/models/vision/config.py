@@ -16,7 +16,7 @@ class FrozenVisionConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoConditionConfig(Config):
-    """How a video conditions audio: features of its frames at the audio's times (Movie Gen, sec. 6.1)."""
+    """Condition of audio by a video: features of its frames at the audio's times (Movie Gen, sec. 6.1)."""
 
     source: Literal["none", "frames", "features"] = opt(
         "frames",

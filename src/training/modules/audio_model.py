@@ -53,7 +53,7 @@ class AudioModel(FlowModel[AudioFlowConfig]):
         self.video, self.latent_rate, self.modes = video, latent_rate, modes or {}
 
     def clips(self, batch: AudioLatentBatch) -> VideoClips | None:
-        """Return the videos of a batch as its video network reads them; None without videos."""
+        """Return the videos of a batch as its video network reads them; None if there are none."""
         if self.video is None or batch.times_BT is None:
             return None
         frames, features = batch.frames_BTCHW, batch.features_BTD

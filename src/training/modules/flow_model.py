@@ -1,4 +1,4 @@
-"""What a flow model of any medium consists of: networks, latent statistics, precision, validation times.
+"""Parts of a flow model of any medium: networks, latent statistics, precision, validation times.
 
 Legend: B batch, C channels, T frames, H height, W width (of the latent).
 """

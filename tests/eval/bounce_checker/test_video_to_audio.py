@@ -1,4 +1,4 @@
-"""The table of generated audio beside its controls."""
+"""The table of generated audio and its controls."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def rows_of(text: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in table[2:]}
 
 
-def test_the_model_stands_beside_silence_even_onsets_shuffled_videos_and_the_truth(tmp_path: Path) -> None:
+def test_the_model_is_compared_with_silence_even_onsets_shuffled_videos_and_the_truth(tmp_path: Path) -> None:
     model, codec = write_set(tmp_path / "model", late_s=0.03, extra=(1.0,)), write_set(tmp_path / "codec")
     video_to_audio.main([f"model={model}", f"codec={codec}"])
     text = (model / "video_to_audio.md").read_text()

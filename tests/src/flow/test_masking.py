@@ -30,7 +30,7 @@ def test_known_positions_of_each_kind() -> None:
         known_positions("all", 6, 2)
 
 
-def test_half_are_masked_completely_and_the_others_by_at_least_three_quarters() -> None:
+def test_half_are_masked_completely_and_the_others_by_three_quarters_or_more() -> None:
     known = draws()
     fraction = known.float().mean(1)
     assert (fraction == 0).float().mean() == pytest.approx(0.5 + 0.5 * 0.05, abs=0.03)  # rounding adds a few

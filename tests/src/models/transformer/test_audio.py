@@ -73,7 +73,7 @@ def test_features_of_another_medium_are_added_or_concatenated(positions: str) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "least", "most"),
+    ("name", "low", "high"),
     [
         ("audio", 12.2e9, 12.4e9),
         ("audio_9b", 8.8e9, 9.2e9),
@@ -81,9 +81,9 @@ def test_features_of_another_medium_are_added_or_concatenated(positions: str) ->
         ("audio_300m", 0.29e9, 0.32e9),
     ],
 )
-def test_parameters_in_the_blocks_of_the_papers_sizes(name: str, least: float, most: float) -> None:
+def test_parameters_in_the_blocks_of_the_papers_sizes(name: str, low: float, high: float) -> None:
     stage = config.load(AudioRunConfig, ROOT / f"configs/paper/{name}.yaml")
     with torch.device("meta"):
         model = MediaTransformer(stage.transformer)
-    assert least < sum(p.numel() for p in model.blocks.parameters()) < most
+    assert low < sum(p.numel() for p in model.blocks.parameters()) < high
     assert stage.transformer.hidden_size == 128 * stage.transformer.num_heads
