@@ -148,7 +148,8 @@ class PitchCounts:
         reference_voiced_N: np.ndarray,
     ) -> None:
         """Count windows by their pitch in cents and whether they are voiced."""
-        both_N, error_N = generated_voiced_N & reference_voiced_N, np.abs(generated_N - reference_N)
+        both_N = (generated_voiced_N & reference_voiced_N).astype(bool)
+        error_N = np.abs(generated_N - reference_N)
         self.num += len(generated_N)
         self.num_voiced += int(generated_voiced_N.sum())
         self.num_reference += int(reference_voiced_N.sum())
