@@ -30,7 +30,6 @@ from eval.backbones.preprocessing import (
     center_crop,
     normalize,
     num_resampled,
-    padded_window,
     resampled,
     window_starts,
 )

@@ -1,4 +1,4 @@
-"""Files that break off or name other files, through the command line: dropped with the reason, never as whole."""
+"""Files that break off or name other files, through the command line: dropped with the reason."""
 
 import json
 
