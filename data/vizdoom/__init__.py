@@ -11,7 +11,7 @@ Needs requirements/games.lock and OpenAL (docs/vizdoom.md).
 
 Modules: `config` (settings), `maps` (maps and their licenses), `world_patch` (changes to the game: no gore,
 cues), `engine` (one process of the game), `observation` (what it shows in one tic), `play` (how the player
-acts), `places` (where a clip begins), `recorder` (clips of one episode), `timing` (tics, frames, samples),
+acts), `spots` (where a clip begins), `recorder` (clips of one episode), `timing` (tics, frames, samples),
 `events` (ground truth), `captions`, `data_card`, `export` (a prepared set as files with a manifest, and a
 sheet to look at).
 """

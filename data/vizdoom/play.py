@@ -61,7 +61,7 @@ class Player:
     _drift: float = 0.0
     _strafe: int = 0
     _trail: list[tuple[float, float]] = field(default_factory=list)
-    _asked: str = ""
+    _requested: str = ""
     _attempts: int = 0
     _count: int = 0
 
@@ -91,14 +91,14 @@ class Player:
     def _request_flashes(self, tic: Tic) -> None:
         """Ask for a flash until one appears: the game finds no place in sight at every try."""
         count = sum(thing.name in FLASHES for thing in tic.things.values())
-        if self._asked and (count > self._count or self._attempts >= CUE_ATTEMPTS):
-            self._asked = ""
+        if self._requested and (count > self._count or self._attempts >= CUE_ATTEMPTS):
+            self._requested = ""
         self._count = count
         if self._tic in self.cues:
-            self._asked, self._attempts = self.cues[self._tic], 0
-        if self._asked:
+            self._requested, self._attempts = self.cues[self._tic], 0
+        if self._requested:
             if self._attempts % 3 == 0:
-                self.commands.append(f"summon {CUES[self._asked]}")
+                self.commands.append(f"summon {CUES[self._requested]}")
             self._attempts += 1
 
     def _is_stuck(self) -> bool:

@@ -19,8 +19,8 @@ from data.vizdoom.config import VizdoomConfig
 from data.vizdoom.engine import AMMO, BARREL, Engine
 from data.vizdoom.events import find_events
 from data.vizdoom.observation import Action, Media, Tic
-from data.vizdoom.places import Spot, door_spots, go_to, open_spots
 from data.vizdoom.play import Player, draw_cues, draw_shots, weapon_slot
+from data.vizdoom.spots import Spot, door_spots, go_to, open_spots
 from data.vizdoom.timing import ALIGNED_TICS, RATE, count_tics, frame_tics, resample_clip
 from data.vizdoom.world_patch import CUES
 from src.core.errors import UserError

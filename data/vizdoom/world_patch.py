@@ -24,6 +24,7 @@ GORE = (
     *("HangNoGuts", "HangBNoBrain", "HangTLookingDown", "HangTLookingUp", "HangTSkull", "HangTNoBrain"),
     *("ColonGibs", "SmallBloodPool", "BrainStem"),
 )
+SECOND_SHOTGUN = "SuperShotgun"  # the same key selects it once it is found: shots would be of two kinds
 EXPLOSION_MARK = "AudibleExplosion"
 FLASHES = {"TeleportFog": "teleport flash", "ItemFlash": "item flash"}
 CUES = {"TeleportFog": "CueTeleport", "ItemFlash": "CueItem", "ExplosiveBarrel": "CueBarrel"}
@@ -112,7 +113,8 @@ _NO_MESSAGES = "[enu default]\n" + "".join(
 
 def decorate() -> str:
     """Return the actors of the patch in the engine's language DECORATE."""
-    gore = "".join(f"actor Hidden{name} : Hidden replaces {name} {{}}\n" for name in GORE)
+    hidden = (*GORE, SECOND_SHOTGUN)
+    gore = "".join(f"actor Hidden{name} : Hidden replaces {name} {{}}\n" for name in hidden)
     ranges = {
         "TeleportFog": (-320, 320, 320),
         "ItemFlash": (-320, 320, 320),

@@ -17,7 +17,7 @@ import numpy as np
 from eval.core.audio import read_audio
 from eval.core.manifest import read_manifest
 from eval.vizdoom_checker.metric import score_shots
-from eval.vizdoom_checker.shots import Shot, find_shots, rises
+from eval.vizdoom_checker.shots import Shot, beginnings, find_shots
 from eval.vizdoom_checker.spectrum import HOP_S, mel_magnitudes
 from eval.vizdoom_checker.templates import PATH, Templates
 from src.core.cli import run as run_command
@@ -48,19 +48,19 @@ def calibrate(config: CalibrateConfig) -> Templates:
     clips = [
         (read_audio(root / s.audio), s.facts) for s in read_manifest(config.manifest) if s.audio and s.facts
     ]
-    beginnings = defaultdict(list)
+    examples = defaultdict(list)
     for audio, facts in clips:
-        rises_TKF = rises(mel_magnitudes(audio.mixdown(1))[0])
+        rises_TKF = beginnings(mel_magnitudes(audio.mixdown(1))[0])[1]
         times = [event["time_s"] for event in facts["events"]]
         for event in facts["events"]:
             step = round(event["time_s"] / HOP_S)
             near = [-ISOLATED_BEFORE_S < time - event["time_s"] < ISOLATED_AFTER_S for time in times]
             if event["kind"] == "shot" and sum(near) == 1 and step + rises_TKF.shape[1] <= len(rises_TKF):
-                beginnings[event["name"]].append(rises_TKF[step])
-    if not beginnings:
+                examples[event["name"]].append(rises_TKF[step])
+    if not examples:
         raise UserError(f"{config.manifest}: no isolated shot in {len(clips)} clips with audio and facts")
-    magnitudes = {name: np.mean(each, axis=0) for name, each in sorted(beginnings.items())}
-    print({name: len(each) for name, each in sorted(beginnings.items())}, "isolated shots")
+    magnitudes = {name: np.mean(each, axis=0) for name, each in sorted(examples.items())}
+    print({name: len(each) for name, each in sorted(examples.items())}, "isolated shots")
     thresholds = {}
     for name, template in magnitudes.items():
         alone = Templates({name: template}, {name: THRESHOLDS[0]})

@@ -1,8 +1,8 @@
 """Find the player's shots in audio by the templates of the weapons.
 
-At each step the rise of the spectrum above the 30 ms before is compared with each weapon's beginning. A shot
-is where the similarity is largest in its surroundings and above the threshold, at a level not far from the
-weapon's own: a player's shots are always equally loud.
+At each step the spectrum that follows, and its rise above the 30 ms before, are compared with each weapon's
+beginning. A shot is where the similarity is largest in its surroundings and above the weapon's threshold, at
+a level not far from the weapon's own: a player's shots are always equally loud.
 
 Legend: C channels, T steps, K steps of a template, F mel bands.
 """
@@ -31,32 +31,35 @@ class Shot:
     similarity: float
 
 
-def rises(magnitudes_TF: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return [T, K, F]: of each step the spectra from it on above the mean of those before, at least 0."""
+def beginnings(magnitudes_TF: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return [2, T, K, F]: the spectra from each step on, as they are, and above the mean of those before.
+
+    A weapon that fires again cuts its last shot off: that tail is then nothing to subtract.
+    """
     before = np.pad(magnitudes_TF, ((NUM_BEFORE, 0), (0, 0)))[:-1]
     sums = np.cumsum(np.pad(before, ((1, 0), (0, 0))), axis=0, dtype=np.float64)
     mean_TF = ((sums[NUM_BEFORE:] - sums[:-NUM_BEFORE]) / NUM_BEFORE).astype(np.float32)
     after = np.pad(magnitudes_TF, ((0, NUM_STEPS - 1), (0, 0)))
     windows_TKF = np.lib.stride_tricks.sliding_window_view(after, NUM_STEPS, axis=0).transpose(0, 2, 1)
-    return np.maximum(windows_TKF - mean_TF[:, None], 0)
+    return np.stack([windows_TKF, np.maximum(windows_TKF - mean_TF[:, None], 0)])
 
 
-def similarities(rises_TKF: NDArray[np.float32], template_KF: NDArray[np.float32]) -> NDArray[np.float32]:
+def similarities(spectra_TKF: NDArray[np.float32], template_KF: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return of each step the correlation of the square roots, 0 where the level is not the weapon's.
 
     Near the end the template is as long as the audio lasts, and not below `MIN_STEPS`.
     """
-    num_steps, scores = len(rises_TKF), np.zeros(len(rises_TKF), np.float32)
+    num_steps, scores = len(spectra_TKF), np.zeros(len(spectra_TKF), np.float32)
     complete = max(num_steps - NUM_STEPS + 1, 0)
-    scores[:complete] = _correlation(rises_TKF[:complete], template_KF)
+    scores[:complete] = _correlation(spectra_TKF[:complete], template_KF)
     for step in range(complete, num_steps - MIN_STEPS + 1):
         left = num_steps - step
-        scores[step] = _correlation(rises_TKF[step : step + 1, :left], template_KF[:left])[0]
+        scores[step] = _correlation(spectra_TKF[step : step + 1, :left], template_KF[:left])[0]
     return scores
 
 
-def _correlation(rises_TKF: NDArray[np.float32], template_KF: NDArray[np.float32]) -> NDArray[np.float32]:
-    flat, pattern = rises_TKF.reshape(len(rises_TKF), -1), template_KF.ravel()
+def _correlation(spectra_TKF: NDArray[np.float32], template_KF: NDArray[np.float32]) -> NDArray[np.float32]:
+    flat, pattern = spectra_TKF.reshape(len(spectra_TKF), template_KF.size), template_KF.ravel()
     gain = flat @ pattern / (pattern @ pattern)
     roots, root = np.sqrt(flat), np.sqrt(pattern)
     roots, root = roots - roots.mean(1, keepdims=True), root - root.mean()
@@ -66,9 +69,14 @@ def _correlation(rises_TKF: NDArray[np.float32], template_KF: NDArray[np.float32
 
 def find_shots(audio: Audio, templates: Templates) -> list[Shot]:
     """Return the player's shots in order of time; channels are mixed down."""
-    rises_TKF = rises(mel_magnitudes(audio.mixdown(1))[0])
+    spectra_2TKF = beginnings(mel_magnitudes(audio.mixdown(1))[0])
     names = sorted(templates.magnitudes)
-    scores_WT = np.stack([similarities(rises_TKF, templates.magnitudes[name]) for name in names])
+    scores_WT = np.stack(
+        [
+            np.maximum(*(similarities(each, templates.magnitudes[name]) for each in spectra_2TKF))
+            for name in names
+        ]
+    )
     for scores_T, name in zip(scores_WT, names, strict=True):
         scores_T[scores_T < templates.thresholds[name]] = 0
     best_T, half = scores_WT.max(0), round(MIN_GAP_S / HOP_S)

@@ -1,6 +1,6 @@
 """Tell from stereo levels whether a source is left or right.
 
-Legend: C = 2 channels, T steps, F mel bands.
+Legend: C channels, T steps, F mel bands.
 """
 
 from typing import Any
@@ -11,32 +11,39 @@ from numpy.typing import NDArray
 from eval.vizdoom_checker.spectrum import HOP_S, mel_magnitudes
 from src.core.media_io.audio import Audio
 
-AFTER_S, BEFORE_S = 0.25, 0.05
-MIN_RATIO = 1.06  # louder by less than half a decibel is no side
+AFTER_S = 0.25
+MIN_SHIFT = 1e-4  # fraction of the power; less is no side
 MIN_AZIMUTH_DEG = 20.0
 
 
 def off_axis_events(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the events of one source more than 20 degrees off the axis through the player."""
+    """Return the sources more than 20 degrees off the axis through the player, with no other at that time."""
+    placed = [event for event in facts["events"] if event["azimuth_deg"] is not None]
     return [
         event
-        for event in facts["events"]
-        if event["azimuth_deg"] is not None
-        and MIN_AZIMUTH_DEG < abs(event["azimuth_deg"]) < 180 - MIN_AZIMUTH_DEG
+        for event in placed
+        if MIN_AZIMUTH_DEG < abs(event["azimuth_deg"]) < 180 - MIN_AZIMUTH_DEG
         and event.get("count", 1) == 1
+        and not any(e is not event and abs(e["time_s"] - event["time_s"]) < AFTER_S for e in placed)
     ]
 
 
 def find_side(magnitudes_CTF: NDArray[np.float32], time_s: float) -> int:
-    """Return 1 for right, -1 for left, 0 for neither, of what begins at a time: which channel rises more."""
+    """Return 1 for right, -1 for left, 0 for neither, of what begins at a time.
+
+    Sources in the middle, such as the player's shots, are equal in both channels: their difference has none.
+    Its power therefore weighs the steps and bands, each of which counts for its louder channel.
+
+    Args:
+        magnitudes_CTF: of left, right, and their difference.
+    """
     start, stop = round(time_s / HOP_S), round((time_s + AFTER_S) / HOP_S)
-    first = max(start - round(BEFORE_S / HOP_S), 0)
-    after_CF = (magnitudes_CTF[:, start + 1 : stop] ** 2).mean(1)
-    before_CF = (magnitudes_CTF[:, first : max(start - 1, first + 1)] ** 2).mean(1)
-    left, right = np.sqrt(np.maximum(after_CF - before_CF, 0).sum(1))
-    if right > MIN_RATIO * left:
-        return 1
-    return -1 if left > MIN_RATIO * right else 0
+    left, right, difference = magnitudes_CTF[:, start + 1 : stop].astype(np.float64) ** 2
+    power = left + right
+    shift = (difference * (right - left) / (power + 1e-14)).sum()
+    if abs(shift) <= MIN_SHIFT * power.sum():
+        return 0
+    return 1 if shift > 0 else -1
 
 
 def check_sides(audio: Audio, facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -44,7 +51,9 @@ def check_sides(audio: Audio, facts: dict[str, Any]) -> list[dict[str, Any]]:
     events = off_axis_events(facts)
     if not events:
         return []
-    magnitudes_CTF = mel_magnitudes(audio.mixdown(2))
+    left_S, right_S = audio.mixdown(2).samples_CS
+    three_CS = np.stack([left_S, right_S, right_S - left_S])
+    magnitudes_CTF = mel_magnitudes(Audio(three_CS, audio.rate, ("FL", "FR", "FC")))
     return [
         {
             "time_s": event["time_s"],

@@ -14,7 +14,7 @@ NUM_BANDS, LOW_HZ, HIGH_HZ = 32, 60.0, 10_000.0
 
 
 def mel_magnitudes(audio: Audio) -> NDArray[np.float32]:
-    """Return mel magnitudes [C, T, F]; step t is centered at t * `HOP_S`. Full scale is about 1."""
+    """Return mel magnitudes [C, T, F], step t centered at t * `HOP_S`; a full-scale tone has about 0.5."""
     samples_CS = audio.resample(RATE).samples_CS
     padded = np.pad(samples_CS, ((0, 0), (WINDOW // 2, WINDOW // 2)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=1)[:, ::HOP]

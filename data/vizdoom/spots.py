@@ -11,7 +11,7 @@ from data.vizdoom.observation import PICKUPS, Action, Lines, Media, Tic, is_insi
 from data.vizdoom.play import horizontal_openness
 
 NUM_VIEWS = 6
-MIN_BRIGHTNESS = 22.0  # mean of the pixels: darker places show nothing
+MIN_BRIGHTNESS = 22.0  # mean of the pixels: darker spots show nothing
 MIN_OPENNESS = 8.0  # mean depth ahead: nearer is a wall before the eyes
 ROOM_HEIGHT, ROOM_SIZE = 72.0, 128.0
 DOOR_DISTANCE = 56.0
@@ -47,7 +47,7 @@ def _middle(lines: Lines) -> tuple[float, float] | None:
 
 
 def door_spots(engine: Engine, tic: Tic) -> list[Spot]:
-    """Return places in front of closed sectors, on both sides, facing them: most are doors."""
+    """Return spots in front of closed sectors, on both sides, facing them: most are doors."""
     spots = []
     for lines, (floor, ceiling) in zip(engine.sectors, tic.heights, strict=True):
         if ceiling > floor:
