@@ -1,6 +1,6 @@
-"""What looks at the frames of a video, one at a time: tasks, which are generators, and groups of them.
+"""Tasks, which look at the frames of a video one at a time, and groups of them.
 
-A task receives each frame by `yield`, then None, and returns its result:
+A task is a generator: it receives each frame by `yield`, then None, and returns its result:
 
     def observe(self, item, info):
         while (frame := (yield)) is not None:
