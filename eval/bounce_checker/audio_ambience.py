@@ -18,7 +18,10 @@ FLOOR_QUANTILE = 0.25
 
 
 def classify_background(mono_S: np.ndarray) -> tuple[str, float]:
-    """Return the background of the nearest ambience, and the volume relative to it; "" and 1 for silence."""
+    """Return the background of the nearest ambience, and the volume relative to it, at most 1.
+
+    Silence has the background "" and the volume 1.
+    """
     if not mono_S.any():
         return "", 1.0
     names, bank_KB = _background_bank()
@@ -26,7 +29,7 @@ def classify_background(mono_S: np.ndarray) -> tuple[str, float]:
     # most of a constant offset is volume, not spectrum
     centered_KB = gaps_KB - (1 - LOUDNESS_WEIGHT) * gaps_KB.mean(1, keepdims=True)
     best = int(np.abs(centered_KB).mean(1).argmin())
-    return names[best], float(10 ** np.median(gaps_KB[best]))
+    return names[best], min(float(10 ** np.median(gaps_KB[best])), 1.0)
 
 
 def noise_floor(mono_S: np.ndarray) -> np.ndarray:

@@ -42,8 +42,8 @@ NUM_PASSES = 2
 class Hit:
     """One detected impact; `materials` and `sizes` of its objects, ordered by material.
 
-    `level` is that of the strike (`data.bounce.audio.loudness`). `similarity` is 1 where the template explains
-    all that nothing else does, in the bands and windows in which it is heard, and 0 where it explains nothing.
+    `level` is that of the strike (`data.bounce.audio.loudness`). `similarity` is 1 where the template
+    explains all that nothing else does, in the bands and windows in which it is heard, 0 where nothing.
     """
 
     time_s: float
@@ -75,7 +75,7 @@ def find_hits(mono_S: np.ndarray, volume: float, music_S: np.ndarray | None = No
     fits = _fit_all(mono_S, times, templates, music_S)
     likely = [bool(templates.objects[fit.template]) and fit.similarity >= MIN_SIMILARITY for fit in fits]
     strongest = max((fit.level for fit, good in zip(fits, likely, strict=True) if good), default=0.0)
-    least = max(MIN_LEVEL * min(volume, 1.0), MIN_OF_STRONGEST * strongest)
+    least = max(MIN_LEVEL * volume, MIN_OF_STRONGEST * strongest)
     hits = []
     for time_s, fit, good in zip(times, fits, likely, strict=True):
         if good and fit.level >= least:
