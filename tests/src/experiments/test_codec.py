@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from data import prepare
+from data.bounce.music_vocabulary import PARTS
 from src import export, reconstruct, train
 from src.core.errors import UserError
 from src.core.media_io.loudness import integrated_lufs
@@ -147,7 +148,7 @@ def test_reconstruction_keeps_length_channels_and_time(workspace: Path) -> None:
     assert len(clips) == 2
     assert all("impacts" in entry["facts"] for entry in clips)
     stems = {(row["audio"].rsplit("-", 1)[0], row["stem"]) for row in scores.values() if row["stem"]}
-    assert stems == {(entry["id"], stem) for entry in clips for stem in ("impacts", "ambience")}
+    assert stems == {(entry["id"], stem) for entry in clips for stem in PARTS}
     assert not (out / f"{clips[-1]['id']}-impacts-spectrograms.png").exists()  # beyond num_spectrograms
     assert all(
         (out / entry["reference"]).is_file() and (out / entry["audio"]).is_file() for entry in manifest
