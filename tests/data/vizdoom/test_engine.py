@@ -1,4 +1,4 @@
-"""The real engine (requirements/games.lock, libopenal1): the same recordings in every process, and audible."""
+"""The real engine (requirements/games.lock, libopenal1): equal recordings in every process, and audible."""
 
 import json
 import os

@@ -101,7 +101,7 @@ def test_scores_are_pooled_and_late_shots_left_out(templates: Templates) -> None
 
 
 def test_sides_come_from_the_louder_channel() -> None:
-    audio, facts = clip([(0.3, "pistol")], [(0.5, 60.0), (1.0, -100.0), (1.5, 10.0), (1.5, 175.0)])
+    audio, facts = clip([(0.1, "pistol")], [(0.2, 60.0), (1.3, -100.0), (1.7, 10.0)])
     assert len(off_axis_events(facts)) == 2
     assert [each["found"] for each in check_sides(audio, facts)] == [1, -1]
     exchanged = Audio(audio.samples_CS[::-1], RATE)
