@@ -84,10 +84,10 @@ class DeSync(FrameMetric):
         indices = np.unique(np.array([0, last])[:, None] + np.arange(num_frames))
         frames_THWC = yield from resampled(t.fps, take_frames(indices))
         starts = [round(start / t.fps * t.rate) for start in (0, last)]
-        sounds = audio_windows(item.audio_path, t.rate, starts, round(t.rate * t.seconds))
+        heard = audio_windows(item.audio_path, t.rate, starts, round(t.rate * t.seconds))
         return [
             (frames_THWC[first : first + num_frames], samples_S)
-            for first, samples_S in zip(np.searchsorted(indices, (0, last)), sounds, strict=True)
+            for first, samples_S in zip(np.searchsorted(indices, (0, last)), heard, strict=True)
         ]
 
     def _logits(self, frames_THWC: np.ndarray, samples_S: np.ndarray) -> np.ndarray:

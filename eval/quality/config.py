@@ -7,7 +7,7 @@ from src.core.fields import Config, opt
 
 @dataclass(frozen=True, kw_only=True)
 class FreezeConfig(Config):
-    """What counts as no change."""
+    """Constants of low_level: differences and times that count as no change."""
 
     same: float = opt(
         0.001, "neighbors that differ by less on average count as equal, as a fraction of full scale", ge=0
