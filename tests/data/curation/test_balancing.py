@@ -23,6 +23,8 @@ def test_the_mix_reaches_its_fraction_by_dropping_the_plentiful_part() -> None:
     keep = np.array(mixed(rows, MixConfig(fraction=0.8), 0))
     assert keep[:60].all()
     assert keep[60:].sum() == 15  # 60 / (60 + 15) = 0.8
+    keep = np.array(mixed(clips(60, aspect=1.5) + clips(4, aspect=0.6), MixConfig(fraction=0.6), 0))
+    assert (keep[:60].sum(), keep[60:].sum()) == (6, 4)  # 6 / (6 + 4) = 0.6
 
 
 def test_phrases_need_a_network_and_divide_by_its_embeddings(tmp_path, monkeypatch) -> None:
