@@ -23,8 +23,9 @@ OFFSET_STEP_S = 0.03
 EXPONENT = 0.25  # of powers
 MAX_SHIFT = 1  # bins of detuning, a third of a semitone each
 TEMPO_FACTORS = (0.97, 0.985, 1.0, 1.015, 1.03)
+NUM_KEYS = 3  # by spectrum, between which the melody decides
 FIRST_TEMPO = 80  # whose templates give the key before the tempo is known
-MIN_SIMILARITY = 0.5
+MIN_SIMILARITY = 0.3
 MIN_CLEARNESS = 0.5
 DEGREES = tuple(sorted({degree for pattern in PATTERNS for degree in pattern}))
 _ROW_OF_DEGREE = np.array([DEGREES.index(d) if d in DEGREES else 0 for d in range(9)])
@@ -48,14 +49,16 @@ def read_music(mono_S: np.ndarray) -> MusicReading | None:
     if len(mono_S) < SAMPLE_RATE // 2 or not mono_S.any():
         return None
     spectrum_F = tone_levels(mono_S, MAX_SHIFT).mean(0)
-    _, tonic, mode, _ = _read_timbre(spectrum_F, FIRST_TEMPO)
-    tempo, pattern, offset_s, clearness = _read_notes(mono_S, TONICS[tonic], mode)
-    instrument, tonic, mode, similarity = _read_timbre(spectrum_F, tempo)
-    mood = mood_of(mode, tempo)
-    music = MusicFacts(instrument, tempo, f"{tonic} {mode}", mood, pattern, offset_s)
-    if clearness >= MIN_CLEARNESS:
-        music = _choose_instrument(mono_S, music)
-    return MusicReading(music, similarity, clearness)
+    readings = []
+    for tonic, mode in _likely_keys(spectrum_F):
+        tempo, pattern, offset_s, clearness = _read_notes(mono_S, TONICS[tonic], mode)
+        instrument, similarity = _read_instrument(spectrum_F, tempo, (tonic, mode))
+        music = MusicFacts(instrument, tempo, f"{tonic} {mode}", mood_of(mode, tempo), pattern, offset_s)
+        readings.append(MusicReading(music, similarity, clearness))
+    best = max(readings, key=lambda each: each.similarity + each.clearness)
+    if best.clearness < MIN_CLEARNESS:
+        return best
+    return replace(best, music=_choose_instrument(mono_S, best.music))
 
 
 def resynthesize(mono_S: np.ndarray, music: MusicFacts) -> np.ndarray:
@@ -83,16 +86,30 @@ def _centered(levels_TF: np.ndarray) -> np.ndarray:
     return levels_TF / np.maximum(np.linalg.norm(levels_TF, axis=1, keepdims=True), 1e-12)
 
 
-def _read_timbre(spectrum_F: np.ndarray, tempo: int) -> tuple[str, str, str, float]:
-    """Return instrument, tonic and mode of the nearest spectrum at a tempo, and the similarity."""
-    names, bank_NF = _bank(tempo)
+def _likely_keys(spectrum_F: np.ndarray) -> list[tuple[str, str]]:
+    """Return tonic and mode of the nearest spectra, best first; the melody decides between them."""
+    names, _ = _bank(FIRST_TEMPO)
+    order = np.argsort(-_similarities(spectrum_F, FIRST_TEMPO))
+    return list(dict.fromkeys(names[i][1:] for i in order))[:NUM_KEYS]
+
+
+def _read_instrument(spectrum_F: np.ndarray, tempo: int, key: tuple[str, str]) -> tuple[str, float]:
+    """Return the instrument of the nearest spectrum in a key at a tempo, and the similarity."""
+    names, _ = _bank(tempo)
+    in_key_N = np.array([name[1:] == key for name in names])
+    similarity_N = np.where(in_key_N, _similarities(spectrum_F, tempo), -1.0)
+    best = int(similarity_N.argmax())
+    return names[best][0], float(similarity_N[best])
+
+
+def _similarities(spectrum_F: np.ndarray, tempo: int) -> np.ndarray:
+    """Return the cosine of a spectrum and each row of the bank, at the best detuning, [N]."""
+    _, bank_NF = _bank(tempo)
     size = bank_NF.shape[1]
     views = np.stack([spectrum_F[shift : shift + size] for shift in range(2 * MAX_SHIFT + 1)])
     views = views - views.mean(1, keepdims=True)
     views /= np.maximum(np.linalg.norm(views, axis=1, keepdims=True), 1e-12)
-    similarity_N = (bank_NF @ views.T).max(1)
-    best = int(similarity_N.argmax())
-    return *names[best], float(similarity_N[best])
+    return (bank_NF @ views.T).max(1)
 
 
 def tone_levels(mono_S: np.ndarray, margin: int = 0) -> np.ndarray:
