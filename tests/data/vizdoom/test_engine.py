@@ -16,7 +16,9 @@ from src.streaming.reader import Dataset
 
 pytestmark = pytest.mark.services
 ROOT = Path(__file__).parents[3]
-SETTINGS = ("vizdoom.num_clips=8", "vizdoom.num_val_clips=4", "vizdoom.plays=[stand,door,barrel]")
+# Not the plasma rifle: the checker often misses its shots under the tail of an earlier one (docs/vizdoom.md).
+WEAPONS = "vizdoom.weapons=[pistol,shotgun]"
+SETTINGS = ("vizdoom.num_clips=8", "vizdoom.num_val_clips=4", "vizdoom.plays=[stand,door,barrel]", WEAPONS)
 
 
 def run(*command: str) -> str:
