@@ -30,11 +30,11 @@ def contact_sheet(datasets: list[Dataset]) -> np.ndarray:
 
 
 def _spread(datasets: list[Dataset], count: int) -> Iterator[ClipRecord | AudioRecord]:
-    places = [
+    positions = [
         (reader, i) for each in datasets for reader in each.readers.values() for i in range(len(reader))
     ]
-    for place in np.linspace(0, len(places) - 1, min(len(places), count)).astype(int):
-        reader, index = places[place]
+    for position in np.linspace(0, len(positions) - 1, min(len(positions), count)).astype(int):
+        reader, index = positions[position]
         yield cast(ClipRecord | AudioRecord, reader[index])
 
 

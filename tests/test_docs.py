@@ -71,6 +71,9 @@ def test_commands_and_settings_of_a_head_resolve(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for p in CONFIGS if not read_head(p).command], ids=page_id)
 def test_a_file_without_a_command_is_part_of_a_run(path: Path) -> None:
     tree = config.read([path], [])
+    if "experiment" not in tree:  # a section, which stages extend
+        assert any(f"extends: {path.name}" in each.read_text() for each in path.parent.glob("*.yaml"))
+        return
     config.build(find_experiment(tree).config, tree)
 
 

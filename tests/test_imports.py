@@ -22,6 +22,7 @@ ENTRY_POINTS = (
     "data.bounce.audio_prompts",
     "data.bounce.prompt_rewriter",
     "data.bounce.preview",
+    "data.vizdoom.export",
     "eval.run",
     "eval.compare",
     "eval.build_manifest",

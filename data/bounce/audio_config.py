@@ -9,7 +9,7 @@ from src.core.fields import Config, opt
 
 @dataclass(frozen=True, kw_only=True)
 class AudioContentConfig(Config):
-    """What is heard in a set of Bounce videos."""
+    """Content of the audio of a set of Bounce videos."""
 
     parts: tuple[str, ...] = opt(("impacts", "ambience"), "parts of the audio", choices=PARTS)
     instruments: tuple[str, ...] = opt(INSTRUMENTS, "instruments of the music", choices=INSTRUMENTS)

@@ -1,4 +1,4 @@
-"""What does not follow the camera: objects that move, and depth, which makes near things move more.
+"""Motion that does not follow the camera: objects that move, and depth, which makes near things move more.
 
 Legend: T frames, P pairs of frames, N points, H height, W width; frames are gray, uint8.
 """

@@ -1,4 +1,4 @@
-"""What the engine shows and states in one tic.
+"""Frame, audio and state of the engine in one tic.
 
 Legend: H height, W width, S samples, C channels.
 """

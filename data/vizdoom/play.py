@@ -1,4 +1,4 @@
-"""How the player acts during a clip: at random, or by one of a few scripts, drawn by a keyed generator.
+"""Behavior of the player during a clip: at random, or by one of a few scripts, drawn by a keyed generator.
 
 Legend: H height, W width.
 """

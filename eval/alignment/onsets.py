@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-from scipy.signal import get_window
 
 from eval.alignment.config import OnsetsConfig
 from eval.core.audio import Audio
@@ -104,6 +103,8 @@ class OnsetDetector:
         self.rate, self.settings = rate, settings
         self._hop = max(1, round(settings.hop_s * rate))
         self._size = max(8, round(settings.window_s * rate))
+        from scipy.signal import get_window  # slow to import: not for --help
+
         window = get_window("hann", self._size)
         self._window, self._rest_S = window / window.sum(), np.zeros(self._size)
         self._level_F: np.ndarray | None = None  # of the last window

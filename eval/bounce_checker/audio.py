@@ -13,7 +13,7 @@ from typing import Any
 
 from eval.bounce_checker.audio_reading import AudioReading, analyze_audio
 from eval.bounce_checker.audio_spectra import SAMPLE_RATE
-from eval.bounce_checker.audio_trials import AudioTrial, expected_materials, judge_audio
+from eval.bounce_checker.audio_trials import AudioTrial, expected_materials, score_audio
 from eval.bounce_checker.config import AudioCheckerConfig
 from eval.core.results import FRACTION, Item, Measurement, Score
 
@@ -113,7 +113,7 @@ class BounceAudioMetric:
         if facts is None or not {"impacts", "objects", "background"} <= facts.keys():
             raise ValueError("sample has no `facts` with impacts, objects and background")
         reading = analyze_audio(item.audio)
-        trial = judge_audio(reading, facts, self.settings)
+        trial = score_audio(reading, facts, self.settings)
         pooled = pooled_scores(trial, self.settings)
         values = evaluate_audio(reading, facts)
         values |= {name: top / bottom for name, (top, bottom) in pooled.items() if bottom}

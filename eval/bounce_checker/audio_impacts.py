@@ -75,10 +75,10 @@ def find_hits(mono_S: np.ndarray, volume: float, music_S: np.ndarray | None = No
     fits = _fit_all(mono_S, times, templates, music_S)
     likely = [bool(templates.objects[fit.template]) and fit.similarity >= MIN_SIMILARITY for fit in fits]
     strongest = max((fit.level for fit, good in zip(fits, likely, strict=True) if good), default=0.0)
-    least = max(MIN_LEVEL * volume, MIN_OF_STRONGEST * strongest)
+    min_level = max(MIN_LEVEL * volume, MIN_OF_STRONGEST * strongest)
     hits = []
     for time_s, fit, good in zip(times, fits, likely, strict=True):
-        if good and fit.level >= least:
+        if good and fit.level >= min_level:
             materials, sizes = zip(*sorted(templates.objects[fit.template]), strict=True)
             level, similarity = round(fit.level, 4), round(fit.similarity, 4)
             hits.append(Hit(round(float(time_s), 4), materials, sizes, level, similarity))

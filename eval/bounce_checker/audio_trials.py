@@ -55,7 +55,7 @@ def heard_impacts(facts: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(impacts, key=lambda impact: impact["time_s"])
 
 
-def judge_audio(reading: AudioReading, facts: dict[str, Any], settings: AudioCheckerConfig) -> AudioTrial:
+def score_audio(reading: AudioReading, facts: dict[str, Any], settings: AudioCheckerConfig) -> AudioTrial:
     """Compare a reading with facts."""
     impacts = heard_impacts(facts)
     expected = np.array([impact["time_s"] for impact in impacts], float)
@@ -84,12 +84,12 @@ def judge_audio(reading: AudioReading, facts: dict[str, Any], settings: AudioChe
         background_right=(
             reading.background == facts["background"] if "ambience" in parts_of(facts) else None
         ),
-        objects=_judge_objects(reading, facts),
-        music=_judge_music(reading, facts),
+        objects=_score_objects(reading, facts),
+        music=_score_music(reading, facts),
     )
 
 
-def _judge_objects(reading: AudioReading, facts: dict[str, Any]) -> dict[str, float]:
+def _score_objects(reading: AudioReading, facts: dict[str, Any]) -> dict[str, float]:
     """Compare the objects that make up at least a fifth of the hits with those that the facts let sound."""
     heard = {i for impact in heard_impacts(facts) for i in impact["objects"]}
     expected = {(facts["objects"][i]["material"], facts["objects"][i]["size"]) for i in heard}
@@ -103,7 +103,7 @@ def _judge_objects(reading: AudioReading, facts: dict[str, Any]) -> dict[str, fl
     }
 
 
-def _judge_music(reading: AudioReading, facts: dict[str, Any]) -> dict[str, float]:
+def _score_music(reading: AudioReading, facts: dict[str, Any]) -> dict[str, float]:
     music = (facts.get("audio") or {}).get("music")
     if not music:
         return {}

@@ -1,8 +1,8 @@
 """Compare audio with the truth: `python -m eval.bounce_checker.compare_audio manifest=FILE.jsonl`.
 
 Each sample of the manifest has audio and the facts of its Bounce video. The audio that the facts describe is
-rendered and read by the same checker, so that every score of the samples stands beside the checker's own and
-as a share of it, over the same impacts; slices by background, material and gap for both.
+rendered and read by the same checker, so that every score of the samples is shown with the checker's own and
+as a fraction of it, over the same impacts; slices by background, material and gap for both.
 """
 
 import sys
@@ -16,7 +16,7 @@ from data.bounce.facts import VideoFacts
 from eval.bounce_checker.audio_reading import analyze_audio
 from eval.bounce_checker.audio_spectra import SAMPLE_RATE
 from eval.bounce_checker.audio_tables import COLUMNS, SLICE_HEADS, pool, slice_rows
-from eval.bounce_checker.audio_trials import AudioTrial, judge_audio
+from eval.bounce_checker.audio_trials import AudioTrial, score_audio
 from eval.bounce_checker.config import AudioCheckerConfig
 from eval.core.audio import Audio
 from eval.core.manifest import read_manifest
@@ -30,7 +30,7 @@ from src.core.markdown import markdown_table
 from src.core.progress import progress
 from src.core.rng import numpy_generator
 
-HEADS = ("score", "samples [95 %]", "truth", "share of truth [95 %]")
+HEADS = ("score", "samples [95 %]", "truth", "fraction of truth [95 %]")
 NUM_RESAMPLES = 1000
 
 
@@ -57,6 +57,8 @@ def compare(config: CompareAudioConfig) -> str:
         UserError: a sample has no facts of a video.
     """
     path = Path(config.manifest)
+    if not path.is_file():
+        raise UserError(f"manifest: no such file: {path}")
     samples = read_manifest(path)
     trials: list[tuple[AudioTrial, AudioTrial]] = []
     with progress("audio", len(samples)) as done:
@@ -64,11 +66,11 @@ def compare(config: CompareAudioConfig) -> str:
             if not sample.facts or "impacts" not in sample.facts:
                 raise UserError(f"{path}: sample {sample.id!r} has no `facts` of a Bounce video")
             truth = Audio(render_audio(VideoFacts.from_dict(sample.facts)), SAMPLE_RATE)
-            judged = [
-                judge_audio(analyze_audio(audio), sample.facts, config.checker)
+            scored = [
+                score_audio(analyze_audio(audio), sample.facts, config.checker)
                 for audio in (Item(sample, path.parent).audio, truth)
             ]
-            trials.append((judged[0], judged[1]))
+            trials.append((scored[0], scored[1]))
             done(1)
     found, truth_trials = [pair[0] for pair in trials], [pair[1] for pair in trials]
     return "\n".join(
@@ -100,9 +102,9 @@ def score_rows(trials: list[tuple[AudioTrial, AudioTrial]], config: CompareAudio
         if key == "false_hits" or not table.sum(0)[2]:
             cells.append("–")
         else:
-            share = _ratio(table.sum(0)[:2]) / _ratio(table.sum(0)[2:])
-            shares = _ratios(resampled[:, :2]) / np.maximum(_ratios(resampled[:, 2:]), 1e-12)
-            cells.append(_with_interval(share, shares, 100.0))
+            fraction = _ratio(table.sum(0)[:2]) / _ratio(table.sum(0)[2:])
+            fractions = _ratios(resampled[:, :2]) / np.maximum(_ratios(resampled[:, 2:]), 1e-12)
+            cells.append(_with_interval(fraction, fractions, 100.0))
         rows.append([title, *cells])
     return rows
 

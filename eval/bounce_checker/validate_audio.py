@@ -3,7 +3,7 @@
 Synthesizes audio with known facts, degrades it, and prints how often impacts, the objects that rang,
 background and music are recognized, then the same of undegraded audio by background, material and gap. Scores
 of models cannot be expected above those of the first row; `eval.bounce_checker.compare_audio` gives their
-share of it. Thresholds were chosen on other seeds.
+fraction of it. Thresholds were chosen on other seeds.
 """
 
 import sys
@@ -23,7 +23,7 @@ from eval.bounce_checker.audio_degradations import DEGRADATIONS
 from eval.bounce_checker.audio_reading import AudioReading, analyze_audio
 from eval.bounce_checker.audio_spectra import SAMPLE_RATE
 from eval.bounce_checker.audio_tables import HEADS, SLICE_HEADS, slice_rows, track_row
-from eval.bounce_checker.audio_trials import AudioTrial, judge_audio
+from eval.bounce_checker.audio_trials import AudioTrial, score_audio
 from eval.bounce_checker.config import AudioCheckerConfig
 from eval.core.audio import Audio
 from eval.reports.tables import require_parent_dir
@@ -77,20 +77,20 @@ def validate(config: ValidateAudioConfig) -> tuple[list[list[str]], list[list[st
                 readings.append(read_degraded(facts, name))
                 done(1)
             speed = DEGRADATIONS[name].speed
-            trials = judge_all(readings, [earlier(facts, speed) for facts in scenes], config.checker)
+            trials = score_all(readings, [earlier(facts, speed) for facts in scenes], config.checker)
             rows.append(track_row(name, trials, config.checker))
             if name == "none":
                 slices = slice_rows(trials, config.checker)
-                others = judge_all(readings, scenes[1:] + scenes[:1], config.checker)
+                others = score_all(readings, scenes[1:] + scenes[:1], config.checker)
     return ([*rows, track_row(NEXT, others, config.checker)] if slices else rows), slices
 
 
-def judge_all(
+def score_all(
     readings: list[AudioReading], scenes: list[VideoFacts], settings: AudioCheckerConfig
 ) -> list[AudioTrial]:
     """Compare each reading with its facts."""
     return [
-        judge_audio(reading, facts.to_dict(), settings)
+        score_audio(reading, facts.to_dict(), settings)
         for reading, facts in zip(readings, scenes, strict=True)
     ]
 

@@ -1,8 +1,8 @@
-"""One decode of audio for all that listens to it, in memory that does not grow with its length.
+"""One decode of audio for all metrics of it, in memory that does not grow with its length.
 
 A task receives pieces of samples [C, S] at the file's own rate, then None, and returns its result. A task of
 pairs receives (samples [S], reference's samples [S]), mono at the reference's rate: first what both have in
-pieces of equal length, then the rest of the longer one beside empty pieces.
+pieces of equal length, then the rest of the longer one with empty pieces.
 
 Legend: C channels, S samples (float32, full scale is -1..1).
 """

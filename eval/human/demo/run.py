@@ -85,7 +85,7 @@ def _run(config: DemoConfig) -> None:
     _open_report(page, Path(config.out))
     if config.show:
         webbrowser.open(page.resolve().as_uri())
-    print(f"report: {page}, pictures of it: {config.out}/*.png ({time.monotonic() - begin:.0f} s)")
+    print(f"report: {page}, screenshots: {config.out}/*.png ({time.monotonic() - begin:.0f} s)")
 
 
 def _plan(config: DemoConfig) -> Study:

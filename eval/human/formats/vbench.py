@@ -1,7 +1,7 @@
 """VBench's human preference labels: one JSON file for each dimension, a list with an entry for each prompt.
 
 An entry has `prompt_en`, `question_en`, `videos` (model -> address) and `human_anno`, a nested dictionary:
-`human_anno[a][b]` is 1 where the video of a was judged better than that of b, 0 where it was judged worse and
+`human_anno[a][b]` is 1 where the video of a was preferred to that of b, 0 where it was not and
 0.5 where they were equal. Both orders of a pair may be there.
 """
 

@@ -15,7 +15,7 @@ RED, GREEN, BLACK = (200, 0, 0), (0, 200, 0), (0, 0, 0)
 
 
 class Colors:
-    """Unit rows of the mean color; black frames show nobody."""
+    """Unit rows of the mean color; black frames show no one."""
 
     def describe(self):
         return {"backbone": "colors"}

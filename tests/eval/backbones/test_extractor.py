@@ -183,11 +183,11 @@ def test_aisfx_spectrogram():
     assert max(each.max() for each in spectrogram([np.zeros(500)])) == 0
     frames = np.random.default_rng(0).normal(size=(2000, 96)).astype(np.float32)
     for num, count in ((1, 1), (100, 1), (149, 1), (150, 2), (260, 4), (2000, 39)):
-        whole = np.concatenate(list(blocks([frames[:num]])))
-        assert len(whole) == count
+        complete = np.concatenate(list(blocks([frames[:num]])))
+        assert len(complete) == count
         parts = blocks(frames[start : min(start + 43, num)] for start in range(0, num, 43))
-        assert np.array_equal(whole, np.concatenate(list(parts)))
-    assert np.array_equal(whole[1], frames[50:150])
+        assert np.array_equal(complete, np.concatenate(list(parts)))
+    assert np.array_equal(complete[1], frames[50:150])
 
 
 def test_aisfx_separates_noise_from_tones():

@@ -20,7 +20,7 @@ from eval.bounce_checker.audio import (
 )
 from eval.bounce_checker.audio_impacts import Hit, find_hits
 from eval.bounce_checker.audio_tables import HEADS, slice_rows, track_row
-from eval.bounce_checker.audio_trials import judge_audio
+from eval.bounce_checker.audio_trials import score_audio
 from eval.bounce_checker.config import AudioCheckerConfig
 from eval.bounce_checker.validate_audio import draw_facts, main
 from eval.core.audio import Audio, write_audio
@@ -101,7 +101,7 @@ def test_objects_of_every_impact(scenes):
     """Materials and sizes at impacts that no other is near to; where two collide, both."""
     sums: dict[str, list[float]] = {}
     for facts, samples in scenes:
-        trial = judge_audio(analyze_audio(Audio(samples, SAMPLE_RATE)), facts, AudioCheckerConfig())
+        trial = score_audio(analyze_audio(Audio(samples, SAMPLE_RATE)), facts, AudioCheckerConfig())
         for name, numbers in pooled_scores(trial).items():
             before = sums.get(name, [0.0, 0.0])
             sums[name] = [before[0] + numbers[0], before[1] + numbers[1]]
@@ -114,7 +114,7 @@ def test_objects_of_every_impact(scenes):
     assert rates["false_hits"] < 0.2
 
 
-def test_tails_and_pairs_are_told_apart():
+def test_tails_and_pairs_are_distinguished():
     """A metal object rings on while a small wooden one and a large rubber one collide."""
     count = 2 * SAMPLE_RATE
     audio = np.random.default_rng(0).normal(0, 0.001, count)
@@ -140,8 +140,8 @@ def test_a_crackling_fire_is_no_impact():
 
 
 def fake_reading(*hits):
-    made = tuple(Hit(t, tuple(m for m, _ in o), tuple(s for _, s in o), 0.3, 0.9) for t, o in hits)
-    return AudioReading(made, "sand")
+    rendered = tuple(Hit(t, tuple(m for m, _ in o), tuple(s for _, s in o), 0.3, 0.9) for t, o in hits)
+    return AudioReading(rendered, "sand")
 
 
 FAKE_FACTS = {
@@ -158,7 +158,7 @@ FAKE_FACTS = {
 def test_tolerances_gaps_and_sizes_are_counted():
     stone, glass, large = ("stone", "small"), ("glass", "large"), ("stone", "large")
     reading = fake_reading((0.53, [large]), (1.0, [stone, glass]), (2.0, [glass]))
-    trial = judge_audio(reading, FAKE_FACTS, AudioCheckerConfig())
+    trial = score_audio(reading, FAKE_FACTS, AudioCheckerConfig())
     pooled = pooled_scores(trial)
     assert pooled["hit_f1"] == (4, 6)
     assert pooled["hit_f1_fine"] == (2, 6)  # 30 ms late is within 40, not within 20
@@ -167,15 +167,15 @@ def test_tolerances_gaps_and_sizes_are_counted():
     assert [each.kind for each in trial.impacts] == ["stone", "two objects", "glass"]
     assert pooled["text_material"] == (1, 1)
     assert pooled["text_size"] == (0, 1)
-    strict = judge_audio(reading, FAKE_FACTS, AudioCheckerConfig(tolerance_s=0.02))
+    strict = score_audio(reading, FAKE_FACTS, AudioCheckerConfig(tolerance_s=0.02))
     assert pooled_scores(strict)["hit_f1"] == (2, 6)
     silent = FAKE_FACTS | {"audio": {"parts": ["ambience"], "quality": 8.0, "music": None}}
-    assert pooled_scores(judge_audio(reading, silent, AudioCheckerConfig()))["false_hits"] == (3, 1)
+    assert pooled_scores(score_audio(reading, silent, AudioCheckerConfig()))["false_hits"] == (3, 1)
 
 
 def test_tables_by_background_material_and_gap():
     reading = fake_reading((0.53, [("stone", "small")]), (1.0, [("stone", "small"), ("glass", "large")]))
-    trials = [judge_audio(reading, FAKE_FACTS, AudioCheckerConfig())]
+    trials = [score_audio(reading, FAKE_FACTS, AudioCheckerConfig())]
     rows = {row[0]: row[1:] for row in slice_rows(trials, AudioCheckerConfig())}
     assert rows["over sand"][0] == "3"
     assert rows["stone"][2:] == ["0.0", "100.0", "100.0"]
@@ -191,7 +191,7 @@ def test_music_is_recognized(parts):
     for seed in range(4):
         facts = draw_facts(seed, 3.0, AudioContentConfig(parts=parts))
         reading = analyze_audio(Audio(render(facts), SAMPLE_RATE))
-        trial = judge_audio(reading, facts.to_dict(), AudioCheckerConfig())
+        trial = score_audio(reading, facts.to_dict(), AudioCheckerConfig())
         assert trial.music == dict.fromkeys(("instrument", "tempo_bpm", "key", "mood"), 1.0)
         if parts == ("music",):
             assert not reading.hits
@@ -211,7 +211,7 @@ def test_validation_through_the_command_line(tmp_path, capsys):
     assert "over " in text
 
 
-def test_samples_beside_the_truth(tmp_path, capsys):
+def test_samples_with_the_truth(tmp_path, capsys):
     facts = draw_facts(3, 2.0, AudioContentConfig(min_impacts=2)).to_dict()
     samples = []
     for name, change in (("same", 1.0), ("silent", 0.0)):

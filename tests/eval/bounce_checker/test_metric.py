@@ -26,8 +26,8 @@ def check(expected, found):
 
 
 def test_values_and_checks(tmp_path):
-    made = make_video(6, WORLD, num_frames=24, height=48, width=48, fps=16)
-    facts, video = made.facts.to_dict(), made.video_THWC
+    rendered = make_video(6, WORLD, num_frames=24, height=48, width=48, fps=16)
+    facts, video = rendered.facts.to_dict(), rendered.video_THWC
     found = measure(video, facts, tmp_path)
     assert found.values == {"subject": 1, "motion": 1, "camera": 1}
     assert found.detail["checks"] == [check(OBJECT, OBJECT), check("static shot", "static shot")]

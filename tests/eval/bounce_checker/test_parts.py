@@ -69,10 +69,10 @@ def test_outlier_in_the_last_frame_is_no_bounce():
 
 def test_eight_observations_suffice_for_two_impacts():
     frames = 2 * np.arange(8)
-    places = np.interp(frames, [0, 5, 10, 14], [0.0, 0.2, 0.0, 0.16])
-    found = fit_motion(frames, np.column_stack([places, np.zeros(8)]))
+    positions = np.interp(frames, [0, 5, 10, 14], [0.0, 0.2, 0.0, 0.16])
+    found = fit_motion(frames, np.column_stack([positions, np.zeros(8)]))
     assert found.breakpoints == pytest.approx((5, 10), abs=0.3)
-    assert len(fit_motion(frames[:7], np.column_stack([places, np.zeros(8)])[:7]).breakpoints) < 2
+    assert len(fit_motion(frames[:7], np.column_stack([positions, np.zeros(8)])[:7]).breakpoints) < 2
 
 
 def test_a_wrong_position_in_the_middle_is_left_out():

@@ -155,7 +155,7 @@ def first_two(info):
     return "done"
 
 
-def test_nothing_is_decoded_that_nobody_needs(monkeypatch, tmp_path):
+def test_nothing_is_decoded_that_no_metric_needs(monkeypatch, tmp_path):
     taken = counted_source(monkeypatch)
     assert run_pass(tmp_path, {"a": first_two}) == {"a": "done"}
     assert len(taken) < 5

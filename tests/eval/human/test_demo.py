@@ -11,7 +11,7 @@ from src.core.errors import UserError
 
 
 @pytest.mark.services
-def test_the_demonstration_compares_two_systems_made_from_the_weights(tmp_path: Path) -> None:
+def test_the_demonstration_compares_two_systems_of_the_weights(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="not in requirements/human.lock")
     axes = "axes=[text_motion,image_quality,visual_rating]"
     main(["demo", f"out={tmp_path}", "num_prompts=1", "num_browsers=1", axes])

@@ -22,7 +22,8 @@ def test_a_hand_over_names_raw_or_ema_weights(path: Path) -> None:
 
 
 def test_hand_overs_of_the_paper() -> None:
-    stages = {p.stem: config.load(VideoRunConfig, p) for p in STAGES if p.parent.name == "paper"}
+    paths = [path for path in STAGES if path.parent.name == "paper" and "audio" not in path.stem]
+    stages = {path.stem: config.load(VideoRunConfig, path) for path in paths}
     assert stages.keys() == {"joint_256", "joint_256_large", "joint_768", "sft"}
     growth = {name: stage.position_growth for name, stage in stages.items()}
     assert (growth["joint_256"], growth["joint_768"]) == ("pad", "interpolate")

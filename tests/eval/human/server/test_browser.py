@@ -137,7 +137,7 @@ def test_a_complete_study_with_audio_and_a_lost_connection(browser, served: Serv
     rater.close()
 
 
-def test_a_browser_that_plays_no_audio_says_so_and_goes_on_when_it_does(browser, served: Served) -> None:
+def test_a_browser_that_plays_no_audio_shows_it_and_goes_on_when_it_does(browser, served: Served) -> None:
     rater = BrowserRater(browser, viewport=DESKTOP)
     rater.context.add_init_script(
         """window.silent = true;

@@ -43,7 +43,7 @@ def test_a_complete_study_in_firefox(tmp_path: Path) -> None:
         firefox.close()
 
 
-def test_a_computer_without_audio_is_told_so(tmp_path: Path) -> None:
+def test_a_computer_without_audio_gets_a_message(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study", axes=("audio",), num_prompts=1, num_slots=1, real=True)
     (tmp_path / "profile").mkdir()
     firefox = Firefox(tmp_path / "profile", audio=False)

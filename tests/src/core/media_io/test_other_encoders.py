@@ -24,7 +24,7 @@ VIDEOS = {
     "fragmented.mp4": "-c:v libx264 -bf 2 -g 8 -c:a aac -movflags +frag_keyframe+empty_moov",
     "plain.mp4": "-c:v libx264 -bf 2 -c:a aac",
 }
-SOUNDS = {
+AUDIO_FILES = {
     "aac.m4a": "-c:a aac",
     "windows.wma": "-c:a wmav2 -ar 44100",
     "rf64.wav": "-rf64 always",
@@ -69,10 +69,10 @@ def test_frames_times_and_sync(tmp_path: Path, chirp: Path, name: str) -> None:
         assert audio.samples_CS.shape[1] == 2 * RATE
 
 
-@pytest.mark.parametrize("name", SOUNDS)
+@pytest.mark.parametrize("name", AUDIO_FILES)
 def test_samples_of_audio_files(tmp_path: Path, chirp: Path, name: str) -> None:
     path = tmp_path / name
-    ffmpeg("-i", chirp, *SOUNDS[name].split(), path)
+    ffmpeg("-i", chirp, *AUDIO_FILES[name].split(), path)
     assert media_kind(path) == "audio"
     audio = read_audio(path)
     expected_CS = ffmpeg_audio(path, len(audio.channels))
