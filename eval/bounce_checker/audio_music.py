@@ -25,8 +25,7 @@ MAX_SHIFT = 1  # bins of detuning, a third of a semitone each
 TEMPO_FACTORS = (0.97, 0.985, 1.0, 1.015, 1.03)
 NUM_KEYS = 3  # by spectrum, between which the melody decides
 FIRST_TEMPO = 80  # whose templates give the key before the tempo is known
-MIN_SIMILARITY = 0.3
-MIN_CLEARNESS = 0.5
+MIN_EVIDENCE = 1.17  # sum of both; impacts and ambience reach 1.06
 DEGREES = tuple(sorted({degree for pattern in PATTERNS for degree in pattern}))
 _ROW_OF_DEGREE = np.array([DEGREES.index(d) if d in DEGREES else 0 for d in range(9)])
 
@@ -41,7 +40,7 @@ class MusicReading:
 
     @property
     def is_music(self) -> bool:
-        return self.similarity >= MIN_SIMILARITY and self.clearness >= MIN_CLEARNESS
+        return self.similarity + self.clearness >= MIN_EVIDENCE
 
 
 def read_music(mono_S: np.ndarray) -> MusicReading | None:
@@ -56,7 +55,7 @@ def read_music(mono_S: np.ndarray) -> MusicReading | None:
         music = MusicFacts(instrument, tempo, f"{tonic} {mode}", mood_of(mode, tempo), pattern, offset_s)
         readings.append(MusicReading(music, similarity, clearness))
     best = max(readings, key=lambda each: each.similarity + each.clearness)
-    if best.clearness < MIN_CLEARNESS:
+    if not best.is_music:
         return best
     return replace(best, music=_choose_instrument(mono_S, best.music))
 
