@@ -30,6 +30,7 @@ steps:
   static: {ranges: {changed_fraction: {min: 0.004}}}
 resample: {keep_fraction: 1.0}
 scoring: {groups: [borders, cuts, motion, camera, fingerprint, subject, audio]}
+camera: {min_confidence: 0.2}  # of small frames that a square crosses
 unit_size: 1
 examples: 2
 """
