@@ -28,7 +28,7 @@ CANDIDATES = OnsetsConfig(of_strongest=0.06, min_gap_s=0.04)
 EXPONENT = 0.25  # of powers, so that weak modes count
 PAIR_PENALTY = 0.02  # similarity that a second object must add to be accepted
 MIN_SIMILARITY = 0.3
-MIN_LEVEL = 0.06  # of a strike, at the world's volume; crackles and waves fit as strikes up to 0.03
+MIN_LEVEL = 0.05  # of a strike, at the world's volume; crackles and waves fit as strikes up to 0.03
 MIN_OF_STRONGEST = 0.1
 HEARD = 0.5  # of everything else: where a template is louder it should match
 COARSE_GAINS = 4.0 ** np.arange(-1.5, 1.51, 0.5)  # of powers, around that of equal energy

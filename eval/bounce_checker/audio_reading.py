@@ -10,7 +10,7 @@ from eval.bounce_checker.audio_music import MusicReading, read_music, resynthesi
 from eval.bounce_checker.audio_spectra import SAMPLE_RATE
 from eval.core.audio import Audio
 
-MUSIC_VOLUME = 1.4  # under music soft strikes are not looked for: notes off their place fit as such
+MUSIC_VOLUME = 1.68  # under music soft strikes are not looked for: notes off their place fit as such
 
 
 @dataclass(frozen=True)
