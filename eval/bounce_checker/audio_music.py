@@ -70,14 +70,15 @@ def resynthesize(mono_S: np.ndarray, music: MusicFacts) -> np.ndarray:
 
 def _choose_instrument(mono_S: np.ndarray, music: MusicFacts) -> MusicFacts:
     """Return the music with the instrument on which it sounds most like the audio, moment by moment."""
-    heard_TF = _centered(tone_levels(mono_S))
-    played = (replace(music, instrument=name) for name in INSTRUMENTS)
-    return max(
-        played,
-        key=lambda each: float(
-            (_centered(tone_levels(render_music(each, len(mono_S), SAMPLE_RATE))) * heard_TF).sum()
-        ),
-    )
+    heard_TF = tone_levels(mono_S, MAX_SHIFT)
+    size = heard_TF.shape[1] - 2 * MAX_SHIFT
+    detuned = [_centered(heard_TF[:, shift : shift + size]) for shift in range(2 * MAX_SHIFT + 1)]
+
+    def likeness(played: MusicFacts) -> float:
+        played_TF = _centered(tone_levels(render_music(played, len(mono_S), SAMPLE_RATE)))
+        return max(float((played_TF * each_TF).sum()) for each_TF in detuned)
+
+    return max((replace(music, instrument=name) for name in INSTRUMENTS), key=likeness)
 
 
 def _centered(levels_TF: np.ndarray) -> np.ndarray:
