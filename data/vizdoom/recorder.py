@@ -45,7 +45,7 @@ class RecordedClip:
 
 @dataclass
 class Take:
-    """What is recorded of one clip: all tics, and the pixels of those that become frames."""
+    """Record of one clip: all tics, and the pixels of those that become frames."""
 
     tics: list[Tic] = field(default_factory=list)
     samples: list[NDArray[np.int16]] = field(default_factory=list)

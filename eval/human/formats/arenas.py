@@ -2,7 +2,7 @@
 
 GenAI-Bench has the columns prompt, left_model, left_video, right_model, right_video, vote_type, uid, with the
 votes leftvote, rightvote, tievote and bothbad_vote. A battle of FastChat has question_id (its own for each
-conversation), model_a, model_b, winner, rater and more, with the winners model_a, model_b, tie and
+conversation), model_a, model_b, winner and more, with the winners model_a, model_b, tie and
 tie (bothbad). "Both bad" counts as equal.
 """
 
@@ -53,7 +53,7 @@ def read_battles(path: Path) -> list[Vote]:
         where = f"{path}:{number}"
         vote = _look_up(BATTLE_VOTES, row, "winner", where)
         item = str(row.get("question_id") or f"battle {number}")
-        more = {"rater": str(row.get("rater") or ""), "axis": str(row.get("axis") or "")}
+        more = {"rater": str(row.get("judge") or ""), "axis": str(row.get("axis") or "")}
         votes.append(make_vote(where, item, row["model_a"], row["model_b"], vote, **more))
     return votes
 
@@ -67,7 +67,7 @@ def battle_rows(votes: Sequence[Vote]) -> list[dict[str, Any]]:
             "model_a": vote.system_a,
             "model_b": vote.system_b,
             "winner": names[vote.vote],
-            "rater": vote.rater,
+            "judge": vote.rater,
             "axis": vote.axis,
         }
         for vote in votes
