@@ -1,4 +1,4 @@
-"""What the checker recognizes in an audio track: impacts, background, music."""
+"""Content that the checker recognizes in an audio track: impacts, background, music."""
 
 from dataclasses import dataclass
 

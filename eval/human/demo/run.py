@@ -42,7 +42,7 @@ DRAWN_AXES = ("visual_overall", "motion_naturalness", "text_subject", "audio_ove
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig(Config):
-    """What the demonstration compares, and by how many raters."""
+    """Systems that the demonstration compares, and the number of raters."""
 
     out: str = opt("runs/study_demo", "folder of everything that is written")
     weights: str = opt(

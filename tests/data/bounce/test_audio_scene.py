@@ -1,4 +1,4 @@
-"""What is heard: parts, stems, music, quality, captions, and the combinations kept for tests."""
+"""Content that is heard: parts, stems, music, quality, captions, and the combinations kept for tests."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a list or a manifest names stays inside its folder; links the user placed are followed once."""
+"""Content that a list or a manifest names stays inside its folder; links the user placed are followed once."""
 
 import json
 import os
