@@ -1,4 +1,4 @@
-"""Content that a list or a manifest names stays inside its folder; links the user placed are followed once."""
+"""Files that a list or manifest names stay inside its folder; links the user placed are followed once."""
 
 import json
 import os
