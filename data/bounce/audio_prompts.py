@@ -7,19 +7,17 @@ tempo is kept for tests (`data.bounce.audio_scene`): it is heard in no set with 
 every word is. One JSON object per line: id, prompt, facts, tags.
 """
 
-import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from data.bounce.audio_captions import audio_captions
 from data.bounce.audio_config import AudioContentConfig
 from data.bounce.audio_scene import sample_audio_scene
-from data.bounce.config import WorldConfig
+from data.bounce.config import AUDIO_WORLD, WorldConfig
 from data.bounce.facts import VideoFacts
 from data.bounce.music_vocabulary import PARTS
-from data.bounce.prompts import FIRST_SEED
+from data.bounce.prompts import FIRST_SEED, require_out, write_prompts
 from data.bounce.world import WORLD_VERSION
 from src.core import cli, config
 from src.core.errors import UserError
@@ -28,15 +26,6 @@ from src.core.rng import key
 
 FPS, SIDE = 16.0, 32  # of the videos that are never rendered
 MAX_REPEATS = 200  # prompts in a row that are there already until a world counts as exhausted
-WORLD = WorldConfig(
-    max_objects=2,
-    cameras=("static shot",),
-    spin_prob=0.0,
-    appear_prob=0.0,
-    vanish_prob=0.0,
-    holdout="include",
-    split="all",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +39,7 @@ class AudioPromptsConfig(Config):
     parts: tuple[str, ...] = opt(PARTS, "parts of the audio", choices=PARTS)
     max_impacts: int = opt(8, "impacts that a prompt describes at most", ge=1)
     quality: float = opt(8.0, "quality that the prompts ask for", ge=1, le=10)
-    world: WorldConfig = opt(WORLD, "world trained on")
+    world: WorldConfig = opt(AUDIO_WORLD, "world trained on")
 
 
 def make_audio_prompts(settings: AudioPromptsConfig) -> list[dict[str, Any]]:
@@ -103,12 +92,9 @@ def main(argv: list[str]) -> None:
     settings = config.from_command_line(AudioPromptsConfig, argv, __doc__)
     if settings is None:
         return
-    if not settings.out:
-        raise UserError("out is empty: name the file to write, such as out=prompts.jsonl")
+    require_out(settings.out)
     entries = make_audio_prompts(settings)
-    path = Path(settings.out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    path = write_prompts(settings.out, entries)
     print(f"{path}: {len(entries)} prompts, such as: {entries[0]['prompt']}")
 
 

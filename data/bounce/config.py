@@ -63,6 +63,17 @@ class WorldConfig(Config):
 
 WORD_FIELDS = ("colors", "shapes", "sizes", "directions", "speeds", "materials", "backgrounds", "cameras")
 
+# Of the sets with audio: one or two objects, of which only impacts are heard.
+AUDIO_WORLD = WorldConfig(
+    max_objects=2,
+    cameras=("static shot",),
+    spin_prob=0.0,
+    appear_prob=0.0,
+    vanish_prob=0.0,
+    holdout="include",
+    split="all",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptsConfig(Config):

@@ -96,21 +96,31 @@ def tags_of(facts: VideoFacts) -> list[str]:
     return out + [f"held-out:{name}" for name, found in pairs.items() if found & HELD_OUT[name]]
 
 
+def require_out(out: str) -> None:
+    """Raise UserError unless a file to write is named."""
+    if not out:
+        raise UserError("out is empty: name the file to write, such as out=prompts.jsonl")
+
+
+def write_prompts(out: str, entries: list[dict[str, Any]]) -> Path:
+    """Write one JSON object per line, making the folder; return the path."""
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    return path
+
+
 def main(argv: list[str]) -> None:
     """Parse the command line and write the prompts."""
     argv = [f"out={word}" if word.endswith(".jsonl") and "=" not in word else word for word in argv]
     settings = config.from_command_line(PromptsConfig, argv, __doc__)
     if settings is None:
         return
-    if not settings.out:
-        raise UserError("out is empty: name the file to write, such as out=prompts.jsonl")
+    require_out(settings.out)
     options = {name: getattr(settings, name) for name in ("wording", "num_frames", "height", "width", "fps")}
     entries = make_prompts(settings.num_prompts, settings.seed, settings.world, **options)
-    lines = [json.dumps(entry) for entry in entries]
-    path = Path(settings.out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{path}: {len(lines)} prompts, such as: {json.loads(lines[0])['prompt']}")
+    path = write_prompts(settings.out, entries)
+    print(f"{path}: {len(entries)} prompts, such as: {entries[0]['prompt']}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Position where a clip begins: at an item of the map with a view, or in front of a door that opens."""
+"""Starting position of a clip: at an item of the map with a view, or in front of a door that opens."""
 
 import math
 from dataclasses import dataclass

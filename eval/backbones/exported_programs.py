@@ -34,8 +34,7 @@ from eval.backbones.preprocessing import (
     window_starts,
 )
 from eval.core.frame_source import StreamInfo
-from eval.core.frame_tasks import FrameTask, frames_of, run_task, take_frames
-from eval.core.video import Video
+from eval.core.frame_tasks import FrameTask, take_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +144,6 @@ class ExportedPrograms:
             shape = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
             raise ValueError(f"{self.model}: {name} returned shape {shape}, expected [N, D]")
         return out.float().numpy()
-
-    def embed_video(self, video: Video) -> np.ndarray:
-        """Return [D] of a video."""
-        info = StreamInfo(len(video.frames_THWC), video.fps, *video.frames_THWC.shape[1:3])
-        return run_task(self.observe_video(info), frames_of(video.frames_THWC, video.fps))
 
     def observe_video(self, info: StreamInfo) -> FrameTask:
         """Receive the frames of a video and return its [D]; only those of the clips are kept."""

@@ -1,4 +1,4 @@
-"""Content that the checker recognizes in an audio track: impacts, background, music."""
+"""Impacts, background and music that the checker recognizes in an audio track."""
 
 from dataclasses import dataclass
 

@@ -55,6 +55,17 @@ def heard_impacts(facts: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(impacts, key=lambda impact: impact["time_s"])
 
 
+def distinct_impacts(facts: dict[str, Any]) -> list[tuple[float, tuple[str, ...]]]:
+    """Return time and materials (sorted) of heard impacts; those close after a kept one are left out."""
+    found = heard_impacts(facts)
+    kept = set(merge_close_times(np.array([impact["time_s"] for impact in found], float)).tolist())
+    return [
+        (impact["time_s"], tuple(sorted(facts["objects"][i]["material"] for i in impact["objects"])))
+        for impact in found
+        if impact["time_s"] in kept
+    ]
+
+
 def score_audio(reading: AudioReading, facts: dict[str, Any], settings: AudioCheckerConfig) -> AudioTrial:
     """Compare a reading with facts."""
     impacts = heard_impacts(facts)

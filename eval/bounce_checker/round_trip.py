@@ -19,8 +19,9 @@ import numpy as np
 from rich.console import Console
 
 from data.bounce.audio import MODES, pitch_hz
-from eval.alignment.onsets import detect_onsets, match_onsets, merge_close_times
+from eval.alignment.onsets import detect_onsets, match_onsets
 from eval.bounce_checker.audio import analyze_audio
+from eval.bounce_checker.audio_trials import distinct_impacts
 from eval.core.audio import Audio, read_audio
 from eval.core.intervals import bootstrap_counts, mean_interval, percentile_bounds
 from eval.core.manifest import Sample, read_manifest
@@ -85,17 +86,6 @@ def count_clip(
         sum(found["material", material][k] for material in MODES) for k in (0, 1)
     )
     return found
-
-
-def distinct_impacts(facts: dict[str, Any]) -> list[tuple[float, tuple[str, ...]]]:
-    """Return time and materials of impacts in order; those within 50 ms of another one are merged."""
-    found = sorted(facts["impacts"], key=lambda impact: impact["time_s"])
-    kept = set(merge_close_times(np.array([impact["time_s"] for impact in found])).tolist())
-    return [
-        (impact["time_s"], tuple(facts["objects"][i]["material"] for i in impact["objects"]))
-        for impact in found
-        if impact["time_s"] in kept
-    ]
 
 
 def measure_levels(output: Audio, original: Audio, facts: dict[str, Any]) -> dict[str, list[float]]:

@@ -15,7 +15,7 @@ import numpy as np
 from data.bounce.audio import render_audio
 from data.bounce.audio_config import AudioContentConfig
 from data.bounce.audio_scene import sample_audio_scene
-from data.bounce.config import WorldConfig
+from data.bounce.config import AUDIO_WORLD
 from data.bounce.facts import VideoFacts
 from data.bounce.music_vocabulary import PARTS
 from data.bounce.world import WORLD_VERSION
@@ -33,15 +33,6 @@ from src.core.fields import Config, opt
 from src.core.markdown import markdown_table
 from src.core.progress import progress
 
-WORLD = WorldConfig(
-    max_objects=2,
-    cameras=("static shot",),
-    spin_prob=0.0,
-    appear_prob=0.0,
-    vanish_prob=0.0,
-    holdout="include",
-    split="all",
-)
 NEXT = "facts of the next video"
 FPS = 16.0
 
@@ -110,7 +101,7 @@ def earlier(facts: VideoFacts, speed: float) -> VideoFacts:
 def draw_facts(seed: int, seconds: float, content: AudioContentConfig) -> VideoFacts:
     """Return the facts of a video of some length."""
     size = (round(seconds * FPS), 32, 32, FPS)
-    return sample_audio_scene(seed, WORLD_VERSION, WORLD, content, *size).facts
+    return sample_audio_scene(seed, WORLD_VERSION, AUDIO_WORLD, content, *size).facts
 
 
 def main(argv: list[str]) -> None:

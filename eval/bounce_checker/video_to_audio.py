@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from eval.alignment.onsets import detect_onsets, match_onsets, merge_close_times
+from eval.alignment.onsets import detect_onsets, match_onsets
 from eval.bounce_checker.audio import analyze_audio
-from eval.bounce_checker.audio_trials import heard_impacts
+from eval.bounce_checker.audio_trials import distinct_impacts
 from eval.core.audio import read_audio
 from eval.core.intervals import bootstrap_counts, percentile_bounds
 from eval.core.manifest import Sample, read_manifest
@@ -62,27 +62,18 @@ class Track:
     expected: tuple[tuple[str, ...], ...] = ()  # of each impact
 
 
-def expected_impacts(facts: dict[str, Any]) -> tuple[np.ndarray, tuple[tuple[str, ...], ...]]:
-    """Return times and materials of the impacts; those that follow one within 50 ms are left out."""
-    found = heard_impacts(facts)
-    times = merge_close_times(np.array([impact["time_s"] for impact in found], float))
-    objects = facts["objects"]
-    kept = [impact["objects"] for impact in found if impact["time_s"] in set(times.tolist())]
-    return times, tuple(tuple(sorted(objects[i]["material"] for i in each)) for each in kept)
-
-
 def hear(path: Path, facts: dict[str, Any]) -> Track:
     """Return the onsets and hits of an audio file, and the impacts of its video."""
     audio = read_audio(path)
     hits = analyze_audio(audio).hits
-    times, expected = expected_impacts(facts)
+    impacts = distinct_impacts(facts)
     return Track(
-        times,
+        np.array([time_s for time_s, _ in impacts], float),
         detect_onsets(audio),
         audio.samples_CS.shape[-1] / audio.rate,
         np.array([hit.time_s for hit in hits], float),
         tuple(tuple(sorted(hit.materials)) for hit in hits),
-        expected,
+        tuple(materials for _, materials in impacts),
     )
 
 

@@ -61,12 +61,6 @@ class Item:
     def video(self) -> Video:
         return read_video(self.path("video"))
 
-    @cached_property
-    def video_or_image(self) -> Video:
-        """The video, or the still image of a sample without a video."""
-        still = self.sample.video is None and self.sample.image is not None
-        return read_video(self.path("image")) if still else self.video
-
     @property
     def frames_path(self) -> Path:
         """The file whose frames are measured: the video, or the still image of a sample without a video."""
@@ -94,10 +88,6 @@ class Item:
             return file_sha256(self.path("reference"))
         except (ValueError, OSError):
             return ""
-
-    @cached_property
-    def reference_audio(self) -> Audio:
-        return read_audio(self.path("reference"))
 
 
 class Metric(Protocol):

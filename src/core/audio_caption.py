@@ -26,7 +26,7 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class AudioCaption:
-    """Content that a caption of audio states; `text` writes it, `parse` reads it.
+    """Statements of an audio caption; `text` writes it, `parse` reads it.
 
     `quality` is a score from 1 to 10, `music_likelihood` a probability.
     """

@@ -48,7 +48,7 @@ QUALITY = 80  # of WebP
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenshotsConfig(Config):
-    """Position where the screenshots go."""
+    """Folder of the screenshots."""
 
     out: str = opt("docs/images/human", "folder of the screenshots")
 

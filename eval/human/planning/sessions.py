@@ -168,8 +168,3 @@ def count_votes(slots: Sequence[Slot], items: dict[str, Item]) -> dict[tuple[str
             if items[task.item].kind == "pair":
                 counts[task.item, task.axis] += 1
     return dict(counts)
-
-
-def is_practice(item: Item) -> bool:
-    """Return whether an item is for practice and no part of the results."""
-    return item.kind in PRACTICE
