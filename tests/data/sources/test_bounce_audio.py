@@ -12,6 +12,7 @@ from data.bounce import audio_prompts
 from data.bounce.audio import render_audio
 from data.bounce.audio_scene import is_test_audio
 from data.bounce.facts import VideoFacts
+from data.curation.truth.speech import ALSA
 from data.sources.audio import audio_folder
 from src.core.audio_caption import AudioCaption
 from src.core.errors import UserError
@@ -108,6 +109,21 @@ def test_prompts_are_never_trained_on(tmp_path: Path) -> None:
 
 
 NARROW = ("world.backgrounds=[sand]", "world.max_objects=1")
+
+
+@pytest.mark.skipif(not ALSA.is_dir(), reason="alsa-utils is not installed")
+def test_clips_with_speech_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, folder = tmp_path / "out", tmp_path / "files"
+    folder.mkdir()
+    for name in ("Front_Center", "Noise"):
+        (folder / f"{name}.wav").symlink_to(ALSA / f"{name}.wav")
+    settings = [f"out={out}", "source=audio", f"audio.folder={folder}", "audio.seconds=1.3", "num_workers=0"]
+    prepare.main([*settings, "audio.max_voice_fraction=0.2"])
+    assert [record.id for record in read(out / "train")] == ["Noise.wav#0"]
+    rejected = [json.loads(line) for line in (out / "train/rejected.jsonl").read_text().splitlines()]
+    speech = next(one for one in rejected if one["reason"] == "speech or singing")
+    assert speech["source"] == "Front_Center.wav#0"
+    assert "of the time, max_voice_fraction=0.2" in speech["detail"]
 
 
 def test_folders_of_packages_and_short_files(tmp_path: Path) -> None:
