@@ -123,6 +123,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/core/audio_metric.py": (f"{CORE}/test_audio_pass.py", f"{QUALITY}/test_audio.py"),
     "eval/core/audio_pass.py": (f"{CORE}/test_audio_pass.py",),
     "eval/core/axes.py": ("tests/eval/test_catalog.py",),
+    "eval/core/clusters.py": (f"{CORE}/test_clusters.py", f"{CORE}/test_paired_tests.py"),
     "eval/core/checksums.py": (f"{SETS}/test_reference_statistics.py",),
     "eval/core/degradations.py": (f"{CORE}/test_degradations.py",),
     "eval/core/frame_consistency.py": ("tests/eval/alignment/test_identity.py", *NETWORKS),

@@ -23,7 +23,8 @@ from eval.alignment.onsets import detect_onsets, match_onsets
 from eval.bounce_checker.audio import analyze_audio
 from eval.bounce_checker.audio_trials import distinct_impacts
 from eval.core.audio import read_audio
-from eval.core.intervals import bootstrap_counts, percentile_bounds
+from eval.core.clusters import bootstrap_counts
+from eval.core.intervals import percentile_bounds
 from eval.core.manifest import Sample, read_manifest
 from src.core.atomic import atomic_write
 from src.core.cli import run as run_command

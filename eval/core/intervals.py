@@ -7,13 +7,13 @@
 | independent values, n < 50 | Student's t |
 | independent values, n from 50 to 10,000 | bootstrap, BCa (Efron 1987); above, Student's t again |
 | clustered values, 0/1 too | Student's t over the means of the clusters |
-| pooled ratios | Student's t over the clusters' linearized ratios |
+| pooled ratios | Student's t over the clusters' linearized ratios, with fewer degrees for unequal ones |
 
 `python -m eval.sanity.coverage` simulates how often each contains the truth. No torch is imported here.
 """
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -21,11 +21,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.core.clusters import Array, Labels, cluster_means, group_codes, sums_by_code
 from src.core.rng import numpy_generator
 
-Array = NDArray[np.float64]
-Labels = Sequence[Hashable] | NDArray[np.integer]
-"""The group of each value."""
 Kind = Literal["real", "fraction", "difference"]
 NUM_RESAMPLES = 2000
 MIN_UNITS = 5  # independent values or clusters below which there is no interval
@@ -99,14 +97,24 @@ def ratio_interval(
         ValueError: the denominators sum to 0, or values are not finite.
     """
     top, bottom, num = _pooled_sums(numerators, denominators, groups)
-    units = linearized_ratios(top, bottom)
-    return interval_over_units(units, num, clustered=True, kind=kind, level=level, name="t of a ratio")
+    units, degrees = linearized_ratios(top, bottom), effective_number(bottom) - 1
+    return interval_over_units(
+        units, num, clustered=True, kind=kind, level=level, name="t of a ratio", degrees=degrees
+    )
 
 
 def linearized_ratios(numerators: Array, denominators: Array) -> Array:
     """Return one value for each unit whose mean is the pooled ratio R: R + (n - R d) / mean(d)."""
     ratio = numerators.sum() / denominators.sum()
     return ratio + (numerators - ratio * denominators) / denominators.mean()
+
+
+def effective_number(weights: Array) -> float:
+    """Return how many equal units vary as much as units of these weights (Kish 1965): 5 for 5 equal ones.
+
+    A deviation estimated from few large units is as uncertain as one from that many values.
+    """
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def _pooled_sums(
@@ -123,11 +131,6 @@ def _pooled_sums(
     return sums_by_code(codes, top[used]), sums_by_code(codes, bottom[used]), int(used.sum())
 
 
-def sums_by_code(codes: NDArray[np.intp], values: Array | Sequence[float]) -> Array:
-    """Return the sum of the values of each code 0.."""
-    return np.bincount(codes, values).astype(np.float64)
-
-
 def interval_over_units(
     units: Array,
     num: int,
@@ -137,12 +140,14 @@ def interval_over_units(
     level: float = 0.95,
     seed: int = 0,
     name: str = "",
+    degrees: float | None = None,
 ) -> Interval:
     """Return the interval of the mean of independent units, which stand for `num` values.
 
     Args:
         clustered: the units are means of clusters, not single values.
         name: of the method, if it is Student's t over clusters.
+        degrees: of freedom of Student's t, if they are not the number of units - 1.
     """
     count, mean = len(units), float(units.mean())
     constant = np.ptp(units) <= 1e-12 * np.abs(units).max()
@@ -155,7 +160,8 @@ def interval_over_units(
     if constant:
         return Interval(mean, None, None, num, count, "none, all equal")
     if clustered or not MIN_BCA <= count <= MAX_BCA:
-        (low, high), method = t_bounds(units, level=level), name or "t over clusters" if clustered else "t"
+        low, high = t_bounds(units, level=level, degrees=degrees)
+        method = name or "t over clusters" if clustered else "t"
     else:
         low, high = bca_bounds(units, level=level, seed=seed)
         method = f"BCa x{NUM_RESAMPLES}"
@@ -164,9 +170,10 @@ def interval_over_units(
     return Interval(mean, low, high, num, count, method, skewed=is_skewed(units))
 
 
-def t_bounds(values: Array, *, level: float = 0.95) -> tuple[float, float]:
-    """Return Student's interval of the mean of two or more values."""
-    half = t_quantile(level, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+def t_bounds(values: Array, *, level: float = 0.95, degrees: float | None = None) -> tuple[float, float]:
+    """Return Student's interval of the mean of two or more values; degrees of freedom are at least 1."""
+    quantile = t_quantile(level, len(values) - 1 if degrees is None else max(degrees, 1.0))
+    half = quantile * values.std(ddof=1) / math.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
 
 
@@ -230,57 +237,10 @@ def sample_skewness(values: Array) -> float:
     return float((deviations**3).mean() / variance**1.5 * math.sqrt(num * (num - 1)) / (num - 2))
 
 
-def bootstrap_counts(
-    clusters: Sequence[NDArray[np.integer]], num_resamples: int, *, seed: int = 0
-) -> Iterator[NDArray[np.integer]]:
-    """Yield for each resample how often each row is drawn, when complete clusters are drawn.
-
-    With several ways of clustering (items and raters) each is drawn by itself and a row counts as often as
-    the product of its clusters does (Owen 2007, the pigeonhole bootstrap).
-
-    Args:
-        clusters: for each way the code of each row's cluster, 0..number - 1.
-    """
-    sizes = [int(codes.max()) + 1 for codes in clusters]
-    rng = numpy_generator(seed, "clusters", *sizes)
-    for _ in range(num_resamples):
-        drawn = [np.bincount(rng.integers(size, size=size), minlength=size) for size in sizes]
-        yield np.prod([each[codes] for each, codes in zip(drawn, clusters, strict=True)], axis=0)
-
-
 def percentile_bounds(values: Sequence[float] | Array, *, level: float = 0.95) -> tuple[float, float]:
     """Return the bounds that leave equal tails of resampled values."""
     low, high = np.quantile(np.asarray(values, float), [0.5 - level / 2, 0.5 + level / 2])
     return float(low), float(high)
-
-
-def group_codes(groups: Labels | None, num: int) -> NDArray[np.intp]:
-    """Return the number 0.. of each value's group, in order of appearance; each its own without groups."""
-    if groups is None:
-        return np.arange(num)
-    if len(groups) != num:
-        raise ValueError(f"groups: {len(groups)} labels for {num} values")
-    codes: dict[Hashable, int] = {}
-    return np.array([codes.setdefault(group, len(codes)) for group in groups], np.intp)
-
-
-def cluster_means(data: Array, groups: Labels | None) -> Array:
-    """Return the mean of each cluster, or the values themselves without groups."""
-    if groups is None:
-        return data
-    codes = group_codes(groups, len(data))
-    return np.bincount(codes, data) / np.bincount(codes)
-
-
-def clusters_of(prompts: Sequence[str], ids: Sequence[str]) -> list[str]:
-    """Return the cluster of each sample: its prompt, or itself if it has none or all share one.
-
-    With a single prompt the interval describes other samples of that prompt.
-    """
-    if len(set(prompts)) == 1:
-        return list(ids)
-    # a NUL keeps an id apart from an equal prompt
-    return [prompt or f"\0{name}" for prompt, name in zip(prompts, ids, strict=True)]
 
 
 def _check_values(values: Sequence[float] | np.ndarray) -> Array:

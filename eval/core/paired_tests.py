@@ -5,18 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eval.core.clusters import Labels, cluster_means, clusters_of, group_codes, sums_by_code
 from eval.core.intervals import (
     MIN_UNITS,
     Array,
     Interval,
-    Labels,
-    cluster_means,
-    clusters_of,
-    group_codes,
+    effective_number,
     interval_over_units,
     linearized_ratios,
     mean_interval,
-    sums_by_code,
 )
 from src.core.rng import numpy_generator
 
@@ -150,7 +147,10 @@ def compare_pooled(
     ]
     units = linearized_ratios(top_b, bottom_b) - linearized_ratios(top_a, bottom_a)
     num = sum(1 for each in ids if a[each][1] > 0 or b[each][1] > 0)
-    interval = interval_over_units(units, num, clustered=True, kind="difference", name="t of ratios")
+    degrees = effective_number(bottom_a / bottom_a.sum() + bottom_b / bottom_b.sum()) - 1
+    interval = interval_over_units(
+        units, num, clustered=True, kind="difference", name="t of ratios", degrees=degrees
+    )
     differs = bool((top_a != top_b).any() or (bottom_a != bottom_b).any())
     testable = test and interval.num_groups >= MIN_UNITS and differs
     return Difference(*key, interval, ratio_permutation_p(left, right, seed=seed) if testable else None)

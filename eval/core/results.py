@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from eval.core.audio import Audio, read_audio
-from eval.core.intervals import Interval, Kind, clusters_of, mean_interval, ratio_interval
+from eval.core.clusters import clusters_of
+from eval.core.intervals import Interval, Kind, mean_interval, ratio_interval
 from eval.core.manifest import Sample, resolve_media
 from eval.core.video import Video, read_video
 from src.core.hashing import file_sha256

@@ -10,7 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.intervals import MIN_UNITS, Array, Interval, group_codes, is_skewed, t_quantile
+from eval.core.clusters import group_codes
+from eval.core.intervals import MIN_UNITS, Array, Interval, is_skewed, t_quantile
 
 BLOCK = 2048  # rows in memory at a time
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.intervals import Labels, group_codes, t_quantile
+from eval.core.clusters import Labels, group_codes
+from eval.core.intervals import t_quantile
 
 Array = NDArray[np.float64]
 RIDGE = 0.01

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.intervals import MIN_UNITS, Array, bootstrap_counts, percentile_bounds
+from eval.core.clusters import bootstrap_counts
+from eval.core.intervals import MIN_UNITS, Array, percentile_bounds
 from eval.human.votes import Vote
 
 NUM_RESAMPLES = 1000

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.core.intervals import bootstrap_counts, group_codes, percentile_bounds
+from eval.core.clusters import bootstrap_counts, group_codes
+from eval.core.intervals import percentile_bounds
 
 Counts = NDArray[np.float64]
 NUM_RESAMPLES = 1000

@@ -111,7 +111,9 @@ def test_pooled_ratios_are_compared_as_pooled():
     units = linearized_ratios(top[1][used], bottom[1][used]) - linearized_ratios(
         top[0][used], bottom[0][used]
     )
-    assert found.interval.bounds == pytest.approx(t_bounds(units))
+    weights = (bottom / bottom.sum(1, keepdims=True)).sum(0)[used]
+    degrees = weights.sum() ** 2 / (weights**2).sum() - 1
+    assert found.interval.bounds == pytest.approx(t_bounds(units, degrees=degrees))
     assert found.interval.num == used.sum() < 30
     assert 0 < found.p < 0.2
     halves = compare_pooled(KEY, a, b, {name: f"p{int(name) // 2}" for name in prompts})

@@ -7,9 +7,10 @@ from eval.sanity import coverage
 from eval.sanity.coverage import main, simulate_coverage
 
 NORMAL, CLUSTERED, PROPORTION = list(coverage.TRIALS)[:3]
+RATIO = "pooled ratio 0.7"
 
 
-@pytest.mark.parametrize("name", [NORMAL, CLUSTERED, PROPORTION])
+@pytest.mark.parametrize("name", [NORMAL, CLUSTERED, PROPORTION, RATIO])
 @pytest.mark.parametrize("num", [5, 10, 20])
 def test_normal_clustered_and_proportions(name, num):
     assert 0.93 < simulate_coverage(name, num, 1900).covered < 0.97

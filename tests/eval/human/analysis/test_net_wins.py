@@ -66,7 +66,9 @@ def test_every_item_counts_once_where_prompts_have_unequal_numbers_of_items() ->
     totals, sizes = (np.array([f(v) for v in outcomes.values()], float) for f in (sum, len))
     error = 100 * (totals - 0.3 * sizes).std(ddof=1) / np.sqrt(6) / sizes.mean()
     assert row.interval.bounds is not None
-    assert 30 - row.interval.bounds[0] == pytest.approx(t.ppf(0.975, 5) * error)
+    assert 30 - row.interval.bounds[0] == pytest.approx(
+        t.ppf(0.975, 10**2 / (9 + 1 + 4 + 4 + 1 + 1) - 1) * error
+    )
 
 
 def test_bounds_stay_within_the_scale() -> None:
