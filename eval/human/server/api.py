@@ -191,26 +191,27 @@ def vote(request: Request, body: Body) -> Body:
             submission = parse_submission(context.study, rater.slot, body)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
-        if not _may_answer(session, context, rater, submission.position):
+        work = load_work(session, context.study, rater)
+        if not _may_answer(session, context, rater, work, submission.position):
             raise HTTPException(409, "position: this task does not come next")
         revision = save_vote(session, context.study, rater, submission, now)
+        work.add_answer(submission.position, revision)
         rater.seen_at = max(rater.seen_at or now, now)
         leases.extend_lease(session, rater, raters.lease_end(context.study, rater, now))
-        work = load_work(session, context.study, rater)
         step = next_step(session, context.study, rater, work)
         if step.page in ("finished", "screened_out"):
             raters.finish(session, rater, step.page, now)
         given = context.study.slots[rater.slot].tasks[submission.position]
         feedback = feedback_view(context.study, given, submission.answer, rater.language)
-    return {"saved": True, "revision": revision, "feedback": feedback}
+        number = revision.revision
+    return {"saved": True, "revision": number, "feedback": feedback}
 
 
-def _may_answer(session: Session, context: Context, rater: Rater, position: int) -> bool:
+def _may_answer(session: Session, context: Context, rater: Rater, work: Work, position: int) -> bool:
     """Return whether a position comes next, or is answered and thereby revised.
 
     An answer from a browser that was offline, which arrives after its slot was given to others, is kept.
     """
-    work = load_work(session, context.study, rater)
     if rater.status in ("expired", "returned") or position in work.answers:
         return True
     return next_open_step(session, context.study, rater, work).position == position

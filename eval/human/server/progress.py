@@ -38,6 +38,13 @@ class Work:
         """Tasks of this rater that are answered."""
         return sum(position in self.answers for position in self.open_positions)
 
+    def add_answer(self, position: int, revision: Revision) -> None:
+        """Note a stored answer, unless a later one of the same task is known."""
+        known = self.answers.get(position)
+        if known is None or known[0] < revision.id:
+            self.answers[position] = revision.id, revision.answer
+        self.open_positions = sorted({*self.open_positions, position})
+
 
 def load_work(session: Session, study: Study, rater: Rater) -> Work:
     """Return the tasks of a rater's slot, without those that a former rater of the slot answered."""

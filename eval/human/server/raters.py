@@ -15,6 +15,7 @@ from eval.human.study import Study
 
 SESSION_SECONDS = 30 * 86400
 AT_WORK = ("invited", "active")
+SEEN_SECONDS = 10.0  # a rater who was seen since then is not written again
 
 
 def create_rater(session: Session, now: float, *, platform: str = "link", **fields: Any) -> Rater:
@@ -91,6 +92,8 @@ def find_by_session(session: Session, cookie: str, now: float) -> Rater | None:
 def start_work(session: Session, study: Study, rater: Rater, now: float) -> None:
     """Take or extend the rater's lease; the status says whether there is work."""
     if rater.status in ("finished", "screened_out", "returned"):
+        return
+    if rater.status == "active" and 0 <= now - (rater.seen_at or 0) < SEEN_SECONDS:
         return
     expires_at = lease_end(study, rater, now)
     held = session.scalar(select(Lease).where(Lease.rater == rater.id))

@@ -57,8 +57,8 @@ def parse_submission(study: Study, slot: str, body: Any) -> Submission:
     )
 
 
-def save_vote(session: Session, study: Study, rater: Rater, submission: Submission, now: float) -> int:
-    """Store an answer and return the number of its revision, from 1.
+def save_vote(session: Session, study: Study, rater: Rater, submission: Submission, now: float) -> Revision:
+    """Store an answer and return its revision; revisions of a vote are counted from 1.
 
     A repeated request (the same key) stores nothing and returns the revision stored before.
     """
@@ -66,7 +66,7 @@ def save_vote(session: Session, study: Study, rater: Rater, submission: Submissi
     task = study.slots[rater.slot].tasks[submission.position]
     same_key = select(Revision).join(Vote, Vote.id == Revision.vote)
     if known := session.scalar(same_key.where(Revision.key == submission.key, Vote.rater == rater.id)):
-        return known.revision
+        return known
     vote = session.scalar(
         select(Vote).where(Vote.rater == rater.id, Vote.item == task.item, Vote.axis == task.axis)
     )
@@ -76,20 +76,19 @@ def save_vote(session: Session, study: Study, rater: Rater, submission: Submissi
         session.add(vote)
     vote.revision += 1
     session.flush()
-    session.add(
-        Revision(
-            vote=vote.id,
-            revision=vote.revision,
-            key=submission.key,
-            answer=submission.answer,
-            marks=submission.marks,
-            comment=submission.comment,
-            evidence=submission.evidence,
-            answered_at=now,
-        )
+    revision = Revision(
+        vote=vote.id,
+        revision=vote.revision,
+        key=submission.key,
+        answer=submission.answer,
+        marks=submission.marks,
+        comment=submission.comment,
+        evidence=submission.evidence,
+        answered_at=now,
     )
+    session.add(revision)
     session.flush()
-    return vote.revision
+    return revision
 
 
 def parse_evidence(value: Any) -> dict[str, Any]:

@@ -3,23 +3,28 @@
 //
 // The clock is the media time of the leader, the clip that is heard (or the first). The others follow it: twenty times
 // a second both times are read at one moment, and an offset is corrected by up to a quarter of speed, or by a seek if it is
-// large. A change of speed would be heard, so the leader is never changed.
+// large. A change of speed would be heard, so the leader is never changed. Browsers show frames up to a frame before or
+// after their media time, each clip by its own cadence: the mean of that difference (`shift`) is corrected too.
 (() => {
   const Study = window.Study;
   const SEEK_ABOVE = 0.2; // seconds of offset that are corrected by a seek
-  const CORRECT_ABOVE = 0.008; // seconds of offset at which a correction begins,
+  const CORRECT_ABOVE = 0.012; // seconds of offset at which a correction begins,
   const CORRECT_UNTIL = 0.002; // and at which it ends
   const LOOK_MS = 50;
   const NUM_OFFSETS = 3; // the median of as many looks is corrected
   const MAX_SPEED_CHANGE = 0.25;
   const SETTLE = 0.25; // seconds in which an offset is corrected
+  const SHIFT_WEIGHT = 0.1; // of a shown frame in the mean of the shift
+  const MAX_SHIFT = 0.06; // seconds; more is no cadence
+  const FRESH_MS = 100; // frames of two clips are compared that were shown within this time
   const RAMP = 0.012; // seconds of fading audio, against clicks
+  const moving = ({ paused, seeking, ended }) => !paused && !seeking && !ended;
 
   class Player extends EventTarget {
     // clips: [{ element, fps }], elements of video or audio whose files are loaded. audible: whether there is audio.
     constructor(clips, { audible }) {
       super();
-      this.clips = clips.map((clip) => ({ ...clip, offsets: [] }));
+      this.clips = clips.map((clip) => ({ ...clip, offsets: [], shift: 0, shown: null }));
       this.leader = 0;
       this.loop = false;
       this.playing = false; // what the rater asked for, also while seeking
@@ -68,7 +73,7 @@
         else element.muted = each !== index;
         element.playbackRate = 1;
       });
-      for (const clip of this.clips) clip.offsets = [];
+      this.forgetOffsets();
       this.emit("listen");
     }
 
@@ -119,7 +124,7 @@
       if (this.audio && !(await Study.startAudio(this.audio))) throw new Error("audio_blocked");
       if (this.time >= this.duration - 0.03) await this.align(0);
       if (!this.playing) return;
-      for (const clip of this.clips) clip.offsets = [];
+      this.forgetOffsets();
       await Promise.all(this.clips.map(({ element }) => element.play()));
       this.emit("started");
     }
@@ -141,25 +146,48 @@
       );
     }
 
-    follow({ element }) {
+    follow(clip) {
+      const { element } = clip;
       element.loop = false;
       element.preservesPitch = false; // only silent clips change speed, and keeping pitch delays them
       element.addEventListener("ended", () => this.ended());
       element.addEventListener("waiting", () => this.stalled(element));
       element.addEventListener("error", () => this.fail(element.error));
+      if (!element.requestVideoFrameCallback) return;
+      const onframe = (now, frame) => {
+        clip.shown = { now, start: frame.expectedDisplayTime / 1000 - frame.mediaTime };
+        this.compareShown(clip);
+        element.requestVideoFrameCallback(onframe);
+      };
+      element.requestVideoFrameCallback(onframe);
+    }
+
+    forgetOffsets() {
+      for (const clip of this.clips) Object.assign(clip, { offsets: [], shift: 0, shown: null });
+    }
+
+    // Update how much earlier or later than their media times two clips show their frames.
+    compareShown(clip) {
+      const leader = this.clips[this.leader];
+      for (const other of clip === leader ? this.clips : [clip]) {
+        if (other === leader || !moving(other.element) || !moving(leader.element)) continue;
+        if (!other.shown || !leader.shown || Math.abs(other.shown.now - leader.shown.now) > FRESH_MS) continue;
+        const offset = leader.shown.start - other.shown.start;
+        const shift = offset - (other.element.currentTime - leader.element.currentTime);
+        if (Math.abs(shift) <= MAX_SHIFT) other.shift += SHIFT_WEIGHT * (shift - other.shift);
+      }
     }
 
     // Compare all clips with the leader and correct those that are off.
     correct() {
       const leader = this.clips[this.leader].element;
-      const moving = ({ paused, seeking, ended }) => !paused && !seeking && !ended;
       if (!this.playing || !moving(leader)) return;
       for (const clip of this.clips) {
         const { element, offsets } = clip;
         if (element === leader || !moving(element)) continue;
         offsets.push(element.currentTime - leader.currentTime);
         if (offsets.length < NUM_OFFSETS) continue;
-        const offset = [...offsets].sort((a, b) => a - b)[Math.floor(NUM_OFFSETS / 2)];
+        const offset = [...offsets].sort((a, b) => a - b)[Math.floor(NUM_OFFSETS / 2)] + clip.shift;
         offsets.shift();
         if (Math.abs(offset) > SEEK_ABOVE) {
           clip.offsets = [];
