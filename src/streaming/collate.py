@@ -128,13 +128,8 @@ def collate_latents(
     batch: BatchIndices,
     global_indices: list[int],
     seed: int,
-    loss_weight: float = 1.0,
 ) -> LatentBatch:
-    """Return the moments as float32, stacked unless packed, and a caption with its embeddings per sample.
-
-    Args:
-        loss_weight: see `Batch.loss_weight`.
-    """
+    """Return the moments as float32, stacked unless packed, and a caption with its embeddings per sample."""
     packed = bool(batch.tokens)
     mean, std = _list_moments(records) if packed else _stack_moments(records)
     chosen = _choose_captions(records, batch, global_indices, seed)
@@ -145,7 +140,6 @@ def collate_latents(
         captions=[caption_text(r, c) for r, c in zip(records, chosen, strict=True)],
         text=_stack_text(records, chosen),
         first_BC1HW=None if packed else _stack_first(records),
-        loss_weight=loss_weight,
         **_common(records, batch, global_indices),
     )
 

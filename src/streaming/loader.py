@@ -3,7 +3,7 @@
 import multiprocessing
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -23,6 +23,7 @@ from src.streaming.collate import (
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import Record
+from src.streaming.shares import loss_weight, share_of
 
 MERGED = "merged"  # the bucket's name where a stream draws each batch from all its buckets together
 
@@ -68,8 +69,15 @@ class StepDataset(TorchDataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         batch = self.sampler.batch_at(step)
+        indices, total = self._global_indices(batch), len(batch.records)
+        return replace(
+            self._collate(batch, indices),
+            loss_weight=loss_weight(len(indices), total, self.world_size),
+            smallest_share=total // self.world_size,
+        )
+
+    def _collate(self, batch: BatchIndices, indices: list[int]) -> Batch:
         source = self.sources[batch.stream]
-        indices = self._global_indices(batch)
         records: list[Any] = [source.read(batch.bucket, batch.records[i]) for i in indices]
         if source.audio:
             return collate_audio(records, batch, indices, self.seed, lengths=source.lengths)
@@ -85,15 +93,13 @@ class StepDataset(TorchDataset[Batch]):
             )
         if source.dataset.info.kind == "audio_latents":
             return collate_audio_latents(records, batch, indices, self.seed, lengths=source.lengths)
-        loss_weight = len(indices) * self.world_size / len(batch.records)
-        return collate_latents(records, batch, indices, self.seed, loss_weight)
+        return collate_latents(records, batch, indices, self.seed)
 
     def _global_indices(self, batch: BatchIndices) -> list[int]:
-        """Return this rank's indices in the global batch: equal slices, or about equal tokens if packed."""
+        """Return this rank's indices in the global batch: its share of the samples, of the tokens if packed."""
         if batch.tokens:
             return balanced_partition(batch.tokens, self.world_size)[self.rank]
-        count = len(batch.records) // self.world_size
-        return list(range(self.rank * count, (self.rank + 1) * count))
+        return list(share_of(len(batch.records), self.world_size, self.rank))
 
 
 class StepLoader:

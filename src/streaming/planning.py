@@ -8,6 +8,7 @@ from src.streaming.config import StreamConfig
 from src.streaming.loader import MERGED, StreamSource
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket, DataError
+from src.streaming.shares import check_shares
 
 TokenSize = tuple[int, int, int]
 
@@ -111,11 +112,11 @@ def plan_streams(
     """
     plans = {}
     for name, config in sorted(configs.items()):
-        if config.batch_size % world_size:
-            raise DataError(
-                f"{key}.{name}.batch_size={config.batch_size} cannot be shared equally by {world_size} ranks"
-            )
-        plans[name] = StreamPlan(f"{key}.{name}", config, datasets[config.path], token_size)
+        plans[name] = plan = StreamPlan(f"{key}.{name}", config, datasets[config.path], token_size)
+        for bucket, spec in plan.spec.buckets.items():
+            by_tokens = bool(config.tokens) and not config.pack
+            each = Bucket.parse(bucket).num_tokens(token_size) if by_tokens else 0
+            check_shares(plan.key, spec.batch_size, world_size, each)
     return plans
 
 

@@ -48,7 +48,7 @@ def same(a: ClipBatch, b: ClipBatch) -> bool:
     return plain and torch.equal(a.video_BCTHW, b.video_BCTHW)
 
 
-@pytest.mark.parametrize("world_size", [2, 4])
+@pytest.mark.parametrize("world_size", [2, 3, 4])
 def test_ranks_together_see_what_one_process_sees(toy: Path, world_size: int) -> None:
     alone = batches(toy)
     ranks = [batches(toy, rank=r, world_size=world_size) for r in range(world_size)]
@@ -60,6 +60,8 @@ def test_ranks_together_see_what_one_process_sees(toy: Path, world_size: int) ->
         assert [i for s in parts for i in s.global_indices] == full.global_indices
         assert [c for s in parts for c in s.captions] == full.captions
         assert torch.equal(torch.cat([s.video_BCTHW for s in parts]), full.video_BCTHW)
+        assert sum(s.loss_weight for s in parts) == pytest.approx(world_size)
+        assert {s.smallest_share for s in parts} == {min(map(len, parts))}
 
 
 @pytest.mark.parametrize("start", [1, 7, 23])
@@ -209,7 +211,14 @@ def test_stale_latents_name_both_keys_and_the_command(tmp_path: Path) -> None:
         ({"buckets": ("4x8x9",)}, r"data.streams.v.buckets: 4x8x9 not in .*which has 1x8x8, 4x8x8"),
         ({"media": "images", "buckets": ("4x8x8",)}, r"has no images; its buckets are"),
         ({"path": ""}, r"data.streams.v.path must be given"),
-        ({"batch_size": 9}, r"data.streams.v.batch_size=9 cannot be shared equally by 2 ranks"),
+        (
+            {"batch_size": 1},
+            r"data.streams.v: a batch of 1 samples leaves some of 2 .*v.batch_size=2, or let",
+        ),
+        (
+            {"batch_size": 1, "tokens": 1},
+            r"data.streams.v: a batch of 1 samples .*; use data.streams.v.tokens=2",
+        ),
     ],
 )
 def test_wrong_settings_are_reported_in_one_line(toy: Path, change: dict, words: str) -> None:

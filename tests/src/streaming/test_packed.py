@@ -146,7 +146,10 @@ def test_report_shows_what_a_batch_holds(mixed: Path) -> None:
         ({"tokens": 7}, r"data.streams.v: tokens=7 does not always hold batch_size=2 .*; tokens=40 does"),
         ({"batch_size": 8}, r"data.streams.v: tokens=50 .* batch_size=8 .* up to 8 tokens; tokens=136 does"),
         ({"val": True}, r"data.val.v.pack=true: validation goes bucket by bucket; leave pack out"),
-        ({"world_size": 2, "rank": 0, "batch_size": 3}, r"batch_size=3 cannot be shared equally by 2 ranks"),
+        (
+            {"world_size": 4, "rank": 0, "batch_size": 2},
+            r"data.streams.v: a batch of 2 samples leaves some of 4 processes without one; .*batch_size=4,",
+        ),
     ],
 )
 def test_wrong_settings_are_reported_in_one_line(mixed: Path, change: dict, words: str) -> None:
