@@ -15,6 +15,7 @@ class MeasureConfig(Config):
     prompts: str = opt("", "prompts with facts; video variants generate them for the Bounce checker")
     generate: str = opt("", "config of src.generate for these videos")
     generate_overrides: dict[str, Any] = opt({}, "overrides of src.generate, such as batch_size")
+    videos: str = opt("", "prepared Bounce videos; audio variants generate audio for them, which is checked")
     data: dict[str, str] = opt({}, "pixel data sets that autoencoder variants reconstruct, by name")
     num_clips: int = opt(0, "clips of each bucket of them; 0: all", ge=0)
     backbones: tuple[str, ...] = opt(
@@ -30,11 +31,10 @@ class MeasureConfig(Config):
             raise UserError(
                 f"measure.prompts={self.prompts}: no such file; create it with python -m data.bounce.prompts"
             )
-        for name, path in self.data.items():
+        sets = {f"data.{name}": path for name, path in self.data.items()}
+        for name, path in (sets | {"videos": self.videos} if self.videos else sets).items():
             if not (Path(path) / "dataset.json").is_file():
-                raise UserError(
-                    f"measure.data.{name}={path}: no data set; create it with python -m data.prepare"
-                )
+                raise UserError(f"measure.{name}={path}: no data set; create it with python -m data.prepare")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,11 @@ from src.runs import steps
 from src.studies.ablation.config import MeasureConfig
 
 NUMBERS = "numbers.json"
+AUDIO_SCORES = {
+    "bounce_onsets": ("onset_precision", "onset_recall", "onset_f1"),
+    "bounce_audio": ("hit_f1", "hit_material"),
+}
+"""Scores of audio variants by metric."""
 
 
 def measurement_dir(checkpoint: Path) -> Path:
@@ -44,6 +49,28 @@ def measure_video_model(config: MeasureConfig, checkpoint: Path, overrides: dict
     _run_once(out, "scores", [*argv, "metrics=[bounce]", "html_videos=0"])
     scores = _read_scores(out / "scores", "bounce")
     _write_numbers(out, {name: scores[name] for name in ("subject", "motion")})
+
+
+def measure_audio_model(config: MeasureConfig, checkpoint: Path, overrides: dict[str, Any]) -> None:
+    """Measure the checker's onsets, hits and materials of the audio generated for the videos.
+
+    Args:
+        overrides: the variant's own overrides of src.generate.
+    """
+    if not config.videos:
+        return
+    out = measurement_dir(checkpoint)
+    argv = [steps.MODULES["generate"], f"run={checkpoint}", f"data={config.videos}", f"out={out / 'audio'}"]
+    argv += ["overwrite=true", *steps.to_overrides(config.generate_overrides | overrides)]
+    _run_once(out, "audio", argv)
+    argv = [steps.MODULES["score"], f"manifest={out / 'audio' / 'manifest.jsonl'}", f"out={out / 'scores'}"]
+    argv += [f"metrics=[{','.join(AUDIO_SCORES)}]", "sheet_rows=0", "html_videos=0"]
+    _run_once(out, "scores", argv)
+    numbers = dict[str, float]()
+    for metric, names in AUDIO_SCORES.items():
+        scores = _read_scores(out / "scores", metric)
+        numbers |= {name: scores[name] for name in names if name in scores}  # of no hits there is no material
+    _write_numbers(out, numbers)
 
 
 def measure_autoencoder(config: MeasureConfig, checkpoint: Path) -> None:

@@ -4,7 +4,7 @@
     python -m src.train configs/ablations/tae.yaml
 
 Every variant and seed trains in RUN_DIR/VARIANT/seed-N/STAGE, each stage initialized from the one before, and
-is then measured: video variants by the Bounce checker, autoencoders by their reconstructions. An interrupted
+is then measured: video and audio variants by the Bounce checker, autoencoders by their reconstructions. An interrupted
 ablation resumes from the last checkpoint. RUN_DIR/results.json and results.md hold the results so far,
 rewritten after every variant.
 """
@@ -17,20 +17,22 @@ from rich.console import Console
 
 from src.core import config as configs
 from src.core.errors import UserError
-from src.experiments import average, tae, video
+from src.experiments import audio, average, tae, video
 from src.experiments.config import AverageConfig
+from src.runs.audio_config import AudioRunConfig
 from src.runs.config import TAERunConfig, VideoRunConfig
 from src.runs.run_directory import locked_run_dir
 from src.runs.steps import to_overrides
 from src.studies.ablation import report
 from src.studies.ablation.config import AblationConfig
 from src.studies.ablation.matched_time import match_time, total_training_seconds
-from src.studies.ablation.measure import measure_autoencoder, measure_video_model
+from src.studies.ablation.measure import measure_audio_model, measure_autoencoder, measure_video_model
 from src.training.checkpoint_paths import last_checkpoint, list_checkpoints
 
 STAGES: dict[str, tuple[type, Callable[[Any], None]]] = {
     "tae": (TAERunConfig, tae.run),
     "video": (VideoRunConfig, video.run),
+    "audio": (AudioRunConfig, audio.run),
 }
 # Seed offset of a repeated stage: two draws of one stage, as input of an average.
 REPEAT_SEED_OFFSET = 1000
@@ -105,7 +107,7 @@ def _stage_kind(path: str) -> tuple[type, Callable[[Any], None]]:
     """Return the config class and function of a stage's kind of run; UserError for kinds without weights."""
     kind = _experiment_of(path)
     if kind not in STAGES:
-        raise UserError(f"{path}: expected a tae, video or average stage, got {kind}")
+        raise UserError(f"{path}: expected a tae, video, audio or average stage, got {kind}")
     return STAGES[kind]
 
 
@@ -132,10 +134,12 @@ def measure_variant(config: AblationConfig, name: str, seed: int) -> None:
     runs = config.stage_dirs(name, seed)
     if not runs:
         return
-    is_tae = "tae" in map(_experiment_of, variant.stages)
+    kinds = set(map(_experiment_of, variant.stages))
     checkpoints = list_checkpoints(runs[-1])
     for checkpoint in checkpoints if variant.measured == "all" else checkpoints[-1:]:
-        if is_tae:
+        if "tae" in kinds:
             measure_autoencoder(config.measure, checkpoint)
+        elif "audio" in kinds:
+            measure_audio_model(config.measure, checkpoint, variant.generate_overrides)
         else:
             measure_video_model(config.measure, checkpoint, variant.generate_overrides)

@@ -8,18 +8,27 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from numpy.typing import NDArray
 
 from data import prepare
+from eval.core.manifest import read_manifest
 from src import export, generate, train
 from src.core import config
 from src.core.audio_caption import AudioCaption
 from src.core.errors import UserError
+from src.core.media_io.audio import Audio
+from src.core.media_io.audio_reader import read_audio
+from src.core.media_io.loudness import integrated_lufs
 from src.core.media_io.probe import probe
+from src.core.media_io.video import read_video
+from src.core.media_io.video_writer import write_video
 from src.models.codec.model import Codec
 from src.runs.config import CodecRunConfig
-from src.runs.loading import load_audio
+from src.runs.loading import load_audio, load_codec
 from src.streaming.reader import Dataset
 from src.streaming.schema.dataset_index import read_info
+from src.studies.ablation.config import AblationConfig
+from tests.fixtures.in_process import in_process
 
 ROOT = Path(__file__).resolve().parents[3]
 CODEC = ["model.kind=spectral", "model.latent_channels=8", "model.spectral.frame_channels=8",
@@ -107,6 +116,7 @@ def test_videos_of_a_folder_get_audio_of_their_length_and_the_same_bytes_again()
     entries = read_lines(Path("first/manifest.jsonl"))
     assert len(entries) == 3
     assert entries[0]["facts"]["impacts"] is not None
+    read_manifest("first/manifest.jsonl")  # the evaluation takes it
     for entry in entries:
         info = soundfile.info(str(Path("first", entry["audio"])))
         assert (info.samplerate, info.channels, info.frames) == (48_000, 1, 48_000)
@@ -120,6 +130,129 @@ def test_videos_of_a_folder_get_audio_of_their_length_and_the_same_bytes_again()
     assert not np.array_equal(one, other)
 
 
+def test_long_audio_in_windows_and_segments(capsys: pytest.CaptureFixture[str]) -> None:
+    """Four seconds with a model of 0.8: its length, its borders, and what the methods make of the same noise."""
+    model = ["run=runs/debug/audio", "prompt=rain", "seconds=4.1"]
+    methods = {
+        "windows": ["long.method=windows"],
+        "segments": ["long.method=segments"],
+        "beams": ["long.method=segments", "long.num_beams=2"],
+        "one_shot": ["long.method=one_shot"],
+    }
+    audio, entries = {}, {}
+    for name, extra in methods.items():
+        generate.main([*model, *extra, f"out=long/{name}"])
+        (entries[name],) = read_lines(Path(f"long/{name}/manifest.jsonl"))
+        audio[name] = soundfile.read(Path(f"long/{name}", entries[name]["audio"]))[0]
+        assert len(audio[name]) == round(4.1 * 48_000)
+    # 103 latents at 25 Hz; windows of 20 every 10, segments of 20 of which 5 are known; both end with the audio
+    assert entries["windows"]["generation"]["borders_s"] == [
+        0.4,
+        0.8,
+        1.2,
+        1.6,
+        2.0,
+        2.4,
+        2.8,
+        3.2,
+        3.32,
+        3.6,
+        4.0,
+    ]
+    assert entries["segments"]["generation"]["borders_s"][:4] == [0.6, 0.8, 1.2, 1.4]
+    assert "borders_s" not in entries["one_shot"]["generation"]
+    assert len({samples.tobytes() for samples in audio.values()}) == 4
+    capsys.readouterr()
+
+
+def test_a_video_of_any_rate_gets_audio_over_its_whole_length_by_windows() -> None:
+    frames = np.zeros((43, 48, 64, 3), np.uint8)
+    frames[20:, 10:20, 10:20] = 255
+    Path("long_videos").mkdir()
+    write_video("long_videos/a.mp4", frames, 12.5, lossless=True)
+    generate.main(["run=runs/debug/audio", "videos=long_videos", "out=long/video", "crf=0"])
+    (entry,) = read_lines(Path("long/video/manifest.jsonl"))
+    video = read_video(Path("long/video", entry["video"]))
+    assert len(video.frames_THWC) == 43
+    assert np.abs(video.frames_THWC.astype(int) - frames).max() < 40
+    written = read_audio(Path("long/video", entry["video"]))
+    assert abs(written.samples_CS.shape[1] - round(43 / 12.5 * 48_000)) <= 1
+    assert (entry["generation"]["channels"], len(entry["generation"]["borders_s"]) > 3) == (1, True)
+
+
+def test_extending_keeps_the_beginning() -> None:
+    time = np.arange(24_000) / 48_000
+    soundfile.write("start.wav", 0.3 * np.sin(2 * np.pi * 440 * time), 48_000)
+    model = ["run=runs/debug/audio", "prompt=rain", "extend=start.wav"]
+    for method in ("windows", "segments"):
+        generate.main([*model, "seconds=2", f"long.method={method}", f"out=extended/{method}"])
+    generate.main([*model, "seconds=0.9", "out=extended/short"])
+    found = [next(Path(f"extended/{each}/audio").iterdir()) for each in ("windows", "segments", "short")]
+    one, two, three = (soundfile.read(path)[0] for path in found)
+    codec, _ = load_codec(Path("runs/codec/debug"))
+    start = torch.from_numpy(soundfile.read("start.wav", dtype="float32")[0])[None, None]
+    expected = codec.decode(codec.encode(start).mode())[0, 0, :4_800].numpy()
+    for each in (one, two, three):
+        assert np.abs(each[:4_800] - expected).max() < 1e-3
+    with pytest.raises(UserError, match=r"extend=start.wav: 0.52 s, as long as what is asked for"):
+        generate.main([*model, "seconds=0.5", "out=extended/none"])
+
+
+def write_original(path: str, num_channels: int) -> NDArray[np.float32]:
+    """Write a video of one second whose audio is a tone; return its samples."""
+    time = np.arange(48_000) / 48_000
+    samples = np.stack([0.2 * np.sin(2 * np.pi * 300 * (k + 1) * time) for k in range(num_channels)])
+    frames = np.zeros((16, 32, 32, 3), np.uint8)
+    samples_CS = samples.astype(np.float32)
+    write_video(path, frames, 16, audio=Audio(samples_CS, 48_000))
+    return samples_CS
+
+
+def test_the_original_is_replaced_kept_or_mixed(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("originals").mkdir()
+    tone = write_original("originals/a.mp4", 1)
+    write_video("originals/b.mp4", np.zeros((16, 32, 32, 3), np.uint8), 16)
+    model = ["run=runs/debug/audio", "videos=originals"]
+    found = {}
+    for original in ("replace", "keep", "mix"):
+        out = f"original_{original}"
+        extra = ["audio_format=flac", "video_audio=flac"] if original == "mix" else []
+        generate.main([*model, f"original={original}", f"out={out}", *extra])
+        entries = read_lines(Path(out, "manifest.jsonl"))
+        found[original] = [soundfile.read(Path(out, entry["audio"]))[0] for entry in entries]
+        if original == "keep":
+            assert [entry["system"] for entry in entries] == ["original", "audio"]
+            assert "1 of 2 items: audio of the original was kept" in capsys.readouterr().out
+        if original == "mix":
+            info = probe(Path(out, entries[0]["video"]))
+            assert (info.audio_codec, info.audio_rate) == ("flac", 48_000)
+            both = read_audio(Path(out, entries[0]["video"])).samples_CS[0]
+            assert np.abs(both - found["mix"][0]).max() < 1e-6
+    assert np.abs(found["keep"][0] - tone[0]).max() < 0.02  # AAC
+    assert np.array_equal(found["keep"][1], found["replace"][1])
+    mixed = np.clip(found["replace"][0] + found["keep"][0], -1, 1)
+    assert np.abs(found["mix"][0] - mixed).max() < 1e-4
+
+
+def test_channels_and_loudness_are_stated_and_asserted(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("stereo").mkdir()
+    write_original("stereo/a.mp4", 2)
+    model = ["run=runs/debug/audio", "videos=stereo/a.mp4"]
+    with pytest.raises(UserError, match=r"its audio has 2 channels, the generated 1; give channels=1 or"):
+        generate.main([*model, "original=mix", "out=channels/refused"])
+    generate.main([*model, "original=mix", "channels=2", "out=channels/mixed", "loudness_lufs=-40"])
+    (entry,) = read_lines(Path("channels/mixed/manifest.jsonl"))
+    stated = entry["generation"]
+    assert (stated["channels"], stated["loudness_lufs"]) == (2, -40.0)
+    audio = read_audio(Path("channels/mixed", entry["audio"]))
+    assert integrated_lufs(audio.samples_CS, 48_000) == pytest.approx(-40, abs=0.15)
+    assert len(read_audio(Path("channels/mixed", entry["video"])).samples_CS) == 2
+    generate.main([*model, "out=channels/loud", "loudness_lufs=0"])
+    (entry,) = read_lines(Path("channels/loud/manifest.jsonl"))
+    assert entry["generation"]["peak_db"] == pytest.approx(-1.0, abs=0.06)
+    assert "1 of 1 items: quieter than loudness_lufs" in capsys.readouterr().out
+
+
 def test_text_alone_gives_audio_and_guidance_apart_differs() -> None:
     model = ["run=runs/debug/audio", "prompt=a wooden ball hits the floor", "seconds=0.5"]
     generate.main([*model, "out=text"])
@@ -129,6 +262,33 @@ def test_text_alone_gives_audio_and_guidance_apart_differs() -> None:
     assert "video" not in entry
     with pytest.raises(UserError, match=r"text/manifest.jsonl exists; give another out"):
         generate.main([*model, "out=text"])
+
+
+FEW = """
+latents=runs/debug/audio_latents transformer.depth=1 transformer.latent_channels=8 transformer.cond_channels=9
+transformer.context_dim=16 text.hidden_size=16 text.ffn_dim=16 modes.regenerate.start_s=0.4
+modes.regenerate.stop_s=0.6 data.streams.videos.lengths=[20] data.streams.videos.batch_size=2
+data.val.videos.batch_size=4 flow.sampler.num_steps=1 train.max_steps=2 train.val_every=2 train.warmup_steps=1
+train.precision=fp32 train.progress=false
+"""
+
+
+@pytest.mark.slow
+def test_arms_of_the_ablation_train_and_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = in_process(monkeypatch)
+    few = [f"set.{word}" for word in FEW.split()]
+    few += ["measure.videos=datasets/debug_audio/val", "measure.generate_overrides.id_prefixes=[]"]
+    train.main(["configs/ablations/audio.yaml", *few, "measure.generate_overrides.num_videos=1"])
+    rows = json.loads(Path("runs/ablations/audio/results.json").read_text())
+    last = {row["variant"]: row for row in rows if row["last"]}
+    assert last.keys() == config.load(AblationConfig, "configs/ablations/audio.yaml").variants.keys()
+    losses = {name: row["metrics"]["val/loss"] for name, row in last.items()}
+    assert losses.pop("longer") == losses["base"]  # as many steps here
+    assert len(set(losses.values())) == len(losses)
+    for row in last.values():
+        assert {"onset_precision", "onset_recall", "onset_f1", "hit_f1"} & row["measured"].keys()
+    reads = {argv[1].split("/")[3]: "captions=true" in argv for argv in seen if argv[0] == "src.generate"}
+    assert reads == {name: name != "no_text" for name in last}
 
 
 def test_bad_input_is_refused_in_one_line() -> None:
