@@ -23,8 +23,8 @@ SMALL_BYTES = 256 * 1024  # a file that is read at once
 class BlindedFileResponse(FileResponse):
     """A file with range requests whose headers depend on the URL and the size only.
 
-    Build it in a worker thread: it asks for the size and reads a small file there, because every later read of
-    a file is handed to another thread, which costs more than the reading.
+    Build it in a worker thread: it asks for the size and reads a small file there, because every later read
+    is handed to another thread, which costs more than the reading.
     """
 
     chunk_size = 1024 * 1024

@@ -7,14 +7,27 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from eval.human.analysis.exclusion import apply_rules
 from eval.human.answers import meets_expectation, preference
 from eval.human.schema import PRACTICE, Task
 from eval.human.server import leases, settings
+from eval.human.server.export import rater_records, vote_records
 from eval.human.server.strings import localize
 from eval.human.server.tables import Lease, Rater, Revision, Vote
 from eval.human.study import Study
 
 Row = dict[str, Any]
+RATER_RULES = {  # by the first word of a reason
+    "gold": "max_gold_failures",
+    "repeats": "min_repeat_agreement",
+    "sides": "max_side_p",
+    "time": "min_median_time_s",
+}
+ANSWER_RULES = {
+    "not watched to the end": "min_watched_fraction",
+    "page hidden": "max_hidden_fraction",
+    "qualification not passed": "require_qualification",
+}
 
 
 def study_status(session: Session, study: Study, now: float) -> Row:
@@ -32,7 +45,7 @@ def study_status(session: Session, study: Study, now: float) -> Row:
         "num_free": leases.count_free_slots(session, study),
         "axes": [_axis_row(study, axis, votes) for axis in study.axes],
         "raters": [_rater_row(study, rater, held.get(rater.id), by_rater[rater.id], now) for rater in raters],
-        "exclusion": exclusion_preview(study, raters, by_rater),
+        "exclusion": exclusion_preview(session, study),
     }
 
 
@@ -137,40 +150,21 @@ def _rater_row(study: Study, rater: Rater, lease: Lease | None, votes: list[Row]
     }
 
 
-def exclusion_preview(study: Study, raters: list[Rater], by_rater: dict[str, list[Row]]) -> list[Row]:
-    """Return what the study's rules would leave out now: a row per rule with its raters or answers.
-
-    The report applies the rules; this shows early those that need one rater's or one answer's facts only.
-    """
+def exclusion_preview(session: Session, study: Study) -> list[Row]:
+    """Return what the report would leave out now: a row for each rule with its raters or answers."""
     rules = study.config.exclusion
-    counted: list[Row] = []
-    failed_gold, slow = [], []
-    for rater in raters:
-        own = [vote for vote in by_rater[rater.id] if vote["kind"] not in PRACTICE]
-        counted += own
-        gold = [vote for vote in own if vote["kind"] == "gold"]
-        failures = sum(vote_failed(study, vote) for vote in gold)
-        if len(gold) >= rules.min_gold and failures > rules.max_gold_failures * len(gold):
-            failed_gold.append(rater.id)
-        time_s = _median_time(own)
-        if time_s is not None and time_s < rules.min_median_time_s:
-            slow.append(rater.id)
-    unwatched = [vote for vote in counted if _watched_fraction(vote) < rules.min_watched_fraction]
-    hidden = [vote for vote in counted if _hidden_fraction(vote) > rules.max_hidden_fraction]
-    return [
-        {"rule": "max_gold_failures", "limit": rules.max_gold_failures, "raters": failed_gold},
-        {"rule": "min_median_time_s", "limit": rules.min_median_time_s, "raters": slow},
-        {"rule": "min_watched_fraction", "limit": rules.min_watched_fraction, "answers": len(unwatched)},
-        {"rule": "max_hidden_fraction", "limit": rules.max_hidden_fraction, "answers": len(hidden)},
+    votes, raters = list(vote_records(session, study)), rater_records(session)
+    found = apply_rules(votes, study.items, study.axes, raters, rules)
+    by_rule: dict[str, list[str]] = defaultdict(list)
+    for rater, reasons in found.excluded_raters.items():
+        for reason in reasons:
+            by_rule[RATER_RULES[reason.partition(":")[0]]].append(rater)
+    rows: list[Row] = [
+        {"rule": rule, "limit": getattr(rules, rule), "raters": by_rule[rule]}
+        for rule in RATER_RULES.values()
     ]
-
-
-def _watched_fraction(vote: Row) -> float:
-    watched, duration = vote["evidence"].get("watched_s", []), vote["evidence"].get("duration_s", [])
-    fractions = [seen / total for seen, total in zip(watched, duration, strict=False) if total > 0]
-    return min(fractions, default=0.0)
-
-
-def _hidden_fraction(vote: Row) -> float:
-    time_s = vote["evidence"].get("time_s", 0.0)
-    return float(vote["evidence"].get("hidden_s", 0.0) / time_s) if time_s > 0 else 0.0
+    rows += [
+        {"rule": rule, "limit": getattr(rules, rule), "answers": found.dropped.get(reason, 0)}
+        for reason, rule in ANSWER_RULES.items()
+    ]
+    return rows

@@ -8,6 +8,8 @@ import re
 import pytest
 
 from eval.human.__main__ import main as run
+from eval.human.analysis.exclusion import apply_rules
+from eval.human.server.export import rater_records, vote_records
 from eval.human.server.status import study_status
 from eval.human.server.tables import Rater
 from eval.human.study import read_votes_file
@@ -46,12 +48,40 @@ def test_the_page_shows_progress_agreement_times_and_failed_gold(app: StudyApp) 
     assert [row["status"] for row in status["raters"]] == ["finished", "finished"]
     preview = {row["rule"]: row for row in status["exclusion"]}
     assert len(preview["min_median_time_s"]["raters"]) == 1
-    assert preview["min_watched_fraction"]["answers"] == 4
-    assert preview["max_hidden_fraction"]["answers"] == 4
+    assert preview["min_watched_fraction"]["answers"] == 0  # the rater is left out already
     page = app.organizer().get("/organizer").text
     assert "8</td><td>8</td>" in page
     refreshed = app.organizer().get("/organizer/status").json()["html"]
     assert "finished" in refreshed
+
+
+@pytest.mark.parametrize(
+    ("evidence", "rule"),
+    [
+        ({"watched_s": [0.1, 1.0], "duration_s": [1.0, 1.0], "time_s": 9.0}, "min_watched_fraction"),
+        ({"hidden_s": 8.0, "time_s": 9.0}, "max_hidden_fraction"),
+    ],
+)
+def test_the_preview_of_exclusion_is_that_of_the_report(app: StudyApp, evidence: dict, rule: str) -> None:
+    rater = app.rater()
+    answer_all(app, rater, "first", evidence=evidence)
+    with app.database.read() as session:
+        preview = study_status(session, app.study, app.clock())["exclusion"]
+        votes, records = list(vote_records(session, app.study)), rater_records(session)
+    counts = {row["rule"]: row.get("answers", len(row.get("raters", ()))) for row in preview}
+    assert {name: count for name, count in counts.items() if count} == {rule: 3}
+    study = app.study
+    reported = apply_rules(votes, study.items, study.axes, records, study.config.exclusion)
+    assert sum(reported.dropped.values()) == 3
+    assert counts.keys() == {
+        "max_gold_failures",
+        "min_repeat_agreement",
+        "max_side_p",
+        "min_median_time_s",
+        "min_watched_fraction",
+        "max_hidden_fraction",
+        "require_qualification",
+    }
 
 
 def test_links_are_written_and_revoked_and_sessions_returned(app: StudyApp) -> None:
