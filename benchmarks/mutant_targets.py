@@ -116,7 +116,10 @@ NETWORKS = ("tests/eval/test_networked.py",)
 PACKAGES = ("tests/eval/backbones/test_package_networks.py",)
 DIRECTIONS, SETTINGS = "tests/eval/test_directions.py", "tests/eval/test_settings.py"
 ENTRIES = "tests/eval/test_entry_points.py"
-PARTS_OF_BOUNCE = (f"{CHECKER}/test_parts.py", f"{CHECKER}/test_checker.py")
+READINGS = f"{CHECKER}/test_readings.py"
+PARTS_OF_BOUNCE = (f"{CHECKER}/test_parts.py", READINGS, f"{CHECKER}/test_checker.py")
+AUDIO_OF_BOUNCE = (f"{CHECKER}/test_audio_parts.py", READINGS, f"{CHECKER}/test_audio.py")
+VALIDATION = (f"{CHECKER}/test_validation.py", ENTRIES)
 
 EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/core/audio.py": (f"{QUALITY}/test_audio.py", f"{CORE}/test_audio_pass.py"),
@@ -197,17 +200,17 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
         DIRECTIONS,
         f"{QUALITY}/test_vmaf.py",
     ),
-    "eval/bounce_checker/audio.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/audio_ambience.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/audio_degradations.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/audio_impacts.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/audio_music.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/audio_reading.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/audio_spectra.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/audio_tables.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/audio_templates.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/audio_trials.py": (f"{CHECKER}/test_audio.py",),
-    "eval/bounce_checker/compare_audio.py": (f"{CHECKER}/test_audio.py",),
+    "eval/bounce_checker/audio.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/audio_ambience.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/audio_degradations.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/audio_impacts.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/audio_music.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/audio_reading.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/audio_spectra.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/audio_tables.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/audio_templates.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/audio_trials.py": AUDIO_OF_BOUNCE,
+    "eval/bounce_checker/compare_audio.py": AUDIO_OF_BOUNCE,
     "eval/bounce_checker/background.py": PARTS_OF_BOUNCE,
     "eval/bounce_checker/camera.py": PARTS_OF_BOUNCE,
     "eval/bounce_checker/checker.py": PARTS_OF_BOUNCE,
@@ -218,6 +221,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
         f"{CHECKER}/test_identity.py",
     ),
     "eval/bounce_checker/metric.py": (
+        f"{CHECKER}/test_metric.py",
         DIRECTIONS,
         "tests/eval/test_run.py",
     ),
@@ -225,10 +229,10 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/bounce_checker/objects.py": PARTS_OF_BOUNCE,
     "eval/bounce_checker/round_trip.py": (f"{CHECKER}/test_round_trip.py",),
     "eval/bounce_checker/shape.py": PARTS_OF_BOUNCE,
-    "eval/bounce_checker/validate.py": (ENTRIES,),
-    "eval/bounce_checker/validate_audio.py": (ENTRIES,),
-    "eval/bounce_checker/validate_config.py": (ENTRIES,),
-    "eval/bounce_checker/validation.py": (ENTRIES,),
+    "eval/bounce_checker/validate.py": VALIDATION,
+    "eval/bounce_checker/validate_audio.py": (f"{CHECKER}/test_audio.py", ENTRIES),
+    "eval/bounce_checker/validate_config.py": VALIDATION,
+    "eval/bounce_checker/validation.py": VALIDATION,
     "eval/bounce_checker/video_to_audio.py": (f"{CHECKER}/test_video_to_audio.py",),
     "eval/compare.py": ("tests/eval/test_compare.py", ENTRIES),
     "eval/catalog.py": ("tests/eval/test_catalog.py",),

@@ -38,33 +38,38 @@ def scenes():
     return [(each.to_dict(), render(each)) for each in facts]
 
 
-def mean(scenes, change=lambda samples: samples, next_facts=False):
+@pytest.fixture(scope="module")
+def readings(scenes):
+    return [analyze_audio(Audio(samples, SAMPLE_RATE)) for _, samples in scenes]
+
+
+def mean(scenes, readings, next_facts=False):
     found = [
-        evaluate_audio(
-            analyze_audio(Audio(change(samples), SAMPLE_RATE)), scenes[(i + next_facts) % len(scenes)][0]
-        )
-        for i, (_, samples) in enumerate(scenes)
+        evaluate_audio(reading, scenes[(i + next_facts) % len(scenes)][0])
+        for i, reading in enumerate(readings)
     ]
     keys = ("audio_hits", "audio_materials", "audio_background")
     return {key: np.mean([each[key] for each in found if key in each]) for key in keys}
 
 
-def test_ground_truth(scenes):
-    found = mean(scenes)
+def test_ground_truth(scenes, readings):
+    found = mean(scenes, readings)
     assert found["audio_materials"] > 0.88
     assert found["audio_hits"] > 0.85
     assert found["audio_background"] > 0.95
 
 
-def test_volume_and_wrong_captions(scenes):
-    quiet = mean(scenes, lambda samples: (0.4 * samples).astype(np.float32))
+def test_volume_and_wrong_captions(scenes, readings):
+    quieter = [Audio((0.4 * samples).astype(np.float32), SAMPLE_RATE) for _, samples in scenes]
+    quiet = mean(scenes, [analyze_audio(audio) for audio in quieter])
     assert quiet["audio_materials"] > 0.88
     assert quiet["audio_background"] > 0.95
-    wrong = mean(scenes, next_facts=True)
+    wrong = mean(scenes, readings, next_facts=True)
     assert wrong["audio_materials"] < 0.45
     assert wrong["audio_background"] < 0.4
     assert wrong["audio_hits"] < 0.6
-    silent = mean(scenes, np.zeros_like)
+    silence = analyze_audio(Audio(np.zeros_like(scenes[0][1]), SAMPLE_RATE))
+    silent = mean(scenes, [silence] * len(scenes))
     assert silent["audio_materials"] == silent["audio_background"] == 0
 
 
@@ -88,6 +93,9 @@ def test_any_sample_rate(tmp_path, scenes):
     write_audio(tmp_path / "a.wav", Audio(samples, SAMPLE_RATE).resample(44_100).samples_CS, 44_100)
     found = BounceAudioMetric().measure(Item(Sample(id="", prompt="", audio="a.wav", facts=facts), tmp_path))
     assert found.values["audio_background"] == 1
+    top, bottom = found.pooled["hit_f1"]
+    assert 1 < top <= bottom
+    assert found.values["hit_f1"] == top / bottom
     times = [hit["time_s"] for hit in found.detail["reading"]["hits"]]
     assert times == pytest.approx(
         [hit.time_s for hit in analyze_audio(Audio(samples, SAMPLE_RATE)).hits], abs=0.01
@@ -97,11 +105,11 @@ def test_any_sample_rate(tmp_path, scenes):
         BounceAudioMetric().measure(Item(Sample(id="", prompt="", audio="a.wav"), tmp_path))
 
 
-def test_objects_of_every_impact(scenes):
+def test_objects_of_every_impact(scenes, readings):
     """Materials and sizes at impacts that no other is near to; where two collide, both."""
     sums: dict[str, list[float]] = {}
-    for facts, samples in scenes:
-        trial = score_audio(analyze_audio(Audio(samples, SAMPLE_RATE)), facts, AudioCheckerConfig())
+    for (facts, _), reading in zip(scenes, readings, strict=True):
+        trial = score_audio(reading, facts, AudioCheckerConfig())
         for name, numbers in pooled_scores(trial).items():
             before = sums.get(name, [0.0, 0.0])
             sums[name] = [before[0] + numbers[0], before[1] + numbers[1]]
@@ -169,6 +177,11 @@ def test_tolerances_gaps_and_sizes_are_counted():
     assert pooled["text_size"] == (0, 1)
     strict = score_audio(reading, FAKE_FACTS, AudioCheckerConfig(tolerance_s=0.02))
     assert pooled_scores(strict)["hit_f1"] == (2, 6)
+    rare = [(0.1 * i, [stone, glass]) for i in range(9)] + [(2.0, [("metal", "large")])]
+    heard = score_audio(fake_reading(*rare), FAKE_FACTS, AudioCheckerConfig())
+    assert heard.objects == {"material": 1, "size": 1}  # a tenth of the hits are no object of the track
+    often = score_audio(fake_reading(*rare[-5:]), FAKE_FACTS, AudioCheckerConfig())
+    assert often.objects == {"material": 0, "size": 0}  # a fifth are
     silent = FAKE_FACTS | {"audio": {"parts": ["ambience"], "quality": 8.0, "music": None}}
     assert pooled_scores(score_audio(reading, silent, AudioCheckerConfig()))["false_hits"] == (3, 1)
 
@@ -197,8 +210,8 @@ def test_music_is_recognized(parts):
             assert not reading.hits
 
 
-def test_no_music_in_impacts_and_ambience(scenes):
-    assert all(analyze_audio(Audio(samples, SAMPLE_RATE)).music is None for _, samples in scenes[:8])
+def test_no_music_in_impacts_and_ambience(readings):
+    assert all(reading.music is None for reading in readings)
 
 
 def test_validation_through_the_command_line(tmp_path, capsys):
@@ -221,8 +234,12 @@ def test_samples_with_the_truth(tmp_path, capsys):
     compare_audio.main([f"manifest={tmp_path / 'both.jsonl'}"])
     text = capsys.readouterr().out
     row = next(line for line in text.splitlines() if line.startswith("| F1 of hits"))
-    assert "100.0" in row  # the truth
-    assert "66.7" in row  # one of two tracks, pooled: 2 * n / (2 * n + n)
+    cells = row.strip("| ").split(" | ")
+    assert cells[1].startswith("66.7 [")  # one of two tracks, pooled: 2 * n / (2 * n + n)
+    assert cells[2] == "100.0"  # the truth
+    assert cells[3].startswith("66.7 [")
+    row = next(line for line in text.splitlines() if line.startswith("| materials of track"))
+    assert row.split(" | ")[1:] == ["50.0 [0.0, 100.0]", "100.0", "50.0 [0.0, 100.0] |"]
     write_manifest(tmp_path / "bare.jsonl", [Sample(id="bare", prompt="", audio="same.wav")])
     with pytest.raises(UserError, match="'bare' has no `facts`"):
         compare_audio.main([f"manifest={tmp_path / 'bare.jsonl'}"])
