@@ -80,6 +80,10 @@ def test_clip_score_is_the_mean_over_frames_and_counts_cut_texts(tmp_path, clip)
     found = values("clip_score", factory, sample)
     assert found["clip_score"] == pytest.approx(np.maximum(100 * cosines, 0).mean(), abs=1e-4)
     assert found["clip_score_truncated"] == 0
+    opposite = values("clip_score", factory, item(tmp_path, video=video, prompt="blue"))["clip_score"]
+    other = network.embed_frames(decoded) @ network.embed_text("blue")[0]
+    assert opposite == pytest.approx(np.maximum(100 * other, 0).mean(), abs=1e-4)
+    assert abs(cosines).min() > 0.01 or abs(cosines).max() < 0.99
     assert (
         values("clip_score", factory, item(tmp_path, video=video, prompt="red " * 30))["clip_score_truncated"]
         == 1
@@ -142,6 +146,14 @@ def test_desync_reads_the_offset_of_both_windows(tmp_path):
         assert found["desync_expected"] == pytest.approx(expected, abs=0.01)
     with pytest.raises(ValueError, match=r"needs 1 s of video and audio, got 0\.60"):
         values("desync", factory, item(tmp_path, video=video[:6], audio=audio, fps=10))
+    # a window's length suffices, for both windows are then the same; a frame less does not
+    video, audio = plain((0, 0, 0), 10, 16), np.zeros(1000)
+    video[5], audio[700] = 255, 0.9
+    assert values("desync", factory, item(tmp_path, video=video, audio=audio, fps=10))["desync"] == (
+        pytest.approx(0.2)
+    )
+    with pytest.raises(ValueError, match=r"needs 1 s of video and audio, got 0\.90"):
+        values("desync", factory, item(tmp_path, video=video[:9], audio=audio, fps=10))
 
 
 def test_identity_finds_the_face_and_its_best_and_worst_frame(tmp_path):

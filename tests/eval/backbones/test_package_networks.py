@@ -98,6 +98,7 @@ def test_speech_is_speech_and_half_of_it_is_half(tmp_path):
 
 
 def test_pitch_is_decoded_and_compared():
+    assert pytest.approx(32.7, abs=0.02) == 10 * 2 ** ((LOWEST + 20 * 2.7) / 1200)  # C1, CREPE's lowest
     activation = np.zeros((2, 360))
     activation[0, 100:102] = 0.5  # halfway between two bins
     activation[1, [0, 200]] = 0.4, 0.8  # what is far from the highest has no say

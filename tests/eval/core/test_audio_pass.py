@@ -14,6 +14,7 @@ from eval.core.audio_metric import AudioMetric, AudioPairMetric
 from eval.core.audio_pass import AudioInfo, MonoStream, run_audio_pass
 from eval.core.manifest import Sample
 from eval.core.results import Item, Measurement
+from eval.core.video import DecodeError
 from eval.measurement import measure_sample
 from eval.quality.loudness import Loudness
 from eval.quality.pitch import Pitch
@@ -175,3 +176,13 @@ def test_memory_does_not_grow_with_the_length(kinds, monkeypatch, tmp_path):
     peak(1)  # imports
     short, long = (peak(seconds) for seconds in lengths)
     assert long - short < 4 * rate  # less than one second of mono; all samples would be much more
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"no audio")
+    for name in ("a.wav", "none.wav"):
+        with pytest.raises(DecodeError, match=name):
+            read_audio(tmp_path / name)
+    for metric, method in ((AudioMetric, "observe_audio"), (AudioPairMetric, "observe_audio_pairs")):
+        with pytest.raises(NotImplementedError):
+            getattr(metric(), method)(None, AudioInfo(1))

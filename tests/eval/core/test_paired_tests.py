@@ -96,6 +96,19 @@ def test_only_common_samples_and_possible_tests():
     assert compare_values(KEY, a, {"x": 1.0}, prompts) is None
 
 
+def test_without_a_seed_it_is_0():
+    a = {str(i): np.sin(i) for i in range(40)}
+    b = {name: value + 0.1 * np.cos(7 * value + len(name)) for name, value in a.items()}
+    prompts = dict.fromkeys(a, "")
+    found = [compare_values(KEY, a, b, prompts, **seed) for seed in ({}, {"seed": 0}, {"seed": 1})]
+    assert found[0] == found[1]
+    assert found[0].p != found[2].p
+    pairs = [{name: (float((int(name) * k) % 4), 3.0 + k) for name in a} for k in (1, 3)]
+    found = [compare_pooled(KEY, *pairs, prompts, **seed) for seed in ({}, {"seed": 0}, {"seed": 1})]
+    assert found[0] == found[1]
+    assert found[0].p != found[2].p
+
+
 def test_pooled_ratios_are_compared_as_pooled():
     rng = np.random.default_rng(2)
     bottom = rng.integers(0, 5, (2, 30)).astype(float)

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from eval.core.degradations import blur, h264, noise, shuffled
 from eval.core.frame_consistency import frame_consistency
@@ -134,6 +136,10 @@ def test_fidelity_against_closed_forms():
         assert (np.diff([level[name] for level in levels]) < 0).all()
     wide = moving(1, 176)
     assert compare_videos(wide, wide)["ms_ssim"] == pytest.approx(1)
+    noisy = np.clip(wide + np.random.default_rng(0).normal(0, 20, wide.shape), 0, 255).astype(np.uint8)
+    frames = [torch.from_numpy(each).permute(0, 3, 1, 2).double() for each in (noisy, wide)]
+    expected = multiscale_structural_similarity_index_measure(*frames, data_range=255.0)
+    assert compare_videos(noisy, wide)["ms_ssim"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_ssim_against_its_definition():

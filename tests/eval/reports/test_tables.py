@@ -1,5 +1,6 @@
 """Tables: nothing is truncated in narrow consoles; intervals contain their means; the best is marked."""
 
+import json
 from io import StringIO
 
 import pytest
@@ -8,8 +9,15 @@ from rich.console import Console
 from eval.core.intervals import Interval
 from eval.core.results import FRACTION, Row, Score
 from eval.reports.latex_tables import latex_tables
-from eval.reports.score_files import csv_row, score_records
-from eval.reports.tables import best_values, by_axis, format_cell, format_interval, markdown_tables
+from eval.reports.score_files import CSV_HEADS, csv_row, score_records, write_tables
+from eval.reports.tables import (
+    best_values,
+    by_axis,
+    format_cell,
+    format_interval,
+    markdown_tables,
+    require_parent_dir,
+)
 from eval.reports.terminal_tables import terminal_table
 
 NAMES = [f"a_long_name_{number}" for number in range(8)]
@@ -142,3 +150,49 @@ def test_values_without_an_interval_and_of_skewed_samples():
     console = Console(file=StringIO(), width=200)
     console.print(terminal_table([row("niqe", skewed)], {}, "niqe", console))
     assert "† skewed and small sample" in " ".join(console.file.getvalue().split())
+
+
+def test_the_files_of_a_run_hold_its_tables(tmp_path):
+    rows = [row("niqe", Interval(0.5, 0.4, 0.6, 4, 4, "t")), row("clap", Interval(1, 0, 2, 4, 4, "t"))]
+    summary = {"measured": [], "dropped": [], "seed": 7, "versions": {"name": "ä"}}
+    write_tables(tmp_path, rows, summary, {})
+    texts = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert set(texts) == {"table.md", "table.tex", "table.csv", "scores.jsonl", "summary.json"}
+    assert texts["table.md"] == markdown_tables(rows, {})
+    assert texts["table.tex"] == latex_tables(rows, {})
+    lines = [",".join(CSV_HEADS), *(",".join(csv_row(each, each.metric)) for each in rows)]
+    assert texts["table.csv"] == "".join(line + "\n" for line in lines)
+    records = [json.loads(line) for line in texts["scores.jsonl"].splitlines()]
+    assert [each["metric"] for each in records] == ["niqe", "clap"]
+    assert {each["seed"] for each in records} == {7}
+    content = json.loads(texts["summary.json"])
+    assert {key: content[key] for key in summary} == summary
+    assert [each["intervals"]["niqe"]["mean"] for each in content["rows"][:1]] == [0.5]
+    assert texts["summary.json"].startswith('{\n  "measured": [],\n')
+    assert "ä" in texts["summary.json"]
+    assert texts["summary.json"].endswith("}\n")
+
+
+def test_the_row_of_all_samples_is_bold_and_missing_ones_are_red():
+    console = Console(file=StringIO(), width=200, force_terminal=True, color_system="standard")
+    console.print(terminal_table(ROWS[:2], {NAMES[0]: Score(1)}, "m", console))
+    lines = console.file.getvalue().splitlines()
+    whole, part = (
+        next(line for line in lines if name in line and "1.000" in line) for name in ("all", "moving")
+    )
+    assert "\x1b[1m" in whole
+    assert "\x1b[1m" not in part
+    assert "31m3/4" in part  # red
+    for width, beginning in ((80, f"{NAMES[0]} ↑"), (400, "1.000")):
+        console = Console(file=StringIO(), width=width)
+        console.print(terminal_table(ROWS[:1], {NAMES[0]: Score(1)}, "m", console))
+        line = next(each for each in console.file.getvalue().splitlines() if "1.000" in each)
+        cell = line.strip("│").split("│")[2]
+        assert cell.startswith(f" {beginning}")  # names begin at the left, numbers fill their column
+
+
+def test_the_folder_of_a_file_must_exist(tmp_path):
+    require_parent_dir("")
+    require_parent_dir(str(tmp_path / "table.md"))
+    with pytest.raises(ValueError, match=r"out: no such folder: .*nowhere"):
+        require_parent_dir(str(tmp_path / "nowhere" / "table.md"))

@@ -38,6 +38,9 @@ def test_counts(monkeypatch):
     monkeypatch.setitem(coverage.TRIALS, NORMAL, lambda rng, num, trial: (none, 0.0))
     assert simulate_coverage(NORMAL, 5, 1) == coverage.Coverage(1.0, 0.0)
     assert coverage.CoverageConfig(num_trials=1).num_trials == 1
+    monkeypatch.undo()
+    assert simulate_coverage("uniform", 5, 40) == simulate_coverage("uniform", 5, 40, seed=0)
+    assert len({simulate_coverage("uniform", 5, 40, seed=seed).marked for seed in range(4)}) > 1
 
 
 def test_skewed_samples_are_marked_where_intervals_are_too_narrow():

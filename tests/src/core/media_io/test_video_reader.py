@@ -1,5 +1,6 @@
 """Decoding: every frame once, upright, at the right time; every kind of bad file with its reason."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.core.media_io import container as containers
+from src.core.media_io.audio_writer import write_audio
 from src.core.media_io.container import open_container
 from src.core.media_io.errors import EventLog, MediaError
 from src.core.media_io.frames import Frame, resample_frames
@@ -105,6 +108,27 @@ def test_probe_names_the_codecs(tmp_path: Path) -> None:
     assert (facts.video_codec, facts.audio_codec) == ("mpeg4", "aac")
     silent = probe(write_video(tmp_path / "b.mp4", 5))
     assert (silent.has_audio, silent.audio_codec) == (False, "")
+    assert silent == replace(silent, audio_rate=0, audio_channels=(), audio_start_s=0.0, pixel_aspect=1.0)
+    assert (silent.fps, silent.num_frames, silent.height, silent.width, silent.bits) == (10, 5, 48, 64, 8)
+    assert silent.duration_s == pytest.approx(0.5)
+    flags = (silent.has_alpha, silent.is_hdr, silent.is_interlaced, silent.is_turned)
+    assert flags == (False, False, False, False)
+    write_audio(tmp_path / "a.wav", np.zeros((2, 4000), np.float32), 8000)
+    sound = probe(tmp_path / "a.wav")
+    assert (sound.kind, sound.audio_rate, sound.bits, sound.height) == ("audio", 8000, 0, 0)
+    assert sound.duration_s == pytest.approx(0.5)
+
+
+def test_a_file_is_closed_after_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened = write_video(tmp_path / "a:b.mp4", 2), []
+    usual = containers._open
+    monkeypatch.setattr(containers, "_open", lambda source: opened.append(usual(source)) or opened[-1])
+    for source in (path, path.read_bytes()):
+        with open_container(source) as container:
+            assert container.streams.video
+    files = [file for _, file in opened if file is not None]
+    assert files
+    assert all(file.closed for file in files)
 
 
 def test_resampling_shows_the_frame_on_screen() -> None:
