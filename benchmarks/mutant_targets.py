@@ -118,7 +118,7 @@ DIRECTIONS, SETTINGS = "tests/eval/test_directions.py", "tests/eval/test_setting
 ENTRIES = "tests/eval/test_entry_points.py"
 READINGS = f"{CHECKER}/test_readings.py"
 PARTS_OF_BOUNCE = (f"{CHECKER}/test_parts.py", READINGS, f"{CHECKER}/test_checker.py")
-AUDIO_OF_BOUNCE = (f"{CHECKER}/test_audio_parts.py", READINGS, f"{CHECKER}/test_audio.py")
+AUDIO_OF_BOUNCE = (f"{CHECKER}/test_audio_parts.py", DIRECTIONS, READINGS, f"{CHECKER}/test_audio.py")
 VALIDATION = (f"{CHECKER}/test_validation.py", ENTRIES)
 
 EVAL_TARGETS: dict[str, tuple[str, ...]] = {
@@ -239,7 +239,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/human/agreement.py": ("tests/eval/human/test_agreement.py",),
     "eval/human/analysis/metric_agreement.py": ("tests/eval/human/test_agreement.py",),
     "eval/human/votes.py": ("tests/eval/human/test_agreement.py",),
-    "eval/measurement.py": ("tests/eval/test_interrupted_run.py",),
+    "eval/measurement.py": ("tests/eval/test_interrupted_run.py", f"{CORE}/test_frame_pass.py"),
     "eval/pipeline.py": (f"{SETS}/test_streaming.py", "tests/eval/test_run.py"),
     "eval/reports/latex_tables.py": (
         "tests/eval/reports/test_tables.py",

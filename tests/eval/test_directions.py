@@ -7,6 +7,7 @@ import pytest
 
 from eval.alignment import audio_video, edit, identity, onsets, text
 from eval.alignment.ocr import OCRMetric
+from eval.bounce_checker.audio import BounceAudioMetric
 from eval.bounce_checker.identity import BounceIdentity
 from eval.bounce_checker.metric import BounceMetric
 from eval.core.results import FRACTION
@@ -23,6 +24,7 @@ from eval.quality.spectral import AudioFidelity
 from eval.quality.speech import Speech
 from eval.quality.speech_detection import SpeechFraction
 from eval.quality.vmaf import Vmaf
+from eval.vizdoom_checker.metric import VizdoomAudioMetric
 
 
 class Network:
@@ -41,6 +43,14 @@ class Network:
 UP, DOWN, NEITHER = (1,), (-1,), (0,)
 METRICS = {
     BounceMetric: {"subject motion camera": UP},
+    BounceAudioMetric: {
+        "audio_hits audio_materials audio_background hit_precision hit_recall hit_f1 hit_f1_fine": UP,
+        "hit_material hit_size text_material text_size": UP, "hit_lag false_hits": DOWN,
+        "music_instrument music_tempo_bpm music_key music_mood": UP,
+    },
+    VizdoomAudioMetric: {
+        "shot_precision shot_recall shot_f1 shot_weapon audio_side": UP, "shot_false": DOWN,
+    },
     BounceIdentity: {"identity identity_shape identity_color": UP},
     BlockMotion: {"dynamic_degree_blocks flow_blocks": NEITHER},
     LowLevelQuality: {
@@ -63,6 +73,7 @@ METRICS = {
     text.ViCLIPScore: {"viclip": UP, "viclip_truncated": DOWN},
     text.CLAPScore: {"clap": UP, "clap_truncated": DOWN},
     audio_video.ImageBind: {"imagebind": UP},
+    audio_video.Contrastive: {"contrastive": UP},
     audio_video.DeSync: {"desync desync_expected": DOWN, "desync_near": UP},
     edit.EditDirection: {"kind_dir kind_out": UP, "kind_edit_truncated": DOWN},
     edit.EditStructure: {"structure_dino_tokens": DOWN},

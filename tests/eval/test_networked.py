@@ -20,6 +20,7 @@ from eval.core.video import read_video, write_video
 from eval.network_registry import NETWORK_BACKBONES, NETWORK_METRICS, NetworkFactory
 from eval.quality.dynamics import BlockMatching, BlockMotion, dynamic_degree_scores, top_flow
 from eval.quality.low_level import LowLevelQuality
+from eval.quality.vbench import _to_uint8_range
 from tests.fixtures import network_checkpoints
 from tests.fixtures.videos import waves
 
@@ -240,9 +241,24 @@ def test_imaging_aesthetic_and_smoothness(tmp_path, clip):
     rows = factory.clip("test", "clip_l14").embed_frames(decoded)
     expected = (rows @ head["weight"][0].numpy() + 5).mean() / 10
     assert values("aesthetic", factory, sample)["aesthetic"] == pytest.approx(expected, abs=1e-5)
+    from_beyond = _to_uint8_range(torch.tensor([-0.5, 0.2, 0.5, 1.5]).expand(1, 3, 2, 4))
+    assert from_beyond[0, :, 0].tolist() == [0, 51, 128, 255]
+    half = network_checkpoints.save_script(torch.nn.AvgPool2d(2), tmp_path / "half.pt")
+    with pytest.raises(ValueError, match="interpolation: failed on frames of"):  # takes one frame only
+        values("motion_smoothness", setup(tmp_path, interpolation=half), sample)
+    smaller = network_checkpoints.save_script(Smaller(), tmp_path / "smaller.pt")
+    with pytest.raises(ValueError, match=r"motion_smoothness: the network returned shape \[\d+, \d+, 3\]"):
+        values("motion_smoothness", setup(tmp_path, interpolation=smaller), sample)
     torch.save({"weight": torch.randn(1, 768), "bias": torch.zeros(1)}, tmp_path / "head.pth")
     with pytest.raises(ValueError, match=r"768 of the aesthetic head vs 16"):
         values("aesthetic", setup(tmp_path, clip_l14=clip, aesthetic=tmp_path / "head.pth"), sample)
+
+
+class Smaller(torch.nn.Module):
+    """Return half of a frame between two others."""
+
+    def forward(self, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+        return (before + after)[:, :, ::2, ::2] / 2
 
 
 def save_dynamic(module, path, inputs):

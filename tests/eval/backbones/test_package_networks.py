@@ -248,3 +248,18 @@ def test_a_run_with_all_of_them(tmp_path):
     assert (found["ocr_rapidocr"]["num_scored"], found["ocr_rapidocr"]["num_samples"]) == (1, 2)
     assert found["ocr_rapidocr"]["dropped"] == [{"id": "2", "reason": "prompt contains no quoted text"}]
     assert all(record["measured"]["weights_sha256"] for record in one)
+
+
+@needs("rapidocr_onnxruntime")
+def test_the_reader_sees_the_frame_in_the_order_of_opencv():
+    metric, seen = OCRMetric(), []
+
+    def reader(image):
+        seen.append(image)
+        return [[None, "second", 0.9], [None, "first", 0.5]], None
+
+    metric.reader = reader
+    frame = np.random.default_rng(0).integers(0, 255, (16, 20, 3), np.uint8)
+    assert metric.read_lines(frame) == ["second", "first"]
+    assert np.array_equal(seen[0][..., [2, 1, 0]], frame)  # BGR
+    assert seen[0].flags["C_CONTIGUOUS"]

@@ -53,6 +53,13 @@ def test_other_and_missing_objects(tmp_path):
     assert match_objects(both, both)["identity"] == 1
     mixed = tuple(replace(a, color=b.color) for a, b in zip(both.objects, both.objects[::-1], strict=True))
     assert match_objects(both, replace(both, objects=mixed))["identity"] == 0
+    # colors count as much as shapes: the star is found in red or as a star, the ring only in blue
+    blue_star, red_cross = (
+        replace(one.objects[0], shape=shape, color=color)
+        for shape, color in (("star", "blue"), ("cross", "red"))
+    )
+    found = match_objects(both, replace(both, objects=(blue_star, red_cross)))
+    assert found == {"identity": 0, "identity_shape": 0, "identity_color": 1}
     assert match_objects(one, Reading((), "static shot", 10))["identity_shape"] == 0
     Image.fromarray(np.full((48, 48, 3), 90, np.uint8)).save(tmp_path / "who.png")
     with pytest.raises(ValueError, match="the reference shows no object"):

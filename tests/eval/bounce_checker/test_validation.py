@@ -34,8 +34,8 @@ def test_a_row_counts_what_is_right():
     def trial(moves, subject, motion, camera, seconds):
         return CheckerTrial(0, moves, Verdict(subject, motion, camera, (), ""), seconds)
 
-    trials = [trial(True, True, False, True, 0.1), trial(False, True, True, True, 0.2)]
-    trials += [trial(True, False, True, False, 0.4), trial(False, True, True, True, 0.3)]
+    trials = [trial(True, True, False, True, 1.0), trial(False, True, True, True, 2.0)]
+    trials += [trial(True, False, True, False, 4.0), trial(False, True, True, True, 3.0)]
     row = dict(zip(HEADS, format_row("tiny", "none", trials), strict=True))
     assert row == {
         "videos": "tiny",
@@ -45,7 +45,7 @@ def test_a_row_counts_what_is_right():
         "motion": "75.0 [30.1, 95.4]",
         "motion (moving)": "50.0",
         "camera": "75.0",
-        "ms per video": "250",
+        "ms per video": "2500",
     }
 
 

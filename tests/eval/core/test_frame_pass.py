@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.backbones.cache import FeatureCache
+from eval.backbones.cache import FeatureCache, description_sha256
 from eval.backbones.config import UserProgramConfig
 from eval.backbones.user_program import UserProgram
 from eval.core import frame_pairs, frame_pass, frame_source
@@ -18,7 +18,7 @@ from eval.core.frame_tasks import frame_batches, frames_of, map_batches, run_tas
 from eval.core.manifest import Sample
 from eval.core.results import Item, Measurement
 from eval.core.video import DecodeError, write_video
-from eval.measurement import measure_sample
+from eval.measurement import _rows_name, measure_sample
 from eval.quality.consistency import Consistency
 from eval.quality.dynamics import BlockMotion
 from eval.quality.fidelity import psnr
@@ -272,3 +272,12 @@ def test_turned_videos_are_compared_as_they_are_seen(tmp_path):
         assert (source.info.height, source.info.width) == (32, 24)
     sample = Sample(id="a", prompt="", video="turned.mp4", reference="baked.mp4")
     assert Vmaf().measure(Item(sample, tmp_path)).values["vmaf"] > 90
+
+
+def test_each_backbone_has_a_name_of_its_own_and_empty_videos_an_error(pixels):
+    other = UserProgram("pixels", UserProgramConfig(path=pixels.config.path, size=4, num_frames=2))
+    names = [_rows_name(Consistency(each, None)) for each in (pixels, other)]
+    assert len(set(names)) == 2
+    assert names[0] == f"rows of {description_sha256(pixels)}"
+    with pytest.raises(DecodeError, match=r"empty\.mp4: no frames"):
+        list(frame_source._checked("empty.mp4", iter(())))

@@ -5,6 +5,7 @@ from scipy.spatial import KDTree
 
 import eval.distribution.kernel_sums
 from eval.distribution.feature_arrays import VideoRows
+from eval.distribution.matmul import product_error
 from eval.distribution.prdc import compute_prdc
 from tests.fixtures.feature_sets import normal, uneven_videos
 
@@ -31,6 +32,13 @@ def test_neighbors_screened_in_bfloat16_are_those_of_float64(monkeypatch, apart)
     assert formats.count(torch.float32) == 6 + (8 + 4 if apart else 0)
     assert formats[-1] == (torch.float32 if apart else torch.bfloat16)
     assert 0 < precise.precision_n.mean() < 1
+
+
+def test_the_error_of_products_is_bounded_by_its_roundings():
+    # 2000 sums and 16 more roundings of float32; with bfloat16 three more of 2^-8 (Higham 2002, section 3.1)
+    assert product_error(torch.float32, 2000) == pytest.approx(1.01 * 2016 / 2**24, rel=1e-12)
+    extra = product_error(torch.bfloat16, 2000) - product_error(torch.float32, 2000)
+    assert extra == pytest.approx(1.01 * 3 / 256, rel=1e-12)
 
 
 def test_neighbors_that_float32_cannot_tell_apart():

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 from eval.core.scored_runs import ScoredSystem
-from eval.human.agreement import _notes_on_votes, main
+from eval.human.agreement import _format_cell, _notes_on_votes, main
 from eval.human.analysis import metric_agreement
 from eval.human.analysis.metric_agreement import (
     MEASURES,
@@ -326,3 +326,8 @@ def test_the_command_holds_every_score_against_every_axis(tmp_path, capsys):
     (tmp_path / "v.jsonl").write_text(json.dumps({**lines[0], "system_a": "p", "system_b": "q"}))
     with pytest.raises(UserError, match="systems of the runs: x, y, z; of the votes: p, q"):
         main([f"votes={tmp_path}/v.jsonl", f"runs=[{tmp_path}/run]", f"out={tmp_path}/out"])
+
+
+def test_cells_have_bounds_where_there_are_some():
+    assert _format_cell({"value": 0.5, "low": 0.25, "high": 0.75, "num": 8}) == "0.500 [0.250, 0.750], n=8"
+    assert _format_cell({"value": 0.5, "low": None, "high": None, "num": 4}) == "0.500, n=4"
