@@ -4,11 +4,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from playwright.sync_api import Browser, BrowserContext, ElementHandle, Page, TimeoutError, sync_playwright
+from typing import TYPE_CHECKING, Any
 
 from src.core.errors import UserError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, ElementHandle, Page
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 """From the page's task (without systems) to an answer in positions of the screen."""
@@ -20,12 +21,16 @@ MAX_PLAYS = 5
 
 
 @contextmanager
-def open_chromium() -> Iterator[Browser]:
+def open_chromium() -> "Iterator[Browser]":
     """Start Debian's Chromium without a window.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it, or the package that steers it, is not installed.
     """
+    try:
+        from playwright.sync_api import sync_playwright  # not part of requirements/human.lock
+    except ModuleNotFoundError:
+        raise UserError("playwright: not installed; `make install` has it, install-human has not") from None
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         raise UserError("chromium: not found; install it with `apt-get install chromium`")
@@ -61,7 +66,7 @@ SHOWN = """() => {
 class BrowserRater:
     """One browser with the cookies of one rater; `page` is Playwright's."""
 
-    def __init__(self, browser: Browser, *, answer: Answer = equal_answer, **options: Any) -> None:
+    def __init__(self, browser: "Browser", *, answer: Answer = equal_answer, **options: Any) -> None:
         self.context: BrowserContext = browser.new_context(**options)
         self.context.set_default_timeout(TASK_TIMEOUT_MS)
         self.page: Page = self.context.new_page()
@@ -144,6 +149,8 @@ class BrowserRater:
 
         A busy browser skips parts of a clip; like a person, the rater then plays it again.
         """
+        from playwright.sync_api import TimeoutError
+
         page = self.page
         page.wait_for_selector("#gate")
         sides = max(1, len(page.query_selector_all(".hear")))
@@ -169,7 +176,7 @@ class BrowserRater:
         self.page.keyboard.press("Enter")
         self.wait_until_gone(button)
 
-    def wait_until_gone(self, node: ElementHandle) -> None:
+    def wait_until_gone(self, node: "ElementHandle") -> None:
         """Wait until a node of the page was replaced."""
         self.page.wait_for_function("node => !node.isConnected", arg=node)
 

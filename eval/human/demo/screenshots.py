@@ -11,10 +11,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from playwright.sync_api import Browser, Page
 
 from eval.human.config import ExclusionConfig, PlatformConfig, StudyConfig
 from eval.human.demo.browser_rater import BrowserRater, open_chromium
@@ -28,6 +27,9 @@ from eval.human.study import Study
 from src.core.cli import run as run_command
 from src.core.config import from_command_line
 from src.core.fields import Config, opt
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 PASSWORD = "screenshots"
 LOOKS: dict[str, dict[str, Any]] = {
@@ -101,7 +103,7 @@ def _links(study: Study, base: str) -> list[dict[str, str]]:
 
 
 def _work(
-    browser: Browser, study: Study, row: dict[str, str], out: Path, look: str, options: dict[str, Any]
+    browser: "Browser", study: Study, row: dict[str, str], out: Path, look: str, options: dict[str, Any]
 ) -> None:
     """Work through a session and take a screenshot of each page when it comes first."""
     rater = BrowserRater(browser, answer=simulated_answers(study, row["slot"], 0), **options)
@@ -142,7 +144,7 @@ def _answer(rater: BrowserRater, take: Callable[[str], None]) -> None:
         rater._press("#next")
 
 
-def _organizer(browser: Browser, base: str, out: Path, look: str, options: dict[str, Any]) -> None:
+def _organizer(browser: "Browser", base: str, out: Path, look: str, options: dict[str, Any]) -> None:
     page = browser.new_context(**options).new_page()
     page.goto(f"{base}/privacy")
     _save(page, out / f"privacy_{look}")
@@ -155,7 +157,7 @@ def _organizer(browser: Browser, base: str, out: Path, look: str, options: dict[
     page.context.close()
 
 
-def _save(page: Page, stem: Path, *, full_page: bool = True) -> None:
+def _save(page: "Page", stem: Path, *, full_page: bool = True) -> None:
     """Write a screenshot as a small WebP."""
     image = Image.open(io.BytesIO(page.screenshot(full_page=full_page))).convert("RGB")
     image.save(stem.with_suffix(".webp"), quality=QUALITY, method=6)

@@ -33,7 +33,19 @@ from src.core.fields import opt
 
 STATIC = Path(__file__).parent.parent / "server" / "static"
 HERE = Path(__file__).parent
-SCRIPTS = ("dom", "queue", "backend", "player", "watch", "answers", "checks", "pages", "task", "main")
+SCRIPTS = (
+    "dom",
+    "queue",
+    "backend",
+    "player",
+    "watch",
+    "answers",
+    "checks",
+    "pages",
+    "clips",
+    "task",
+    "main",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

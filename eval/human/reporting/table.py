@@ -62,14 +62,17 @@ class Table:
         return out.getvalue()
 
     def _texts(self) -> list[list[str]]:
-        return [[format_cell(cell) for cell in row] for row in self.rows]
+        digits = [
+            min((each for each in map(_num_digits, column) if each), default=2)
+            for column in zip(*self.rows, strict=True)
+        ]
+        return [[format_cell(cell, num) for cell, num in zip(row, digits, strict=True)] for row in self.rows]
 
 
-def format_cell(cell: Any) -> str:
-    """Return a cell as text: numbers with sensible decimals, intervals in brackets."""
+def format_cell(cell: Any, digits: int = 2) -> str:
+    """Return a cell as text: numbers with the given decimals, intervals in brackets."""
     if isinstance(cell, Interval | Reliability):
         value = cell.mean if isinstance(cell, Interval) else cell.value
-        digits = 3 if isinstance(cell, Reliability) else 1 if abs(value) >= 10 else 2
         if not math.isfinite(value):
             return "–"
         if cell.low is None or cell.high is None:
@@ -78,8 +81,18 @@ def format_cell(cell: Any) -> str:
     if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
         return "–"
     if isinstance(cell, float):
-        return f"{cell:.1f}" if abs(cell) >= 10 else f"{cell:.2f}"
+        return f"{cell:.{digits}f}"
     return str(cell)
+
+
+def _num_digits(cell: Any) -> int:
+    """Return the decimals of a number: fewer for large ones, by which the whole column goes; 0 for texts."""
+    if isinstance(cell, Reliability):
+        return 3
+    value = cell.mean if isinstance(cell, Interval) else cell
+    if not isinstance(value, float) or not math.isfinite(value):
+        return 0
+    return 1 if abs(value) >= 10 else 2
 
 
 def format_p(p: float) -> str:
