@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from eval.alignment.audio_video import DeSync, ImageBind
+from eval.alignment.audio_video import Contrastive, DeSync, ImageBind
 from eval.alignment.config import SyncConfig
 from eval.alignment.edit import EditDirection, EditStructure
 from eval.alignment.identity import FaceEmbedder, Identity, ImageEmbedder
@@ -58,6 +58,7 @@ NETWORK_METRICS: dict[str, Callable[[NetworkFactory, str], Metric]] = {
     "viclip": lambda s, name: ViCLIPScore(s.programs(name, "viclip", "video", "text")),
     "clap": lambda s, name: CLAPScore(CLAP(s.file("clap", name))),
     "imagebind": lambda s, name: ImageBind(s.programs(name, "imagebind", "video", "audio")),
+    "contrastive": lambda s, name: Contrastive(s.programs(name, "contrastive", "video", "audio")),
     "desync": lambda s, name: DeSync(s.programs(name, "synchformer", "sync"), s.sync),
     # consistency compares neighboring frames, so all are used, regardless of num_frames (VBench)
     "subject_consistency": lambda s, name: Consistency(DinoFrames(s.dino(name), 0), s.cache, name),

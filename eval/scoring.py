@@ -21,6 +21,7 @@ from eval.distribution.suite import SET_SCORES
 from eval.loaders.sample_sets import SampleSet, open_samples
 from eval.network_registry import NetworkFactory
 from eval.pipeline import CachedSample, distribution_rows, score_samples
+from eval.ranking import refuse_ranking_networks
 from eval.registry import Extraction, MetricSettings, build_extractors, build_metrics
 from eval.reports import contact_sheet, html_page, tables
 from eval.reports.plain_text import as_terminal
@@ -77,6 +78,8 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     if reference_samples and not extractions:
         raise ValueError("reference: distances to it need a backbone, for example backbones=[efflite0]")
     all_metrics: list[Metric] = [*metrics, *extractions]
+    for name in refuse_ranking_networks(samples, all_metrics):
+        console.print(f"note: {name} chose these samples of several candidates; it scores its own choice")
     for each in filter(None, (samples, reference_samples)):
         each.check()
     folder.start()

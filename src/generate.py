@@ -5,7 +5,8 @@ prompt and optionally id, seed, negative_prompt; further keys (facts, tags) are 
 frame rate and sampler are the run's own unless given; `num_frames=1` generates images. Writes media named by
 id and seed and `manifest.jsonl` into OUT, and never replaces earlier ones without `overwrite=true`. Equal
 seeds give equal frames. `rewrite.backend=` rewrites prompts in the style of training captions; both texts are
-shown and stored, and videos are scored against the original.
+shown and stored, and videos are scored against the original. `audio.run=AUDIO` also gives the videos audio,
+in OUT/with_audio.
 
 The run of an audio model gives audio instead: for the videos of `videos=`, a file, a folder or a manifest, or
 for prompts alone (its settings: --help audio).

@@ -32,7 +32,14 @@ class ImageBind(FrameMetric):
     def observe(self, item: Item, info: StreamInfo) -> FrameTask:
         audio_D = self.programs.embed_audio(item.audio_path)
         video_D = yield from self.programs.observe_video(info)
-        return Measurement({"imagebind": float(video_D @ audio_D)})
+        return Measurement({self.name: float(video_D @ audio_D)})
+
+
+class Contrastive(ImageBind):
+    """Cosine of video and audio by a contrastive model of ours, which compares them part by part in time."""
+
+    name = "contrastive"
+    scores = {"contrastive": Score(1, "", "cosine of video and audio, mean over equal parts of the clip")}
 
 
 class DeSync(FrameMetric):

@@ -20,6 +20,7 @@ ROLES = {
     "musiq": "program: frame [1,3,H,W] in 0..1 -> score in 0..100 (VBench: MUSIQ-SPAQ)",
     "viclip": "folder of exported programs `video` and `text`",
     "imagebind": "folder of exported programs `video` and `audio`",
+    "contrastive": "folder of exported programs `video` and `audio` (src.export of a contrastive run)",
     "synchformer": "folder of the exported program `sync`",
     "face": "folder of the exported program `image`, and of `detector` if there is one",
 }

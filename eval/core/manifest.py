@@ -27,7 +27,8 @@ class Sample:
     keep; `source`: the video before an edit, or the video that audio was generated for. `source_caption`,
     `output_caption`: of an edit, captions before and after it, where `prompt` is the instruction.
     `rewritten`: the prompt given to the model instead of `prompt`. `facts`: the world's ground truth as
-    plain JSON (see `data.bounce`), used for scoring only. `tags`: slices that get table rows of their own.
+    plain JSON (see `data.bounce`), used for scoring only. `generation`: what the generator states of its
+    output, such as channels, loudness and borders of windows. `tags`: slices that get table rows of their own.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Sample:
     source_caption: str | None = None
     output_caption: str | None = None
     facts: dict[str, Any] | None = None
+    generation: dict[str, Any] | None = None
     tags: tuple[str, ...] = ()
 
 
@@ -163,8 +165,9 @@ def _parse(line: bytes) -> Sample:
         raise ValueError(f"system: expected a string, got {record['system']!r}")
     if not isinstance(record.get("seed"), int | None) or isinstance(record.get("seed"), bool):
         raise ValueError(f"seed: expected an integer or null, got {record['seed']!r}")
-    if not isinstance(record.get("facts"), dict | None):
-        raise ValueError(f"facts: expected an object or null, got {record['facts']!r}")
+    for key in ("facts", "generation"):
+        if not isinstance(record.get(key), dict | None):
+            raise ValueError(f"{key}: expected an object or null, got {record[key]!r}")
     tags = record.pop("tags", [])
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ValueError(f"tags: expected a list of strings, got {tags!r}")

@@ -3,7 +3,9 @@
 Legend: B batch, C channels, N latent frames, T frames, H height, W width, S samples.
 """
 
-from itertools import groupby
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,17 @@ from torch import Tensor
 
 from src.core.audio_caption import AudioCaption
 from src.core.errors import UserError
+from src.core.media_io.audio_reader import read_audio
+from src.core.media_io.errors import MediaError
 from src.flow.solvers import OnStep
 from src.inference.audio_requests import AudioRequest, Video
-from src.inference.audio_sample import encode_condition, sample_audio
+from src.inference.audio_sample import KnownAudio, encode_condition
 from src.inference.device import resolve_device
 from src.inference.generate_audio_config import GenerateAudioConfig
+from src.inference.long_audio import Layout, make_layout, sample_long
 from src.inference.run_defaults import refuse_recipe
 from src.models.codec.model import Codec
+from src.models.codec.streaming import WINDOW_FRAMES, decode_stream
 from src.models.vision.config import FrozenVisionConfig
 from src.models.vision.frozen_tower import FrozenTower
 from src.models.vision.video_condition import VideoClips
@@ -32,6 +38,21 @@ from src.streaming.schema.framing import Framing
 from src.training.precision import resolve
 
 EXPORTED_CODEC = "codec.safetensors"
+CHUNK = 64  # frames that are encoded at a time
+
+
+@dataclass(frozen=True)
+class SeenVideo:
+    """A video as the model sees it: features of its frames, and the time at which each is shown."""
+
+    video: Video
+    features_TD: Tensor
+    times_T: NDArray[np.float64]
+
+    @property
+    def seconds(self) -> float:
+        """Time from the beginning until the last frame has been shown."""
+        return float(self.times_T[-1]) + 1 / self.video.fps
 
 
 class AudioPipeline:
@@ -52,14 +73,20 @@ class AudioPipeline:
         self.model.to(self.device)
         self.codec.to(self.device)
         self.model.precision_name = resolve(config.precision, self.device.type)
+        self._beginning: Tensor | None = None
 
     @property
     def sample_rate(self) -> int:
         return self.codec.config.sample_rate
 
+    @property
+    def num_channels(self) -> int:
+        """Channels of the output."""
+        return self.config.channels or self.codec.config.num_channels
+
     def check_requests(self, requests: list[AudioRequest]) -> None:
-        """Raise UserError for videos that the model cannot see, and for a negative prompt without effect."""
-        if self.model.video is None and any(request.read_video for request in requests):
+        """Raise UserError for videos that the model cannot see, and for settings without effect."""
+        if self.model.video is None and any(request.open_video for request in requests):
             raise UserError(
                 f"run={self.config.run}: a model of text alone (video.source=none) cannot follow videos"
             )
@@ -86,48 +113,123 @@ class AudioPipeline:
             description="", music_description="", quality=c.quality, music_likelihood=c.music_likelihood
         ).text()
 
-    def clips(self, videos: list[Video]) -> VideoClips:
+    @torch.inference_mode()
+    def watch(self, video: Video) -> SeenVideo:
+        """Read a video once and encode its frames, a few at a time.
+
+        Raises:
+            UserError: it has no frames, or cannot be read.
+        """
+        times: list[float] = []
+        frames = self._frames(video, times)
+        if self.tower is not None:
+            features = [self.tower.encode(torch.stack(part)) for part in chunks(frames, CHUNK)]
+        else:
+            features = self._encode_frames(frames)
+        if not times:
+            raise UserError(f"{video.name}: no frames")
+        return SeenVideo(video, torch.cat(features).float().cpu(), np.array(times))
+
+    def _frames(self, video: Video, times: list[float]) -> Iterator[Tensor]:
+        """Yield frames uint8 [C, H, W] as the model sees them, and note when each is shown."""
+        size = self.stage.video
+        for frame_HWC, time_s in video.frames():
+            times.append(time_s)
+            if self.tower is not None:
+                yield torch.from_numpy(frame_HWC).permute(2, 0, 1)
+            else:
+                yield fit_frames(frame_HWC[None], size.height, size.width)[0]
+
+    def _encode_frames(self, frames: Iterator[Tensor]) -> list[Tensor]:
+        assert self.model.video is not None and self.model.video.encoder is not None
+        parts = (from_uint8(torch.stack(part)[None]).to(self.device) for part in chunks(frames, CHUNK))
+        with self.model.autocast():
+            return [each[0] for each in self.model.video.encoder.encode_stream(parts)]
+
+    def clips(self, videos: list[SeenVideo]) -> VideoClips:
         """Return videos of equally many frames as the model reads them."""
         times_BT = torch.tensor(np.stack([video.times_T for video in videos]), dtype=torch.float32)
-        if self.tower is not None:
-            features = [self.tower.encode(_to_TCHW(video)) for video in videos]
-            return VideoClips(None, torch.stack(features).to(self.device), times_BT.to(self.device))
-        size = self.stage.video
-        frames = torch.stack([fit_frames(video.frames_THWC, size.height, size.width) for video in videos])
-        return VideoClips(from_uint8(frames).to(self.device), None, times_BT.to(self.device))
+        features_BTD = torch.stack([video.features_TD for video in videos])
+        return VideoClips(None, features_BTD.to(self.device), times_BT.to(self.device))
+
+    def layout(self, seconds: float) -> Layout:
+        """Return how audio of some length is cut into windows or segments."""
+        trained = round(self.default_seconds() * self.stage.latent_rate)
+        return make_layout(self.config.long, self.num_latents(seconds), trained, self.stage.latent_rate)
+
+    @torch.inference_mode()
+    def known_audio(self, num_samples: int, num_latents: int) -> KnownAudio | None:
+        """Return the beginning that `extend` names, for each sample; None if it names none.
+
+        Raises:
+            UserError: it cannot be read, has other channels than the codec, or leaves nothing to generate.
+        """
+        path = self.config.extend
+        if not path:
+            return None
+        if self._beginning is None:
+            channels = self.codec.config.num_channels
+            try:
+                audio = read_audio(Path(path), rate=self.sample_rate)
+            except MediaError as error:
+                raise UserError(f"extend={path}: {error}") from error
+            if len(audio.samples_CS) != channels:
+                raise UserError(
+                    f"extend={path}: {len(audio.samples_CS)} channels, the codec has {channels}; "
+                    "convert the file, for nothing is mixed silently"
+                )
+            samples_BCS = torch.from_numpy(audio.samples_CS)[None].to(self.device)
+            self._beginning = self.codec.encode(samples_BCS).mode()
+        num_known = self._beginning.shape[-1]
+        if num_known >= num_latents:
+            raise UserError(
+                f"extend={path}: {num_known / self.stage.latent_rate:.2f} s, as long as what is asked for or "
+                "longer; give a longer video or more seconds"
+            )
+        latent = self._beginning.new_zeros(num_samples, self._beginning.shape[1], num_latents)
+        latent[:, :, :num_known] = self._beginning
+        known_BN = (torch.arange(num_latents, device=self.device) < num_known).expand(num_samples, -1)
+        return KnownAudio(latent, known_BN)
 
     @torch.inference_mode()
     def sample(
         self,
         batch: list[AudioRequest],
-        videos: list[Video] | None,
+        videos: list[SeenVideo] | None,
         seconds: float,
         on_step: OnStep | None = None,
     ) -> Tensor:
         """Return latents [B, C, N] of requests of one length; noise depends on the seeds alone."""
         prompts = [request.prompt.text or self.default_prompt() for request in batch]
+        num_latents = self.num_latents(seconds)
         condition = encode_condition(
             self.model,
             prompts,
-            self.num_latents(seconds),
+            num_latents,
             self.sampler,
             clips=None if videos is None else self.clips(videos),
+            known=self.known_audio(len(batch), num_latents),
             negative_prompt=self.config.negative_prompt,
         )
-        return sample_audio(
-            self.model, condition, [request.prompt.seed for request in batch], self.sampler, on_step
-        )
+        seeds = [request.prompt.seed for request in batch]
+        layout = self.layout(seconds)
+        return sample_long(self.model, condition, seeds, self.sampler, self.config.long, layout, on_step)
 
     @torch.inference_mode()
-    def decode(self, latent_BCN: Tensor, seconds: float) -> NDArray[np.float32]:
-        """Return audio [B, C, S], cropped to its length and to [-1, 1]."""
-        audio_BCS = self.codec.decode(latent_BCN.to(self.device), round(seconds * self.sample_rate))
-        samples: NDArray[np.float32] = audio_BCS.float().clamp(-1, 1).cpu().numpy()
-        return samples
+    def decode(self, latent_CN: Tensor, seconds: float) -> Iterator[NDArray[np.float32]]:
+        """Yield audio [C, S] in pieces, cropped to its length and to [-1, 1]."""
+        left = round(seconds * self.sample_rate)
+        parts = (part[None].to(self.device) for part in latent_CN.split(WINDOW_FRAMES, -1))
+        for piece_BCS in decode_stream(self.codec, parts):
+            samples_CS: NDArray[np.float32] = piece_BCS[0, :, :left].float().clamp(-1, 1).cpu().numpy()
+            left -= samples_CS.shape[1]
+            yield samples_CS
 
 
-def _to_TCHW(video: Video) -> Tensor:
-    return torch.from_numpy(video.frames_THWC).permute(0, 3, 1, 2)
+def chunks(items: Iterator[Tensor], size: int) -> Iterator[list[Tensor]]:
+    """Yield lists of `size` items, the last one perhaps shorter."""
+    while part := list(islice(items, size)):
+        yield part
 
 
 def fit_frames(frames_THWC: NDArray[np.uint8], height: int, width: int) -> Tensor:
@@ -140,7 +242,7 @@ def fit_frames(frames_THWC: NDArray[np.uint8], height: int, width: int) -> Tenso
 
 def batches(requests: list[AudioRequest], size: int) -> list[list[AudioRequest]]:
     """Return consecutive requests in batches of at most `size`, with and without videos apart."""
-    groups = [list(group) for _, group in groupby(requests, key=lambda r: r.read_video is not None)]
+    groups = [list(group) for _, group in groupby(requests, key=lambda r: r.open_video is not None)]
     return [group[i : i + size] for group in groups for i in range(0, len(group), size)]
 
 

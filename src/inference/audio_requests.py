@@ -5,8 +5,8 @@ Legend: T frames, H height, W width, C = 3 channels (RGB, uint8).
 
 import json
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +23,46 @@ from src.streaming.reader import Dataset
 from src.streaming.schema.audio_record import AudioRecord
 from src.streaming.schema.records import ClipRecord, LatentRecord
 
+RESULTS = (
+    "video",
+    "audio",
+    "prompt",
+    "audio_prompt",
+    "rewritten",
+    "system",
+    "generation",
+)  # keys of a manifest that do not carry over
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
+
+
+TimedFrame = tuple[NDArray[np.uint8], float]
 
 
 @dataclass(frozen=True)
 class Video:
-    """Frames uint8 [T, H, W, C], and the time in seconds at which each is shown."""
+    """A video that is read anew each time: nothing of it is held.
 
-    frames_THWC: NDArray[np.uint8]
-    times_T: NDArray[np.float64]
+    `frames` yields frames uint8 [H, W, C] and the time in seconds at which each is shown. `shown_at(fps)`
+    yields what is on the screen at each tick. `path` is the file whose audio is the original, if it has any.
+    """
+
+    name: str
     fps: float
-
-    @property
-    def seconds(self) -> float:
-        """Time from the beginning until the last frame has been shown."""
-        return float(self.times_T[-1]) + 1 / self.fps
+    frames: Callable[[], Iterator[TimedFrame]]
+    shown_at: Callable[[float], Iterator[TimedFrame]]
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
 class AudioRequest:
-    """One piece of audio to generate; `read_video` gives its video, and is None if there is none."""
+    """One piece of audio to generate; `open_video` gives its video, and is None if there is none.
+
+    `generation` is what the manifest states of the output: of which item it is one of several candidates.
+    """
 
     prompt: PromptRequest
-    read_video: Callable[[], Video] | None = None
+    open_video: Callable[[], Video] | None = None
+    generation: dict[str, str] = field(default_factory=dict)
 
 
 def read_audio_requests(config: GenerateAudioConfig, prompts: list[str]) -> list[AudioRequest]:
@@ -58,7 +75,14 @@ def read_audio_requests(config: GenerateAudioConfig, prompts: list[str]) -> list
         requests = read_requests(
             prompts, config.prompts, config.seed, config.num_candidates, config.negative_prompt
         )
-        return [AudioRequest(replace(r, prompt=audio_caption(r.prompt, config.quality))) for r in requests]
+        several = config.num_candidates > 1
+        return [
+            AudioRequest(
+                replace(r, prompt=audio_caption(r.prompt, config.quality)),
+                generation={"candidate_of": r.id.rpartition("-")[0]} if several else {},
+            )
+            for r in requests
+        ]
     if len(prompts) > 1:
         raise UserError(f"{len(prompts)} prompts for videos: give one prompt=..., or `prompt` in a manifest")
     text = audio_caption(prompts[0], config.quality) if prompts else ""
@@ -66,15 +90,21 @@ def read_audio_requests(config: GenerateAudioConfig, prompts: list[str]) -> list
     if not found:
         raise UserError(f"videos={config.videos or config.data}: no videos there")
     items: list[AudioRequest] = []
-    for i, (entry, read) in enumerate(found):
-        extra = {k: v for k, v in entry.items() if k not in ("id", "prompt", "seed")}
+    for i, (entry, opened) in enumerate(found):
+        extra = {k: v for k, v in entry.items() if k not in ("id", "prompt", "rewritten", "seed")}
+        generation = {"candidate_of": entry["id"]} if config.num_candidates > 1 else {}
         for k in range(config.num_candidates):
             name = entry["id"] if config.num_candidates == 1 else f"{entry['id']}-{k}"
             seed = entry.get("seed", config.seed + i * config.num_candidates) + k
             prompt = PromptRequest(
-                name, entry.get("prompt", text), seed, extra, negative_prompt=config.negative_prompt
+                name,
+                entry.get("prompt", text),
+                seed,
+                extra,
+                entry.get("rewritten"),
+                negative_prompt=config.negative_prompt,
             )
-            items.append(AudioRequest(prompt, read))
+            items.append(AudioRequest(prompt, opened, generation))
     counts = Counter(item.prompt.file_stem for item in items)
     repeated = next((name for name, count in counts.items() if count > 1), "")
     if repeated:
@@ -119,9 +149,17 @@ def _manifest(config: GenerateAudioConfig, path: Path, text: str) -> Found:
         if not isinstance(entry, dict) or not isinstance(entry.get("video"), str):
             raise UserError(f"{path}:{number}: expected an object with a path `video`")
         file = path.parent / entry["video"]
-        prompt = audio_caption(str(entry.get("audio_prompt", text)), config.quality)
-        kept = {k: v for k, v in entry.items() if k not in ("video", "audio", "prompt", "system")}
-        found.append(({"id": file.stem, **kept, "prompt": prompt}, _reader(file)))
+        caption = audio_caption(str(entry.get("audio_prompt", text)), config.quality)
+        if config.captions:
+            caption = audio_caption(str(entry.get("prompt", text)), config.quality)
+        kept = {k: v for k, v in entry.items() if k not in RESULTS}
+        # results are scored against the video's own prompt
+        texts = (
+            {"prompt": str(entry["prompt"]), "rewritten": caption}
+            if "prompt" in entry
+            else {"prompt": caption}
+        )
+        found.append(({"id": file.stem, **kept, **texts}, _reader(file)))
     return found
 
 
@@ -145,24 +183,34 @@ def _records(config: GenerateAudioConfig, text: str) -> Found:
 
 
 def _record_reader(dataset: Dataset, bucket: str, index: int) -> Callable[[], Video]:
-    def read() -> Video:
+    def opened() -> Video:
         record: ClipRecord = dataset.pixels(bucket, index)
         frames_THWC = np.ascontiguousarray(record.video_TCHW.permute(0, 2, 3, 1).numpy())
-        return Video(frames_THWC, np.arange(len(frames_THWC)) / record.fps, record.fps)
 
-    return read
+        def frames() -> Iterator[TimedFrame]:
+            return ((frame, i / record.fps) for i, frame in enumerate(frames_THWC))
+
+        return Video(record.id, record.fps, frames, lambda fps: frames())
+
+    return opened
 
 
 def _reader(path: Path) -> Callable[[], Video]:
-    def read() -> Video:
+    def opened() -> Video:
         try:
             with open_video(path) as video:
-                frames = list(video.frames())
-                fps = video.fps
+                rate = video.fps
         except MediaError as error:
             raise UserError(f"{path}: {error}") from error
-        if not frames:
-            raise UserError(f"{path}: no frames")
-        return Video(np.stack([f.rgb_HWC for f in frames]), np.array([f.time_s for f in frames]), fps)
+        return Video(path.name, rate, lambda: _frames(path, None), lambda fps: _frames(path, fps), path)
 
-    return read
+    return opened
+
+
+def _frames(path: Path, fps: float | None) -> Iterator[TimedFrame]:
+    try:
+        with open_video(path) as video:
+            for frame in video.frames(fps=fps):
+                yield frame.rgb_HWC, frame.time_s
+    except MediaError as error:
+        raise UserError(f"{path}: {error}") from error

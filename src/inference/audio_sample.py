@@ -38,7 +38,8 @@ class KnownAudio:
 class AudioCondition:
     """Everything that a batch is conditioned on, once for each evaluation that guidance needs.
 
-    `known_BCN11` are normalized latents, `cond` and `video` rows of all evaluations [R * B, ...].
+    `known_BCN11` are normalized latents, `cond` and `video` rows of all evaluations [R * B, ...], the null
+    condition's last.
     """
 
     text: TextContext | ContextCache
@@ -46,6 +47,7 @@ class AudioCondition:
     video_RND: Tensor | None
     known_BCN11: Tensor
     known_BN: Tensor
+    has_null: bool
 
     @property
     def num_latents(self) -> int:
@@ -59,7 +61,20 @@ class AudioCondition:
             None if self.video_RND is None else self.video_RND[:, start:stop],
             self.known_BCN11[:, :, start:stop],
             self.known_BN[:, start:stop],
+            self.has_null,
         )
+
+    def with_known(self, latent_BCN11: Tensor, known_BN: Tensor) -> "AudioCondition":
+        """Return the condition with other known audio: normalized latents, and bool where they are known.
+
+        Evaluations that saw known audio before see this, the null condition still sees none.
+        """
+        latent = torch.where(known_BN[:, None, :, None, None], latent_BCN11, torch.zeros_like(latent_BCN11))
+        cond = context_channels(latent, known_BN)
+        num_null = 1 if self.has_null else 0
+        rows = self.cond_RCN11.shape[0] // len(known_BN)
+        cond_RCN11 = torch.cat([*[cond] * (rows - num_null), *[torch.zeros_like(cond)] * num_null])
+        return replace(self, cond_RCN11=cond_RCN11, known_BCN11=latent, known_BN=known_BN)
 
 
 @torch.no_grad()
@@ -111,7 +126,7 @@ def encode_condition(
         if not isinstance(model.transformer, FSDPModule):
             text = model.transformer.cache_context(context.tokens_BLD, context.mask_BL)
     video_RND = None if video_BND is None else torch.cat([each for each in videos if each is not None])
-    return AudioCondition(text, torch.cat(rows), video_RND, latent, known_BN)
+    return AudioCondition(text, torch.cat(rows), video_RND, latent, known_BN, uses_guidance(sampler))
 
 
 def uses_guidance(sampler: AudioSamplerConfig) -> bool:
@@ -153,10 +168,26 @@ def sample_audio(
 ) -> Tensor:
     """Return latents [B, C, N] for the codec's decoder; what is known is returned as it was given."""
     noise = audio_noise(seeds, model.config.latent_channels, condition.num_latents, model.device)
-    velocity = guided_velocity(model, condition, sampler)
-    x = sample(velocity, noise, without_guidance(sampler), on_step, model.flow.objective)
-    x = torch.where(condition.known_BN[:, None, :, None, None], condition.known_BCN11, x)
-    return model.denormalize(x)[..., 0, 0]
+    return to_latents(model, sample_normalized(model, condition, noise, sampler, on_step))
+
+
+def sample_normalized(
+    model: AudioModel,
+    condition: AudioCondition,
+    noise_BCN11: Tensor,
+    sampler: AudioSamplerConfig,
+    on_step: OnStep | None = None,
+    velocity: Velocity | None = None,
+) -> Tensor:
+    """Return normalized latents [B, C, N, 1, 1], of the model's guided velocity unless another is given."""
+    velocity = velocity or guided_velocity(model, condition, sampler)
+    x = sample(velocity, noise_BCN11, without_guidance(sampler), on_step, model.flow.objective)
+    return torch.where(condition.known_BN[:, None, :, None, None], condition.known_BCN11, x)
+
+
+def to_latents(model: AudioModel, x_BCN11: Tensor) -> Tensor:
+    """Return latents [B, C, N] for the codec's decoder."""
+    return model.denormalize(x_BCN11)[..., 0, 0]
 
 
 def without_guidance(sampler: AudioSamplerConfig) -> SamplerConfig:

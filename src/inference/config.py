@@ -52,6 +52,20 @@ class SamplerOverrides(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoAudioConfig(Config):
+    """Audio for the videos of one `src.generate` call; more settings: generate them, then videos=MANIFEST."""
+
+    run: str = opt("", "run, checkpoint or exported file of an audio model; empty: videos without audio")
+    codec: str = opt("", "its codec; empty: as `codec` of --help audio")
+    text: Literal["none", "prompt"] = opt(
+        "none", "what the audio model reads: nothing beside the video, or also the video's prompt"
+    )
+    loudness_lufs: float | None = opt(
+        None, "integrated loudness, as far as peaks allow; null: as generated", le=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerateConfig(Config):
     """Settings of `src.generate`."""
 
@@ -88,6 +102,7 @@ class GenerateConfig(Config):
     crf: int = opt(8, "H.264 quality of the videos, 0 (lossless) to 51", ge=0, le=51)
     sampler: SamplerOverrides = opt(SamplerOverrides(), "changes to the run's own sampler")
     rewrite: RewriteConfig = opt(RewriteConfig(), "rewriting of prompts in the style of training captions")
+    audio: VideoAudioConfig = opt(VideoAudioConfig(), "audio for the videos, written to OUT/with_audio")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +133,17 @@ class ReconstructConfig(Config):
 class ExportConfig(Config):
     """Settings of `src.export`."""
 
-    run: str = opt("???", "run directory or checkpoint of a TAE, a codec, a video or an audio model")
-    out: str = opt("", "file to write, ending in .safetensors; empty: RUN.safetensors")
+    run: str = opt(
+        "???", "run directory or checkpoint of a TAE, a codec, a video, an audio or a contrastive model"
+    )
+    out: str = opt(
+        "", "file to write, ending in .safetensors; empty: RUN.safetensors. contrastive: folder; RUN/programs"
+    )
     use: Use = opt("ema", "weights: ema or raw")
     dtype: Literal["fp32", "bf16"] = opt(
         "fp32",
         "fp32: the checkpoint's values bit for bit; bf16: half the size, vectors and statistics stay fp32",
     )
+    codec: str = opt("", "contrastive: run of the codec; empty: the one that encoded the run's latents")
+    seconds: float = opt(3.0, "contrastive: length of the audio and video that are compared", gt=0)
+    fps: float = opt(16.0, "contrastive: frames per second", gt=0)

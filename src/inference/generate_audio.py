@@ -5,28 +5,39 @@ command leaves a valid manifest of what is there.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
+from torch import Tensor
 
 from src.core import config, provenance
 from src.core.errors import UserError
-from src.core.media_io.audio import Audio
-from src.core.media_io.audio_writer import write_audio
-from src.core.media_io.video_writer import write_video
 from src.core.progress import ProgressReport
-from src.inference.audio_pipeline import AudioPipeline, batches
+from src.inference.audio_output import (
+    Original,
+    Pieces,
+    SpooledAudio,
+    mix,
+    original_of,
+    set_loudness,
+    spool,
+    with_channels,
+    write_spooled,
+    write_with_video,
+)
+from src.inference.audio_pipeline import AudioPipeline, SeenVideo, batches
 from src.inference.audio_requests import AudioRequest, Video, read_audio_requests
 from src.inference.generate_audio_config import GenerateAudioConfig
-from src.inference.generate_videos import MANIFEST
 from src.runs import loading
 from src.runs.run_directory import make_folder
 from src.training.checkpoint_paths import find_checkpoint
+
+MANIFEST = "manifest.jsonl"
 
 
 def generate(settings: GenerateAudioConfig, prompts: list[str]) -> Path:
@@ -34,7 +45,7 @@ def generate(settings: GenerateAudioConfig, prompts: list[str]) -> Path:
     requests = read_audio_requests(settings, prompts)
     out = Path(settings.out or loading.run_folder(Path(settings.run)) / "generated")
     if not settings.overwrite:
-        refuse_existing(out, requests)
+        refuse_existing(out, requests, settings)
     pipeline = AudioPipeline(settings)
     pipeline.check_requests(requests)
     make_folder(out, "out")
@@ -43,18 +54,18 @@ def generate(settings: GenerateAudioConfig, prompts: list[str]) -> Path:
     return out / MANIFEST
 
 
-def refuse_existing(out: Path, requests: list[AudioRequest]) -> None:
+def refuse_existing(out: Path, requests: list[AudioRequest], settings: GenerateAudioConfig) -> None:
     """Raise UserError if the output directory has a manifest, or a file that this command would replace."""
-    paths = [out / MANIFEST, *(out / path for r in requests for path in output_paths(r))]
+    paths = [out / MANIFEST, *(out / path for r in requests for path in output_paths(r, settings))]
     existing = next(filter(Path.exists, paths), None)
     if existing is not None:
         raise UserError(f"{existing} exists; give another out=... or overwrite=true")
 
 
-def output_paths(request: AudioRequest) -> tuple[Path, Path]:
+def output_paths(request: AudioRequest, settings: GenerateAudioConfig) -> tuple[Path, Path]:
     """Return the files of a request, relative to the output directory: audio, and video with audio."""
     name = request.prompt.file_stem
-    return Path("audio", f"{name}.wav"), Path("videos", f"{name}.mp4")
+    return Path("audio", f"{name}.{settings.audio_format}"), Path("videos", f"{name}.mp4")
 
 
 def write_record(pipeline: AudioPipeline, out: Path) -> None:
@@ -72,59 +83,134 @@ def write_all(pipeline: AudioPipeline, requests: list[AudioRequest], out: Path) 
     """Sample, decode and write batch by batch."""
     num_steps, count = pipeline.sampler.num_steps, 0
     report = ProgressReport("generate", len(requests) * num_steps)
+    notes: Counter[str] = Counter()
     with (out / MANIFEST).open("w", encoding="utf-8") as manifest, report:
-        for batch in batches(requests, pipeline.config.batch_size):
-            for part, videos in same_length(batch):
-                seconds = (
-                    videos[0].seconds if videos else pipeline.config.seconds or pipeline.default_seconds()
-                )
-                heard = videos
-                if pipeline.config.shuffled:
-                    heard = [*videos[1:], videos[0]] if len(videos) > 1 else videos
-                latent = pipeline.sample(part, heard or None, seconds, lambda i, x: report.advance(len(x)))
-                audio = pipeline.decode(latent, seconds)
-                for entry in write_files(pipeline, part, videos, audio, out):
-                    manifest.write(json.dumps(entry) + "\n")
-                    manifest.flush()
-                    count += 1
+        for part, videos in parts_of(pipeline, requests):
+            seconds = videos[0].seconds if videos else pipeline.config.seconds or pipeline.default_seconds()
+            for entry in write_part(pipeline, part, videos, seconds, out, report, notes):
+                manifest.write(json.dumps(entry) + "\n")
+                manifest.flush()
+                count += 1
                 report.update(count * num_steps)  # adaptive solvers take other numbers of steps
-    Console(highlight=False).print(f"{count} items and their manifest: {out / MANIFEST}", soft_wrap=True)
+    console = Console(highlight=False)
+    for note, number in notes.items():
+        console.print(f"{number} of {count} items: {note}", soft_wrap=True)
+    console.print(f"{count} items and their manifest: {out / MANIFEST}", soft_wrap=True)
 
 
-def same_length(batch: list[AudioRequest]) -> Iterator[tuple[list[AudioRequest], list[Video]]]:
-    """Yield consecutive requests, and videos, of as many frames and the same length."""
-    if batch[0].read_video is None:
-        yield batch, []
-        return
-    pairs = [(request, request.read_video()) for request in batch if request.read_video is not None]
-    for _, group in groupby(pairs, key=lambda pair: (len(pair[1].times_T), round(pair[1].seconds, 3))):
-        part, videos = zip(*group, strict=True)
-        yield list(part), list(videos)
+def parts_of(
+    pipeline: AudioPipeline, requests: list[AudioRequest]
+) -> Iterator[tuple[list[AudioRequest], list[SeenVideo]]]:
+    """Yield consecutive requests that are sampled together, with their videos if they have any.
+
+    Their videos have as many frames and the same length; long ones are fewer, so that a batch holds about as
+    much at any length.
+    """
+    for batch in batches(requests, pipeline.config.batch_size):
+        if batch[0].open_video is None:
+            yield batch, []
+            continue
+        seen: list[tuple[AudioRequest, SeenVideo]] = []
+        for request in batch:
+            assert request.open_video is not None
+            is_same = seen and seen[-1][0].open_video is request.open_video  # another candidate
+            video = seen[-1][1] if is_same else pipeline.watch(request.open_video())
+            seen.append((request, video))
+        for (_, seconds), group in groupby(
+            seen, key=lambda pair: (len(pair[1].times_T), round(pair[1].seconds, 3))
+        ):
+            pairs = list(group)
+            layout = pipeline.layout(seconds)
+            size = max(pipeline.config.batch_size * layout.size // layout.num_latents, 1)
+            for start in range(0, len(pairs), size):
+                part, videos = zip(*pairs[start : start + size], strict=True)
+                yield list(part), list(videos)
+
+
+def write_part(
+    pipeline: AudioPipeline,
+    part: list[AudioRequest],
+    videos: list[SeenVideo],
+    seconds: float,
+    out: Path,
+    report: ProgressReport,
+    notes: Counter[str],
+) -> Iterator[dict[str, Any]]:
+    """Write the files of requests that are sampled together; yield each manifest entry once they are complete."""
+    settings, rate = pipeline.config, pipeline.sample_rate
+    originals = [original_of(video.video, settings, rate, seconds, pipeline.num_channels) for video in videos]
+    kept = [settings.original == "keep" and original is not None for original in originals]
+    heard = videos
+    if settings.shuffled and len(videos) > 1:
+        heard = [*videos[1:], videos[0]]
+    chosen = [i for i in range(len(part)) if not (kept and kept[i])]
+    latents: dict[int, Tensor] = {}
+    layout = pipeline.layout(seconds)
+    if chosen:
+        steps = StepCounter(report, layout.num_passes(settings.long))
+        sampled = pipeline.sample(
+            [part[i] for i in chosen], [heard[i] for i in chosen] if heard else None, seconds, steps.add
+        )
+        latents = dict(zip(chosen, sampled, strict=True))
+    for i, request in enumerate(part):
+        original = originals[i] if originals else None
+        pieces = output_pieces(
+            pipeline, None if i not in latents else pipeline.decode(latents[i], seconds), original
+        )
+        num_channels = original.num_channels if i not in latents and original else pipeline.num_channels
+        audio = spool(pieces, num_channels, rate, out)
+        if settings.loudness_lufs is not None and not set_loudness(audio, settings.loudness_lufs):
+            notes["quieter than loudness_lufs: silent, or its peaks allow no more"] += 1
+        entry = write_files(pipeline, request, videos[i].video if videos else None, audio, out)
+        borders = [round(each / pipeline.stage.latent_rate, 4) for each in layout.borders]
+        if i not in latents:
+            notes["audio of the original was kept"] += 1
+            entry["system"] = "original"
+        elif borders:
+            entry["generation"]["borders_s"] = borders
+        yield entry
+
+
+@dataclass
+class StepCounter:
+    """Reports solver steps of several passes over one batch as parts of one pass."""
+
+    report: ProgressReport
+    num_passes: int
+    steps: int = 0
+
+    def add(self, step: int, x: Tensor) -> None:
+        """Count one step; matches the signature of a solver's `on_step`."""
+        before = self.steps // self.num_passes
+        self.steps += len(x)
+        self.report.advance(self.steps // self.num_passes - before)
+
+
+def output_pieces(pipeline: AudioPipeline, generated: Pieces | None, original: Original | None) -> Pieces:
+    """Return what is written: generated audio, the original, or both mixed."""
+    if generated is None:
+        assert original is not None
+        return original.pieces
+    generated = with_channels(generated, pipeline.sample_rate, pipeline.num_channels)
+    if original is None:
+        return generated
+    return mix(generated, original.pieces, 10 ** (pipeline.config.original_gain_db / 20))
 
 
 def write_files(
-    pipeline: AudioPipeline,
-    batch: list[AudioRequest],
-    videos: list[Video],
-    audio_BCS: NDArray[np.float32],
-    out: Path,
-) -> Iterator[dict[str, Any]]:
-    """Write audio, and videos with it; yield each one's manifest entry once its files are complete."""
-    system, rate = loading.run_folder(Path(pipeline.config.run)).name, pipeline.sample_rate
-    for index, (request, audio_CS) in enumerate(zip(batch, audio_BCS, strict=True)):
-        audio_path, video_path = output_paths(request)
-        (out / audio_path).parent.mkdir(exist_ok=True)
-        write_audio(out / audio_path, audio_CS, rate)
-        entry = {**request.prompt.manifest_entry(), "system": system, "audio": str(audio_path)}
-        if videos:
-            video = videos[index]
-            (out / video_path).parent.mkdir(exist_ok=True)
-            write_video(
-                out / video_path,
-                video.frames_THWC,
-                video.fps,
-                pipeline.config.crf,
-                audio=Audio(audio_CS, rate),
-            )
-            entry["video"] = str(video_path)
-        yield entry
+    pipeline: AudioPipeline, request: AudioRequest, video: Video | None, audio: SpooledAudio, out: Path
+) -> dict[str, Any]:
+    """Write audio, and the video with it; return the manifest entry."""
+    settings = pipeline.config
+    audio_path, video_path = output_paths(request, settings)
+    (out / audio_path).parent.mkdir(exist_ok=True)
+    write_spooled(out / audio_path, audio)
+    system = loading.run_folder(Path(settings.run)).name
+    entry = {**request.prompt.manifest_entry(), "system": system, "audio": str(audio_path)}
+    entry["generation"] = {**request.generation, **audio.facts()}
+    if video is not None:
+        (out / video_path).parent.mkdir(exist_ok=True)
+        lossless = settings.video_audio == "flac"
+        write_with_video(out / video_path, video, audio, settings.crf, lossless_audio=lossless)
+        entry["video"] = str(video_path)
+    return entry

@@ -1,9 +1,11 @@
 """Config of `src.generate` with an audio model; importable without torch."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from src.core.fields import Config, opt
 from src.inference.config import SamplerOverrides
+from src.inference.long_audio_config import LongAudioConfig
 from src.training.config import Precision, Use
 
 
@@ -34,7 +36,9 @@ class GenerateAudioConfig(Config):
     data: str = opt("", "videos of a prepared data set: the directory that holds dataset.json")
     id_prefixes: tuple[str, ...] = opt((), "data: only records whose id begins with one of these; empty: all")
     num_videos: int = opt(0, "data: number of records at most; 0: all", ge=0)
-    captions: bool = opt(False, "data: read each record's first audio caption as its prompt")
+    captions: bool = opt(
+        False, "read each record's first audio caption (data), or a manifest's `prompt` (videos), as text"
+    )
     prompts: str = opt("", "without videos: file of prompts, .txt or .jsonl; prompt=... gives single ones")
     seconds: float = opt(0.0, "without videos: length of the audio; 0: as in training", ge=0)
     quality: float = opt(8.0, "quality that the caption of a plain prompt asks for, 1 to 10", ge=1, le=10)
@@ -56,6 +60,24 @@ class GenerateAudioConfig(Config):
     )
     device: str = opt("auto", "auto (CUDA if available), cpu, cuda or cuda:N")
     precision: Precision = opt("bf16", "fp32 or bf16 (where the device has it)")
+    extend: str = opt("", "audio or video file whose audio is the beginning of what is generated")
+    long: LongAudioConfig = opt(LongAudioConfig(), "audio longer than in training")
+    original: Literal["replace", "keep", "mix"] = opt(
+        "replace",
+        "videos with audio: replace it; keep it, and generate for silent videos only; mix both",
+    )
+    original_gain_db: float = opt(0.0, "original=mix: gain of the original in dB")
+    channels: int = opt(
+        0,
+        "channels of the output; 0: the codec's; 2 where the codec has 1 gives both channels the same",
+        ge=0,
+        le=2,
+    )
+    loudness_lufs: float | None = opt(
+        None, "integrated loudness of the output, as far as its peaks allow; null: as generated", le=0
+    )
+    audio_format: Literal["wav", "flac"] = opt("wav", "audio files: 32-bit float WAV or 24-bit FLAC")
+    video_audio: Literal["aac", "flac"] = opt("aac", "audio of the videos: AAC, or FLAC without loss")
     crf: int = opt(8, "H.264 quality of the videos, 0 (lossless) to 51", ge=0, le=51)
     sampler: AudioSamplerOverrides = opt(AudioSamplerOverrides(), "changes to the run's own sampler")
 
@@ -63,5 +85,9 @@ class GenerateAudioConfig(Config):
         super().__post_init__()
         if sum(map(bool, (self.videos, self.data, self.prompts))) > 1:
             raise ValueError("give one of videos, data and prompts")
+        if self.original != "replace" and not self.videos:
+            raise ValueError(f"original={self.original} needs videos=FILES: data sets give frames alone")
+        if self.original_gain_db and self.original != "mix":
+            raise ValueError("original_gain_db needs original=mix")
         if self.shuffled and not (self.videos or self.data):
             raise ValueError("shuffled=true needs videos or data")

@@ -14,6 +14,9 @@ from src.core import config, provenance
 from src.core.errors import UserError
 from src.core.progress import ProgressReport
 from src.inference.config import GenerateConfig
+from src.inference.generate_audio import MANIFEST
+from src.inference.generate_audio import generate as generate_audio
+from src.inference.generate_audio_config import GenerateAudioConfig
 from src.inference.pipeline import VideoPipeline, output_path
 from src.inference.prompt_rewriting import make_rewriter
 from src.inference.prompts import PromptRequest, read_requests, rewrite_prompts
@@ -21,11 +24,11 @@ from src.runs import loading
 from src.runs.run_directory import make_folder
 from src.training.checkpoint_paths import find_checkpoint
 
-MANIFEST = "manifest.jsonl"
+WITH_AUDIO = "with_audio"  # folder of the videos with audio
 
 
 def generate(settings: GenerateConfig, prompts: list[str]) -> Path:
-    """Generate and write every requested video; return the manifest's path."""
+    """Generate and write every requested video, and their audio if asked for; return the manifest's path."""
     requests = read_requests(
         prompts, settings.prompts, settings.seed, settings.seeds_per_prompt, settings.negative_prompt
     )
@@ -34,12 +37,35 @@ def generate(settings: GenerateConfig, prompts: list[str]) -> Path:
         refuse_existing(out, requests)
     pipeline = VideoPipeline(settings)
     pipeline.check_requests(requests)
+    if settings.audio.run:
+        if pipeline.format.is_image:
+            raise UserError(f"audio.run={settings.audio.run}: images have no audio; give num_frames above 1")
+        find_checkpoint(Path(settings.audio.run))  # refused now, not after the videos
     requests = rewrite_prompts(requests, make_rewriter(settings.rewrite, images=pipeline.format.is_image))
     print_notes(pipeline, requests)
     make_folder(out, "out")
     write_record(pipeline, out)
     write_videos(pipeline, requests, out)
-    return out / MANIFEST
+    if not settings.audio.run:
+        return out / MANIFEST
+    return generate_audio(audio_settings(settings, out), [])
+
+
+def audio_settings(settings: GenerateConfig, out: Path) -> GenerateAudioConfig:
+    """Return the settings of giving audio to the videos of a finished manifest."""
+    return GenerateAudioConfig(
+        run=settings.audio.run,
+        codec=settings.audio.codec,
+        videos=str(out / MANIFEST),
+        captions=settings.audio.text == "prompt",
+        out=str(out / WITH_AUDIO),
+        overwrite=settings.overwrite,
+        seed=settings.seed,
+        device=settings.device,
+        precision=settings.precision,
+        crf=settings.crf,
+        loudness_lufs=settings.audio.loudness_lufs,
+    )
 
 
 def refuse_existing(out: Path, requests: list[PromptRequest]) -> None:

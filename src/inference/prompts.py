@@ -11,7 +11,7 @@ from src.inference.prompt_rewriting import Rewriter
 
 OWN_KEYS = ("id", "prompt", "seed", "negative_prompt")
 # Keys that generation writes: a manifest can serve as a prompts file, but its results do not carry over.
-RESULT_KEYS = ("rewritten", "system", "video", "image")
+RESULT_KEYS = ("rewritten", "system", "video", "audio", "image", "generation")
 
 
 @dataclass(frozen=True)

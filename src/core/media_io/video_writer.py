@@ -80,6 +80,7 @@ def video_writer(
     *,
     lossless: bool = False,
     audio: Audio | None = None,
+    lossless_audio: bool = False,
 ) -> Iterator[WriteFrame]:
     """Yield a function that writes an RGB video frame by frame; the file appears complete, or not at all.
 
@@ -92,6 +93,7 @@ def video_writer(
         crf: quality of H.264, 0 to 51, or VP9, 0 to 63. 12 is visually lossless even at 32 pixels.
         lossless: RGB without loss: FFV1 and FLAC in .mkv, H.264 in RGB (qp 0) and FLAC in .mp4.
         audio: written in sync from the first frame on, as long as it is.
+        lossless_audio: FLAC of 24 bits beside lossy video too; .webm has none.
 
     Raises:
         ValueError: an unknown suffix, or what the file type cannot hold.
@@ -108,8 +110,8 @@ def video_writer(
         return
     if suffix not in CONTAINERS:
         raise ValueError(f"{path.name}: unknown video type; known: {', '.join(VIDEO_SUFFIXES)}")
-    if lossless and suffix == ".webm":
-        raise ValueError(f"{path.name}: lossless video needs .mkv, .mp4 or .mov")
+    if (lossless or lossless_audio) and suffix == ".webm":
+        raise ValueError(f"{path.name}: what is lossless needs .mkv, .mp4 or .mov")
     kind = CONTAINERS[suffix]
     options = {"fflags": "+bitexact"}
     if kind.muxer in {"mp4", "mov"}:
@@ -120,7 +122,7 @@ def video_writer(
     ):
         rate = Fraction(fps).limit_denominator(1001)
         video = VideoTrack(container, kind, height, width, rate, crf, lossless)
-        track = None if audio is None else AudioTrack(container, kind, audio, lossless)
+        track = None if audio is None else AudioTrack(container, kind, audio, lossless or lossless_audio)
 
         def write(frame_HWC: NDArray[np.uint8]) -> None:
             video.write(frame_HWC)

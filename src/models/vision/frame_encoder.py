@@ -6,6 +6,8 @@ It stands in for a pretrained image tower where there is none. The TAE of the vi
 Legend: B batch, T frames, C channels, H height, W width, D features.
 """
 
+from collections.abc import Iterable, Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,6 +42,24 @@ class FrameEncoder(nn.Module):
         for block in self.temporal:
             x_BTD = block(x_BTD)
         return x_BTD
+
+    def encode_stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the features [B, T, D] of frames that arrive in chunks [B, T, C, H, W] of any lengths.
+
+        They equal those of one pass: each chunk is extended by the frames that its features depend on.
+        """
+        reach = len(self.temporal) * (KERNEL // 2)
+        held: Tensor | None = None
+        left = 0  # frames held that were returned before
+        for chunk in chunks:
+            held = chunk if held is None else torch.cat([held, chunk], 1)
+            if held.shape[1] > left + reach:
+                stop = held.shape[1] - reach
+                yield self(held)[:, left:stop]
+                keep = min(reach + 1, stop)  # and one more for the difference of the first
+                left, held = keep, held[:, stop - keep :].clone()
+        if held is not None and held.shape[1] > left:
+            yield self(held)[:, left:]
 
 
 class TemporalBlock(nn.Module):

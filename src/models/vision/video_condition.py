@@ -15,7 +15,9 @@ from src.models.vision.frame_encoder import FrameEncoder
 
 @dataclass(frozen=True)
 class VideoClips:
-    """Frames in [-1, 1] or stored features of a batch of videos, and the time at which each frame is shown.
+    """Frames in [-1, 1] or features of a batch of videos, and the time at which each frame is shown.
+
+    Features are those of an image tower, or what the frame encoder made of the frames before.
 
     `times_BT` are seconds from the beginning of the audio, increasing; frames may begin before it or end
     after it.
@@ -83,12 +85,10 @@ class VideoCondition(nn.Module):
         Args:
             latent_rate: latent frames per second.
         """
-        if self.encoder is not None:
-            assert clips.frames_BTCHW is not None
+        features_BTD = clips.features_BTD
+        if features_BTD is None:
+            assert self.encoder is not None and clips.frames_BTCHW is not None
             features_BTD = self.encoder(clips.frames_BTCHW)
-        else:
-            assert clips.features_BTD is not None
-            features_BTD = clips.features_BTD
         centers_N = (torch.arange(num_latents, device=clips.times_BT.device) + 0.5) / latent_rate
         x_BND, shown_BN = resample(self.projection(features_BTD), clips.times_BT, centers_N)
         x_BND = self.norm(x_BND.float())

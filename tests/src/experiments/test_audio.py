@@ -29,6 +29,7 @@ from src.streaming.reader import Dataset
 from src.streaming.schema.dataset_index import read_info
 from src.studies.ablation.config import AblationConfig
 from tests.fixtures.in_process import in_process
+from tests.fixtures.toy_runs import write_toy_runs
 
 ROOT = Path(__file__).resolve().parents[3]
 CODEC = ["model.kind=spectral", "model.latent_channels=8", "model.spectral.frame_channels=8",
@@ -131,7 +132,7 @@ def test_videos_of_a_folder_get_audio_of_their_length_and_the_same_bytes_again()
 
 
 def test_long_audio_in_windows_and_segments(capsys: pytest.CaptureFixture[str]) -> None:
-    """Four seconds with a model of 0.8: its length, its borders, and what the methods make of the same noise."""
+    """Four seconds with a model of 0.8: length, borders, and what the methods make of the same noise."""
     model = ["run=runs/debug/audio", "prompt=rain", "seconds=4.1"]
     methods = {
         "windows": ["long.method=windows"],
@@ -145,7 +146,7 @@ def test_long_audio_in_windows_and_segments(capsys: pytest.CaptureFixture[str]) 
         (entries[name],) = read_lines(Path(f"long/{name}/manifest.jsonl"))
         audio[name] = soundfile.read(Path(f"long/{name}", entries[name]["audio"]))[0]
         assert len(audio[name]) == round(4.1 * 48_000)
-    # 103 latents at 25 Hz; windows of 20 every 10, segments of 20 of which 5 are known; both end with the audio
+    # 103 latents at 25 Hz; windows of 20 every 10, segments of 20 of which 5 are known; the last end with it
     assert entries["windows"]["generation"]["borders_s"] == [
         0.4,
         0.8,
@@ -228,8 +229,9 @@ def test_the_original_is_replaced_kept_or_mixed(capsys: pytest.CaptureFixture[st
             assert (info.audio_codec, info.audio_rate) == ("flac", 48_000)
             both = read_audio(Path(out, entries[0]["video"])).samples_CS[0]
             assert np.abs(both - found["mix"][0]).max() < 1e-6
-    assert np.abs(found["keep"][0] - tone[0]).max() < 0.02  # AAC
-    assert np.array_equal(found["keep"][1], found["replace"][1])
+    inner = slice(4_800, -4_800)  # AAC is worse at its ends
+    assert np.abs(found["keep"][0] - tone[0])[inner].max() < 0.02
+    assert np.abs(found["keep"][1] - found["replace"][1]).max() < 1e-3  # rounding of batches of one and two
     mixed = np.clip(found["replace"][0] + found["keep"][0], -1, 1)
     assert np.abs(found["mix"][0] - mixed).max() < 1e-4
 
@@ -251,6 +253,21 @@ def test_channels_and_loudness_are_stated_and_asserted(capsys: pytest.CaptureFix
     (entry,) = read_lines(Path("channels/loud/manifest.jsonl"))
     assert entry["generation"]["peak_db"] == pytest.approx(-1.0, abs=0.06)
     assert "1 of 1 items: quieter than loudness_lufs" in capsys.readouterr().out
+
+
+def test_a_prompt_gives_a_video_with_audio_in_one_call() -> None:
+    write_toy_runs(Path())
+    model = ["run=video", "tae=tae", "precision=fp32", "device=cpu", "prompt=a star"]
+    with pytest.raises(UserError, match=r"audio.run=runs/debug/audio: images have no audio"):
+        generate.main([*model, "audio.run=runs/debug/audio", "num_frames=1", "out=both/image"])
+    generate.main([*model, "audio.run=runs/debug/audio", "audio.text=prompt", "out=both/video"])
+    (entry,) = read_lines(Path("both/video/with_audio/manifest.jsonl"))
+    assert (entry["id"], entry["prompt"], entry["seed"]) == ("0000", "a star", 0)
+    assert AudioCaption.parse(entry["rewritten"]).description == "a star"  # type: ignore[union-attr]
+    silent = read_video(Path("both/video/videos/0000_seed0.mp4")).frames_THWC
+    video = Path("both/video/with_audio", entry["video"])
+    assert np.abs(read_video(video).frames_THWC.astype(int) - silent).mean() < 8
+    assert read_audio(video).samples_CS.shape == (1, 48_000)
 
 
 def test_text_alone_gives_audio_and_guidance_apart_differs() -> None:

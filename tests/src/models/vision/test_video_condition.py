@@ -78,3 +78,12 @@ def test_stored_features_need_no_frames() -> None:
     assert torch.equal(
         network(VideoClips(None, features, times).rolled(), 5, 2.5)[0], out.roll(1, 0)
     )  # samples do not see each other
+
+
+@pytest.mark.parametrize("sizes", [(20,), (1, 1, 1, 17), (7, 6, 7), (19, 1)])
+def test_frames_in_chunks_have_the_features_of_one_pass(sizes: tuple[int, ...]) -> None:
+    encoder = make_network().encoder
+    assert encoder is not None
+    frames = torch.randn(2, 20, 3, CONFIG.height, CONFIG.width, generator=torch.Generator().manual_seed(1))
+    found = list(encoder.encode_stream(frames.split(sizes, 1)))
+    torch.testing.assert_close(torch.cat(found, 1), encoder(frames))
