@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from eval.human.server import raters, tokens
+from eval.human.server import media, raters, tokens
 from eval.human.server.pages import TEMPLATES
 from eval.human.server.security import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 from eval.human.server.status import study_status
@@ -186,7 +186,11 @@ def test_media_of_another_rater_are_not_there(app: StudyApp) -> None:
     assert app.client().get("/media/3/0").status_code == 401
 
 
-def test_ranges_stay_inside_the_file(app: StudyApp) -> None:
+@pytest.mark.parametrize("small_bytes", [media.SMALL_BYTES, 0])
+def test_ranges_stay_inside_the_file(
+    app: StudyApp, small_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "SMALL_BYTES", small_bytes)
     rater = app.rater()
     rater.begin()
     complete = rater.client.get("/media/3/0").content
