@@ -159,6 +159,9 @@ def test_a_mutant_that_never_ends_is_noticed(toy_checkout: Path) -> None:
     mutant = next(each for each in mutants.all_mutants(["toy.py"])["toy.py"] if each.line == "2 -> (3)")
     with closing(mutants.Worker(toy_checkout.parent / "copy")) as worker:
         assert worker.test(mutant, limit=2.0) == "timeout"
+        ending = "import pytest, toy\n\nif toy.twice(3) != 6:\n    pytest.exit('at once', 4)\n"
+        (worker.folder / "test_toy.py").write_text(ending + "\ndef test_it(): pass\n")
+        assert worker.test(mutant, limit=60.0) == "failed"
 
 
 def test_files_whose_own_tests_fail_are_reported_and_the_others_measured(
