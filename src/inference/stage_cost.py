@@ -12,8 +12,12 @@ from src.models.text.byte_encoder import ByteEncoder
 from src.models.text.projection import ProjectedText
 from src.models.transformer.flops import parameters_by_part, training_flops
 from src.models.transformer.model import MediaTransformer
+from src.models.vision.video_condition import VideoCondition
+from src.runs.audio_config import AudioRunConfig
 from src.runs.config import VideoRunConfig
 from src.streaming.schema.bucket import Bucket
+
+FlowStage = VideoRunConfig | AudioRunConfig
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class StepCost:
         return self.num_samples * self.tokens_per_sample
 
 
-def count_parameters(stage: VideoRunConfig) -> dict[str, int]:
-    """Return the number of trained parameters by part: the transformer's, and the text network's."""
+def count_parameters(stage: FlowStage) -> dict[str, int]:
+    """Return the number of trained parameters by part: the transformer's, and those of its conditions."""
     with torch.device("meta"):
         counts = parameters_by_part(MediaTransformer(stage.transformer))
         text = (
@@ -40,34 +44,42 @@ def count_parameters(stage: VideoRunConfig) -> dict[str, int]:
             if stage.encoders
             else ByteEncoder(stage.text)
         )
-    return counts | {"text": sum(p.numel() for p in text.parameters())}
+        counts["text"] = sum(p.numel() for p in text.parameters())
+        if isinstance(stage, AudioRunConfig) and stage.video.source != "none":
+            channels = stage.transformer.latent_channels if stage.flow.video_latent_weight else 0
+            video = VideoCondition(stage.video, stage.transformer.hidden_size, channels)
+            counts["video"] = sum(p.numel() for p in video.parameters())
+    return counts
 
 
-def max_text_tokens(stage: VideoRunConfig) -> int:
+def max_text_tokens(stage: FlowStage) -> int:
     """Return the maximum number of text tokens that cross-attention reads."""
     if stage.encoders:
         return 1 + sum(encoder.max_tokens for encoder in stage.encoders.values())  # 1: the null token
     return stage.text.max_tokens
 
 
-def step_costs(stage: VideoRunConfig) -> Iterator[StepCost]:
-    """Yield the cost of a step for every bucket of every stream.
+def step_costs(stage: FlowStage) -> Iterator[StepCost]:
+    """Yield the cost of a step for every bucket of every stream; audio's are its lengths in latent frames.
 
     Raises:
         UserError: a token budget below one sample, or a bucket beyond the position tables.
     """
     for name, stream in sorted(stage.data.streams.items()):
-        for bucket in stream_buckets(stream):
-            _check_positions(stage, bucket)
-            tokens = bucket.num_tokens(stage.data.token_size)
-            num_samples = stream.num_samples(bucket, stage.data.token_size)
+        audio = isinstance(stage, AudioRunConfig)
+        token_size = (1, 1, 1) if audio else stage.data.token_size
+        buckets = [Bucket(length, 1, 1) for length in stream.lengths] if audio else stream_buckets(stream)
+        for bucket in buckets:
+            _check_positions(stage, bucket, token_size)
+            tokens = bucket.num_tokens(token_size)
+            num_samples = stream.num_samples(bucket, token_size)
             flops = num_samples * training_flops(stage.transformer, tokens, max_text_tokens(stage))
             yield StepCost(name, bucket.name, num_samples, tokens, flops)
 
 
-def _check_positions(stage: VideoRunConfig, bucket: Bucket) -> None:
+def _check_positions(stage: FlowStage, bucket: Bucket, token_size: tuple[int, int, int]) -> None:
     sizes = (bucket.num_frames, bucket.height, bucket.width)
-    axes = zip("THW", sizes, stage.data.token_size, stage.transformer.max_positions, strict=True)
+    axes = zip("THW", sizes, token_size, stage.transformer.max_positions, strict=True)
     for axis, size, token_size, max_positions in axes:
         needed = -(-size // token_size)
         if needed > max_positions:

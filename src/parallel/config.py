@@ -14,11 +14,34 @@ class ParallelConfig(Config):
 
     accelerator: Accelerator = opt("auto", "device type; auto: GPUs if there are any", resumable=True)
     num_devices: int = opt(
-        1, "processes per node; above 1 the model is sharded over all of them (FSDP2)", ge=1, resumable=True
+        1, "processes per node; several form the mesh of the four sizes below", ge=1, resumable=True
     )
     num_nodes: int = opt(1, "number of machines", ge=1, resumable=True)
+    dp_replicate: int = opt(
+        1, "copies of the sharded model (HSDP), between which only gradients travel", ge=1, resumable=True
+    )
+    dp_shard: int | Literal["auto"] = opt(
+        "auto",
+        "processes that share the weights and read different samples (FSDP2); auto: all that are left",
+        resumable=True,
+    )
+    context_parallel: int = opt(
+        1,
+        "processes that share the tokens of a sample; each attends from its own tokens to all",
+        ge=1,
+        resumable=True,
+    )
     tensor_parallel: int = opt(
-        1, "processes that split each layer between them; only 1 is supported", ge=1, le=1, resumable=True
+        1,
+        "processes that share the heads and hidden features of a layer, and its tokens in between",
+        ge=1,
+        resumable=True,
+    )
+    reduce_every_micro_batch: bool = opt(
+        True,
+        "reduce gradients into fp32 shards after each micro-batch; false: once a step, which sends less and "
+        "keeps a full gradient on every process",
+        resumable=True,
     )
     sharded_checkpoint: bool = opt(
         False,
@@ -30,6 +53,35 @@ class ParallelConfig(Config):
         "inductor", "backend of torch.compile; aot_eager needs no compiler", resumable=True
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shard = self.dp_shard
+        if shard != "auto" and shard < 1:
+            raise ValueError(f"dp_shard must be auto or at least 1, got {shard}")
+        rest = self.dp_replicate * self.num_peers
+        if self.world_size % rest if shard == "auto" else self.world_size != rest * shard:
+            raise ValueError(
+                f"dp_replicate={self.dp_replicate} x dp_shard={shard} x "
+                f"context_parallel={self.context_parallel} x tensor_parallel={self.tensor_parallel} does not "
+                f"give num_devices * num_nodes = {self.world_size} processes"
+            )
+
     @property
     def world_size(self) -> int:
         return self.num_devices * self.num_nodes
+
+    @property
+    def mesh_shape(self) -> tuple[int, int, int, int]:
+        """Sizes of dp_replicate, dp_shard, context_parallel and tensor_parallel."""
+        shard = self.world_size // (self.dp_replicate * self.num_peers)
+        return self.dp_replicate, shard, self.context_parallel, self.tensor_parallel
+
+    @property
+    def num_peers(self) -> int:
+        """Number of processes that train on the same samples together."""
+        return self.context_parallel * self.tensor_parallel
+
+    @property
+    def num_data_ranks(self) -> int:
+        """Number of groups of peers, which read different samples."""
+        return self.world_size // self.num_peers

@@ -1,0 +1,1 @@
+"""Memory, time and cost of training stages before they run."""
