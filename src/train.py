@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from src.core import cli, config
 from src.core.config_help import help_text
+from src.core.launch import check_world
 from src.registry import EXPERIMENTS, find_experiment
 
 DEFAULT = Path("configs/recipes/tiny.yaml")
@@ -38,6 +39,9 @@ def main(argv: list[str]) -> None:
     if arguments.print:
         print(config.to_yaml(run_config), end="")
         return
+    parallel = getattr(getattr(run_config, "train", None), "parallel", None)
+    if parallel is not None:  # before anything is written: the processes may not be those of one run
+        check_world(parallel.num_devices, parallel.num_nodes)
     experiment.run(run_config)
 
 

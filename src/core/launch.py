@@ -27,20 +27,43 @@ def is_first_rank() -> bool:
     return global_rank() == 0
 
 
-def check_srun_tasks(devices_per_node: int, num_nodes: int) -> None:
-    """Compare the tasks that srun started with the processes that a run expects.
+def check_world(devices_per_node: int, num_nodes: int) -> None:
+    """Compare the processes that torchrun or srun started with those that a run expects.
+
+    Otherwise each of them would train the same run by itself, or wait for others for ever. Processes of
+    Lightning's own launcher pass: it starts as many as the run expects.
 
     Raises:
-        UserError: their numbers differ, or the job was not given its tasks by node, as Lightning needs it.
+        UserError: in the first process: their numbers differ, or the job was not given its tasks by node, as
+            Lightning needs it.
+        SystemExit: the same in the other processes, so that one line is printed.
     """
-    if not _is_srun_task():
-        return
-    tasks = int(os.environ["SLURM_NTASKS"])
-    if tasks != devices_per_node * num_nodes or "SLURM_NTASKS_PER_NODE" not in os.environ:
-        raise UserError(
-            f"train.parallel has num_devices={devices_per_node}, num_nodes={num_nodes}, but srun started "
-            f"{tasks} tasks; use --ntasks-per-node={devices_per_node} --nodes={num_nodes}"
-        )
+    has = f"train.parallel has num_devices={devices_per_node}, num_nodes={num_nodes}"
+    message = ""
+    if _is_torchrun():
+        found = int(os.environ["WORLD_SIZE"])
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", found))
+        if (found, local) != (devices_per_node * num_nodes, devices_per_node):
+            message = (
+                f"{has}, but torchrun started {found} processes, {local} of them on this node; use "
+                f"train.parallel.num_devices={local} train.parallel.num_nodes={max(found // local, 1)}"
+            )
+    elif _is_srun_task():
+        tasks = int(os.environ["SLURM_NTASKS"])
+        if tasks != devices_per_node * num_nodes or "SLURM_NTASKS_PER_NODE" not in os.environ:
+            message = (
+                f"{has}, but srun started {tasks} tasks; use --ntasks-per-node={devices_per_node} "
+                f"--nodes={num_nodes}"
+            )
+    if message and is_first_rank():
+        raise UserError(message)
+    if message:
+        raise SystemExit(UserError.exit_code)
+
+
+def _is_torchrun() -> bool:
+    """Return whether torchrun, or another launcher that sets the same variables, started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def _is_srun_task() -> bool:

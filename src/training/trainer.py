@@ -13,7 +13,7 @@ import lightning as L
 from rich.console import Console
 
 from src.core.errors import UserError
-from src.core.launch import check_srun_tasks, global_rank
+from src.core.launch import check_world, global_rank
 from src.parallel import checkpoint_io
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.strategy import build_strategy, resolve_accelerator
@@ -27,6 +27,7 @@ from src.training.config import TrainConfig
 from src.training.init_weights import InitFrom, load_optimizer_state, load_weights
 from src.training.loggers import build_loggers
 from src.training.modules.base import NonFiniteError, TrainingModule
+from src.training.preemption import REQUEUE_EXIT_CODE, PreemptionSignals
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def _run(
             raise UserError("another process of this run has failed; see its error message") from error
         raise
     except SystemExit as error:
-        if trainer.interrupted:  # Lightning turns Ctrl-C into a plain exit
+        # Lightning turns Ctrl-C into a plain exit; ours has a code of its own
+        if trainer.interrupted and error.code != REQUEUE_EXIT_CODE:
             raise KeyboardInterrupt from error
         raise
 
@@ -135,10 +137,14 @@ def build_trainer(
     """
     parallel = config.parallel
     checkpoints = CheckpointCallback(
-        run_dir, every=config.checkpoint_every, keep=config.keep_checkpoints, last_step=config.max_steps
+        run_dir,
+        every=config.checkpoint_every,
+        keep=config.keep_checkpoints,
+        last_step=config.max_steps,
+        preemption=PreemptionSignals(config.log_every),
     )
     accelerator, strategy = resolve_accelerator(parallel), build_strategy(parallel)
-    check_srun_tasks(parallel.num_devices, parallel.num_nodes)
+    check_world(parallel.num_devices, parallel.num_nodes)
     return L.Trainer(
         accelerator=accelerator,
         devices=parallel.num_devices,

@@ -14,6 +14,7 @@ from src.training.checkpoint_paths import (
     remove_checkpoint,
 )
 from src.training.modules.base import TrainingModule
+from src.training.preemption import REQUEUE_EXIT_CODE, PreemptionSignals
 
 
 class CheckpointCallback(Checkpoint):
@@ -23,15 +24,25 @@ class CheckpointCallback(Checkpoint):
     from Lightning's `Checkpoint` so that it runs after all other callbacks, the EMA's among them.
     """
 
-    def __init__(self, run_dir: Path, *, every: int, keep: int, last_step: int) -> None:
+    def __init__(
+        self, run_dir: Path, *, every: int, keep: int, last_step: int, preemption: PreemptionSignals
+    ) -> None:
         self.run_dir, self.every, self.keep, self.last_step = run_dir, every, keep, last_step
-        self._pending = False
+        self.preemption = preemption
+        self._pending = self._stops = False
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.preemption.install()
+
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        self.preemption.uninstall()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: TrainingModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step = module.step
-        if step % self.every == 0 or step == self.last_step:
+        self._stops = step != self.last_step and self.preemption.stops(module, trainer.world_size)
+        if step % self.every == 0 or step == self.last_step or self._stops:
             self._pending = True
             if not _validates_after(trainer, step):
                 self._save(trainer, module)
@@ -52,6 +63,10 @@ class CheckpointCallback(Checkpoint):
             _replace_link(path.with_name(LAST_LINK), path.name)
             for old in list_checkpoints(self.run_dir)[: -self.keep]:
                 remove_checkpoint(old)
+        if self._stops:
+            if trainer.is_global_zero:
+                print(f"stopped by a signal at step {module.step}; the same command resumes", flush=True)
+            raise SystemExit(REQUEUE_EXIT_CODE)
 
 
 def _validates_after(trainer: L.Trainer, step: int) -> bool:
