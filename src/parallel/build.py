@@ -1,4 +1,4 @@
-"""Build a network from its constructor: compile, shard, initialize, in this order.
+"""Build a network from its constructor: cut, compile, shard, initialize, in this order.
 
 Activation checkpointing happens inside the models' block loops and comes before all of it.
 """
@@ -10,6 +10,7 @@ from torch import nn
 
 from src.parallel.fsdp import ParallelContext, compile_groups, shard
 from src.parallel.meta_init import initialize, initialize_sharded
+from src.parallel.tensor_parallel import cut_weights
 
 
 def build_network(factory: Callable[[], nn.Module], seed: int, context: ParallelContext) -> nn.Module:
@@ -26,6 +27,10 @@ def build_network(factory: Callable[[], nn.Module], seed: int, context: Parallel
         return net
     with torch.device("meta"):
         net, shadow = factory(), factory()
+    if context.tensor_mesh is not None:
+        cut_weights(net, context.tensor_mesh)
+    if context.share_tokens is not None and hasattr(net, "share_tokens"):
+        net.share_tokens = context.share_tokens  # type: ignore[assignment]  # an attribute of the model
     compile_groups(net, context)
     shard(net, context)
     net.to_empty(device=context.device)

@@ -4,8 +4,9 @@ A model exports its sharding plan as data (`shard_groups()`); this module applie
 process) everything here is a no-op.
 """
 
+import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +18,9 @@ from torch.distributed.fsdp import (
     fully_shard,
     register_fsdp_forward_method,
 )
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Shard
+
+from src.parallel.token_shards import SharedTokens
 
 CPU = torch.device("cpu")
 
@@ -26,7 +29,9 @@ CPU = torch.device("cpu")
 class ParallelContext:
     """Placement of one network: sharded over a mesh, or complete on a single process without one."""
 
-    mesh: DeviceMesh | None = None
+    mesh: DeviceMesh | None = None  # over which FSDP2 shards: one axis, or two with copies (HSDP)
+    tensor_mesh: DeviceMesh | None = None
+    share_tokens: SharedTokens | None = None
     param_dtype: torch.dtype | None = None
     compile_backend: str | None = None  # None: blocks are not compiled
     device: torch.device = CPU
@@ -58,7 +63,9 @@ def shard(net: nn.Module, context: ParallelContext) -> None:
     assert context.mesh is not None
     # Nothing here changes an output in place, so returning a view is safe.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-    root_policy = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
+    stored = next(net.parameters()).dtype
+    reduce_dtype = torch.promote_types(stored, torch.float32)
+    root_policy = MixedPrecisionPolicy(reduce_dtype=reduce_dtype, cast_forward_inputs=False)
     policy = replace(root_policy, param_dtype=context.param_dtype)
     for group in shard_groups(net):
         fully_shard(group, mesh=context.mesh, mp_policy=policy)
@@ -77,22 +84,89 @@ def to_local(tensor: Tensor) -> Tensor:
 
 def full_tensor(tensor: Tensor) -> Tensor:
     """Return the full tensor on every process; a collective call if it is sharded."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    if not isinstance(tensor, DTensor):
+        return tensor
+    mesh = tensor.device_mesh
+    sharded = [axis for axis in range(mesh.ndim) if not tensor.placements[axis].is_replicate()]
+    if len(sharded) < 2:
+        return tensor.full_tensor()
+    # One axis after the other, the first one first: it has cut last.
+    cut_axis, local = sharded[-1], tensor.to_local()
+    assert len(sharded) == 2, tensor.placements
+    cut_dim = tensor.placements[cut_axis].dim  # type: ignore[attr-defined]
+    shape = [n // mesh.size(cut_axis) if dim == cut_dim else n for dim, n in enumerate(tensor.shape)]
+    names = mesh.mesh_dim_names or ()
+    shard = Shard(tensor.placements[sharded[0]].dim)  # type: ignore[attr-defined]
+    cut = _from_local(local, mesh[names[sharded[0]]], shard, shape).full_tensor()
+    return _from_local(cut, mesh[names[cut_axis]], Shard(cut_dim), tensor.shape).full_tensor()
+
+
+def _from_local(local: Tensor, mesh: DeviceMesh, placement: Shard, shape: Sequence[int]) -> DTensor:
+    stride = torch.empty(shape, device="meta").stride()
+    return DTensor.from_local(
+        local, mesh, [placement], run_check=False, shape=torch.Size(shape), stride=stride
+    )
 
 
 def copy_full_(target: Tensor, value: Tensor) -> None:
     """Copy a full tensor into `target`; each process takes its own shard, without communication."""
     if isinstance(target, DTensor):
-        value = value.to(target.dtype).to(target.to_local().device)
-        # src_data_rank=None: every process has the value already, so nothing is scattered from rank 0
-        shard = distribute_tensor(value, target.device_mesh, target.placements, src_data_rank=None)
-        target.to_local().copy_(shard.to_local())
+        target.to_local().copy_(own_shard(value, target))
     else:
         target.copy_(value)
 
 
-def set_gradient_sync(nets: Iterable[nn.Module], enabled: bool) -> None:
-    """Switch gradient reduction on or off, so that accumulated micro-batches communicate once."""
+def own_shard(value: Tensor, like: DTensor) -> Tensor:
+    """Return this process's part, as a view, of a full tensor that every process has."""
+    mesh = like.device_mesh
+    # The last axis cuts first: FSDP2 shards what tensor parallelism has left.
+    for axis in reversed(range(mesh.ndim)):
+        placement = like.placements[axis]
+        if not placement.is_replicate():
+            dim = placement.dim  # type: ignore[attr-defined]  # of Shard and its strided variant
+            parts = value.chunk(mesh.size(axis), dim)
+            rank = mesh.get_local_rank(axis)
+            value = parts[rank] if rank < len(parts) else value.narrow(dim, 0, 0)
+    return value
+
+
+def shard_like(value: Tensor, like: DTensor) -> DTensor:
+    """Return a full tensor, which every process has, sharded like another of its shape."""
+    local = own_shard(value, like).to(like.to_local().device).contiguous()
+    return DTensor.from_local(
+        local, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
+    )
+
+
+def total_norm(grads: Sequence[Tensor]) -> Tensor:
+    """Return the norm of all gradients together, whole or sharded; collective if sharded."""
+    whole: dict[int, list[Tensor]] = {}  # by the number of processes that have the same shard
+    for grad in grads:
+        whole.setdefault(_num_copies(grad), []).append(to_local(grad))
+    total = torch.zeros((), device=grads[0].device)
+    for copies, local in whole.items():
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(local)))
+        total = total + norm.square() / copies
+    if isinstance(grads[0], DTensor):
+        torch.distributed.all_reduce(total)
+    return total.sqrt()
+
+
+def _num_copies(tensor: Tensor) -> int:
+    if not isinstance(tensor, DTensor):
+        return 1
+    sizes = zip(tensor.device_mesh.shape, tensor.placements, strict=True)
+    return math.prod(size for size, placement in sizes if placement.is_replicate())
+
+
+def set_gradient_sync(nets: Iterable[nn.Module], *, shards: bool, copies: bool) -> None:
+    """Switch the reduction of gradients in the next backward pass on or off.
+
+    Args:
+        shards: over the processes that share the weights; if off, full gradients are kept until it is on.
+        copies: between copies of the sharded weights (HSDP).
+    """
     for net in nets:
         if isinstance(net, FSDPModule):
-            net.set_requires_gradient_sync(enabled)
+            net.set_requires_gradient_sync(shards)
+            net.set_requires_all_reduce(copies)

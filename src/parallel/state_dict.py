@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
 
 from src.parallel.checkpoint_io import CheckpointError, load_tensors_
-from src.parallel.fsdp import copy_full_, full_tensor
+from src.parallel.fsdp import copy_full_, full_tensor, shard_like
 
 Shapes = Mapping[str, torch.Size]
 
@@ -101,9 +101,7 @@ def _shard_like(param: Tensor, entry: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(param, DTensor):
         return dict(entry)
     return {
-        name: distribute_tensor(
-            value.to(param.to_local().device), param.device_mesh, param.placements, src_data_rank=None
-        )
+        name: shard_like(value, param)
         if isinstance(value, Tensor) and value.shape == param.shape and value.dim()
         else value
         for name, value in entry.items()

@@ -14,6 +14,7 @@ from src.core.errors import UserError
 from src.parallel import checkpoint_io, state_dict
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.config import ParallelConfig
+from src.parallel.mesh import ProcessMesh, build_mesh
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -39,12 +40,42 @@ class SingleProcessStrategy(SingleDeviceStrategy):
         return checkpoint
 
 
-class FSDP2Strategy(ModelParallelStrategy):
-    """FSDP2 with checkpoints that do not depend on the number of processes.
+class MeshStrategy(ModelParallelStrategy):
+    """The mesh of a config, and checkpoints that do not depend on it.
 
-    Lightning's own gathered files number the optimizer's parameters over the entire module, and create
-    optimizer state where there is none yet (an optimizer that starts late); these do neither.
+    Lightning's own mesh has neither copies (HSDP) nor context parallelism. Its gathered files number the
+    optimizer's parameters over the entire module, and create optimizer state where there is none yet (an
+    optimizer that starts late); these do neither.
     """
+
+    def __init__(self, config: ParallelConfig, backend: str) -> None:
+        super().__init__(
+            data_parallel_size=config.world_size // config.tensor_parallel,
+            tensor_parallel_size=config.tensor_parallel,
+            save_distributed_checkpoint=config.sharded_checkpoint,
+            process_group_backend=backend,
+        )
+        self.config = config
+        self._mesh: ProcessMesh | None = None
+
+    def setup_environment(self) -> None:
+        super(ModelParallelStrategy, self).setup_environment()
+        self._setup_distributed()
+        self._mesh = build_mesh(self.config, self.root_device)
+        # Lightning hands it to the module, which builds its networks over it (`configure_model`).
+        self._device_mesh = self._mesh.device_mesh
+        assert self.lightning_module is not None
+        self.lightning_module._device_mesh = self._device_mesh
+
+    @property
+    def mesh(self) -> ProcessMesh:
+        assert self._mesh is not None
+        return self._mesh
+
+    @property
+    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+        """Return the number of groups that read different samples, and this process's."""
+        return {"num_replicas": self.mesh.num_data_ranks, "rank": self.mesh.data_rank}
 
     @property
     def _module(self) -> torch.nn.Module:
@@ -150,11 +181,6 @@ def build_strategy(config: ParallelConfig) -> Strategy:
     if config.world_size == 1:
         device = "cuda:0" if accelerator == "cuda" else "cpu"
         return SingleProcessStrategy(device=device, checkpoint_io=atomic_io)
-    strategy = FSDP2Strategy(
-        data_parallel_size=config.world_size // config.tensor_parallel,
-        tensor_parallel_size=config.tensor_parallel,
-        save_distributed_checkpoint=config.sharded_checkpoint,
-        process_group_backend="nccl" if accelerator == "cuda" else "gloo",
-    )
+    strategy = MeshStrategy(config, "nccl" if accelerator == "cuda" else "gloo")
     strategy.checkpoint_io = atomic_io
     return strategy

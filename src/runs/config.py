@@ -119,7 +119,7 @@ class VideoRunConfig(Config):
                 self._check_packed(f"data.streams.{name}", stream.batch_size)
 
     def _check_packed(self, key: str, batch_size: int) -> None:
-        parts = self.train.num_micro_batches * self.train.parallel.world_size
+        parts = self.train.num_micro_batches * self.train.parallel.num_data_ranks
         if batch_size < parts:
             raise ValueError(
                 f"{key}.batch_size must be at least {parts} with pack=true, one video for each of "

@@ -11,11 +11,17 @@ class MediaDataModule(MediaLoaders, L.LightningDataModule):
     @property
     def world_size(self) -> int:
         if self._world_size is None and self.trainer is not None:
-            return self.trainer.world_size
+            return int(self._sampling["num_replicas"])
         return super().world_size
 
     @property
     def rank(self) -> int:
         if self._rank is None and self.trainer is not None:
-            return self.trainer.global_rank
+            return int(self._sampling["rank"])
         return super().rank
+
+    @property
+    def _sampling(self) -> dict[str, int]:
+        """Return number and rank of the groups of processes that read different samples."""
+        assert self.trainer is not None
+        return self.trainer.distributed_sampler_kwargs or {"num_replicas": 1, "rank": 0}

@@ -13,3 +13,11 @@ def ranks() -> Iterator[Ranks]:
     pool = Ranks()
     yield pool
     pool.close()
+
+
+@pytest.fixture(scope="session")
+def four_ranks() -> Iterator[Ranks]:
+    """Four ranks on gloo, shared by all tests of a session."""
+    pool = Ranks(4)
+    yield pool
+    pool.close()

@@ -3,14 +3,35 @@
 Shapes: B batch, N media tokens, L text tokens, H heads, D model dimension (after H: head dimension).
 """
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from src.models.nn.attention import attention, varlen_attention
 from src.models.nn.config import AttentionBackend
-from src.models.nn.layers import Linear, NormLinear, ZeroLinear, make_qk_norms
+from src.models.nn.layers import Linear, NormLinear, ZeroLinear, exchanges, make_qk_norms, summed_linear
 from src.models.nn.rotary import Rotation, rotate
+from src.models.nn.token_shards import TokenShards
 
 Lengths = tuple[int, ...]  # number of tokens of each sample of a packed row
+
+
+@dataclass(frozen=True)
+class PackedLengths:
+    """Numbers of queries and keys of each of several samples, one after the other in a single row (B = 1).
+
+    Keys of the row before `first_key`, and behind the last sample's, belong to samples without queries here.
+    """
+
+    queries: Lengths
+    keys: Lengths
+    first_key: int = 0
+
+    def attend(self, q_1NHD: Tensor, k_1SHD: Tensor, v_1SHD: Tensor, backend: AttentionBackend) -> Tensor:
+        """Return the attention within each sample, [1, N, H, D]."""
+        own = slice(self.first_key, self.first_key + sum(self.keys))
+        arrays = q_1NHD[0], k_1SHD[0, own], v_1SHD[0, own]
+        return varlen_attention(*arrays, self.queries, self.keys, backend=backend)[None]
 
 
 class SelfAttention(nn.Module):
@@ -43,8 +64,9 @@ class SelfAttention(nn.Module):
         scale: Tensor | None = None,
         *,
         mask_BN: Tensor | None = None,
-        lengths: Lengths | None = None,
+        lengths: PackedLengths | None = None,
         rotation: Rotation | None = None,
+        shards: TokenShards | None = None,
     ) -> Tensor:
         """Attend within norm(x) * (1 + scale) + shift.
 
@@ -52,17 +74,20 @@ class SelfAttention(nn.Module):
             mask_BN: bool, True where a token may be attended to.
             lengths: of the samples packed in a single row (B = 1); None: each row is a sample.
             rotation: of the tokens by their positions; None: no rotary positions.
+            shards: of the tokens; x and the result are this process's stream, `rotation` that of its queries.
         """
-        q, k, v = self.qkv(x_BND, shift, scale).unflatten(-1, (-1, 3, self.head_dim)).unbind(-2)
+        gather, reduce = exchanges(shards)
+        q, k, v = self.qkv(x_BND, shift, scale, gather).unflatten(-1, (-1, 3, self.head_dim)).unbind(-2)
         q, k = self.query_norm(q), self.key_norm(k)
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
+        if shards is not None:
+            k, v = shards.gather_keys_values(k, v)
         if lengths is None:
             attended = attention(q, k, v, mask_BN, backend=self.backend)
         else:
-            attended = varlen_attention(q[0], k[0], v[0], lengths, lengths, backend=self.backend)[None]
-        out: Tensor = self.out(attended.flatten(-2))
-        return out
+            attended = lengths.attend(q, k, v, self.backend)
+        return summed_linear(self.out, attended.flatten(-2), reduce)
 
 
 class CrossAttention(nn.Module):
@@ -101,19 +126,21 @@ class CrossAttention(nn.Module):
         keys_values: tuple[Tensor, Tensor],
         *,
         mask_BL: Tensor | None = None,
-        lengths: tuple[Lengths, Lengths] | None = None,
+        lengths: PackedLengths | None = None,
+        shards: TokenShards | None = None,
     ) -> Tensor:
         """Attend from norm(x) to the text.
 
         Args:
             mask_BL: bool, True where a text token may be attended to.
             lengths: numbers of media tokens and of text tokens of the samples packed in a single row.
+            shards: of the media tokens; every process has the entire text.
         """
-        q = self.query_norm(self.query(x_BND).unflatten(-1, (-1, self.head_dim)))
+        gather, reduce = exchanges(shards)
+        q = self.query_norm(self.query(x_BND, gather=gather).unflatten(-1, (-1, self.head_dim)))
         k, v = keys_values
         if lengths is None:
             attended = attention(q, k, v, mask_BL, backend=self.backend)
         else:
-            attended = varlen_attention(q[0], k[0], v[0], *lengths, backend=self.backend)[None]
-        out: Tensor = self.out(attended.flatten(-2))
-        return out
+            attended = lengths.attend(q, k, v, self.backend)
+        return summed_linear(self.out, attended.flatten(-2), reduce)

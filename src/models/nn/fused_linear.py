@@ -45,15 +45,17 @@ def rms_norm_linear(
     return out
 
 
-def swiglu_linear(gate_up: Tensor, weight_DF: Tensor, bias_D: Tensor | None) -> Tensor:
+def swiglu_linear(
+    gate_up: Tensor, weight_DF: Tensor, bias_D: Tensor | None, num_groups: int = GATE_GROUPS
+) -> Tensor:
     """Return linear(silu(gate) * up), [..., D], of a fused [..., 2 F] (see `split_gate_up`)."""
-    out: Tensor = _SwiGLULinear.apply(gate_up, matmul_dtype(gate_up), weight_DF, bias_D)
+    out: Tensor = _SwiGLULinear.apply(gate_up, matmul_dtype(gate_up), weight_DF, bias_D, num_groups)
     return out
 
 
-def split_gate_up(gate_up: Tensor) -> tuple[Tensor, Tensor]:
+def split_gate_up(gate_up: Tensor, num_groups: int = GATE_GROUPS) -> tuple[Tensor, Tensor]:
     """Return gate and up as views [..., G, F / G] of the fused [..., 2 F], in which G groups alternate."""
-    gate, up = gate_up.unflatten(-1, (GATE_GROUPS, 2, -1)).unbind(-2)
+    gate, up = gate_up.unflatten(-1, (num_groups, 2, -1)).unbind(-2)
     return gate, up
 
 
@@ -179,11 +181,16 @@ class _SwiGLULinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, gate_up: Tensor, dtype: torch.dtype, weight_DF: Tensor, bias_D: Tensor | None
+        ctx: Any,
+        gate_up: Tensor,
+        dtype: torch.dtype,
+        weight_DF: Tensor,
+        bias_D: Tensor | None,
+        num_groups: int,
     ) -> Tensor:
         ctx.save_for_backward(gate_up, weight_DF)
-        ctx.has_bias = bias_D is not None
-        gate, up = split_gate_up(gate_up)
+        ctx.has_bias, ctx.num_groups = bias_D is not None, num_groups
+        gate, up = split_gate_up(gate_up, num_groups)
         value = F.silu(gate).mul_(up).flatten(-2)
         return F.linear(value.to(dtype), *_cast(dtype, weight_DF, bias_D))
 
@@ -197,16 +204,16 @@ class _SwiGLULinear(torch.autograd.Function):
         # In chunks of rows: temporaries of the hidden dimension exist for a quarter of the tokens only.
         chunked = zip(*map(_row_chunks, (gate_up, grad, value, grad_gate_up)), strict=True)
         for rows, grad_rows, value_rows, grad_gate_up_rows in chunked:
-            gate, up = split_gate_up(rows)
-            grad_gate, grad_up = split_gate_up(grad_gate_up_rows)
+            gate, up = split_gate_up(rows, ctx.num_groups)
+            grad_gate, grad_up = split_gate_up(grad_gate_up_rows, ctx.num_groups)
             active = F.silu(gate)
-            torch.mul(active, up, out=value_rows.unflatten(-1, (GATE_GROUPS, -1)))
+            torch.mul(active, up, out=value_rows.unflatten(-1, (ctx.num_groups, -1)))
             grad_value = (grad_rows @ weight_DF.to(grad.dtype)).to(gate_up.dtype)
-            grad_value = grad_value.unflatten(-1, (GATE_GROUPS, -1))
+            grad_value = grad_value.unflatten(-1, (ctx.num_groups, -1))
             grad_up.copy_(active.mul_(grad_value))
             grad_gate.copy_(torch.ops.aten.silu_backward(grad_value.mul_(up), gate))
         grad_weight, grad_bias = _linear_grads(grad, value.to(grad.dtype), weight_DF, ctx.has_bias)
-        return grad_gate_up, None, grad_weight, grad_bias
+        return grad_gate_up, None, grad_weight, grad_bias, None
 
 
 def _row_chunks(x: Tensor) -> tuple[Tensor, ...]:

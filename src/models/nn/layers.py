@@ -4,6 +4,7 @@ Shapes: B batch, L tokens, D model dimension, F hidden dimension.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from src.models.nn import fused_linear
-from src.models.nn.fused_linear import split_gate_up
+from src.models.nn.fused_linear import GATE_GROUPS, split_gate_up
+from src.models.nn.token_shards import TokenShards
 
 NORM_EPS = 1e-5
+Exchange = Callable[[Tensor], Tensor]  # between processes that share tokens, see `token_shards`
 FUSED = True  # False: plain autograd everywhere, the same values for more memory
 
 
@@ -63,6 +66,11 @@ def make_qk_norms(enabled: bool, head_dim: int) -> tuple[nn.Module, nn.Module]:
     return RMSNorm(head_dim), RMSNorm(head_dim)
 
 
+def exchanges(shards: TokenShards | None) -> tuple[Exchange | None, Exchange | None]:
+    """Return what goes before the first and after the last product of a branch, where tokens are shared."""
+    return (None, None) if shards is None else (shards.gather_queries, shards.reduce_queries)
+
+
 def modulate(x_BLD: Tensor, shift: Tensor | None, scale: Tensor | None) -> Tensor:
     """Return x * (1 + scale) + shift; x itself without them.
 
@@ -83,9 +91,18 @@ class NormLinear(nn.Module):
         super().__init__()
         self.norm, self.linear = norm, linear
 
-    def forward(self, x_BLD: Tensor, shift: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
-        """Return linear(norm(x) * (1 + scale) + shift)."""
+    def forward(
+        self,
+        x_BLD: Tensor,
+        shift: Tensor | None = None,
+        scale: Tensor | None = None,
+        gather: Exchange | None = None,
+    ) -> Tensor:
+        """Return linear(norm(x) * (1 + scale) + shift); `gather` is applied to the linear layer's input."""
         norm, linear = self.norm, self.linear
+        if gather is not None:
+            gathered: Tensor = linear(gather(modulate(norm(x_BLD), shift, scale)))
+            return gathered
         if (
             isinstance(norm, RMSNorm)
             and isinstance(linear, Linear)
@@ -107,10 +124,27 @@ def is_fusible(module: nn.Module) -> bool:
         module._backward_hooks,
         module._backward_pre_hooks,
     )
-    if not FUSED or type(module) not in (RMSNorm, Linear, ZeroLinear) or any(hooks):
+    plain_type = getattr(module, "plain_type", type(module))  # of a layer whose weight is cut
+    if not FUSED or plain_type not in (RMSNorm, Linear, ZeroLinear) or any(hooks):
         return False
     # DTensors and quantized weights implement F.linear, not the products of the fused backward pass.
-    return not any(is_traceable_wrapper_subclass(each) for each in module.parameters(recurse=False))
+    weights = (module.weight, getattr(module, "bias", None))
+    return not any(is_traceable_wrapper_subclass(each) for each in weights if each is not None)
+
+
+def summed_linear(linear: nn.Module, x: Tensor, reduce: Exchange | None) -> Tensor:
+    """Return linear(x); with `reduce` the sum over processes that each have part of x and of the weight."""
+    if reduce is None:
+        out: Tensor = linear(x)
+        return out
+    if not isinstance(linear, nn.Linear):
+        return reduce(linear(x))
+    return add_bias(reduce(F.linear(x, linear.weight)), linear.bias)
+
+
+def add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
+    """Add a bias in the dtype of x, as a linear layer does under autocast."""
+    return x if bias is None else x + bias.to(x.dtype)
 
 
 class SwiGLU(nn.Module):
@@ -126,15 +160,25 @@ class SwiGLU(nn.Module):
         super().__init__()
         self.gate_up = NormLinear(norm or nn.Identity(), Linear(dim, 2 * hidden_dim, bias=bias))
         self.down = Linear(hidden_dim, dim, bias=bias)
+        self.num_groups = GATE_GROUPS  # of this process
 
-    def forward(self, x_BLD: Tensor, shift: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x_BLD: Tensor,
+        shift: Tensor | None = None,
+        scale: Tensor | None = None,
+        shards: TokenShards | None = None,
+    ) -> Tensor:
         """Apply to norm(x) * (1 + scale) + shift."""
-        gate_up: Tensor = self.gate_up(x_BLD, shift, scale)
+        gather, reduce = exchanges(shards)
+        gate_up: Tensor = self.gate_up(x_BLD, shift, scale, gather)
         if isinstance(self.down, Linear) and is_fusible(self.down):
-            return fused_linear.swiglu_linear(gate_up, self.down.weight, self.down.bias)
-        gate, up = split_gate_up(gate_up)
-        out: Tensor = self.down((F.silu(gate) * up).flatten(-2))
-        return out
+            weight, bias = self.down.weight, self.down.bias
+            if reduce is None:
+                return fused_linear.swiglu_linear(gate_up, weight, bias, self.num_groups)
+            return add_bias(reduce(fused_linear.swiglu_linear(gate_up, weight, None, self.num_groups)), bias)
+        gate, up = split_gate_up(gate_up, self.num_groups)
+        return summed_linear(self.down, (F.silu(gate) * up).flatten(-2), reduce)
 
 
 class MLP(nn.Module):
@@ -154,12 +198,18 @@ class MLP(nn.Module):
         self.up = NormLinear(norm or nn.Identity(), Linear(dim, hidden_dim, bias=bias))
         self.down = Linear(hidden_dim, dim, bias=bias)
 
-    def forward(self, x_BLD: Tensor, shift: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x_BLD: Tensor,
+        shift: Tensor | None = None,
+        scale: Tensor | None = None,
+        shards: TokenShards | None = None,
+    ) -> Tensor:
         """Apply to norm(x) * (1 + scale) + shift."""
-        hidden: Tensor = self.up(x_BLD, shift, scale)
+        gather, reduce = exchanges(shards)
+        hidden: Tensor = self.up(x_BLD, shift, scale, gather)
         hidden = F.silu(hidden) if self.activation == "silu" else F.gelu(hidden, approximate="tanh")
-        out: Tensor = self.down(hidden)
-        return out
+        return summed_linear(self.down, hidden, reduce)
 
 
 def make_ffn(kind: str, dim: int, hidden_dim: int, *, norm: nn.Module, bias: bool) -> nn.Module:

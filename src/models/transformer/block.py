@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from src.models.nn.attention_layers import CrossAttention, SelfAttention
 from src.models.nn.layers import make_ffn, make_norm
 from src.models.nn.rotary import Rotation
+from src.models.nn.token_shards import TokenShards
 from src.models.transformer.adaln import ScaleShiftTable
 from src.models.transformer.config import TransformerConfig
 from src.models.transformer.packing import Packing
@@ -45,6 +46,7 @@ class TransformerBlock(nn.Module):
         pos_embed_ND: Tensor | None,
         packing: Packing | None = None,
         rotation: Rotation | None = None,
+        shards: TokenShards | None = None,
     ) -> Tensor:
         """Apply the block.
 
@@ -53,6 +55,7 @@ class TransformerBlock(nn.Module):
             pos_embed_ND: None where position embeddings are not added at this block's input.
             packing: lengths of the samples, if x is a single row of packed samples.
             rotation: rotary positions of self-attention.
+            shards: of the tokens; x, positions and result are this process's stream.
         """
         if pos_embed_ND is not None:
             x_BND = x_BND + pos_embed_ND
@@ -60,12 +63,14 @@ class TransformerBlock(nn.Module):
         if packing is not None:
             modulation = tuple(packing.per_token(each) for each in modulation)
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation
-        lengths = None if packing is None else packing.media
-        attended = self.attention(x_BND, shift_a, scale_a, lengths=lengths, rotation=rotation)
+        lengths = None if packing is None else packing.media_lengths()
+        attended = self.attention(x_BND, shift_a, scale_a, lengths=lengths, rotation=rotation, shards=shards)
         # Under autocast branches are bfloat16; the residual stream stays in its own dtype (float32).
         x_BND = torch.addcmul(x_BND, gate_a, attended.to(x_BND.dtype))
         keys_values = context if isinstance(context, tuple) else self.cross_attention.keys_values(context)
-        pair = None if packing is None else (packing.media, packing.text)
-        x_BND = x_BND + self.cross_attention(x_BND, keys_values, mask_BL=mask_BL, lengths=pair)
-        hidden = self.ffn(x_BND, shift_f, scale_f)
+        lengths = None if packing is None else packing.text_lengths()
+        x_BND = x_BND + self.cross_attention(
+            x_BND, keys_values, mask_BL=mask_BL, lengths=lengths, shards=shards
+        )
+        hidden = self.ffn(x_BND, shift_f, scale_f, shards)
         return torch.addcmul(x_BND, gate_f, hidden.to(x_BND.dtype))

@@ -7,14 +7,15 @@ P values per patch, D hidden size.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from src.models.nn.layers import Linear, NormLinear, ZeroLinear, make_norm
+from src.models.nn.layers import MLP, Linear, NormLinear, SwiGLU, ZeroLinear, make_norm
 from src.models.nn.rotary import Rotation, rotation
+from src.models.nn.token_shards import ShareTokens, TokenShards
 from src.models.transformer.adaln import AdaLNSingle, ScaleShiftTable
 from src.models.transformer.block import TransformerBlock
 from src.models.transformer.config import TransformerConfig
@@ -38,6 +39,16 @@ class Positions:
         cos, sin = self.rotation
         return Positions(embed_ND, (torch.cat([cos, cos]), torch.cat([sin, sin])))
 
+    def local(self, shards: TokenShards | None) -> "Positions":
+        """Return this process's: embeddings of its stream, rotation of its queries."""
+        if shards is None:
+            return self
+        embed_ND = None if self.embed_ND is None else self.embed_ND[shards.stream]
+        if self.rotation is None:
+            return Positions(embed_ND, None)
+        cos, sin = self.rotation
+        return Positions(embed_ND, (cos[shards.queries], sin[shards.queries]))
+
 
 @dataclass(frozen=True)
 class ContextCache:
@@ -57,6 +68,7 @@ class MediaTransformer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
+        self.share_tokens: ShareTokens | None = None  # set where processes share the tokens of a sample
         patch_dim = config.latent_channels * math.prod(config.patch)
         self.patch_embed = Linear(patch_dim, config.hidden_size, bias=config.bias)
         if config.cond_channels:  # a layer of its own at zero: a model trained without it starts unchanged
@@ -91,25 +103,31 @@ class MediaTransformer(nn.Module):
             cond_BCTHW: conditioning of the latent's size, such as first frames and their mask; None: zeros.
             aligned_BND: features for each token, see `TransformerConfig.aligned_features`; None: none.
         """
-        grid = token_grid(x_BCTHW.shape, self.config.patch)
+        patch = self.config.patch
+        grid = token_grid(x_BCTHW.shape, patch)
         positions = self._positions([grid], x_BCTHW.device)
         modulation_B6D, final_B2D = self.t_embedder(t_B)
         # Embedded patches join the residual stream, which has the dtype of the weights (float32).
-        x_BND: Tensor = self.patch_embed(to_patches(x_BCTHW, self.config.patch)).to(modulation_B6D.dtype)
+        concatenates = aligned_BND is not None and self.config.aligned_features == "concatenate"
+        shards = self._shards((2 if concatenates else 1) * math.prod(grid))
+        own = slice(None) if shards is None or concatenates else shards.stream
+        x_BND: Tensor = self.patch_embed(to_patches(x_BCTHW, patch)[:, own]).to(modulation_B6D.dtype)
         if cond_BCTHW is not None:
-            x_BND = x_BND + self.cond_embed(to_patches(cond_BCTHW, self.config.patch))
+            x_BND = x_BND + self.cond_embed(to_patches(cond_BCTHW, patch)[:, own])
         if isinstance(context, ContextCache):
             mask_BL = context.mask_BL
         num_before = 0
-        if aligned_BND is not None and self.config.aligned_features == "concatenate":
+        if aligned_BND is not None and concatenates:
             num_before = aligned_BND.shape[1]
             x_BND, positions = torch.cat([aligned_BND.to(x_BND.dtype), x_BND], 1), positions.repeated()
         elif aligned_BND is not None:
-            x_BND = x_BND + aligned_BND
-        x_BND = self._run_blocks(x_BND, modulation_B6D, context, mask_BL, positions)[:, num_before:]
+            x_BND = x_BND + aligned_BND[:, own]
+        if shards is not None and concatenates:
+            x_BND = x_BND[:, shards.stream]
+        x_BND = self._run_blocks(x_BND, modulation_B6D, context, mask_BL, positions, shards=shards)
         shift, scale = self.final_modulation(final_B2D)
-        out_BNP = self.proj_out(x_BND, shift, scale)
-        return from_patches(out_BNP, grid, self.config.patch)
+        out_BNP = self._project_out(x_BND, shift, scale, shards)[:, num_before:]
+        return from_patches(out_BNP, grid, patch)
 
     def forward_packed(
         self,
@@ -130,13 +148,24 @@ class MediaTransformer(nn.Module):
         modulation_B6D, final_B2D = self.t_embedder(t_B)
         tokens_1NP = torch.cat([to_patches(video[None], patch) for video in videos_CTHW], 1)
         context_1SD, text_lengths = pack_text(context_BLD, mask_BL)
-        packing = Packing(tuple(math.prod(grid) for grid in grids), text_lengths)
+        shards = self._shards(tokens_1NP.shape[1])
+        packing = Packing(tuple(math.prod(grid) for grid in grids), text_lengths, shards)
+        if shards is not None:
+            tokens_1NP = tokens_1NP[:, shards.stream]
         x_1ND: Tensor = self.patch_embed(tokens_1NP).to(modulation_B6D.dtype)
-        x_1ND = self._run_blocks(x_1ND, modulation_B6D, context_1SD, None, positions, packing)
+        x_1ND = self._run_blocks(x_1ND, modulation_B6D, context_1SD, None, positions, packing, shards)
         shift, scale = (packing.per_token(each) for each in self.final_modulation(final_B2D))
-        out_1NP: Tensor = self.proj_out(x_1ND, shift, scale)
+        out_1NP = self._project_out(x_1ND, shift, scale, shards)
         parts = zip(out_1NP.split(packing.media, 1), grids, strict=True)
         return [from_patches(part, grid, patch)[0] for part, grid in parts]
+
+    def _shards(self, num_tokens: int) -> TokenShards | None:
+        return None if self.share_tokens is None else self.share_tokens(num_tokens)
+
+    def _project_out(self, x_BND: Tensor, shift: Tensor, scale: Tensor, shards: TokenShards | None) -> Tensor:
+        """Return the velocity of every token; of all processes that share a sample's."""
+        out_BNP: Tensor = self.proj_out(x_BND, shift, scale)
+        return out_BNP if shards is None else shards.gather_tokens(out_BNP)
 
     def _positions(self, grids: Sequence[tuple[int, int, int]], device: torch.device) -> Positions:
         """Return the positions of the tokens of some grids, one after the other."""
@@ -155,11 +184,13 @@ class MediaTransformer(nn.Module):
         mask_BL: Tensor | None,
         positions: Positions,
         packing: Packing | None = None,
+        shards: TokenShards | None = None,
     ) -> Tensor:
+        positions = positions.local(shards)
         for index, block in enumerate(self.blocks):
             text = context.keys_values[index] if isinstance(context, ContextCache) else context
             pos_embed = positions.embed_ND if index == 0 or self.config.positions == "every" else None
-            args = (x_BND, modulation_B6D, text, mask_BL, pos_embed, packing, positions.rotation)
+            args = (x_BND, modulation_B6D, text, mask_BL, pos_embed, packing, positions.rotation, shards)
             if self.training and index < self.config.num_checkpointed_blocks:
                 x_BND = cast(Tensor, checkpoint(block, *args, use_reentrant=False))
             else:
@@ -174,6 +205,21 @@ class MediaTransformer(nn.Module):
     def shard_groups(self) -> list[nn.Module]:
         """Return the submodules to shard one by one, in order of use; the root shards the rest."""
         return list(self.blocks)
+
+    def tensor_parallel_layers(self) -> dict[nn.Module, Literal["rows", "columns"]]:
+        """Return the layers that several processes share, by how their weights [out, in] are cut.
+
+        "rows": each process computes some of the outputs, complete heads or matching gates and values.
+        "columns": each has some of the inputs, and the outputs are summed over processes.
+        """
+        layers: dict[nn.Module, Literal["rows", "columns"]] = {}
+        for block in self.blocks:
+            assert isinstance(block, TransformerBlock)
+            own, text, ffn = block.attention, block.cross_attention, block.ffn
+            up = ffn.gate_up if isinstance(ffn, SwiGLU) else cast(MLP, ffn).up
+            layers |= dict.fromkeys((own.qkv.linear, text.query.linear, text.key_value, up.linear), "rows")
+            layers |= dict.fromkeys((own.out, text.out, cast(SwiGLU | MLP, ffn).down), "columns")
+        return layers
 
     def num_tokens(self, shape: tuple[int, ...]) -> int:
         """Return the number of media tokens of a latent [..., T, H, W]."""

@@ -60,7 +60,7 @@ class MetricsCallback(L.Callback):
     def _log(self, trainer: L.Trainer, module: TrainingModule) -> None:
         counts = torch.tensor([self._samples, self._tokens], device=module.device)
         # a sum and not a multiple of this rank's: with packed batches ranks have different numbers of samples
-        samples, tokens = module.reduce_over_ranks(counts, "sum").tolist()
+        samples, tokens = (module.reduce_over_ranks(counts, "sum") // module.num_peers).tolist()
         self.rates = {
             "samples_per_s": samples / self._seconds,
             "tokens_per_s": tokens / self._seconds,

@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
-from src.parallel.fsdp import set_gradient_sync
 from src.training.config import TrainConfig
 from src.training.modules.base import GradientStep, TrainingModule
 
@@ -66,7 +65,7 @@ class AutoencoderModule(TrainingModule):
         """
         total = torch.zeros((), device=self.device)
         for number, (part, weight) in enumerate(parts, 1):
-            set_gradient_sync([self.network("discriminator")], number == len(parts))
+            self.accumulate_gradients([self.network("discriminator")], is_last=number == len(parts))
             loss = loss_of(part) * weight
             loss.backward()
             total += loss.detach()

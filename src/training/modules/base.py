@@ -6,7 +6,7 @@ only the first optimizer is stepped through Lightning (a discriminator's is step
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
@@ -20,7 +20,11 @@ from torchmetrics import MeanMetric
 from src.core import rng
 from src.core.errors import UserError
 from src.parallel.build import build_network
-from src.parallel.fsdp import ParallelContext, full_tensor, set_gradient_sync, to_local
+from src.parallel.fsdp import ParallelContext, set_gradient_sync, to_local, total_norm
+from src.parallel.mesh import ProcessMesh
+from src.parallel.strategy import MeshStrategy
+from src.parallel.tensor_parallel import sum_gradients
+from src.parallel.token_shards import SharedTokens
 from src.streaming.batch import Batch
 from src.streaming.micro_batches import split_batch
 from src.training import precision
@@ -55,6 +59,7 @@ class TrainingModule(L.LightningModule):
     """Base class; a subclass names its networks and implements `training_step`."""
 
     ema_networks: tuple[str, ...] = ()  # names of the networks that have an EMA
+    shares_tokens = False  # whether several processes can train on the same samples together
     val_metric = "val/loss"  # watched by the plateau schedule; lower is better
     ema: nn.ModuleDict
     batch_counter: Tensor
@@ -86,6 +91,11 @@ class TrainingModule(L.LightningModule):
                 raise ValueError("the module was built for one process and cannot train on several")
             return
         context = self._parallel_context()
+        if context.share_tokens is not None and not self.shares_tokens:
+            raise UserError(
+                f"{type(self).__name__} trains neither with train.parallel.context_parallel nor with "
+                "tensor_parallel: both must be 1; use dp_shard and dp_replicate"
+            )
         self._sharded = context.mesh is not None
         factories = self.networks()
         for name, factory in factories.items():
@@ -104,14 +114,26 @@ class TrainingModule(L.LightningModule):
         trainer = self._trainer
         device = trainer.strategy.root_device if trainer is not None else torch.device("cpu")
         self.precision_name = precision.resolve(self.train_config.precision, device.type)
-        mesh = None if self.device_mesh is None else self.device_mesh["data_parallel"]
+        mesh = self._mesh
         return ParallelContext(
-            mesh=mesh,
+            mesh=None if mesh is None else mesh.fsdp,
+            tensor_mesh=None if mesh is None else mesh.tensor,
+            share_tokens=SharedTokens(mesh) if mesh is not None and mesh.num_peers > 1 else None,
             param_dtype=torch.bfloat16 if self.precision_name == "bf16" else None,
             compile_backend=parallel.compile_backend if parallel.compile_blocks else None,
             # Without a mesh Lightning moves the module later; initial weights are drawn on the CPU.
             device=device if mesh is not None else torch.device("cpu"),
         )
+
+    @property
+    def _mesh(self) -> ProcessMesh | None:
+        strategy = None if self._trainer is None else self._trainer.strategy
+        return strategy.mesh if isinstance(strategy, MeshStrategy) else None
+
+    @property
+    def num_peers(self) -> int:
+        """Number of processes that train on the same samples, this one included."""
+        return 1 if self._mesh is None else self._mesh.num_peers
 
     def network(self, name: str, *, ema: bool = False) -> nn.Module:
         """Return a network by name; with `ema` its EMA if it has one."""
@@ -182,8 +204,9 @@ class TrainingModule(L.LightningModule):
             NonFiniteError: on every process, before any weight has changed.
         """
         params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        grads = [p.grad for p in params]
-        norm = full_tensor(torch.nn.utils.get_total_norm(grads, foreach=True))
+        sum_gradients(params)
+        grads = [cast(Tensor, p.grad) for p in params]
+        norm = total_norm(grads)
         # The only wait for the device in a step: the check has to come before the weights change.
         loss_value, norm_value = torch.stack([self.reduce_over_ranks(loss.detach()), norm]).tolist()
         if not (math.isfinite(norm_value) and math.isfinite(loss_value)):
@@ -209,7 +232,7 @@ class TrainingModule(L.LightningModule):
         if self._distributed:
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, ids)
-            ids = [i for rank_ids in gathered for i in rank_ids]
+            ids = list(dict.fromkeys(i for rank_ids in gathered for i in rank_ids))
         listed = ", ".join(ids[:8]) + (f", ... ({len(ids)} in total)" if len(ids) > 8 else "")
         return (
             f"step {self.step}: loss is {loss}, gradient norm is {norm}; training stopped before the weights "
@@ -227,15 +250,24 @@ class TrainingModule(L.LightningModule):
         return self._trainer is not None and self._trainer.world_size > 1
 
     def micro_batches(self, batch: AnyBatch, *nets: nn.Module) -> Iterator[tuple[AnyBatch, float]]:
-        """Yield parts of a batch with their loss weights; gradients are reduced with the last part only.
+        """Yield parts of a batch with their loss weights, and see to the gradients of some networks.
 
         With these weights the mean over ranks is the mean over all samples, each counting the same.
         """
         parts = cast(list[AnyBatch], split_batch(batch, self.train_config.num_micro_batches))
         for number, part in enumerate(parts, 1):
             if len(parts) > 1:
-                set_gradient_sync(nets, number == len(parts))
+                self.accumulate_gradients(nets, is_last=number == len(parts))
             yield part, len(part) / len(batch) * batch.loss_weight
+
+    def accumulate_gradients(self, nets: Sequence[nn.Module], *, is_last: bool) -> None:
+        """Say what becomes of the next backward pass's gradients.
+
+        They are added to fp32 shards after every micro-batch, or kept whole until the last one
+        (`reduce_every_micro_batch`). Copies of the shards exchange their sums with the last one either way.
+        """
+        every = self.train_config.parallel.reduce_every_micro_batch
+        set_gradient_sync(nets, shards=every or is_last, copies=is_last)
 
     def adapt_weights(self, source: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Convert another run's weights to this module's names and shapes; unchanged by default."""
