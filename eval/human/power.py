@@ -46,6 +46,7 @@ def power_text(config: PowerConfig) -> str:
         difference_for,
         half_width_for,
         num_items_for,
+        num_items_for_sigma,
         scaled_sigma,
     )
 
@@ -60,10 +61,16 @@ def power_text(config: PowerConfig) -> str:
     for points in config.difference:
         num = num_items_for(points / 100, tie, power=config.power, alpha=config.alpha)
         votes = sum(axis.num_raters for axis in axes) * num * config.num_pairs
-        rows.append([f"{points:g}", str(num), str(votes), f"{votes * config.seconds / 3600:.0f}"])
+        by_sigma = [
+            num_items_for_sigma(points, sigma, before, power=config.power, alpha=config.alpha)
+            for sigma, before in sigmas.values()
+        ]
+        hours = f"{votes * config.seconds / 3600:.0f}"
+        rows.append([f"{points:g}", str(num), str(votes), hours, str(max(by_sigma, default="–"))])
     percent = f"{100 * config.power:g} % power, two-sided {100 * config.alpha:g} %, {100 * tie:.0f} % ties"
     parts.append(f"Items to find a net win rate ({percent}), and votes on {len(axes)} axes:\n")
-    parts.append(markdown_table(["net win rate", "prompts", "votes", "hours of raters"], rows))
+    heads = ["net win rate", "prompts", "votes", "hours of raters", "prompts by the largest σ"]
+    parts.append(markdown_table(heads, rows))
     heads = ["prompts", "± (95 %)", "found with the power", *(f"σ {axis}" for axis in sigmas)]
     rows = [
         [

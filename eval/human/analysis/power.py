@@ -68,6 +68,21 @@ def scaled_sigma(sigma: float, num_items: int, num_items_before: int = BENCH_MIN
     return sigma * math.sqrt(num_items_before / num_items)
 
 
+def num_items_for_sigma(
+    points: float,
+    sigma: float,
+    num_items_before: int = BENCH_MINI,
+    *,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> int:
+    """Return the items at which other raters on the same prompts find a net win rate of `points` of 100.
+
+    `sigma` is the deviation of raters alone, in points, at `num_items_before`.
+    """
+    return math.ceil(num_items_before * _factor(power, alpha) * (sigma / points) ** 2 - 1e-9)
+
+
 def estimate_from_pilot(preferences: Sequence[Preference], no_majority: str) -> list[Pilot]:
     """Return the estimates of every axis of pilot votes, absolute differences averaged over pairs."""
     groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))

@@ -83,6 +83,7 @@ def test_groups_own_axes_and_mistakes(tmp_path: Path) -> None:
     broken = [
         ("answer: choice", "answer: stars", "expected one of choice, rating"),
         ("gold: [blur]", "gold: [blurr]", "unknown degradation 'blurr'"),
+        ("examples: [blur]", "examples: [blurry]", "examples: no explanation of 'blurry'; add one"),
         ("question: Sharper?", "question: {en: Sharper}", "question: no text in de"),
         (", equal: {en: E}", "", "options: expected left, right, equal"),
         ("    gold:", "    gould:", "unknown key 'gould'; did you mean gold"),

@@ -85,5 +85,6 @@ def test_elo_orders_systems_and_is_zero_sum() -> None:
     means = [each.mean for each in ratings]
     assert means == sorted(means, reverse=True)
     assert sum(means) == pytest.approx(4000)
+    assert all(each.deviation > 1 for each in ratings)  # of one order's ratings
     one = elo_ratings("ab", np.array([0]), np.array([1]), np.array([1]), k=32)
     assert (one[0].mean, one[1].mean) == (1016, 984)

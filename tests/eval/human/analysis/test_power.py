@@ -7,6 +7,7 @@ from eval.human.analysis.power import (
     estimate_from_pilot,
     half_width_for,
     num_items_for,
+    num_items_for_sigma,
     num_items_for_width,
     scaled_sigma,
 )
@@ -29,7 +30,11 @@ def test_intervals_and_sigma() -> None:
     for num, half in ((381, 9.0), (527, 7.6), (1003, 5.5)):
         assert half_width_for(num, 0.2) == pytest.approx(half, abs=0.05)
         assert half_width_for(num_items_for_width(half, 0.2), 0.2) <= half
+        assert half_width_for(num_items_for_width(half, 0.2) - 1, 0.2) > half
     assert scaled_sigma(5.07, 1003) == pytest.approx(3.12, abs=0.01)
+    for points in (3.0, 10.0):  # at that number of items the difference is 1.96 + 0.84 sigmas
+        num = num_items_for_sigma(points, 5.07)
+        assert points / scaled_sigma(5.07, num) == pytest.approx(2.80, abs=0.02)
 
 
 def test_a_pilot_gives_ties_and_sigma() -> None:
@@ -44,7 +49,7 @@ def test_a_pilot_gives_ties_and_sigma() -> None:
 def test_the_command_prints_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
     main(["power", "difference=[10]", "num_items=[381]"])
     printed = capsys.readouterr().out
-    assert "| 10 | 621 | 18630 |" in printed
+    assert "| 10 | 621 | 18630 | 104 | 769 |" in printed
     assert "| 381 | 9.0 | 12.7 | 3.74 | 3.74 | 5.07 |" in printed
     with pytest.raises(UserError, match="at most 1 - tie"):
         main(["power", "difference=[95]"])

@@ -71,6 +71,23 @@ def test_personal_links_keep_their_slot_for_days(app: StudyApp) -> None:
         assert leases.end_overdue_leases(session, app.clock()) == 1
 
 
+def test_looking_at_the_page_extends_the_lease(app: StudyApp) -> None:
+    rater = worker(app, 0)
+    rater.begin()
+
+    def lease_end() -> float:
+        with app.database.read() as session:
+            return session.query(Lease).one().expires_at
+
+    before = lease_end()
+    app.clock.now += HOUR
+    rater.state()
+    assert lease_end() == pytest.approx(before + HOUR)
+    app.clock.now += 5  # seen a moment ago: nothing is written
+    rater.state()
+    assert lease_end() == pytest.approx(before + HOUR)
+
+
 def test_a_clock_that_is_set_back_takes_no_slot_and_no_order(app: StudyApp) -> None:
     rater = worker(app, 0)
     task = rater.begin()["task"]
@@ -103,6 +120,8 @@ def test_returned_work_is_given_to_the_next_rater(app: StudyApp) -> None:
 
 def test_a_platforms_round_trip_ends_in_codes_and_pay(app: StudyApp) -> None:
     rater, poor = worker(app, 0, "mturk"), worker(app, 1)
+    rater.begin()
+    app.clock.now += HOUR / 4
     while (state := rater.begin())["page"] == "task":
         rater.vote(state["task"], _expected(app, rater, state["task"]))
     assert state["code"] == "DONE1"
@@ -118,6 +137,16 @@ def test_a_platforms_round_trip_ends_in_codes_and_pay(app: StudyApp) -> None:
         "person0DONE1",
         "person1OUT1",
     ]
+    paid = {row.split(",")[1]: row.split(",")[6:] for row in rows[1:]}
+    assert paid == {"person0": ["15.0", "3.0", "USD"], "person1": ["0.0", "0.0", "USD"]}
+
+
+def test_an_assignment_is_posted_to_mechanical_turk_only(app: StudyApp) -> None:
+    rater = PageRater(app.client())
+    rater.client.get("/mturk?workerId=w&assignmentId=a&hitId=h&turkSubmitTo=https://evil.example")
+    while (state := rater.begin())["page"] == "task":
+        rater.vote(state["task"], _expected(app, rater, state["task"]))
+    assert (state["page"], state["code"], state["mturk"]) == ("finished", "DONE1", {})
 
 
 def test_mturk_shows_a_preview_before_acceptance(app: StudyApp) -> None:

@@ -9,6 +9,7 @@ from eval.human.schema import PRACTICE
 from eval.human.server import raters
 from eval.human.server.database import Database
 from eval.human.server.export import export_votes, vote_records
+from eval.human.server.progress import Work
 from eval.human.server.tables import Rater, Revision, Vote
 from eval.human.study import Study, load_study, read_raters_file, read_votes_file
 from tests.fixtures.human_study import write_study
@@ -67,6 +68,14 @@ def test_a_repeated_request_is_stored_once_and_a_changed_answer_is_a_revision(ap
     assert record.answer == {"choice": "right"}
     assert [each["answer"] for each in record.revisions] == [{"choice": "left"}]
     assert record.marks == ({"position": 1, "seconds": 0.512},)
+
+
+def test_an_answer_that_arrives_again_does_not_replace_a_later_one() -> None:
+    work = Work((), [0, 2])
+    work.add_answer(1, Revision(id=5, answer={"choice": "left"}))
+    work.add_answer(1, Revision(id=4, answer={"choice": "right"}))
+    assert work.answers == {1: (5, {"choice": "left"})}
+    assert (work.open_positions, work.num_done) == ([0, 1, 2], 1)
 
 
 def test_a_rater_continues_on_another_device_at_the_same_task(app: StudyApp) -> None:
