@@ -4,8 +4,8 @@ Candidates are the samples that `src.generate num_candidates=N` made of one item
 one metric of `eval.run`; the best of each item are copied to OUT, with OUT/manifest.jsonl, and all scores are
 written to OUT/ranking.jsonl.
 
-    python -m src.export run=runs/contrastive/tiny out=programs/contrastive
-    python -m eval.rank manifest=FILE metric=contrastive weights.contrastive.path=programs/contrastive out=best
+    python -m src.export run=runs/contrastive/tiny out=programs
+    python -m eval.rank manifest=FILE metric=contrastive weights.contrastive.path=programs out=best
 
 A network that chose the samples cannot score them: `eval.run` refuses a network of the same checkpoint.
 """

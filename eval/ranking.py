@@ -84,7 +84,7 @@ def refuse_ranking_networks(samples: Iterable[Sample], metrics: Iterable[Metric]
     for sample in samples:
         for each in (sample.generation or {}).get("ranked_by", []):
             names.add(each["metric"])
-            hashes |= dict.fromkeys(each["networks"], sample.id)
+            hashes = dict.fromkeys(each["networks"], sample.id) | hashes
     for metric in metrics:
         for found in network_hashes(metric):
             if found in hashes:

@@ -35,6 +35,9 @@ class ScoringConfig(Config):
     copy_detection: str = opt("", "TorchScript SSCD: image [1,3,H,W] -> [1,D]; empty: EfficientNet-Lite0")
     clip_l14: str = opt("", "folder of a transformers CLIPModel: aesthetics, joint embeddings")
     aesthetic_head: str = opt("", "state dict of LAION's linear head on that CLIP")
+    contrastive: str = opt(
+        "", "folder of programs of a contrastive model (src.export): audio_video_cosine, for diegetic audio"
+    )
     detector: str = opt(
         "", "folder of a transformers object detector; empty: the moving region is the subject"
     )
@@ -125,6 +128,10 @@ class CameraConfig(Config):
     shake: float = opt(0.45, "shake (score) above which it is held by hand", gt=0)
     straight: float = opt(0.5, "net over whole path below which a shaking camera goes nowhere", gt=0, le=1)
     parallax: float = opt(0.09, "parallax (score) above which the camera moves, below which it turns", gt=0)
+    alignment: float = opt(0.33, "alignment (score) below which it may be objects that move", gt=0, lt=1)
+    flat_parallax: float = opt(0.045, "parallax (score) below which it surely turns", gt=0)
+    still_scene: float = opt(0.2, "independent motion (score) above which no turn is sure", gt=0)
+    zoom_speed: float = opt(0.03, "widths per second of a zoom below which depth cannot be seen", gt=0)
     roughness: float = opt(1.0, "acceleration over speed, per frame at 12 fps: what jolts is no camera", gt=0)
     purity: float = opt(0.6, "fraction that one kind of motion must have in all of it", gt=0, lt=1)
 

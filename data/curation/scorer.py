@@ -14,6 +14,7 @@ from PIL import Image
 
 from data.curation import (
     audio_events,
+    diegetic,
     fingerprints,
     joint_embedding,
     motion,
@@ -67,6 +68,11 @@ def score_clip(root: Path, clip: Clip, config: ScoringConfig) -> dict[str, Any]:
     row |= score_frames(frames, config)
     if "audio" in config.groups and row["has_audio"]:
         row |= score_audio(read_mono(root / clip.path, clip.start_s, row["end_s"]))
+        if config.contrastive:
+            cosine = diegetic.audio_video_cosine(
+                root / clip.path, clip.start_s, row["end_s"], config.contrastive
+            )
+            row |= {} if cosine is None else {"audio_video_cosine": cosine}
     row["preview"] = draw_preview(frames.stills_THWC)
     return row
 

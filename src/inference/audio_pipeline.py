@@ -141,7 +141,8 @@ class AudioPipeline:
                 yield fit_frames(frame_HWC[None], size.height, size.width)[0]
 
     def _encode_frames(self, frames: Iterator[Tensor]) -> list[Tensor]:
-        assert self.model.video is not None and self.model.video.encoder is not None
+        assert self.model.video is not None
+        assert self.model.video.encoder is not None
         parts = (from_uint8(torch.stack(part)[None]).to(self.device) for part in chunks(frames, CHUNK))
         with self.model.autocast():
             return [each[0] for each in self.model.video.encoder.encode_stream(parts)]

@@ -48,7 +48,7 @@ class VideoProgram(nn.Module):
 
 @torch.no_grad()
 def export_programs(settings: ExportConfig) -> Path:
-    """Write TorchScript of both towers and contract.json (docs/evaluation.md) into a folder; return it.
+    """Write programs of both towers and contract.json (docs/evaluation.md) into a folder; return it.
 
     The contract names the checkpoint's hash, by which another export of it is recognized.
 
@@ -79,21 +79,22 @@ def export_programs(settings: ExportConfig) -> Path:
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, (program, example) in examples.items():
-        traced = torch.jit.trace(program, example, check_trace=False)
-        with atomic_write(out / f"{name}.pt") as temporary:
-            torch.jit.save(traced, str(temporary))
+        exported = torch.export.export(program, (example,))
+        with atomic_write(out / f"{name}.pt2") as temporary, temporary.open("wb") as file:
+            torch.export.save(exported, file)
     half = (0.5, 0.5, 0.5)
     contract = {
         "model": f"{config.name}, weights sha256 {loading.tensors_sha256(weights)}",
-        "audio": {"program": "audio.pt", "rate": rate, "seconds": settings.seconds},
+        "audio": {"program": "audio.pt2", "rate": rate, "seconds": settings.seconds},
         "video": {
-            "program": "video.pt", "num_frames": num_frames, "size": height, "mean": half, "std": half,
+            "program": "video.pt2", "num_frames": num_frames, "size": height, "mean": half, "std": half,
             "fps": settings.fps,
         },
     }  # fmt: skip
     with atomic_write(out / "contract.json") as temporary:
         temporary.write_text(json.dumps(contract, indent=1), encoding="utf-8")
-    Console(highlight=False).print(f"{out}: audio.pt, video.pt, contract.json of {find_checkpoint(run)}")
+    text = f"{out}: audio.pt2, video.pt2, contract.json of {find_checkpoint(run)}"
+    Console(highlight=False).print(text, soft_wrap=True)
     return out
 
 

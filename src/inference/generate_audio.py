@@ -136,7 +136,7 @@ def write_part(
     report: ProgressReport,
     notes: Counter[str],
 ) -> Iterator[dict[str, Any]]:
-    """Write the files of requests that are sampled together; yield each manifest entry once they are complete."""
+    """Write the files of requests that are sampled together; yield each manifest entry once it is complete."""
     settings, rate = pipeline.config, pipeline.sample_rate
     originals = [original_of(video.video, settings, rate, seconds, pipeline.num_channels) for video in videos]
     kept = [settings.original == "keep" and original is not None for original in originals]

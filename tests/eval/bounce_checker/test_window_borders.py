@@ -1,5 +1,6 @@
 """The border test: smooth audio passes, joins of two takes do not, impacts are left out."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_smooth_audio_has_a_ratio_of_one_and_joined_takes_do_not() -> None:
     assert found.is_smooth
     assert not found.is_found
     joined = []
-    for one, other in zip(takes[:20], takes[1:], strict=False):
+    for one, other in itertools.pairwise(takes[:20]):
         out = one.copy()
         for k, start in enumerate(BORDERS):
             if k % 2 == 0:
