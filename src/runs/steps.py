@@ -19,7 +19,10 @@ from src.core.config import flat_settings
 from src.core.errors import UserError
 from src.runs.run_directory import refuse_changed_settings
 
-Command = Literal["prepare", "prompts", "train", "generate", "reconstruct", "score"]
+Command = Literal[
+    "prepare", "prompts", "audio_prompts", "train", "generate", "reconstruct", "score", "borders",
+    "text_to_audio", "video_to_audio", "rank", "page",
+]  # fmt: skip
 MODULES: dict[Command, str] = {
     "prepare": "data.prepare",
     "prompts": "data.bounce.prompts",
@@ -27,6 +30,12 @@ MODULES: dict[Command, str] = {
     "generate": "src.generate",
     "reconstruct": "src.reconstruct",
     "score": "eval.run",
+    "audio_prompts": "data.bounce.audio_prompts",
+    "borders": "eval.bounce_checker.window_borders",
+    "text_to_audio": "eval.bounce_checker.text_to_audio",
+    "video_to_audio": "eval.bounce_checker.video_to_audio",
+    "rank": "eval.rank",
+    "page": "eval.video_page",
 }
 # Imported once in the fork server, so that each step starts several seconds sooner.
 PRELOADED = ["src.experiments.tae", "src.experiments.encode_latents", "src.experiments.video"]
