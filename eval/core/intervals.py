@@ -19,7 +19,6 @@ from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.core.clusters import Array, Labels, cluster_means, group_codes, sums_by_code
 from src.core.rng import numpy_generator

@@ -42,6 +42,10 @@ class Score:
     unit: str = ""  # FRACTION is shown in per cent
     text: str = ""
 
+    def __post_init__(self) -> None:
+        if self.better not in (-1, 0, 1):
+            raise ValueError(f"better: expected -1, 0 or 1, got {self.better}")
+
 
 class Item:
     """A sample with its media, each file decoded once and only if a metric needs it.

@@ -91,3 +91,10 @@ def test_the_seed_is_that_of_the_bootstrap():
     records = [record(i, {"lag": v}) for i, v in enumerate(np.random.default_rng(0).exponential(size=60))]
     one, same, other = (summarize(records, seed=s)["all"].intervals["lag"] for s in (1, 1, 2))
     assert one == same != other
+
+
+@pytest.mark.parametrize("better", [-2, 2])
+def test_a_value_is_better_higher_or_lower_or_neither(better):
+    assert [Score(each).better for each in (-1, 0, 1)] == [-1, 0, 1]
+    with pytest.raises(ValueError, match=f"better: expected -1, 0 or 1, got {better}"):
+        Score(better)

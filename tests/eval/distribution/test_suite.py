@@ -3,7 +3,7 @@ import pytest
 
 from eval.distribution.config import SetsConfig
 from eval.distribution.kid import kernel_distance
-from eval.distribution.suite import compare_sets, score_inception
+from eval.distribution.suite import SET_SCORES, compare_sets, score_inception
 
 
 def normal(seed, num, dim=8, shift=0.0):
@@ -12,6 +12,13 @@ def normal(seed, num, dim=8, shift=0.0):
 
 def by_name(scores):
     return {score.name: score for score in scores}
+
+
+def test_distances_are_better_lower_and_the_others_higher():
+    lower = {"fd", "fid", "fvd", "fad", "fd_inf", "fid_inf", "fvd_inf", "fad_inf", "kid"}
+    assert {name for name, score in SET_SCORES.items() if score.better == -1} == lower
+    higher = {"precision", "recall", "density", "coverage", "is"}
+    assert {name for name, score in SET_SCORES.items() if score.better == 1} == higher
 
 
 def test_all_numbers_with_intervals_around_them():

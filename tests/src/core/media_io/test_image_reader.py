@@ -12,6 +12,7 @@ from src.core.media_io.formats import media_kind
 from src.core.media_io.image_reader import read_image
 from src.core.media_io.image_writer import write_image
 from src.core.media_io.video import read_video
+from src.core.media_io.video_reader import open_video
 from tests.fixtures.odd_media import flat
 
 RED = (200, 30, 30)
@@ -111,6 +112,10 @@ def test_a_still_is_an_image_and_an_animation_a_video(tmp_path: Path) -> None:
         assert (media_kind(still.read_bytes()), media_kind(moving.read_bytes())) == ("image", "video")
         assert read_video(still).fps == 0
         assert len(read_video(moving).frames_THWC) == 3
+        with open_video(moving) as video:
+            assert (video.has_audio, video.pixel_aspect, video.stream_index) == (False, 1.0, 0)
+            tick_s = 0.01 if suffix == ".gif" else 0.001
+            assert (video.tick_s, video.fps, video.num_frames) == (tick_s, pytest.approx(20), 3)
         assert len(read_video(moving.read_bytes()).frames_THWC) == 3
     pages = save(tmp_path / "pages.tif", frames[0], save_all=True, append_images=frames[1:])
     assert media_kind(pages) == "image"
