@@ -95,6 +95,11 @@ class AudioPipeline:
                 f"negative prompt {self.config.negative_prompt!r} needs guidance: sampler.guidance_scale is 1"
             )
 
+    def truncated_ids(self, requests: list[AudioRequest]) -> list[str]:
+        """Return the ids of the prompts that are longer than the text encoder reads."""
+        cut = self.model.truncated([request.prompt.text for request in requests])
+        return [request.prompt.id for request, is_cut in zip(requests, cut, strict=True) if is_cut]
+
     def num_latents(self, seconds: float) -> int:
         """Return the latent frames of audio of some length, at least one."""
         return max(self.codec.config.num_latent_frames(round(seconds * self.sample_rate)), 1)

@@ -48,10 +48,23 @@ def generate(settings: GenerateAudioConfig, prompts: list[str]) -> Path:
         refuse_existing(out, requests, settings)
     pipeline = AudioPipeline(settings)
     pipeline.check_requests(requests)
+    print_truncated(pipeline, requests)
     make_folder(out, "out")
     write_record(pipeline, out)
     write_all(pipeline, requests, out)
     return out / MANIFEST
+
+
+def print_truncated(pipeline: AudioPipeline, requests: list[AudioRequest]) -> None:
+    """Print which prompts are longer than the model reads."""
+    truncated = pipeline.truncated_ids(requests)
+    if truncated:
+        ids = ", ".join(truncated[:8]) + (", ..." if len(truncated) > 8 else "")
+        Console(highlight=False, markup=False).print(
+            f"warning: {len(truncated)} of {len(requests)} prompts are longer than the text encoder's limit "
+            f"and are truncated: {ids}",
+            soft_wrap=True,
+        )
 
 
 def refuse_existing(out: Path, requests: list[AudioRequest], settings: GenerateAudioConfig) -> None:
@@ -80,31 +93,43 @@ def write_record(pipeline: AudioPipeline, out: Path) -> None:
 
 
 def write_all(pipeline: AudioPipeline, requests: list[AudioRequest], out: Path) -> None:
-    """Sample, decode and write batch by batch."""
+    """Sample, decode and write batch by batch; videos that cannot be read are left out, counted and listed.
+
+    Raises:
+        UserError: none of the videos can be read.
+    """
     num_steps, count = pipeline.sampler.num_steps, 0
+    unreadable: list[str] = []
     report = ProgressReport("generate", len(requests) * num_steps)
     notes: Counter[str] = Counter()
     with (out / MANIFEST).open("w", encoding="utf-8") as manifest, report:
-        for part, videos in parts_of(pipeline, requests):
+        for part, videos in parts_of(pipeline, requests, unreadable):
             seconds = videos[0].seconds if videos else pipeline.config.seconds or pipeline.default_seconds()
             for entry in write_part(pipeline, part, videos, seconds, out, report, notes):
                 manifest.write(json.dumps(entry) + "\n")
                 manifest.flush()
                 count += 1
                 report.update(count * num_steps)  # adaptive solvers take other numbers of steps
-    console = Console(highlight=False)
+    if not count:
+        raise UserError(unreadable[0])
+    console = Console(highlight=False, markup=False)
+    for reason in unreadable:
+        console.print(f"left out: {reason}", soft_wrap=True)
     for note, number in notes.items():
         console.print(f"{number} of {count} items: {note}", soft_wrap=True)
     console.print(f"{count} items and their manifest: {out / MANIFEST}", soft_wrap=True)
 
 
 def parts_of(
-    pipeline: AudioPipeline, requests: list[AudioRequest]
+    pipeline: AudioPipeline, requests: list[AudioRequest], unreadable: list[str]
 ) -> Iterator[tuple[list[AudioRequest], list[SeenVideo]]]:
     """Yield consecutive requests that are sampled together, with their videos if they have any.
 
     Their videos have as many frames and the same length; long ones are fewer, so that a batch holds about as
     much at any length.
+
+    Args:
+        unreadable: receives why a video is left out.
     """
     for batch in batches(requests, pipeline.config.batch_size):
         if batch[0].open_video is None:
@@ -114,7 +139,11 @@ def parts_of(
         for request in batch:
             assert request.open_video is not None
             is_same = seen and seen[-1][0].open_video is request.open_video  # another candidate
-            video = seen[-1][1] if is_same else pipeline.watch(request.open_video())
+            try:
+                video = seen[-1][1] if is_same else pipeline.watch(request.open_video())
+            except UserError as error:
+                unreadable.append(str(error))
+                continue
             seen.append((request, video))
         for (_, seconds), group in groupby(
             seen, key=lambda pair: (len(pair[1].times_T), round(pair[1].seconds, 3))
@@ -136,7 +165,7 @@ def write_part(
     report: ProgressReport,
     notes: Counter[str],
 ) -> Iterator[dict[str, Any]]:
-    """Write the files of requests that are sampled together; yield each manifest entry once it is complete."""
+    """Write the files of requests that are sampled together; yield each manifest entry once complete."""
     settings, rate = pipeline.config, pipeline.sample_rate
     originals = [original_of(video.video, settings, rate, seconds, pipeline.num_channels) for video in videos]
     kept = [settings.original == "keep" and original is not None for original in originals]

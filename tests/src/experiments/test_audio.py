@@ -1,9 +1,13 @@
 """The audio model by its commands: encode, train, resume, generate; and bad input."""
 
 import json
+import subprocess
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import soundfile
@@ -13,7 +17,7 @@ from numpy.typing import NDArray
 from data import prepare
 from eval.core.manifest import read_manifest
 from src import export, generate, train
-from src.core import config
+from src.core import cli, config
 from src.core.audio_caption import AudioCaption
 from src.core.errors import UserError
 from src.core.media_io.audio import Audio
@@ -22,6 +26,9 @@ from src.core.media_io.loudness import integrated_lufs
 from src.core.media_io.probe import probe
 from src.core.media_io.video import read_video
 from src.core.media_io.video_writer import write_video
+from src.inference.audio_pipeline import AudioPipeline
+from src.inference.audio_requests import TimedFrame, Video
+from src.inference.generate_audio_config import GenerateAudioConfig
 from src.models.codec.model import Codec
 from src.runs.config import CodecRunConfig
 from src.runs.loading import load_audio, load_codec
@@ -268,6 +275,111 @@ def test_a_prompt_gives_a_video_with_audio_in_one_call() -> None:
     video = Path("both/video/with_audio", entry["video"])
     assert np.abs(read_video(video).frames_THWC.astype(int) - silent).mean() < 8
     assert read_audio(video).samples_CS.shape == (1, 48_000)
+
+
+def test_bad_files_of_a_folder_are_left_out_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("bad_videos")
+    folder.mkdir()
+    write_video(folder / "good.mp4", np.zeros((16, 32, 32, 3), np.uint8), 16)
+    (folder / "empty.mp4").write_bytes(b"")
+    soundfile.write("tone.wav", np.zeros(4_800), 48_000)
+    convert("-i", "tone.wav", str(folder / "audio_only.mp4"))
+    generate.main(["run=runs/debug/audio", f"videos={folder}", "out=bad/folder"])
+    assert [entry["id"] for entry in read_lines(Path("bad/folder/manifest.jsonl"))] == ["good"]
+    out = capsys.readouterr().out
+    assert "left out: bad_videos/audio_only.mp4: audio only" in out
+    assert "left out: bad_videos/empty.mp4: " in out
+    for name, message in (("audio_only", "audio only"), ("empty", "bad_videos/empty.mp4: ")):
+        args = ["run=runs/debug/audio", f"videos={folder / name}.mp4", f"out=bad/{name}"]
+        assert cli.run(generate.main, args) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("rate", "num_channels", "message"),
+    [(8_000, 1, ""), (192_000, 1, ""), (44_100, 8, "8 channels, the codec has 1"), (48_000, 0, "not finite")],
+)
+def test_known_audio_of_any_rate_is_taken_and_channels_are_not_mixed(
+    rate: int, num_channels: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`num_channels` 0 stands for samples that are not numbers."""
+    samples = np.full((rate // 5, max(num_channels, 1)), 0.1 if num_channels else np.nan)
+    path = f"known_{rate}_{num_channels}.wav"
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    args = ["run=runs/debug/audio", "prompt=rain", "seconds=0.6", f"extend={path}", f"out=known/{path}"]
+    assert cli.run(generate.main, args) == (2 if message else 0)
+    assert message in capsys.readouterr().err
+
+
+def test_originals_of_other_lengths_rates_and_channels_are_mixed_in_sync() -> None:
+    """The original's tone is heard where the file says: shorter, longer, later; six channels at 22.05 kHz."""
+    model = ["run=runs/debug/audio", "original=mix", "channels=1", "original_gain_db=6"]
+    convert("-f", "lavfi", "-i", "color=s=32x32:r=16:d=1", "silent.mp4")
+    heard = {}
+    for name, seconds, start, options in (
+        ("short", 0.4, 0.0, []),
+        ("long", 3.0, 0.0, []),
+        ("late", 0.4, 0.5, []),
+        ("surround", 1.0, 0.0, ["-ac", "6", "-ar", "22050"]),
+    ):
+        tone = f"sine=f=1000:r=48000:d={seconds}"
+        convert("-i", "silent.mp4", "-itsoffset", str(start), "-f", "lavfi", "-i", tone,
+                "-c:v", "copy", *options, f"original_{name}.mp4")  # fmt: skip
+        generate.main([*model, f"videos=original_{name}.mp4", f"out=mixed/{name}"])
+        (entry,) = read_lines(Path(f"mixed/{name}/manifest.jsonl"))
+        samples = soundfile.read(Path(f"mixed/{name}", entry["audio"]))[0]
+        assert len(samples) == 48_000
+        spectra = np.abs(np.fft.rfft(samples.reshape(10, 4_800) * np.hanning(4_800)))
+        heard[name] = spectra[:, 100] > 20 * np.median(spectra, 1)  # 1000 Hz
+    assert heard["short"][:3].all()
+    assert not heard["short"][5:].any()
+    assert heard["long"].all()
+    assert not heard["late"][:4].any()
+    assert heard["late"][5:8].all()
+    assert heard["surround"].all()
+
+
+def test_long_prompts_are_truncated_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "a wooden ball hits the wall " * 360  # 10,080 characters
+    generate.main(["run=runs/debug/audio", f"prompt={long}", "prompt=rain", "seconds=0.4", "out=long_prompt"])
+    assert "warning: 1 of 2 prompts are longer than the text encoder's limit" in capsys.readouterr().out
+    assert len(read_lines(Path("long_prompt/manifest.jsonl"))) == 2
+
+
+def test_frames_of_a_long_video_are_not_held() -> None:
+    """Of 1,000 large frames at most a few are alive at a time, while reading and while writing."""
+    alive = most = 0
+
+    def count(_: object) -> None:
+        nonlocal alive
+        alive -= 1
+
+    def frames() -> Iterator[TimedFrame]:
+        nonlocal alive, most
+        for i in range(1_000):
+            frame = np.zeros((64, 64, 3), np.uint8).view(Tracked)
+            alive += 1
+            most = max(most, alive)
+            weakref.finalize(frame, count, None)
+            yield frame, i / 16
+            del frame
+
+    settings = config.load(GenerateAudioConfig, None, ["run=runs/debug/audio"])
+    seen = AudioPipeline(settings).watch(Video("long", 16.0, frames, lambda fps: frames()))
+    assert seen.seconds == 62.5
+    assert most <= 3
+
+
+class Tracked(np.ndarray):
+    """An array that weak references can follow."""
+
+
+def convert(*args: str) -> None:
+    """Run imageio-ffmpeg's ffmpeg."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", *args]
+    subprocess.run(command, check=True)
 
 
 def test_text_alone_gives_audio_and_guidance_apart_differs() -> None:
