@@ -251,7 +251,11 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/sanity/coverage.py": ("tests/eval/sanity/test_coverage.py", ENTRIES),
     "src/core/media_io/animation.py": (f"{READERS}/test_image_reader.py",),
     "src/core/media_io/audio_reader.py": (f"{READERS}/test_audio_reader.py",),
-    "src/core/media_io/container.py": (f"{READERS}/test_video_reader.py", f"{READERS}/test_times.py"),
+    "src/core/media_io/container.py": (
+        f"{READERS}/test_video_reader.py",
+        f"{READERS}/test_times.py",
+        f"{READERS}/test_damage.py",
+    ),
     "src/core/media_io/deinterlacing.py": (f"{READERS}/test_pixels.py",),
     "src/core/media_io/frames.py": (f"{READERS}/test_video_reader.py",),
     "src/core/media_io/image_reader.py": (f"{READERS}/test_image_reader.py",),

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from src.core.media_io.audio_reader import read_audio
 from src.core.media_io.container import check_is_file
-from src.core.media_io.errors import STRICT, MediaError
+from src.core.media_io.errors import STRICT, EventLog, MediaError
 from src.core.media_io.frames import Frame
+from src.core.media_io.integrity import HeaderFacts, _riff_ends_after_file
 from src.core.media_io.probe import probe
 from src.core.media_io.video import read_video
 from src.core.media_io.video_reader import open_video
@@ -363,3 +365,21 @@ def test_a_frame_size_that_changes_is_an_error_of_arrays(tmp_path: Path) -> None
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     with pytest.raises(MediaError, match="frame size changes"):
         read_video(path)
+
+
+def test_the_end_is_compared_with_what_the_header_promises(tmp_path: Path) -> None:
+    def reasons(end_s: float, frame_s: float, is_cut: bool = False) -> list[str]:
+        log = EventLog(frozenset())
+        HeaderFacts(10.0, 0.1, is_cut, None, (0, 0)).check_end(end_s, frame_s, log)
+        return [event.reason for event in log.events]
+
+    assert [reasons(end_s, 0.1) for end_s in (9.75, 9.85, 10.5)] == [["truncated"], [], []]
+    assert [reasons(end_s, 0.01) for end_s in (9.85, 9.95)] == [["truncated"], []]
+    assert reasons(10.0, 0.1, is_cut=True) == ["truncated"]
+    whole = b"RIFF" + struct.pack("<I", 12) + b"WAVE" + 8 * b"x"
+    for data, is_cut in (
+        (whole, False), (whole[:-1], True), (whole + b"x", False), (b"RIFX" + whole[4:-1], False),
+        (b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVE", False), (b"RIFF\0\0\0\0WAVE", False),
+    ):  # fmt: skip
+        (tmp_path / "a.wav").write_bytes(data)
+        assert _riff_ends_after_file(tmp_path / "a.wav") == is_cut

@@ -18,7 +18,7 @@ from src.core.media_io.probe import probe
 from src.core.media_io.timeline import Timeline
 from src.core.media_io.video_decoder import decode_video
 from src.core.media_io.video_reader import open_video
-from tests.fixtures.odd_media import blocks, encode, number_of, numbered
+from tests.fixtures.odd_media import blocks, encode, ffmpeg, number_of, numbered
 from tests.fixtures.video_files import image, write_image, write_video, write_zero_frames
 
 
@@ -113,6 +113,9 @@ def test_probe_names_the_codecs(tmp_path: Path) -> None:
     assert silent.duration_s == pytest.approx(0.5)
     flags = (silent.has_alpha, silent.is_hdr, silent.is_interlaced, silent.is_turned)
     assert flags == (False, False, False, False)
+    unknown = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=0.2", "-vf", "setsar=0", "-c:v", "ffv1")
+    ffmpeg(*unknown, tmp_path / "c.avi")
+    assert probe(tmp_path / "c.avi").pixel_aspect == 1
     write_audio(tmp_path / "a.wav", np.zeros((2, 4000), np.float32), 8000)
     sound = probe(tmp_path / "a.wav")
     assert (sound.kind, sound.audio_rate, sound.bits, sound.height) == ("audio", 8000, 0, 0)
