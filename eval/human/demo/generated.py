@@ -36,10 +36,10 @@ def generate_clips(folder: Path, weights: Path, *, num_prompts: int, seed: int =
     """
     if not weights.is_file():
         raise UserError(f"weights: no such file: {weights}; empty draws clips instead")
-    if importlib.util.find_spec("torch") is None:
-        raise UserError("weights: generation needs torch (make install); empty draws clips instead")
     if num_prompts > len(PROMPTS):
         raise UserError(f"num_prompts: there are {len(PROMPTS)} prompts, got {num_prompts}")
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("weights: generation needs torch (make install); empty draws clips instead")
     folder.mkdir(parents=True, exist_ok=True)
     prompts = folder / "prompts.jsonl"
     entries = [

@@ -1,6 +1,8 @@
 """The demonstration: two systems from the committed weights, through real pages, to the report."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,12 @@ def test_drawn_clips_have_audio_and_prompts(tmp_path: Path) -> None:
     assert list(folders) == ["smooth", "jerky"]
     for folder in folders.values():
         assert sorted(path.name for path in Path(folder).iterdir()) == ["000.mp4", "000.txt"]
+
+
+def test_without_playwright_the_demonstration_is_refused_in_one_line() -> None:
+    code = (
+        "import sys; sys.modules['playwright'] = None; "
+        "import eval.human.demo.screenshots as demo; demo.open_chromium().__enter__()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "UserError: playwright: not installed" in done.stderr.splitlines()[-1]
