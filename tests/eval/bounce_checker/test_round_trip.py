@@ -14,6 +14,7 @@ from data.bounce.config import WorldConfig
 from data.bounce.scene import sample_scene
 from data.bounce.world import WORLD_VERSION
 from eval.bounce_checker import round_trip
+from eval.core.audio import Audio
 from src.core.errors import UserError
 
 RATE = 48_000
@@ -89,3 +90,14 @@ def test_folders_that_cannot_be_read(tmp_path: Path, clips: list[Any]) -> None:
     write_folder(tmp_path / "none", [(clips[0][0], {"impacts": []})], lambda samples_S, facts: samples_S)
     with pytest.raises(UserError, match="no clip has facts with impacts"):
         round_trip.main([f"folder={tmp_path / 'none'}"])
+
+
+def test_levels_are_those_of_impacts_of_one_object_alone() -> None:
+    impacts = [(0.2, [0]), (1.2, [0, 1]), (2.2, [1]), (2.25, [1]), (2.99, [0])]
+    facts = {
+        "impacts": [{"time_s": time_s, "objects": objects} for time_s, objects in impacts],
+        "objects": [{"material": "stone", "size": "small"}, {"material": "glass", "size": "large"}],
+    }
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 3 * RATE)).astype(np.float32)
+    found = round_trip.measure_levels(Audio(noise / 2, RATE), Audio(noise, RATE), facts)
+    assert found == {"stone": [pytest.approx(-6.02, abs=0.01)]}

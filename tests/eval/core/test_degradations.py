@@ -47,3 +47,5 @@ def test_what_they_do():
     assert noise(10)(gray, 0).std() == pytest.approx(10, rel=0.05)
     assert not np.array_equal(noise(10)(gray, 0), noise(10)(gray, 1))
     assert np.ptp(color_shift(0.1)(gray, 0), axis=(0, 1, 2)).max() == 0
+    tints = np.array([color_shift(0.1)(gray[:1], seed)[0, 0, 0] / 128 for seed in range(20)])
+    assert 0.895 < tints.min() < 0.93 < 1.07 < tints.max() < 1.105
