@@ -29,8 +29,8 @@ def build_network(factory: Callable[[], nn.Module], seed: int, context: Parallel
         net, shadow = factory(), factory()
     if context.tensor_mesh is not None:
         cut_weights(net, context.tensor_mesh)
-    if context.share_tokens is not None and hasattr(net, "share_tokens"):
-        net.share_tokens = context.share_tokens  # type: ignore[assignment]  # an attribute of the model
+    if context.cut_tokens is not None and hasattr(net, "cut_tokens"):
+        net.cut_tokens = context.cut_tokens  # type: ignore[assignment]  # an attribute of the model
     compile_groups(net, context)
     shard(net, context)
     net.to_empty(device=context.device)

@@ -31,7 +31,7 @@ class ParallelContext:
 
     mesh: DeviceMesh | None = None  # over which FSDP2 shards: one axis, or two with copies (HSDP)
     tensor_mesh: DeviceMesh | None = None
-    share_tokens: SharedTokens | None = None
+    cut_tokens: SharedTokens | None = None
     param_dtype: torch.dtype | None = None
     compile_backend: str | None = None  # None: blocks are not compiled
     device: torch.device = CPU

@@ -37,4 +37,4 @@ class TokenShards(Protocol):
         """Return all tokens, of which each process has its `stream`, to compute the same loss from."""
 
 
-ShareTokens = Callable[[int], TokenShards]  # given the number of tokens of a row
+CutTokens = Callable[[int], TokenShards]  # given the number of tokens of a row

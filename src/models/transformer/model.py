@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from src.models.nn.layers import MLP, Linear, NormLinear, SwiGLU, ZeroLinear, make_norm
 from src.models.nn.rotary import Rotation, rotation
-from src.models.nn.token_shards import ShareTokens, TokenShards
+from src.models.nn.token_shards import CutTokens, TokenShards
 from src.models.transformer.adaln import AdaLNSingle, ScaleShiftTable
 from src.models.transformer.block import TransformerBlock
 from src.models.transformer.config import TransformerConfig
@@ -68,7 +68,7 @@ class MediaTransformer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.share_tokens: ShareTokens | None = None  # set where processes share the tokens of a sample
+        self.cut_tokens: CutTokens | None = None  # set where processes share the tokens of a sample
         patch_dim = config.latent_channels * math.prod(config.patch)
         self.patch_embed = Linear(patch_dim, config.hidden_size, bias=config.bias)
         if config.cond_channels:  # a layer of its own at zero: a model trained without it starts unchanged
@@ -160,7 +160,7 @@ class MediaTransformer(nn.Module):
         return [from_patches(part, grid, patch)[0] for part, grid in parts]
 
     def _shards(self, num_tokens: int) -> TokenShards | None:
-        return None if self.share_tokens is None else self.share_tokens(num_tokens)
+        return None if self.cut_tokens is None else self.cut_tokens(num_tokens)
 
     def _project_out(self, x_BND: Tensor, shift: Tensor, scale: Tensor, shards: TokenShards | None) -> Tensor:
         """Return the velocity of every token; of all processes that share a sample's."""

@@ -59,7 +59,7 @@ class TrainingModule(L.LightningModule):
     """Base class; a subclass names its networks and implements `training_step`."""
 
     ema_networks: tuple[str, ...] = ()  # names of the networks that have an EMA
-    shares_tokens = False  # whether several processes can train on the same samples together
+    has_token_shards = False  # whether several processes can train on the same samples together
     val_metric = "val/loss"  # watched by the plateau schedule; lower is better
     ema: nn.ModuleDict
     batch_counter: Tensor
@@ -91,7 +91,7 @@ class TrainingModule(L.LightningModule):
                 raise ValueError("the module was built for one process and cannot train on several")
             return
         context = self._parallel_context()
-        if context.share_tokens is not None and not self.shares_tokens:
+        if context.cut_tokens is not None and not self.has_token_shards:
             raise UserError(
                 f"{type(self).__name__} trains neither with train.parallel.context_parallel nor with "
                 "tensor_parallel: both must be 1; use dp_shard and dp_replicate"
@@ -118,7 +118,7 @@ class TrainingModule(L.LightningModule):
         return ParallelContext(
             mesh=None if mesh is None else mesh.fsdp,
             tensor_mesh=None if mesh is None else mesh.tensor,
-            share_tokens=SharedTokens(mesh) if mesh is not None and mesh.num_peers > 1 else None,
+            cut_tokens=SharedTokens(mesh) if mesh is not None and mesh.num_peers > 1 else None,
             param_dtype=torch.bfloat16 if self.precision_name == "bf16" else None,
             compile_backend=parallel.compile_backend if parallel.compile_blocks else None,
             # Without a mesh Lightning moves the module later; initial weights are drawn on the CPU.

@@ -36,7 +36,7 @@ class FlowModule(TrainingModule):
     The latents' statistics are set before step 0 by `set_latent_statistics` and stored in the checkpoint.
     """
 
-    shares_tokens = True
+    has_token_shards = True
     stream = "train"  # prefix of the names of its random draws: two media of one seed draw apart
     text: nn.Module
     transformer: MediaTransformer
