@@ -32,7 +32,11 @@ from tests.fixtures.documented_commands import (
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-RECIPES = [ROOT / "configs" / f"{name}.yaml" for name in ("recipes/tiny", "recipes/small", "debug/recipe")]
+GPU_RECIPES = [f"recipes/{name}" for name in ("gpu_16gb", "gpu_24gb", "gpu_80gb", "node_8x80gb")]
+RECIPES = [
+    ROOT / "configs" / f"{name}.yaml"
+    for name in ("recipes/tiny", "recipes/small", "debug/recipe", *GPU_RECIPES)
+]
 NAMES = ("ablations/audio", "ablations/tae", "ablations/tae_real", "ablations/video", "debug/ablation")
 ABLATIONS = [ROOT / "configs" / f"{name}.yaml" for name in NAMES]
 INDEX = ROOT / "configs" / "README.md"

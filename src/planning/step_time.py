@@ -67,9 +67,7 @@ def _compute(
     work: Workload, mesh: Mesh, cluster: Cluster, share: Share, tokens_each: int, passes: float
 ) -> StepTime:
     c, gpu = work.transformer, cluster.gpu
-    peak = gpu.peak_tflops * 1e12
-    if work.element_bytes == 4:
-        peak /= 2  # TF32
+    peak = (gpu.peak_tflops if work.element_bytes == 2 else gpu.fp32_tflops) * 1e12
     score_flops = 4 * tokens_each * (tokens_each + work.text_tokens) * c.hidden_size
     all_flops = c.depth * work.block_flops(tokens_each)
     attention_flops = c.depth * score_flops
@@ -96,10 +94,10 @@ def _token_exchanges(
     # backward pass does the opposite once, a recomputed forward pass gathers and sums again
     rounds = passes - 1.0
     sent = rounds * c.depth * 3 * (4 + e) * queries * (tensor - 1) / tensor
-    tensor_s = sent / cluster.link_bytes_per_s(tensor) if tensor > 1 else 0.0
+    tensor_s = sent / cluster.link_bytes_per_s(tensor, 1) if tensor > 1 else 0.0
     keys_values = share.all_samples * tokens_each * 2 * c.hidden_size / tensor
     sent = rounds * c.depth * e * keys_values * (context - 1) / context
-    context_s = sent / cluster.link_bytes_per_s(tensor * context) if context > 1 else 0.0
+    context_s = sent / cluster.link_bytes_per_s(context, tensor) if context > 1 else 0.0
     return tensor_s, context_s
 
 
@@ -111,14 +109,13 @@ def _weight_exchanges(work: Workload, mesh: Mesh, cluster: Cluster) -> float:
     blocks = work.block_params / mesh.tensor_parallel + work.table_params
     root = work.root_params + work.text_params
     sent = (2 * work.element_bytes + 4) * blocks + 12 * root
-    # rings over several nodes are as fast as the network, shared by the GPUs of a node
-    return sent * (shards - 1) / shards / cluster.link_bytes_per_s(shards * mesh.tensor_parallel)
+    return sent * (shards - 1) / shards / cluster.link_bytes_per_s(shards, mesh.tensor_parallel)
 
 
 def _copies_exchange(work: Workload, mesh: Mesh, cluster: Cluster) -> float:
     copies = mesh.dp_replicate
     if copies == 1:
         return 0.0
-    return (
-        2 * 4.0 * local_params(work, mesh) * (copies - 1) / copies / cluster.link_bytes_per_s(mesh.num_gpus)
-    )
+    stride = mesh.num_weight_shards * mesh.tensor_parallel
+    sent = 2 * 4.0 * local_params(work, mesh) * (copies - 1) / copies
+    return sent / cluster.link_bytes_per_s(copies, stride)

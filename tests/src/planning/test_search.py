@@ -169,3 +169,11 @@ def test_fewer_checkpointed_blocks_are_named_where_they_fit() -> None:
     assert fewer.num_checkpointed < best.num_checkpointed
     assert best.memory.total < fewer.memory.total <= best.cluster.usable_bytes
     assert fewer.time.total < best.time.total
+
+
+def test_a_group_between_nodes_has_a_network_card_for_each_of_its_gpus_there() -> None:
+    cluster = replace(H100, num_gpus=64)
+    assert cluster.link_bytes_per_s(8, 1) == 0.8 * 450e9
+    assert cluster.link_bytes_per_s(64, 1) == 0.8 * 8 * 50e9
+    assert cluster.link_bytes_per_s(16, 4) == 0.8 * 2 * 50e9
+    assert cluster.link_bytes_per_s(8, 8) == 0.8 * 50e9
