@@ -1,4 +1,4 @@
-"""Time the audio transformer beside diffusers' StableAudioDiTModel at equal dimensions.
+"""Compare the audio transformer with diffusers' StableAudioDiTModel at equal dimensions.
 
 `python -m benchmarks.audio` measures an evaluation and a training step in CPU time of one thread, and peak
 memory above the loaded model. Both models have the same width, heads of 64, layers, SwiGLUs, cross-attention

@@ -20,6 +20,8 @@ ENTRY_POINTS = (
     "data.curation.validate",
     "data.bounce.prompts",
     "data.bounce.audio_prompts",
+    "eval.rank",
+    "eval.video_page",
     "data.bounce.prompt_rewriter",
     "data.bounce.preview",
     "data.vizdoom.export",

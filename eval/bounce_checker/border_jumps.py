@@ -2,7 +2,7 @@
 
 A jump is measured between a stretch before and one after a place: of the spectrum, the mean absolute
 difference of band levels in dB; of loudness, the absolute difference of the level in dB. Both are set in
-relation to the median of random places of the same track, so that tracks of any content can be pooled. The
+relation to the median of random times of the same track, so that tracks of any content can be pooled. The
 ratio of smooth audio is 1.
 
 Legend: S samples, K bands.
@@ -22,8 +22,8 @@ GUARD_S = 0.01  # before and after a place that is not measured: a cross-fade of
 SPECTRUM_S, LOUDNESS_S = 0.06, 0.2  # stretches on each side
 NUM_BANDS, LOWEST_HZ, HIGHEST_HZ = 24, 60.0, 16_000.0
 FLOOR = 1e-10  # power of a band below which nothing is heard
-INSIDE_S = 0.3  # distance of random places from every border
-PLACES_PER_TRACK = 200
+INSIDE_S = 0.3  # distance of random times from every border
+TIMES_PER_TRACK = 200
 NUM_RESAMPLES = 1000
 BOUNDS = (0.9, 1.1)  # of the ratio of smooth audio
 MIN_BORDERS = 200
@@ -76,28 +76,28 @@ def measure_borders(track: BorderTrack, index: int = 0) -> BorderJumps:
     """Return the jumps of one track.
 
     Args:
-        index: of the track, by which its random places are drawn.
+        index: of the track, by which its random times are drawn.
 
     Raises:
         ValueError: there is no place inside windows to compare with.
     """
     borders = [each for each in track.borders_s if _is_measurable(track, each)]
-    inside = [each for each in random_places(track, index) if _is_measurable(track, each)]
+    inside = [each for each in random_times(track, index) if _is_measurable(track, each)]
     if len(inside) < 10:
-        raise ValueError(f"track {index}: only {len(inside)} places inside windows")
+        raise ValueError(f"track {index}: only {len(inside)} times inside windows")
     typical = np.median([_jumps(track, each) for each in inside], 0)
     ratios = np.array([_jumps(track, each) / np.maximum(typical, 1e-3) for each in borders])
     return BorderJumps(ratios.reshape(-1, len(KINDS)), len(track.borders_s) - len(borders))
 
 
-def random_places(track: BorderTrack, index: int) -> Samples:
+def random_times(track: BorderTrack, index: int) -> Samples:
     """Return times drawn uniformly from the track without the surroundings of borders."""
     rng = numpy_generator(0, "border jumps", index)
-    times = rng.uniform(LOUDNESS_S + GUARD_S, len(track.samples_S) / track.rate, 4 * PLACES_PER_TRACK)
+    times = rng.uniform(LOUDNESS_S + GUARD_S, len(track.samples_S) / track.rate, 4 * TIMES_PER_TRACK)
     borders = np.array(track.borders_s, float)
     if len(borders):
         times = times[np.abs(times[:, None] - borders).min(1) >= INSIDE_S]
-    return np.asarray(times[:PLACES_PER_TRACK], np.float64)
+    return np.asarray(times[:TIMES_PER_TRACK], np.float64)
 
 
 def compare_borders(tracks: Sequence[BorderTrack]) -> BorderRatio:
@@ -164,6 +164,6 @@ def _band_levels(track: BorderTrack, time_s: float, side: int) -> Samples:
 
 
 def _level(track: BorderTrack, time_s: float, side: int) -> float:
-    """Return the level in dB without the mean, which nobody hears."""
+    """Return the level in dB without the mean, which is inaudible."""
     samples_S = _stretch(track, time_s, side, LOUDNESS_S)
     return float(10 * np.log10(np.var(samples_S) + FLOOR))

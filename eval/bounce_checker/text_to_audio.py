@@ -65,7 +65,7 @@ class TextToAudioConfig(Config):
         choices=tuple(DEGRADATIONS),
     )
     checker: AudioCheckerConfig = opt(AudioCheckerConfig(), "tolerances")
-    out: str = opt("", "Markdown file; empty: text_to_audio.md in the model's folder, none without model")
+    out: str = opt("", "Markdown file; empty: text_to_audio.md in the folder of `model`")
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def validate_checker(config: TextToAudioConfig) -> str:
 
 
 def validate_codec(config: TextToAudioConfig) -> str:
-    """Return the table of truth that passed a codec beside the truth itself."""
+    """Return the table of truth, and of truth that passed a codec."""
     folder = Path(config.codec)
     samples = list(_samples(folder, config.id_prefix))
     facts = [sample.facts or {} for sample in samples]

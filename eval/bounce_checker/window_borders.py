@@ -1,7 +1,7 @@
 """Test the borders of long audio: `python -m eval.bounce_checker.window_borders [manifests=[FILE,...]]`.
 
 Audio that was generated in windows or segments should jump no more at their borders than inside them: the
-median jump of spectrum and loudness at borders, over that at random places, must have a 95 % interval inside
+median jump of spectrum and loudness at borders, over that at random times, must have a 95 % interval inside
 [0.9, 1.1] over at least 200 borders. Impacts are left out.
 
 Without manifests the test is tried on rendered truth, music and swelling ambience: uncut, with borders that
@@ -83,17 +83,17 @@ def uncut(take: Samples, other: Samples, content: Samples, borders: Sequence[int
 
 
 def butt_joined(take: Samples, other: Samples, content: Samples, borders: Sequence[int]) -> Samples:
-    """Return two takes of the same content in turns, joined without a fade."""
+    """Return alternating takes of the same content, joined without a fade."""
     return _alternate(take, other, borders, 0)
 
 
 def cross_faded(take: Samples, other: Samples, content: Samples, borders: Sequence[int]) -> Samples:
-    """Return two takes of the same content in turns, with cross-fades of 10 ms."""
+    """Return alternating takes of the same content, with cross-fades of 10 ms."""
     return _alternate(take, other, borders, round(FADE_S * SAMPLE_RATE))
 
 
 def hard_cut(take: Samples, other: Samples, content: Samples, borders: Sequence[int]) -> Samples:
-    """Return a take and other content in turns."""
+    """Return a take that alternates with other content."""
     return _alternate(take, content, borders, 0)
 
 
@@ -230,7 +230,7 @@ def joined_takes(tracks: list[BorderTrack], takes: list[BorderTrack]) -> dict[st
 
 
 def sync_row(name: str, samples: list[Sample], root: Path, tolerance_s: float) -> list[str] | None:
-    """Return F1 of onsets by thirds of the tracks; None without facts of impacts."""
+    """Return F1 of onsets by thirds of the tracks, or None if no facts have impacts."""
     matched, total = np.zeros(3), np.zeros(3)
     num = 0
     for sample in samples:

@@ -76,13 +76,17 @@ def set_loudness(audio: SpooledAudio, target_lufs: float) -> bool:
     """Change the level in place; return whether the target was reached: silence stays, and peaks limit."""
     if audio.lufs <= GATE_LUFS:
         return False
-    wanted = 10 ** ((target_lufs - audio.lufs) / 20)
-    gain = min(wanted, max(PEAK / audio.peak, 1.0) if audio.peak > 0 else 1.0) if wanted > 1 else wanted
+    target_gain = 10 ** ((target_lufs - audio.lufs) / 20)
+    gain = (
+        min(target_gain, max(PEAK / audio.peak, 1.0) if audio.peak > 0 else 1.0)
+        if target_gain > 1
+        else target_gain
+    )
     for start in range(0, audio.samples_CS.shape[1], BLOCK):
         audio.samples_CS[:, start : start + BLOCK] *= np.float32(gain)
     audio.lufs += 20 * float(np.log10(gain))
     audio.peak *= gain
-    return gain == wanted
+    return gain == target_gain
 
 
 def with_channels(pieces: Pieces, rate: int, num_channels: int) -> Iterator[NDArray[np.float32]]:
@@ -106,7 +110,7 @@ def original_of(
     is none, or it is replaced.
 
     Raises:
-        UserError: mixing would change the number of channels, which nobody asked for.
+        UserError: mixing would change the number of channels, which no setting asks for.
     """
     if settings.original == "replace" or video.path is None:
         return None

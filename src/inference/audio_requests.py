@@ -40,7 +40,7 @@ TimedFrame = tuple[NDArray[np.uint8], float]
 
 @dataclass(frozen=True)
 class Video:
-    """A video that is read anew each time: nothing of it is held.
+    """A video that is read again each time: nothing of it is held.
 
     `frames` yields frames uint8 [H, W, C] and the time in seconds at which each is shown. `shown_at(fps)`
     yields what is on the screen at each tick. `path` is the file whose audio is the original, if it has any.

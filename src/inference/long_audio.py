@@ -33,7 +33,7 @@ SCORE_TIMES = (0.3, 0.6)  # flow times at which beams are compared
 
 @dataclass(frozen=True)
 class Layout:
-    """How a length is cut: windows of `size` latent frames every `hop`; one window for one shot."""
+    """Cuts of a length: windows of `size` latent frames every `hop`; one window for one shot."""
 
     size: int
     hop: int

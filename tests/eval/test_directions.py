@@ -93,6 +93,7 @@ ARGUMENTS = {
     text.ViCLIPScore: (Network(),),
     text.CLAPScore: (Network(),),
     audio_video.ImageBind: (Network(),),
+    audio_video.Contrastive: (Network(),),
     audio_video.DeSync: (Network(),),
     edit.EditStructure: (Network(), 4),
     DynamicDegree: (Network(),),

@@ -93,7 +93,7 @@ def video_writer(
         crf: quality of H.264, 0 to 51, or VP9, 0 to 63. 12 is visually lossless even at 32 pixels.
         lossless: RGB without loss: FFV1 and FLAC in .mkv, H.264 in RGB (qp 0) and FLAC in .mp4.
         audio: written in sync from the first frame on, as long as it is.
-        lossless_audio: FLAC of 24 bits beside lossy video too; .webm has none.
+        lossless_audio: FLAC of 24 bits also with lossy video; .webm has none.
 
     Raises:
         ValueError: an unknown suffix, or what the file type cannot hold.

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from eval.bounce_checker import window_borders
-from eval.bounce_checker.border_jumps import BorderTrack, compare_borders, measure_borders, random_places
+from eval.bounce_checker.border_jumps import BorderTrack, compare_borders, measure_borders, random_times
 from eval.bounce_checker.window_borders import JOINS, Samples, WindowBordersConfig, truth_tracks
 from eval.core.manifest import Sample, write_manifest
 from src.core import cli
@@ -52,12 +52,12 @@ def test_smooth_audio_has_a_ratio_of_one_and_joined_takes_do_not() -> None:
     assert min(found.lows) > 2
 
 
-def test_places_are_away_from_borders_and_repeat() -> None:
+def test_times_are_away_from_borders_and_repeat() -> None:
     one = track(tones(0))
-    places = random_places(one, 3)
+    places = random_times(one, 3)
     assert np.abs(places[:, None] - np.array(BORDERS)).min() >= 0.3
-    assert np.array_equal(places, random_places(one, 3))
-    assert not np.array_equal(places, random_places(one, 4))
+    assert np.array_equal(places, random_times(one, 3))
+    assert not np.array_equal(places, random_times(one, 4))
 
 
 def test_borders_near_impacts_are_left_out() -> None:
