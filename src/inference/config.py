@@ -58,7 +58,7 @@ class VideoAudioConfig(Config):
     run: str = opt("", "run, checkpoint or exported file of an audio model; empty: videos without audio")
     codec: str = opt("", "its codec; empty: as `codec` of --help audio")
     text: Literal["none", "prompt"] = opt(
-        "none", "what the audio model reads: nothing beside the video, or also the video's prompt"
+        "none", "text that the audio model reads: none, or the prompt of the video"
     )
     loudness_lufs: float | None = opt(
         None, "integrated loudness, as far as peaks allow; null: as generated", le=0

@@ -10,7 +10,7 @@ Method = Literal["windows", "segments", "one_shot"]
 
 @dataclass(frozen=True, kw_only=True)
 class LongAudioConfig(Config):
-    """How audio longer than a window is sampled; shorter audio is sampled in one shot."""
+    """Sampling of audio longer than a window; shorter audio is sampled in one shot."""
 
     method: Method = opt(
         "windows",
