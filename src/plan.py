@@ -1,6 +1,6 @@
 """Plan a stage before it runs: `python -m src.plan CONFIG.yaml [...] gpus=256 gpu=h100 [key=value ...]`.
 
-Prints for every mesh that fits its peak memory, the time of a step, tokens per second, MFU, days and cost; for
+Prints for every mesh that fits its peak memory, time of a step, tokens per second, MFU, days and cost; for
 the best one memory and time by part, and why it is the best. A stage that fits nowhere is refused with the
 nearest change that fits. Other keys than those below are the run's, such as train.num_micro_batches=4.
 

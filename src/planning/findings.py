@@ -19,8 +19,8 @@ GB = 1e9
 # what is read and written: formats of media.md, and the codecs that our own files have
 DECODERS = ("h264", "hevc", "vp9", "av1", "mpeg4", "aac", "mp3", "opus", "flac")
 ENCODERS = ("libx264", "libx264rgb", "aac")
-LEAST_FREE_GB = 5.0
-LEAST_SHARED_GB = 1.0
+MIN_FREE_GB = 5.0
+MIN_SHARED_GB = 1.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _driver() -> str:
     return result.stdout.split("\n")[0].strip()
 
 
-def check_disk(folder: Path, needed_gb: float = LEAST_FREE_GB, num_workers: int = 0) -> Iterator[Finding]:
+def check_disk(folder: Path, needed_gb: float = MIN_FREE_GB, num_workers: int = 0) -> Iterator[Finding]:
     """Compare free space with what checkpoints take, and shared memory with what workers need."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(there).free / GB
@@ -136,7 +136,7 @@ def check_disk(folder: Path, needed_gb: float = LEAST_FREE_GB, num_workers: int 
     shared = Path("/dev/shm")
     if num_workers and shared.is_dir() and sys.platform == "linux":
         size = shutil.disk_usage(shared).total / GB
-        if size < LEAST_SHARED_GB:
+        if size < MIN_SHARED_GB:
             advice = "in a container --shm-size=8g or --ipc=host, else data.num_workers=0"
             yield Finding("error", f"/dev/shm has {size:.2f} GB, workers pass batches through it", advice)
 

@@ -1,6 +1,6 @@
 """Peak memory of a training step on one GPU, by part; needs no torch.
 
-Saved tensors are counted as the code of `src.models` saves them, checked by tests/src/planning against the bytes
+Saved tensors are counted as the code of `src.models` saves them, compared by tests/src/planning with bytes
 of live tensors. Legend of comments: n tokens of this process's stream, q its queries (of the tensor-parallel
 group), N all tokens of a sample, D hidden size, F feed-forward size, H heads, L text tokens; the residual
 stream has 4 bytes, what matrix products make `e` bytes (2 under bf16).
@@ -8,7 +8,7 @@ stream has 4 bytes, what matrix products make `e` bytes (2 under bf16).
 
 from dataclasses import dataclass, fields
 
-from src.planning.mesh import Mesh, Share
+from src.planning.mesh import Mesh, RankLoad
 from src.planning.workload import Workload
 
 
@@ -31,18 +31,18 @@ class Memory:
         return sum(getattr(self, each.name) for each in fields(self))
 
 
-def peak_memory(work: Workload, mesh: Mesh, share: Share, tokens_each: int) -> Memory:
+def peak_memory(work: Workload, mesh: Mesh, load: RankLoad, tokens_each: int) -> Memory:
     """Return the peak of a step whose micro-batches have `share.samples` samples of `tokens_each` tokens."""
     own = local_params(work, mesh)
     weights, ema = 4.0 * own, 4.0 * own if work.train.ema_decay else 0.0
-    block = Block(work, mesh, share.samples, tokens_each)
+    block = Block(work, mesh, load.samples, tokens_each)
     saved = block.saved_of_step()
     gathered = gathered_bytes(work, mesh)
     sharded = mesh.num_gpus > 1
     # foreach AdamW writes the roots of all second moments at once; the fused one of a single process does not
     step_temporaries = 4.0 * own if sharded else 0.0
     moments = optimizer_bytes(work, mesh)
-    accumulates = share.num_micro_batches > 1
+    accumulates = load.num_micro_batches > 1
     forward = Memory(weights, 4.0 * own * accumulates, moments, ema, gathered, saved, block.temporaries())
     backward = Memory(weights, 4.0 * own, moments, ema, gathered, block.saved(), block.temporaries())
     step = Memory(weights, 4.0 * own, moments, ema, 0.0, 0.0, step_temporaries)
@@ -94,7 +94,7 @@ class Block:
         self.queries = samples * -(-tokens_each // mesh.context_parallel)
         self.stream = samples * -(-tokens_each // mesh.num_peers)
         self.text = samples * work.text_tokens
-        self.shares_tokens = mesh.num_peers > 1
+        self.splits_tokens = mesh.num_peers > 1
 
     def saved_of_step(self) -> float:
         """Return the bytes that all blocks have saved when the backward pass begins."""
@@ -127,7 +127,7 @@ class Block:
         """Return the bytes that the three pre-norms save besides the residual stream."""
         c, e = self.config, self.e
         n_d, q_d = self.stream * c.hidden_size, self.queries * c.hidden_size
-        plain = c.norm == "layer" or self.shares_tokens
+        plain = c.norm == "layer" or self.splits_tokens
         if not plain:
             return 3 * 4.0 * self.stream
         normed = 2 * 4.0 * n_d  # of the two modulated norms: what the scale multiplies

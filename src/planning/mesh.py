@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from src.models.transformer.config import TransformerConfig
-from src.streaming.shares import largest_share
+from src.streaming.shares import largest_slice
 
 MAX_CONTEXT = 16
 GATE_GROUPS = 8  # `src.models.nn.fused_linear`: how many parts of gate and up fit together
@@ -51,7 +51,7 @@ class Mesh:
 
 
 @dataclass(frozen=True)
-class Share:
+class RankLoad:
     """What the process with most samples does in a step."""
 
     num_micro_batches: int
@@ -59,11 +59,14 @@ class Share:
     all_samples: int  # of all its micro-batches
 
     @classmethod
-    def of(cls, num_samples: int, mesh: Mesh, num_micro_batches: int) -> "Share":
+    def of(cls, num_samples: int, mesh: Mesh, num_micro_batches: int) -> "RankLoad":
         """Return the share of a global batch; at most `num_micro_batches`, as `split_batch` has it."""
-        most, least = largest_share(num_samples, mesh.num_data_ranks), num_samples // mesh.num_data_ranks
-        parts = max(1, min(num_micro_batches, least))
-        return cls(parts, -(-most // parts), most)
+        largest, smallest = (
+            largest_slice(num_samples, mesh.num_data_ranks),
+            num_samples // mesh.num_data_ranks,
+        )
+        parts = max(1, min(num_micro_batches, smallest))
+        return cls(parts, -(-largest // parts), largest)
 
 
 def meshes(num_gpus: int, gpus_per_node: int, config: TransformerConfig) -> Iterator[Mesh]:

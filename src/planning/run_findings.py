@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import UserError
-from src.planning.findings import GB, LEAST_FREE_GB, Finding, split_message
+from src.planning.findings import GB, MIN_FREE_GB, Finding, split_message
 from src.planning.memory import peak_memory
-from src.planning.mesh import Mesh, Share
+from src.planning.mesh import Mesh, RankLoad
 from src.planning.workload import Workload, workload
 from src.runs.audio_config import AudioRunConfig
 from src.runs.config import VideoRunConfig
@@ -44,10 +44,10 @@ def check_data(config: Any) -> Iterator[Finding]:
 def checkpoint_gb(config: Any) -> float:
     """Return the size of the checkpoints that a run keeps, and one more while it is written."""
     if not isinstance(config, VideoRunConfig | AudioRunConfig):
-        return LEAST_FREE_GB
+        return MIN_FREE_GB
     work = workload(config)
     bytes_each = 12.0 + (4.0 if config.train.ema_decay else 0.0)
-    return max(LEAST_FREE_GB, (config.train.keep_checkpoints + 1) * bytes_each * work.num_params / GB)
+    return max(MIN_FREE_GB, (config.train.keep_checkpoints + 1) * bytes_each * work.num_params / GB)
 
 
 def check_memory(config: VideoRunConfig | AudioRunConfig, available_gb: float) -> Iterator[Finding]:
@@ -73,5 +73,5 @@ def check_memory(config: VideoRunConfig | AudioRunConfig, available_gb: float) -
 
 def _peaks(work: Workload, mesh: Mesh) -> Iterator[tuple[float, str]]:
     for batch in work.batches:
-        share = Share.of(batch.num_samples, mesh, work.train.num_micro_batches)
-        yield peak_memory(work, mesh, share, batch.tokens_each).total, batch.cost.bucket
+        load = RankLoad.of(batch.num_samples, mesh, work.train.num_micro_batches)
+        yield peak_memory(work, mesh, load, batch.tokens_each).total, batch.cost.bucket

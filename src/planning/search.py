@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from src.core.errors import UserError
 from src.planning.hardware import GPUS, Cluster
 from src.planning.memory import Memory, peak_memory
-from src.planning.mesh import Mesh, Share, divisors, meshes
+from src.planning.mesh import Mesh, RankLoad, divisors, meshes
 from src.planning.step_time import StepTime, step_time
 from src.planning.workload import Workload
-from src.streaming.shares import largest_share
+from src.streaming.shares import largest_slice
 
 LARGEST_CLUSTER = 16384
 
@@ -60,24 +60,24 @@ def plan_mesh(work: Workload, mesh: Mesh, cluster: Cluster) -> Plan | Refusal:
             f"{smallest.cost.bucket}: {smallest.num_samples} samples for {mesh.num_data_ranks} data ranks",
         )
     parts = work.train.num_micro_batches
-    most = max(largest_share(each.num_samples, mesh.num_data_ranks) for each in work.batches)
+    largest = max(largest_slice(each.num_samples, mesh.num_data_ranks) for each in work.batches)
     while True:
         memory, bucket = _largest(work, mesh, parts)
         if memory.total <= cluster.usable_bytes:
             return _plan(work, mesh, cluster, parts, memory, bucket)
-        if parts >= most:
+        if parts >= largest:
             return Refusal(mesh, f"{memory.total / 1e9:.0f} GB for {bucket}", memory.total)
         parts *= 2
 
 
 def _largest(work: Workload, mesh: Mesh, parts: int) -> tuple[Memory, str]:
     """Return the memory of the bucket that needs most, and its name."""
-    sizes: dict[tuple[int, int, bool], tuple[Share, str]] = {}
+    sizes: dict[tuple[int, int, bool], tuple[RankLoad, str]] = {}
     for each in work.batches:
-        share = Share.of(each.num_samples, mesh, parts)
-        key = (share.samples, each.tokens_each, share.num_micro_batches > 1)
-        sizes.setdefault(key, (share, each.cost.bucket))
-    found = [(peak_memory(work, mesh, share, key[1]), name) for key, (share, name) in sizes.items()]
+        load = RankLoad.of(each.num_samples, mesh, parts)
+        key = (load.samples, each.tokens_each, load.num_micro_batches > 1)
+        sizes.setdefault(key, (load, each.cost.bucket))
+    found = [(peak_memory(work, mesh, load, key[1]), name) for key, (load, name) in sizes.items()]
     return max(found, key=lambda each: each[0].total)
 
 
@@ -87,8 +87,8 @@ def _plan(work: Workload, mesh: Mesh, cluster: Cluster, parts: int, memory: Memo
     for each in work.batches:
         key = (each.num_samples, each.tokens_each)
         if key not in seen:
-            share = Share.of(each.num_samples, mesh, parts)
-            seen[key] = step_time(work, mesh, cluster, share, each.tokens_each)
+            load = RankLoad.of(each.num_samples, mesh, parts)
+            seen[key] = step_time(work, mesh, cluster, load, each.tokens_each)
         time = time + seen[key].scaled(each.fraction)
         tokens += each.fraction * each.cost.tokens
         flops += each.fraction * work.flops_without_recomputation(each)
@@ -135,17 +135,16 @@ def best_plan(work: Workload, cluster: Cluster) -> Plan:
     plans, refusals = plan_all(work, cluster)
     if plans:
         return plans[0]
-    raise UserError(
-        f"{work.name} on {cluster.num_gpus} {cluster.name}: {_why(refusals, cluster)}; {nearest(work, cluster)}"
-    )
+    where = f"{work.name} on {cluster.num_gpus} {cluster.name}"
+    raise UserError(f"{where}: {_why(refusals, cluster)}; {nearest(work, cluster)}")
 
 
 def _why(refusals: list[Refusal], cluster: Cluster) -> str:
     too_large = [each for each in refusals if each.bytes]
     if not too_large:
         return f"every mesh leaves processes without a sample ({refusals[0].reason})"
-    least = min(too_large, key=lambda each: each.bytes)
-    return f"no mesh fits {cluster.usable_bytes / 1e9:.0f} GB; {least.mesh} needs least, {least.reason}"
+    smallest = min(too_large, key=lambda each: each.bytes)
+    return f"no mesh fits {cluster.usable_bytes / 1e9:.0f} GB; {smallest.mesh} needs least, {smallest.reason}"
 
 
 def nearest(work: Workload, cluster: Cluster) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 from src.planning.hardware import Cluster
 from src.planning.memory import local_params
-from src.planning.mesh import Mesh, Share
+from src.planning.mesh import Mesh, RankLoad
 from src.planning.workload import Workload
 
 OVERLAP = 0.9  # of the computation's time can hide exchanges of FSDP2
@@ -40,13 +40,13 @@ class StepTime:
         return StepTime(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
 
-def step_time(work: Workload, mesh: Mesh, cluster: Cluster, share: Share, tokens_each: int) -> StepTime:
+def step_time(work: Workload, mesh: Mesh, cluster: Cluster, load: RankLoad, tokens_each: int) -> StepTime:
     """Return the time of a step in which every process has the largest share of the batch."""
     passes = _passes(work)
-    compute = _compute(work, mesh, cluster, share, tokens_each, passes)
-    tensor, context = _token_exchanges(work, mesh, cluster, share, tokens_each, passes)
+    compute = _compute(work, mesh, cluster, load, tokens_each, passes)
+    tensor, context = _token_exchanges(work, mesh, cluster, load, tokens_each, passes)
     busy = compute.total * OVERLAP
-    fsdp = max(0.0, share.num_micro_batches * _weight_exchanges(work, mesh, cluster) - busy)
+    fsdp = max(0.0, load.num_micro_batches * _weight_exchanges(work, mesh, cluster) - busy)
     rate = cluster.gpu.memory_gb_per_s * 1e9
     # weight, gradient, two moments and EMA are read, all but the gradient written
     optimizer = 36.0 * local_params(work, mesh) / rate
@@ -64,38 +64,38 @@ def _passes(work: Workload) -> float:
 
 
 def _compute(
-    work: Workload, mesh: Mesh, cluster: Cluster, share: Share, tokens_each: int, passes: float
+    work: Workload, mesh: Mesh, cluster: Cluster, load: RankLoad, tokens_each: int, passes: float
 ) -> StepTime:
     c, gpu = work.transformer, cluster.gpu
     peak = (gpu.peak_tflops if work.element_bytes == 2 else gpu.fp32_tflops) * 1e12
     score_flops = 4 * tokens_each * (tokens_each + work.text_tokens) * c.hidden_size
     all_flops = c.depth * work.block_flops(tokens_each)
     attention_flops = c.depth * score_flops
-    per_gpu = share.all_samples / mesh.num_peers * passes
+    per_gpu = load.all_samples / mesh.num_peers * passes
     products = (all_flops - attention_flops) * per_gpu / (peak * gpu.matmul_efficiency)
     attention = attention_flops * per_gpu / (peak * gpu.attention_efficiency)
     # bytes of a token's norms, residual additions and gates: fp32 stream, results of products in their dtype
     e, tensor = work.element_bytes, mesh.tensor_parallel
     stream = (3 * (4 + e) + 3 * (8 + e) + 8) * c.hidden_size / mesh.num_peers
-    moved = (stream + 3 * e * c.ffn_dim / tensor / mesh.context_parallel) * tokens_each * share.all_samples
+    moved = (stream + 3 * e * c.ffn_dim / tensor / mesh.context_parallel) * tokens_each * load.all_samples
     bound = c.depth * moved * passes / (gpu.memory_gb_per_s * 1e9)
-    launches = c.depth * KERNELS * LAUNCH_S * passes * share.num_micro_batches
+    launches = c.depth * KERNELS * LAUNCH_S * passes * load.num_micro_batches
     return StepTime(products=products, attention=attention, memory_bound=max(bound, launches))
 
 
 def _token_exchanges(
-    work: Workload, mesh: Mesh, cluster: Cluster, share: Share, tokens_each: int, passes: float
+    work: Workload, mesh: Mesh, cluster: Cluster, load: RankLoad, tokens_each: int, passes: float
 ) -> tuple[float, float]:
     """Return the times of tensor-parallel and of context-parallel exchanges."""
     c, e = work.transformer, work.element_bytes
     tensor, context = mesh.tensor_parallel, mesh.context_parallel
-    queries = share.all_samples * tokens_each / context * c.hidden_size
+    queries = load.all_samples * tokens_each / context * c.hidden_size
     # three branches: tokens are gathered in float32 before and summed in the products' dtype after each; the
     # backward pass does the opposite once, a recomputed forward pass gathers and sums again
     rounds = passes - 1.0
     sent = rounds * c.depth * 3 * (4 + e) * queries * (tensor - 1) / tensor
     tensor_s = sent / cluster.link_bytes_per_s(tensor, 1) if tensor > 1 else 0.0
-    keys_values = share.all_samples * tokens_each * 2 * c.hidden_size / tensor
+    keys_values = load.all_samples * tokens_each * 2 * c.hidden_size / tensor
     sent = rounds * c.depth * e * keys_values * (context - 1) / context
     context_s = sent / cluster.link_bytes_per_s(context, tensor) if context > 1 else 0.0
     return tensor_s, context_s

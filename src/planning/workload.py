@@ -1,4 +1,4 @@
-"""What a stage trains, in numbers: parameters, batches, tokens and FLOPs of each bucket."""
+"""Numbers of a stage: parameters, batches, tokens and FLOPs of each bucket."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -32,7 +32,7 @@ class Batch:
     real_B: Tensor
     # This rank's samples over an equal fraction of the global batch: weighs its mean among the ranks'.
     loss_weight: float = field(default=1.0, kw_only=True)
-    smallest_share: int = field(default=0, kw_only=True)  # fewest samples of any rank; 0: this one's
+    smallest_slice: int = field(default=0, kw_only=True)  # fewest samples of any rank; 0: this one's
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         return replace(self, **{f.name: _map_tensors(getattr(self, f.name), change) for f in fields(self)})

@@ -23,7 +23,7 @@ from src.streaming.collate import (
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import Record
-from src.streaming.shares import loss_weight, share_of
+from src.streaming.shares import loss_weight, slice_of
 
 MERGED = "merged"  # the bucket's name where a stream draws each batch from all its buckets together
 
@@ -73,7 +73,7 @@ class StepDataset(TorchDataset[Batch]):
         return replace(
             self._collate(batch, indices),
             loss_weight=loss_weight(len(indices), total, self.world_size),
-            smallest_share=total // self.world_size,
+            smallest_slice=total // self.world_size,
         )
 
     def _collate(self, batch: BatchIndices, indices: list[int]) -> Batch:
@@ -99,7 +99,7 @@ class StepDataset(TorchDataset[Batch]):
         """Return this rank's indices in the global batch: its share of the samples, of the tokens if packed."""
         if batch.tokens:
             return balanced_partition(batch.tokens, self.world_size)[self.rank]
-        return list(share_of(len(batch.records), self.world_size, self.rank))
+        return list(slice_of(len(batch.records), self.world_size, self.rank))
 
 
 class StepLoader:

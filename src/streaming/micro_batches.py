@@ -2,7 +2,7 @@
 
 from src.streaming.batch import Batch, LatentBatch
 from src.streaming.buckets import balanced_partition
-from src.streaming.shares import share_of
+from src.streaming.shares import slice_of
 
 
 def split_batch(batch: Batch, num_parts: int) -> list[Batch]:
@@ -12,10 +12,10 @@ def split_batch(batch: Batch, num_parts: int) -> list[Batch]:
     with the smallest share of the global batch can have.
     """
     size = len(batch)
-    num_parts = min(num_parts, batch.smallest_share or size)
+    num_parts = min(num_parts, batch.smallest_slice or size)
     if num_parts == 1:
         return [batch]
     if isinstance(batch, LatentBatch) and batch.packed:
         parts = balanced_partition([latent.numel() for latent in batch.mean_BCTHW], num_parts)
         return [batch.take(part) for part in parts]
-    return [batch.take(share_of(size, num_parts, part)) for part in range(num_parts)]
+    return [batch.take(slice_of(size, num_parts, part)) for part in range(num_parts)]

@@ -8,7 +8,7 @@ from src.streaming.config import StreamConfig
 from src.streaming.loader import MERGED, StreamSource
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket, DataError
-from src.streaming.shares import check_shares
+from src.streaming.shares import check_slices
 
 TokenSize = tuple[int, int, int]
 
@@ -116,7 +116,7 @@ def plan_streams(
         for bucket, spec in plan.spec.buckets.items():
             by_tokens = bool(config.tokens) and not config.pack
             each = Bucket.parse(bucket).num_tokens(token_size) if by_tokens else 0
-            check_shares(plan.key, spec.batch_size, world_size, each)
+            check_slices(plan.key, spec.batch_size, world_size, each)
     return plans
 
 

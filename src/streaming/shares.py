@@ -8,22 +8,22 @@ all of them.
 from src.streaming.schema.bucket import DataError
 
 
-def share_of(num_samples: int, num_ranks: int, rank: int) -> range:
+def slice_of(num_samples: int, num_ranks: int, rank: int) -> range:
     """Return the indices of a rank's samples in a global batch."""
     return range(rank * num_samples // num_ranks, (rank + 1) * num_samples // num_ranks)
 
 
-def largest_share(num_samples: int, num_ranks: int) -> int:
+def largest_slice(num_samples: int, num_ranks: int) -> int:
     """Return the number of samples of the rank that has most."""
     return -(-num_samples // num_ranks)
 
 
-def loss_weight(share: int, num_samples: int, num_ranks: int) -> float:
+def loss_weight(load: int, num_samples: int, num_ranks: int) -> float:
     """Return the weight of a rank's mean loss, such that the mean over ranks is the mean over samples."""
-    return share * num_ranks / num_samples
+    return load * num_ranks / num_samples
 
 
-def check_shares(key: str, num_samples: int, num_ranks: int, tokens_each: int = 0) -> None:
+def check_slices(key: str, num_samples: int, num_ranks: int, tokens_each: int = 0) -> None:
     """Check that every rank gets a sample of each batch.
 
     Args:

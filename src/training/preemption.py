@@ -1,4 +1,4 @@
-"""End a run early when its machine is taken away: SIGTERM or SIGUSR1, a checkpoint, an exit code for requeueing."""
+"""Checkpoint and exit code for requeueing when a scheduler sends SIGTERM or SIGUSR1."""
 
 import signal
 import threading
@@ -37,7 +37,7 @@ class PreemptionSignals:
         self.received = True
 
     def stops(self, module: TrainingModule, world_size: int) -> bool:
-        """Return whether any process has had a signal; the same on every process, collective every few steps."""
+        """Return whether any process has had a signal; collective every few steps."""
         if world_size == 1:
             return self.received
         if module.step % self.every:

@@ -19,7 +19,7 @@ from src.core import config
 from src.models.transformer.model import MediaTransformer
 from src.parallel.fsdp import ParallelContext, shard
 from src.planning.memory import peak_memory
-from src.planning.mesh import Mesh, Share
+from src.planning.mesh import Mesh, RankLoad
 from src.planning.workload import Workload, workload
 from src.runs.config import VideoRunConfig
 from tests.fixtures.step_memory import LiveBytes
@@ -79,7 +79,7 @@ def measured_peak(work: Workload, world: int) -> int:
 
 
 def planned_peak(work: Workload, world: int) -> float:
-    planned = peak_memory(work, Mesh(1, world, 1, 1), Share(1, 1, 1), 73_728)
+    planned = peak_memory(work, Mesh(1, world, 1, 1), RankLoad(1, 1, 1), 73_728)
     return planned.total - planned.optimizer
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from src.core import config
 from src.planning.memory import peak_memory
-from src.planning.mesh import Mesh, Share
+from src.planning.mesh import Mesh, RankLoad
 from src.planning.workload import workload
 from src.runs.config import VideoRunConfig
 from src.streaming.schema.bucket import Bucket
@@ -49,7 +49,7 @@ def test_the_peak_is_that_of_live_tensors(name: str) -> None:
     transformer, train, bucket, samples = CASES[name]
     stage, size = stage_of(transformer, train), Bucket.parse(bucket)
     parts = stage.train.num_micro_batches
-    share = Share(parts, samples // parts, samples)
-    planned = peak_memory(workload(stage), Mesh(1, 1, 1, 1), share, size.num_tokens(stage.data.token_size))
+    load = RankLoad(parts, samples // parts, samples)
+    planned = peak_memory(workload(stage), Mesh(1, 1, 1, 1), load, size.num_tokens(stage.data.token_size))
     measured = run_steps(stage, random_batch(stage, size, samples), LiveBytes)
     assert planned.total == pytest.approx(measured.peak, rel=0.05)

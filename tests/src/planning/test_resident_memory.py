@@ -9,7 +9,7 @@ import pytest
 from src.core import config
 from src.core.provenance import ROOT
 from src.planning.memory import peak_memory
-from src.planning.mesh import Mesh, Share
+from src.planning.mesh import Mesh, RankLoad
 from src.planning.workload import workload
 from src.runs.config import VideoRunConfig
 from src.streaming.schema.bucket import Bucket
@@ -47,7 +47,7 @@ def test_a_process_grows_by_what_is_planned(precision: str) -> None:
     work = workload(stage)
     assert work.num_params > 300e6
     tokens = Bucket.parse(BUCKET).num_tokens(stage.data.token_size)
-    planned = peak_memory(work, Mesh(1, 1, 1, 1), Share(1, 1, 1), tokens).total
+    planned = peak_memory(work, Mesh(1, 1, 1, 1), RankLoad(1, 1, 1), tokens).total
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, text, BUCKET], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -12,13 +12,13 @@ from src.core import config
 from src.core.errors import UserError
 from src.planning.hardware import GPUS, Cluster
 from src.planning.memory import local_params, peak_memory
-from src.planning.mesh import Mesh, Share, meshes
+from src.planning.mesh import Mesh, RankLoad, meshes
 from src.planning.search import Plan, best_plan, fewest_checkpointed, fits_somewhere, plan_mesh
 from src.planning.step_time import step_time
 from src.planning.workload import Workload, workload
 from src.registry import find_experiment
 from src.streaming.schema.bucket import Bucket, DataError
-from src.streaming.shares import check_shares, share_of
+from src.streaming.shares import check_slices, slice_of
 
 PAPER = Path(__file__).resolve().parents[3] / "configs" / "paper"
 STAGES = ("t2i_256", "joint_256", "joint_256_large", "joint_768", "sft")
@@ -53,7 +53,7 @@ def test_every_stage_of_the_paper_is_planned_or_refused_with_a_change_that_fits(
         assert best.mesh.num_gpus == world
         assert best.memory.total <= cluster.usable_bytes
         for batch in work.batches:  # every process has a sample of every batch
-            assert len(share_of(batch.num_samples, best.mesh.num_data_ranks, 0)) >= 1
+            assert len(slice_of(batch.num_samples, best.mesh.num_data_ranks, 0)) >= 1
     assert planned >= 3
 
 
@@ -68,7 +68,7 @@ def test_every_batch_of_an_autoencoder_is_shared_or_refused_with_one_that_can_be
     )
     for key, stream in stage.data.streams.items():
         try:
-            check_shares(f"data.streams.{key}", stream.batch_size, world)
+            check_slices(f"data.streams.{key}", stream.batch_size, world)
         except DataError as error:
             assert stream.batch_size < world
             assert f"data.streams.{key}.batch_size={world}" in str(error)
@@ -97,7 +97,7 @@ def test_meshes_fill_the_cluster_and_cut_what_can_be_cut() -> None:
 
 
 def test_memory_by_part_is_what_the_mesh_leaves() -> None:
-    work, share = work_of("joint_768"), Share(1, 1, 1)
+    work, load = work_of("joint_768"), RankLoad(1, 1, 1)
     tokens = Bucket.parse("256x768x768").num_tokens((8, 16, 16))
     whole = local_params(work, Mesh(1, 1, 1, 1))
     assert whole == work.num_params == pytest.approx(29.35e9, rel=0.02)
@@ -108,26 +108,26 @@ def test_memory_by_part_is_what_the_mesh_leaves() -> None:
         ((1, 64, 1, 1), (1, 64, 1, 2)),
         ((1, 64, 2, 1), (1, 64, 2, 4)),
     ):
-        a, b = (peak_memory(work, Mesh(*mesh), share, tokens) for mesh in (one, two))
+        a, b = (peak_memory(work, Mesh(*mesh), load, tokens) for mesh in (one, two))
         assert 0.9 < b.activations / a.activations * Mesh(*two).num_peers / Mesh(*one).num_peers < 2.5, (
             one,
             two,
         )
-    accumulated = peak_memory(work, Mesh(1, 64, 1, 1), Share(2, 1, 2), tokens)
+    accumulated = peak_memory(work, Mesh(1, 64, 1, 1), RankLoad(2, 1, 2), tokens)
     assert accumulated.gradients == 4.0 * whole / 64
 
 
 def test_time_follows_from_the_hardware() -> None:
     work, tokens = work_of("joint_768"), 73_728
     mesh, cluster = Mesh(1, 8, 2, 4), replace(H100, num_gpus=64)
-    time = step_time(work, mesh, cluster, Share(1, 1, 1), tokens)
+    time = step_time(work, mesh, cluster, RankLoad(1, 1, 1), tokens)
     half = replace(cluster, gpu=replace(cluster.gpu, matmul_efficiency=0.34))
-    assert step_time(work, mesh, half, Share(1, 1, 1), tokens).products == pytest.approx(2 * time.products)
+    assert step_time(work, mesh, half, RankLoad(1, 1, 1), tokens).products == pytest.approx(2 * time.products)
     slow = replace(cluster, gpu=replace(cluster.gpu, link_gb_per_s=225.0))
-    assert step_time(work, mesh, slow, Share(1, 1, 1), tokens).tensor_parallel == pytest.approx(
+    assert step_time(work, mesh, slow, RankLoad(1, 1, 1), tokens).tensor_parallel == pytest.approx(
         2 * time.tensor_parallel
     )
-    assert step_time(work, Mesh(1, 64, 1, 1), cluster, Share(1, 1, 1), tokens).tensor_parallel == 0
+    assert step_time(work, Mesh(1, 64, 1, 1), cluster, RankLoad(1, 1, 1), tokens).tensor_parallel == 0
     # 3.3e16 FLOPs a video without recomputation (the paper's own number), 4/3 of its blocks with it
     exact = (time.products * 0.68 + time.attention * 0.42) * 989e12 * 8
     assert exact == pytest.approx(4.4e16, rel=0.1)

@@ -61,7 +61,7 @@ def test_ranks_together_see_what_one_process_sees(toy: Path, world_size: int) ->
         assert [c for s in parts for c in s.captions] == full.captions
         assert torch.equal(torch.cat([s.video_BCTHW for s in parts]), full.video_BCTHW)
         assert sum(s.loss_weight for s in parts) == pytest.approx(world_size)
-        assert {s.smallest_share for s in parts} == {min(map(len, parts))}
+        assert {s.smallest_slice for s in parts} == {min(map(len, parts))}
 
 
 @pytest.mark.parametrize("start", [1, 7, 23])
