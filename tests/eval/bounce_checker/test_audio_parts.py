@@ -94,8 +94,8 @@ def test_a_template_explains_itself(index, level):
 
 
 def test_gains_are_tried_from_an_eighth_to_eight_times_and_then_finely():
-    assert audio_impacts.COARSE_GAINS == pytest.approx([1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8])
-    assert audio_impacts.FINE_GAINS == pytest.approx([0.7071, 0.8409, 1, 1.1892, 1.4142], abs=1e-4)
+    assert pytest.approx([1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]) == audio_impacts.COARSE_GAINS
+    assert pytest.approx([0.7071, 0.8409, 1, 1.1892, 1.4142], abs=1e-4) == audio_impacts.FINE_GAINS
     windows = [audio_impacts._num_windows(0, end) for end in (0, 960, 2159, 2161, 4561, 9361, 14_161)]
     assert windows == [1, 1, 1, 2, 3, 4, 5]
 
