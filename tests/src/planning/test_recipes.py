@@ -44,7 +44,7 @@ def planned_line(name: str) -> str:
     plan = plan_of(name)
     return (
         f"# Time: not run; planned {plan.days:.1f} days at {plan.time.total:.2f} s a step, "
-        f"{plan.memory.total / 1e9:.1f} GB (src.plan, gpus={gpus} gpu={kind})"
+        f"{plan.memory.total / 1e9:.1f} GB (src.plan for {gpus} {kind})"
     )
 
 
