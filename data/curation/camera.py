@@ -26,6 +26,7 @@ class CameraMotion:
     `independent_fraction`: fraction of the textured area that leaves the camera's motion in half a second.
     `largest_fraction`: the same of the half second in which it is largest.
     `parallax`: spread of the camera's flow over depth, relative to the flow, within half a second.
+    `alignment`: fraction of what leaves the camera's motion that lies along it, as depth does, 0 to 1.
     """
 
     steps_P4: np.ndarray
@@ -33,6 +34,7 @@ class CameraMotion:
     independent_fraction: float
     largest_fraction: float
     parallax: float
+    alignment: float
 
     @property
     def path(self) -> float:
@@ -76,6 +78,7 @@ class CameraMotion:
             "camera_zoom": zoom,
             "camera_speed": self.path * self.fps / max(len(self.steps_P4), 1),
             "parallax": self.parallax,
+            "parallax_alignment": self.alignment,
             "shake": self.shake,
             "camera_path": self.path,
             "camera_net_path": self.net_path,

@@ -55,7 +55,25 @@ def label_camera(scores: Mapping[str, float], config: CameraConfig) -> tuple[str
     purity = speed / sum(speeds.values())
     pure = _sureness(1 - purity, 1 - config.purity) if purity > config.purity else 0.0
     label = _name(kind, x, y, zoom, parallax > config.parallax)
-    return label, min(smooth, moving, pure, _sureness(parallax, config.parallax))
+    return label, min(smooth, moving, pure, _depth_sureness(scores, kind, speed, config))
+
+
+def _depth_sureness(scores: Mapping[str, float], kind: str, speed: float, config: CameraConfig) -> float:
+    """Return how sure it is that the camera moves, or that it turns: depth must be seen, or surely not."""
+    parallax = scores["parallax"]
+    if parallax > config.parallax:
+        aligned = scores["parallax_alignment"]
+        return min(
+            _sureness(parallax, config.parallax),
+            _sureness(aligned, config.alignment) if aligned > config.alignment else 0.0,
+        )
+    sure = min(
+        _sureness_below(parallax, config.flat_parallax),
+        _sureness_below(scores["independent_motion"], config.still_scene),
+    )
+    if kind == "zoom":
+        sure = min(sure, _sureness(speed, config.zoom_speed) if speed > config.zoom_speed else 0.0)
+    return sure
 
 
 def _name(kind: str, x: float, y: float, zoom: float, moves: bool) -> str:

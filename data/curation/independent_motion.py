@@ -30,13 +30,13 @@ SMOOTH = 1.0  # standard deviation in pixels; noise and blocking of codecs are n
 
 def measure_independent_motion(
     flow: cv2.DISOpticalFlow, gray_THW: np.ndarray, steps_P4: np.ndarray, fps: float, points_N2: np.ndarray
-) -> tuple[float, float, float]:
-    """Return mean and largest fraction of the area that leaves the camera's motion, and the parallax.
+) -> tuple[float, float, float, float]:
+    """Return mean and largest fraction of the area that leaves the camera's motion, parallax and alignment.
 
     The camera's own steps bring two frames GAP_S apart into register; the flow that is left is fitted once
     more, since small errors of the steps add up.
     """
-    moved, ratios = [], []
+    moved, ratios, alignments = [], [], []
     for a_HW, b_HW, camera in _registered_pairs(gray_THW, steps_P4, fps):
         inside_N2 = _inside(points_N2, camera, a_HW.shape)
         a_N2, b_N2 = match_points(flow, a_HW, b_HW, inside_N2)
@@ -47,8 +47,12 @@ def measure_independent_motion(
         mismatch_N = _mismatch(a_HW, warp_back(b_HW, matrix), a_N2)
         leaves_N = (np.linalg.norm(rest_N2, axis=1) > MOVED) & (mismatch_N > MISMATCH)
         moved.append(float(leaves_N.mean()))
-        ratios.append(_aligned_ratio(rest_N2, apply_matrix(camera, a_N2) - a_N2))
-    return (float(np.mean(moved)), max(moved), float(np.median(ratios))) if moved else (0.0, 0.0, 0.0)
+        ratio, alignment = _parallax(rest_N2, apply_matrix(camera, a_N2) - a_N2)
+        ratios.append(ratio)
+        alignments.append(alignment)
+    if not moved:
+        return 0.0, 0.0, 0.0, 0.0
+    return float(np.mean(moved)), max(moved), float(np.median(ratios)), float(np.median(alignments))
 
 
 def _registered_pairs(
@@ -75,18 +79,21 @@ def _mismatch(a_HW: np.ndarray, b_HW: np.ndarray, points_N2: np.ndarray) -> np.n
     return local_spread(a - b)[y, x] / gradient_HW[y, x]
 
 
-def _aligned_ratio(rest_N2: np.ndarray, camera_N2: np.ndarray) -> float:
-    """Return how much of the rest lies along the camera's flow, more than across it, over that flow's length.
+def _parallax(rest_N2: np.ndarray, camera_N2: np.ndarray) -> tuple[float, float]:
+    """Return the part of the rest along the camera's flow, over that flow's length, and its alignment.
 
-    Depth changes the length of the camera's flow but not its direction; objects move in any direction.
+    Depth changes the length of the camera's flow but not its direction; objects move in any direction. What
+    lies across the flow is taken off what lies along it; the alignment is their difference over their sum,
+    1 for pure depth and about 0 for objects.
     """
     length = np.linalg.norm(camera_N2, axis=1)
-    along = np.clip((rest_N2 * camera_N2).sum(1) / np.maximum(length, 1e-3), -8, 8)
-    across = np.clip(
-        (rest_N2[:, 0] * camera_N2[:, 1] - rest_N2[:, 1] * camera_N2[:, 0]) / np.maximum(length, 1e-3), -8, 8
-    )
-    excess = np.sqrt(max(float((along**2).mean() - (across**2).mean()), 0.0))
-    return excess / max(float(np.sqrt((length**2).mean())), 0.5)
+    toward_N2 = camera_N2 / np.maximum(length, 1e-3)[:, None]
+    along = np.clip((rest_N2 * toward_N2).sum(1), -8, 8)
+    across = np.clip(rest_N2[:, 0] * toward_N2[:, 1] - rest_N2[:, 1] * toward_N2[:, 0], -8, 8)
+    difference = float((along**2).mean() - (across**2).mean())
+    alignment = difference / max(float((along**2).mean() + (across**2).mean()), 1e-6)
+    ratio = np.sqrt(max(difference, 0.0)) / max(float(np.sqrt((length**2).mean())), 0.5)
+    return float(ratio), max(alignment, 0.0)
 
 
 def _inside(points_N2: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

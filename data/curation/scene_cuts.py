@@ -6,6 +6,8 @@ Legend: T frames, H height, W width, C = 3 (RGB, uint8).
 import cv2
 import numpy as np
 
+from data.curation.dissolves import find_dissolves
+
 CONTENT_THRESHOLD = 27.0  # change of a new shot by PySceneDetect's default
 SUDDEN, RATIO = 15.0, 3.0  # of a hard cut: change, and change over its surroundings
 WINDOW = 2  # frames on each side that a cut is compared with
@@ -13,7 +15,7 @@ FLASH_S = 0.35  # a flash is over within this time
 BLEND_S = 0.75  # time between the frames around a fade or dissolve
 SAME = 0.6  # correlation of two frames of one scene
 BLEND_SPREAD = 0.2  # of the weight of the second scene over a frame that is a blend
-MIN_BLENDED = 0.66  # fraction of the changed area with the same weight
+MIN_BLENDED = 0.8  # fraction of the changed area with the same weight
 MIN_CHANGED = 0.3  # fraction of the area that a fade or dissolve changes
 MIN_CHANGE = 10.0  # gray levels by which a point changes
 FLAT = 6.0  # standard deviation in gray levels of a frame that is faded out
@@ -61,6 +63,9 @@ def find_cuts(frames_THWC: np.ndarray, fps: float, content_N: np.ndarray, conten
     times = [time_s for time_s in sudden if not _is_flash(small_TN, time_s, fps)]
     coarse_TN = np.stack([_reduce_blurred(frame) for frame in frames_THWC])
     times += [t / fps for t in _gradual_changes(coarse_TN, fps)]
+    times += [
+        t / fps for t in find_dissolves([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames_THWC], fps)
+    ]
     found: list[float] = []
     for time_s in sorted(times):
         if not found or time_s - found[-1] >= MIN_SHOT_S:
@@ -103,7 +108,7 @@ def _is_flash(small_TN: np.ndarray, time_s: float, fps: float) -> bool:
 
 
 def _gradual_changes(coarse_TN: np.ndarray, fps: float) -> list[int]:
-    """Return middles of fades and dissolves: frames that are a blend of two different ones around them."""
+    """Return middles of fades and of dissolves between shots that hardly move: frames that are one blend."""
     half = max(2, round(BLEND_S * fps / 2))
     return [
         t

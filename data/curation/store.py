@@ -20,7 +20,7 @@ from data.curation.score_table import GROUPS, HEADER
 from data.curation.scorer import Clip
 from src.core.atomic import atomic_write
 
-SCORING_VERSION = 2  # raise when the same clip would get other scores
+SCORING_VERSION = 3  # raise when the same clip would get other scores
 COUNTS = {"width", "height", "short_side", "num_cuts", "num_frames"}
 NETWORKS = ("copy_detection", "clip_l14", "aesthetic_head", "detector")  # settings that are paths
 ARRAYS = ("hashes", "embedding", "clip_embedding")

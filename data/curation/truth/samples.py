@@ -215,8 +215,8 @@ def motion(rng: np.random.Generator, reject: bool, strength: float = 1.0) -> np.
 
 
 def subject(rng: np.random.Generator, reject: bool, strength: float = 1.0) -> np.ndarray:
-    """One object of 4 to 12 % of the width that moves, too small a subject; else one of 35 to 60 %."""
-    sizes = (0.04, 0.12 * strength) if reject else (0.35, 0.6)
+    """One object of 4 to 12 % of the width (over strength) that moves, too small; else one of 35 to 60 %."""
+    sizes = (0.04 / strength, min(0.12 / strength, 0.6)) if reject else (0.35, 0.6)
     return make_scene(rng, Camera.still(NUM_FRAMES), (0.012, 0.03), sizes, 1)
 
 

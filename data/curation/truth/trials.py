@@ -20,6 +20,7 @@ from src.core.rng import numpy_generator
 
 SETTING, SCORING = "setting", "scoring"  # groups of seeds and encoders
 SEEDS = {SETTING: "setting", SCORING: "scoring 3"}  # a new scoring stream after filters or thresholds changed
+LATER = dict.fromkeys(("scene_cuts", "camera"), "scoring 4")  # of what changed later than the rest
 GROUPS = {
     "text": ("text",),
     "borders": ("borders",),
@@ -46,7 +47,8 @@ class Trial:
 
     @property
     def stream(self) -> str:
-        return f"truth/{SEEDS[self.group]}/{self.filter}/{self.label or self.reject}/{self.strength:g}"
+        seeds = LATER.get(self.filter, SEEDS[SCORING]) if self.group == SCORING else SEEDS[self.group]
+        return f"truth/{seeds}/{self.filter}/{self.label or self.reject}/{self.strength:g}"
 
 
 def run_trial(trial: Trial) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from fractions import Fraction
 from itertools import islice, pairwise
 from typing import Any
 
-from src.core.media_io.errors import EventLog
+from src.core.media_io.errors import EventLog, MediaError
 
 _MAX_GIF_RATE = 50
+MIN_START_S = -0.2  # of Matroska: its times have no sign, only an encoder's delay lies before 0
 MAX_GAP_S = 10.0  # a longer time between two frames is a jump of the clock, not a frame that stays
 
 
@@ -112,8 +113,14 @@ def clock_zero(stream: Any) -> float:
 
     ffmpeg's fragmented files have no edit list. Their audio begins with the encoder's delay, by which the
     video's second frame is late while the first one is stretched; zero is then one frame before the second.
+
+    Raises:
+        MediaError: a Matroska file with times before 0: libav drops those of its video.
     """
     start = stream.start_time or 0
+    begin_s = (stream.container.start_time or 0) / 1e6
+    if stream.container.format.name.startswith("matroska") and begin_s < MIN_START_S:
+        raise MediaError("negative times", f"Matroska from {begin_s:.2f} s on; Matroska's times begin at 0")
     if not stream.container.format.name.startswith("mov") or stream.frames:
         return float(start * stream.time_base)
     times = [entry.timestamp for entry in list(stream.index_entries)[:3]]

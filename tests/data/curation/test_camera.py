@@ -80,12 +80,32 @@ def test_a_still_that_is_zoomed_is_a_slideshow_and_a_scene_is_not() -> None:
 def test_depth_tells_a_push_from_a_zoom() -> None:
     values = {}
     for label in ("push in", "zoom in"):
-        values[label] = measured(camera_scene(numpy_generator(4, "test/depth"), label)).parallax
-    assert values["push in"] > 0.09 > values["zoom in"]
+        values[label] = measured(camera_scene(numpy_generator(4, "test/depth"), label))
+    assert values["push in"].parallax > 0.09 > values["zoom in"].parallax
+    assert values["push in"].alignment > 0.5
+
+
+def test_labels_are_confident_only_where_depth_or_its_lack_is_plain() -> None:
+    push = {"camera_x": 0.0, "camera_y": 0.0, "camera_zoom": 0.2, "parallax": 0.35, "shake": 0.05}
+    push |= {
+        "camera_path": 0.2,
+        "camera_net_path": 0.19,
+        "parallax_alignment": 0.7,
+        "independent_motion": 0.1,
+    }
+    config = CameraConfig()
+    assert label_camera(push, config) == ("push in", 1.0)
+    objects = {"parallax_alignment": 0.2}  # what leaves the camera's motion goes anywhere
+    assert label_camera(push | objects, config) == ("push in", 0.0)
+    zoom = push | {"parallax": 0.005}
+    assert label_camera(zoom, config) == ("zoom in", 1.0)
+    for doubt in ({"parallax": 0.06}, {"independent_motion": 0.25}, {"camera_zoom": 0.06}):
+        assert label_camera(zoom | doubt, config) == ("zoom in", 0.0)
 
 
 def test_what_jolts_is_no_confident_camera() -> None:
     smooth = {"camera_x": -0.2, "camera_y": 0.0, "camera_zoom": 0.0, "parallax": 0.0, "shake": 0.3}
+    smooth |= {"parallax_alignment": 0.0, "independent_motion": 0.0}
     smooth |= {"camera_path": 1.0, "camera_net_path": 0.95}
     assert label_camera(smooth, CameraConfig()) == ("pan right", 1.0)
     jolting = smooth | {"shake": 2.0}  # more than the 1.7 % of the width that it moves per frame

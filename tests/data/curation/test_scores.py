@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from data.curation import motion, scene_cuts
 from data.curation.borders import border_fraction
 from data.curation.clip_reader import read_clip
 from data.curation.config import ScoringConfig
+from data.curation.dissolves import find_dissolves
 from data.curation.score_table import GROUPS
 from data.curation.scorer import score_frames
 from data.curation.store import SCHEMA
@@ -123,6 +125,17 @@ def test_cuts_dissolves_and_fades_are_found_where_they_are() -> None:
     ramp = np.clip((np.arange(32) - 10) / 12, 0, 1)[:, None, None, None]
     assert cuts_of((a * (1 - ramp) + b * ramp).astype(np.uint8)) == [pytest.approx(1.0, abs=0.5)]
     assert len(cuts_of((a * (1 - ramp)).astype(np.uint8))) == 1
+
+
+def test_a_dissolve_between_shots_that_pan_is_found_and_a_pan_alone_is_not() -> None:
+    a, b = (np.stack([np.roll(noise_image(128, 128, seed), 4 * t, 1) for t in range(32)]) for seed in (3, 4))
+    ramp = np.clip((np.arange(32) - 11) / 10, 0, 1)[:, None, None, None]
+    dissolve = (a * (1 - ramp) + b * ramp).astype(np.uint8)
+    assert cuts_of(dissolve) == [pytest.approx(1.0, abs=0.3)]
+    assert cuts_of(a) == []
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in dissolve]
+    assert set(find_dissolves(gray, FPS)) <= set(range(11, 22))
+    assert find_dissolves(gray, FPS)
 
 
 def test_a_flash_is_no_cut() -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.core.media_io.audio_reader import read_audio
 from src.core.media_io.container import open_container
 from src.core.media_io.errors import STRICT, EventLog, MediaError
+from src.core.media_io.probe import probe
 from src.core.media_io.timeline import Timeline
 from src.core.media_io.video import read_video
 from src.core.media_io.video_reader import open_video
@@ -259,3 +261,14 @@ def test_stretches_are_the_frames_of_the_complete_pass(tmp_path: Path) -> None:
 def test_a_resampled_stretch_begins_with_the_frame_on_the_screen(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", numbered(20), 4, options=FAST)
     assert numbers(path, 1.1, 1.9, fps=10) == [4, 4, 5, 5, 6, 6, 6, 7]
+
+
+def test_a_matroska_file_with_times_before_0_is_refused(tmp_path: Path) -> None:
+    """libav gives its first frames no times and its audio half a second too early."""
+    sources = ("-f", "lavfi", "-i", "testsrc2=s=96x64:r=16:d=1", "-f", "lavfi", "-i", "sine=r=48000:d=1")
+    codecs = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-c:a", "aac")
+    path = tmp_path / "a.mkv"
+    ffmpeg(*sources, *codecs, "-output_ts_offset", "-0.5", "-avoid_negative_ts", "disabled", path)
+    for read in (probe, read_audio, times):
+        with pytest.raises(MediaError, match="negative times: Matroska from -0.5"):
+            read(path)
