@@ -78,7 +78,7 @@ def check(stage: Any, problem: Finding | None = None) -> Iterator[Finding]:
         needed = run_findings.checkpoint_gb(stage)
     except UserError as error:
         yield Finding("error", str(error))
-        needed = findings.LEAST_FREE_GB
+        needed = findings.MIN_FREE_GB
     yield from findings.check_disk(Path(stage.run_dir), needed, stage.data.num_workers)
     yield from findings.check_launch(stage)
     yield from run_findings.check_paths(stage)

@@ -97,7 +97,8 @@ def test_stages_of_an_ablation_resolve(path: Path) -> None:
         for stage in variant.stages:
             check(Command(f"{page_id(path)}: {name}", "src.train", (stage, *overrides)))
         for each in (ablation.measure.generate_overrides, variant.generate_overrides):
-            argv = [ablation.measure.generate, "run=RUN", *to_overrides(each)]
+            run = "run=runs/audio/RUN" if ablation.measure.videos else "run=RUN"
+            argv = [ablation.measure.generate, run, *to_overrides(each)]
             check(Command(f"{page_id(path)}: {name}", "src.generate", tuple(filter(None, argv))))
 
 

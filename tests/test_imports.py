@@ -15,6 +15,8 @@ ENTRY_POINTS = (
     "src.reconstruct",
     "src.export",
     "src.model_summary",
+    "src.plan",
+    "src.doctor",
     "data.prepare",
     "data.curate",
     "data.curation.validate",

@@ -1,4 +1,4 @@
-"""The Slurm scripts with stand-ins for Slurm's commands: which processes start, and when a job is requeued."""
+"""The Slurm scripts with stand-ins for Slurm's commands: which processes start, when a job is requeued."""
 
 import os
 import signal

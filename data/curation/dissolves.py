@@ -1,6 +1,6 @@
 """Dissolves between shots that move: frames whose contrast dips and that two other frames explain together.
 
-Two shots laid over each other lose contrast, since their edges do not coincide. The frames a moment before and
+Two shots laid over each other lose contrast, since edges do not coincide. The frames a moment before and
 after, each shifted to where it fits best, explain such a frame much better together than either alone: what
 moves or turns is explained by one of them, or by none.
 
@@ -69,21 +69,21 @@ def _inner(frame_HW: np.ndarray) -> np.ndarray:
 
 
 def _fit_shift(image_HW: np.ndarray, inner_HW: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the correlation of an inner part with the part of an image that is most like it, and that part."""
+    """Return the correlation of an inner part with the most similar part of an image, and that part."""
     scores = cv2.matchTemplate(image_HW, inner_HW, cv2.TM_CCOEFF_NORMED)
     _, best, _, (x, y) = cv2.minMaxLoc(scores)
     return best, image_HW[y : y + inner_HW.shape[0], x : x + inner_HW.shape[1]]
 
 
 def _blend(inner_HW: np.ndarray, first_HW: np.ndarray, other_HW: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the fraction of variance that `first` and the best part of `other` explain, and their weights."""
-    _, rest = _least_squares(inner_HW, [first_HW])
+    """Return the fraction of variance explained by `first` and the best part of `other`, and weights."""
+    _, rest = _regress(inner_HW, [first_HW])
     _, second_HW = _fit_shift(other_HW, rest.reshape(inner_HW.shape).astype(np.float32))
-    weights, rest = _least_squares(inner_HW, [first_HW, second_HW])
+    weights, rest = _regress(inner_HW, [first_HW, second_HW])
     return 1 - float((rest**2).mean() / inner_HW.var()), weights
 
 
-def _least_squares(target_HW: np.ndarray, parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _regress(target_HW: np.ndarray, parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of the parts and what they leave of the target, with a constant."""
     matrix = np.stack([*(part.ravel() for part in parts), np.ones(target_HW.size)], 1)
     weights = np.linalg.lstsq(matrix, target_HW.ravel(), rcond=None)[0]

@@ -33,7 +33,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "camera_zoom": "natural logarithm of the content's growth per second, mean",
         "camera_speed": "widths per second along the camera's path",
         "parallax": "spread of the camera's flow over depth, relative to the flow; 0 if it only turns",
-        "parallax_alignment": "fraction of the rest of the flow along the camera's motion: depth 1, objects 0",
+        "parallax_alignment": "fraction of the residual flow along the camera's motion: depth 1, objects 0",
         "shake": "percent of the frame's width: RMS of the camera's acceleration per frame at 12 fps",
         "camera_path": "length of the camera's path, in widths of the frame",
         "camera_net_path": "widths between the path's ends: little for a camera that only shakes",

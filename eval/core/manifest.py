@@ -28,7 +28,7 @@ class Sample:
     `output_caption`: of an edit, captions before and after it, where `prompt` is the instruction.
     `rewritten`: the prompt given to the model instead of `prompt`. `facts`: the world's ground truth as
     plain JSON (see `data.bounce`), used for scoring only. `generation`: what the generator states of its
-    output, such as channels, loudness and borders of windows. `tags`: slices that get table rows of their own.
+    output, such as channels, loudness and borders of windows. `tags`: slices that get rows of their own.
     """
 
     id: str

@@ -30,7 +30,7 @@ def is_first_rank() -> bool:
 def check_world(devices_per_node: int, num_nodes: int) -> None:
     """Compare the processes that torchrun or srun started with those that a run expects.
 
-    Otherwise each of them would train the same run by itself, or wait for others for ever. Processes of
+    Otherwise each of them would train the same run by itself, or wait for others forever. Processes of
     Lightning's own launcher pass: it starts as many as the run expects.
 
     Raises:

@@ -140,11 +140,11 @@ def shard_like(value: Tensor, like: DTensor) -> DTensor:
 
 def total_norm(grads: Sequence[Tensor]) -> Tensor:
     """Return the norm of all gradients together, whole or sharded; collective if sharded."""
-    whole: dict[int, list[Tensor]] = {}  # by the number of processes that have the same shard
+    by_copies: dict[int, list[Tensor]] = {}  # by the number of processes that have the same shard
     for grad in grads:
-        whole.setdefault(_num_copies(grad), []).append(to_local(grad))
+        by_copies.setdefault(_num_copies(grad), []).append(to_local(grad))
     total = torch.zeros((), device=grads[0].device)
-    for copies, local in whole.items():
+    for copies, local in by_copies.items():
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(local)))
         total = total + norm.square() / copies
     if isinstance(grads[0], DTensor):

@@ -5,7 +5,7 @@ pass, and their gradients summed and scattered back. Nothing depends on the numb
 differ in length by one token. Tensor parallelism gathers the tokens in front of each branch and sums and
 scatters what its processes computed (sequence parallelism).
 
-Every process computes the loss of all tokens, but only its own tokens' share of each gradient. FSDP
+Every process computes the loss of all tokens, but only its own tokens' part of each gradient. FSDP
 *averages* gradients over a context group where their sum is due, so the gradient that enters the network is
 multiplied by the size of that group. What tensor parallelism does not cut is summed by
 `tensor_parallel.sum_gradients`.

@@ -76,7 +76,7 @@ def check_codecs() -> Iterator[Finding]:
         yield Finding("ok", f"PyAV {av.__version__} has all {len(DECODERS) + len(ENCODERS)} codecs")
 
 
-def check_gpus(wanted: str = "auto", num_devices: int = 1, precision: str = "fp32") -> Iterator[Finding]:
+def check_gpus(accelerator: str = "auto", num_devices: int = 1, precision: str = "fp32") -> Iterator[Finding]:
     """Describe the GPUs, and compare them with what a run asks for."""
     import torch
 
@@ -89,7 +89,7 @@ def check_gpus(wanted: str = "auto", num_devices: int = 1, precision: str = "fp3
                 f"a GPU is there (driver {driver}), but torch {torch.__version__} was built without CUDA",
                 "install torch from the index of CUDA builds, see docs/troubleshooting.md",
             )
-        elif wanted == "cuda":
+        elif accelerator == "cuda":
             yield Finding(
                 "error", "the config asks for a GPU and there is none", "use configs/hardware/cpu.yaml"
             )

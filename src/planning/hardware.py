@@ -1,6 +1,6 @@
 """GPUs that a plan knows: memory, peak rates, links; needs no torch.
 
-Peaks, memory and links are those of data sheets (dense bf16 or fp16, links in one direction). Efficiencies are
+Peaks, memory and links are those of data sheets (dense bf16 or fp16, links one way). Efficiencies are
 what published measurements reach of the peak at the sizes of a transformer's products; nothing here was
 measured by this project. `matmul_efficiency=` and `attention_efficiency=` replace them by your own.
 """

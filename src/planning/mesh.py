@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from src.models.transformer.config import TransformerConfig
-from src.streaming.shares import largest_slice
+from src.streaming.rank_slices import largest_slice
 
 MAX_CONTEXT = 16
 GATE_GROUPS = 8  # `src.models.nn.fused_linear`: how many parts of gate and up fit together
@@ -60,7 +60,7 @@ class RankLoad:
 
     @classmethod
     def of(cls, num_samples: int, mesh: Mesh, num_micro_batches: int) -> "RankLoad":
-        """Return the share of a global batch; at most `num_micro_batches`, as `split_batch` has it."""
+        """Return the load of a global batch; at most `num_micro_batches`, as `split_batch` has it."""
         largest, smallest = (
             largest_slice(num_samples, mesh.num_data_ranks),
             num_samples // mesh.num_data_ranks,

@@ -9,7 +9,7 @@ from src.planning.memory import Memory, peak_memory
 from src.planning.mesh import Mesh, RankLoad, divisors, meshes
 from src.planning.step_time import StepTime, step_time
 from src.planning.workload import Workload
-from src.streaming.shares import largest_slice
+from src.streaming.rank_slices import largest_slice
 
 LARGEST_CLUSTER = 16384
 

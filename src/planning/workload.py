@@ -88,7 +88,7 @@ def workload(stage: VideoRunConfig | AudioRunConfig) -> Workload:
 
 
 def _table_params(config: TransformerConfig, norms: int) -> int:
-    """Return the parameters of norms and tables inside the blocks; the final layer has three vectors of them."""
+    """Return the parameters of norms and tables inside the blocks; the final layer has three vectors."""
     final = 2 * config.hidden_size + (config.hidden_size if config.norm == "rms" else 0)
     return norms - final
 

@@ -20,10 +20,10 @@ from src.streaming.collate import (
     collate_clips,
     collate_latents,
 )
+from src.streaming.rank_slices import loss_weight, slice_of
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import Record
-from src.streaming.shares import loss_weight, slice_of
 
 MERGED = "merged"  # the bucket's name where a stream draws each batch from all its buckets together
 
@@ -96,7 +96,7 @@ class StepDataset(TorchDataset[Batch]):
         return collate_latents(records, batch, indices, self.seed)
 
     def _global_indices(self, batch: BatchIndices) -> list[int]:
-        """Return this rank's indices in the global batch: its share of the samples, of the tokens if packed."""
+        """Return this rank's indices in the global batch; packed, about as many tokens on each rank."""
         if batch.tokens:
             return balanced_partition(batch.tokens, self.world_size)[self.rank]
         return list(slice_of(len(batch.records), self.world_size, self.rank))

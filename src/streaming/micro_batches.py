@@ -2,14 +2,14 @@
 
 from src.streaming.batch import Batch, LatentBatch
 from src.streaming.buckets import balanced_partition
-from src.streaming.shares import slice_of
+from src.streaming.rank_slices import slice_of
 
 
 def split_batch(batch: Batch, num_parts: int) -> list[Batch]:
-    """Return parts of a batch that differ by one sample at most; of a packed one, of about as many tokens.
+    """Return parts of a batch that differ by one sample at most; packed, of about as many tokens.
 
-    There are fewer than `num_parts` where a process has fewer samples, and as many on each: as many as the one
-    with the smallest share of the global batch can have.
+    There are fewer than `num_parts` where a process has fewer samples, and as many on each: as many as the
+    one with the fewest samples of the global batch can have.
     """
     size = len(batch)
     num_parts = min(num_parts, batch.smallest_slice or size)

@@ -6,9 +6,9 @@ from src.streaming.batch_sampler import StreamSpec
 from src.streaming.buckets import BucketSpec, PackedBucketSpec
 from src.streaming.config import StreamConfig
 from src.streaming.loader import MERGED, StreamSource
+from src.streaming.rank_slices import check_slices
 from src.streaming.reader import Dataset
 from src.streaming.schema.bucket import Bucket, DataError
-from src.streaming.shares import check_slices
 
 TokenSize = tuple[int, int, int]
 

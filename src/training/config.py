@@ -42,8 +42,8 @@ class TrainConfig(Config):
     precision: Precision = opt("fp32", "bf16: autocast where the device supports it, fp32 elsewhere")
     num_micro_batches: int = opt(
         1,
-        "parts into which each batch is split to save memory, as equal as possible; fewer where a process has "
-        "fewer samples; same gradients",
+        "parts into which each batch is split to save memory, as equal as possible; fewer where a process "
+        "has fewer samples; same gradients",
         ge=1,
     )
     log_every: int = opt(10, "steps between logged metrics", ge=1, resumable=True)

@@ -1,4 +1,4 @@
-"""Preparation, curation and latent encoding on a Ray cluster of two raylets with stores of their own, one killed."""
+"""Preparation, curation and latent encoding on a Ray cluster of two raylets, one of which is killed."""
 
 import json
 import os

@@ -80,7 +80,7 @@ def test_the_checkpoint_that_ranked_may_not_score(
     assert cli.run(run.main, [*scoring, weights]) == 2
     assert "its network (sha256" in (error := capsys.readouterr().err)
     assert "chose sample 'a-1' of several candidates; score by another checkpoint" in error
-    # under another path, or exported anew from the same checkpoint
+    # under another path, or exported again from the same checkpoint
     shutil.copytree(programs, tmp_path / "copy")
     assert cli.run(run.main, [*scoring, f"weights.contrastive.path={tmp_path / 'copy'}"]) == 2
     contract = json.loads((programs / "contract.json").read_text())

@@ -1,4 +1,4 @@
-"""What layers need to know of processes that share the tokens of a sample; implemented in `src.parallel`.
+"""Interface of layers to processes that share the tokens of a sample; implemented in `src.parallel`.
 
 Movie Gen, sec. 3.1.6. The row of N tokens is cut twice: between the processes of context parallelism, whose
 part are the *queries* of one process, and each part again between those of tensor parallelism, whose part

@@ -45,7 +45,7 @@ class Packing:
             return PackedLengths(self.media, keys)
         queries = _overlaps(self.media, self.shards.queries)
         found = [sample for sample, count in enumerate(queries) if count]
-        # Without any queries the first sample's keys: the graph of the backward pass must reach the exchange
+        # Of no queries the first sample's keys: the graph of the backward pass must reach the exchange
         # of keys and values on every process.
         first, end = (found[0], found[-1] + 1) if found else (0, 1)
         return PackedLengths(queries[first:end], keys[first:end], sum(keys[:first]))

@@ -87,7 +87,8 @@ class VideoCondition(nn.Module):
         """
         features_BTD = clips.features_BTD
         if features_BTD is None:
-            assert self.encoder is not None and clips.frames_BTCHW is not None
+            assert self.encoder is not None
+            assert clips.frames_BTCHW is not None
             features_BTD = self.encoder(clips.frames_BTCHW)
         centers_N = (torch.arange(num_latents, device=clips.times_BT.device) + 0.5) / latent_rate
         x_BND, shown_BN = resample(self.projection(features_BTD), clips.times_BT, centers_N)

@@ -4,9 +4,9 @@
     python -m src.train configs/ablations/tae.yaml
 
 Every variant and seed trains in RUN_DIR/VARIANT/seed-N/STAGE, each stage initialized from the one before, and
-is then measured: video and audio variants by the Bounce checker, autoencoders by their reconstructions. An interrupted
-ablation resumes from the last checkpoint. RUN_DIR/results.json and results.md hold the results so far,
-rewritten after every variant.
+is then measured: video and audio variants by the Bounce checker, autoencoders by their reconstructions. An
+interrupted ablation resumes from the last checkpoint. RUN_DIR/results.json and results.md hold the results so
+far, rewritten after every variant.
 """
 
 from collections.abc import Callable

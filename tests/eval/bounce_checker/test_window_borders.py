@@ -54,10 +54,10 @@ def test_smooth_audio_has_a_ratio_of_one_and_joined_takes_do_not() -> None:
 
 def test_times_are_away_from_borders_and_repeat() -> None:
     one = track(tones(0))
-    places = random_times(one, 3)
-    assert np.abs(places[:, None] - np.array(BORDERS)).min() >= 0.3
-    assert np.array_equal(places, random_times(one, 3))
-    assert not np.array_equal(places, random_times(one, 4))
+    times = random_times(one, 3)
+    assert np.abs(times[:, None] - np.array(BORDERS)).min() >= 0.3
+    assert np.array_equal(times, random_times(one, 3))
+    assert not np.array_equal(times, random_times(one, 4))
 
 
 def test_borders_near_impacts_are_left_out() -> None:
@@ -77,13 +77,13 @@ def test_joins_of_rendered_takes_change_the_audio_at_borders_alone(content: str)
     config = WindowBordersConfig(num_tracks=2, seconds=6.0)
     tracks = truth_tracks(content, config, 0)
     assert tracks.keys() == JOINS.keys()
-    whole, joined = tracks["none"][0], tracks["butt-joined takes"][0]
-    first, second = (round(each * whole.rate) for each in joined.borders_s[:2])
-    assert np.array_equal(whole.samples_S[:first], joined.samples_S[:first])
-    assert not np.array_equal(whole.samples_S[first:second], joined.samples_S[first:second])
+    uncut, joined = tracks["none"][0], tracks["butt-joined takes"][0]
+    first, second = (round(each * uncut.rate) for each in joined.borders_s[:2])
+    assert np.array_equal(uncut.samples_S[:first], joined.samples_S[:first])
+    assert not np.array_equal(uncut.samples_S[first:second], joined.samples_S[first:second])
     faded = tracks["takes with cross-fades of 10 ms"][0].samples_S
     differs = np.flatnonzero(faded != joined.samples_S)
-    assert np.abs(differs[:, None] / whole.rate - joined.borders_s).min(1).max() <= 0.0051
+    assert np.abs(differs[:, None] / uncut.rate - joined.borders_s).min(1).max() <= 0.0051
 
 
 def test_the_command_tests_manifests_and_joins_of_their_takes(

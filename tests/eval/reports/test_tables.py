@@ -179,10 +179,10 @@ def test_the_row_of_all_samples_is_bold_and_missing_ones_are_red():
     console = Console(file=StringIO(), width=200, force_terminal=True, color_system="standard")
     console.print(terminal_table(ROWS[:2], {NAMES[0]: Score(1)}, "m", console))
     lines = console.file.getvalue().splitlines()
-    whole, part = (
+    every, part = (
         next(line for line in lines if name in line and "1.000" in line) for name in ("all", "moving")
     )
-    assert "\x1b[1m" in whole
+    assert "\x1b[1m" in every
     assert "\x1b[1m" not in part
     assert "31m3/4" in part  # red
     for width, beginning in ((80, f"{NAMES[0]} ↑"), (400, "1.000")):

@@ -14,8 +14,8 @@ from src.streaming.schema.bucket import Bucket
 from tests.fixtures.step_memory import LiveBytes, random_batch, run_steps
 
 SIZES = {
-    "hidden_size": 128, "depth": 4, "num_heads": 4, "ffn_dim": 344, "context_dim": 128, "max_positions": [8, 16, 16],
-    "attention": "sdpa",
+    "hidden_size": 128, "depth": 4, "num_heads": 4, "ffn_dim": 344, "context_dim": 128,
+    "max_positions": [8, 16, 16], "attention": "sdpa",
 }  # fmt: skip
 DIT = {"ffn_kind": "gelu", "norm": "layer", "bias": True}
 WIDE = {"hidden_size": 512, "num_heads": 8, "ffn_dim": 1376, "context_dim": 512, "qk_norm": True}

@@ -29,7 +29,8 @@ STAGES: dict[str, tuple[int, tuple[int, int] | None]] = {
 def cells(plan: Plan) -> list[str]:
     time = plan.time
     return [
-        str(plan.mesh), f"{plan.memory.total / 1e9:.0f}", f"{time.total:.2f}", f"{plan.mfu:.0%}", f"{plan.days:.1f}",
+        str(plan.mesh), f"{plan.memory.total / 1e9:.0f}", f"{time.total:.2f}", f"{plan.mfu:.0%}",
+        f"{plan.days:.1f}",
     ]  # fmt: skip
 
 

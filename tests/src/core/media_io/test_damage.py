@@ -376,9 +376,9 @@ def test_the_end_is_compared_with_what_the_header_promises(tmp_path: Path) -> No
     assert [reasons(end_s, 0.1) for end_s in (9.75, 9.85, 10.5)] == [["truncated"], [], []]
     assert [reasons(end_s, 0.01) for end_s in (9.85, 9.95)] == [["truncated"], []]
     assert reasons(10.0, 0.1, is_cut=True) == ["truncated"]
-    whole = b"RIFF" + struct.pack("<I", 12) + b"WAVE" + 8 * b"x"
+    complete = b"RIFF" + struct.pack("<I", 12) + b"WAVE" + 8 * b"x"
     for data, is_cut in (
-        (whole, False), (whole[:-1], True), (whole + b"x", False), (b"RIFX" + whole[4:-1], False),
+        (complete, False), (complete[:-1], True), (complete + b"x", False), (b"RIFX" + complete[4:-1], False),
         (b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVE", False), (b"RIFF\0\0\0\0WAVE", False),
     ):  # fmt: skip
         (tmp_path / "a.wav").write_bytes(data)

@@ -117,9 +117,9 @@ def test_probe_names_the_codecs(tmp_path: Path) -> None:
     ffmpeg(*unknown, tmp_path / "c.avi")
     assert probe(tmp_path / "c.avi").pixel_aspect == 1
     write_audio(tmp_path / "a.wav", np.zeros((2, 4000), np.float32), 8000)
-    sound = probe(tmp_path / "a.wav")
-    assert (sound.kind, sound.audio_rate, sound.bits, sound.height) == ("audio", 8000, 0, 0)
-    assert sound.duration_s == pytest.approx(0.5)
+    audio = probe(tmp_path / "a.wav")
+    assert (audio.kind, audio.audio_rate, audio.bits, audio.height) == ("audio", 8000, 0, 0)
+    assert audio.duration_s == pytest.approx(0.5)
 
 
 def test_a_file_is_closed_after_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
