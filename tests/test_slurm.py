@@ -70,7 +70,7 @@ def test_every_gpu_of_the_job_gets_a_task_of_one_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [75, 2])
-def test_a_job_is_requeued_if_its_run_says_so_and_not_after_a_mistake(tmp_path: Path, code: int) -> None:
+def test_a_job_is_requeued_if_its_run_asks_for_it_and_not_after_a_mistake(tmp_path: Path, code: int) -> None:
     found, calls = submit(tmp_path, str(_exits(tmp_path, code)))
     assert found == code
     assert ("requeue 17" in calls) == (code == 75)

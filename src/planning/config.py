@@ -8,7 +8,7 @@ from src.planning.hardware import GPUS
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig(Config):
-    """What a stage is planned for."""
+    """The cluster that a stage is planned for."""
 
     gpus: int = opt(8, "number of GPUs", ge=1)
     gpu: str = opt("h100", "kind of GPU", choices=tuple(GPUS))

@@ -41,7 +41,7 @@ class StepTime:
 
 
 def step_time(work: Workload, mesh: Mesh, cluster: Cluster, load: RankLoad, tokens_each: int) -> StepTime:
-    """Return the time of a step in which every process has the largest share of the batch."""
+    """Return the time of a step in which every process has the largest part of the batch."""
     passes = _passes(work)
     compute = _compute(work, mesh, cluster, load, tokens_each, passes)
     tensor, context = _token_exchanges(work, mesh, cluster, load, tokens_each, passes)

@@ -24,7 +24,7 @@ def test_a_trial_is_a_function_of_its_key() -> None:
 
 
 @pytest.mark.parametrize("strength", [0.1, 0.5])
-def test_a_borderline_subject_can_be_made(strength: float) -> None:
+def test_a_borderline_subject_can_be_constructed(strength: float) -> None:
     assert MAKERS["subject"](numpy_generator(1, "test/borderline"), True, strength).ndim == 4
 
 

@@ -173,7 +173,7 @@ def test_long_audio_in_windows_and_segments(capsys: pytest.CaptureFixture[str]) 
     capsys.readouterr()
 
 
-def test_a_video_of_any_rate_gets_audio_over_its_whole_length_by_windows() -> None:
+def test_a_video_of_any_rate_gets_audio_of_its_length_by_windows() -> None:
     frames = np.zeros((43, 48, 64, 3), np.uint8)
     frames[20:, 10:20, 10:20] = 255
     Path("long_videos").mkdir()
@@ -403,7 +403,7 @@ train.precision=fp32 train.progress=false
 
 
 @pytest.mark.slow
-def test_arms_of_the_ablation_train_and_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variants_of_the_ablation_train_and_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = in_process(monkeypatch)
     few = [f"set.{word}" for word in FEW.split()]
     few += ["measure.videos=datasets/debug_audio/val", "measure.generate_overrides.id_prefixes=[]"]

@@ -30,10 +30,10 @@ def test_windows_cover_every_position_and_end_with_the_signal() -> None:
 
 
 @pytest.mark.parametrize("solver", ["euler", "midpoint"])
-def test_windows_of_a_velocity_that_needs_no_context_give_the_whole(solver: str) -> None:
+def test_windows_of_a_velocity_that_needs_no_context_equal_one_pass(solver: str) -> None:
     target = torch.randn(2, 3, 23, 1, 1, generator=torch.Generator().manual_seed(0))
 
-    def whole(x: Tensor, t: Tensor) -> Tensor:
+    def uncut(x: Tensor, t: Tensor) -> Tensor:
         return (target - x) / (1 - t.view(-1, 1, 1, 1, 1)).clamp(min=1e-3)
 
     def inside(start: int, stop: int):
@@ -42,16 +42,16 @@ def test_windows_of_a_velocity_that_needs_no_context_give_the_whole(solver: str)
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(1))
     config = SamplerConfig(solver=solver, num_steps=8, schedule="linear", guidance_scale=1.0)
     found = sample(windowed_velocity(inside, 23, 10, 5), noise, config)
-    torch.testing.assert_close(found, sample(whole, noise, config))
+    torch.testing.assert_close(found, sample(uncut, noise, config))
 
 
 def test_windows_that_disagree_are_cross_faded_and_nowhere_jump() -> None:
-    """The sixth of seven windows wants 1, all others 0: a triangle, not a box."""
+    """The sixth of seven windows needs 1, all others 0: a triangle, not a box."""
     starts = window_starts(40, 10, 5)
-    wanted = {start: float(start == 25) for start in starts}
+    chosen = {start: float(start == 25) for start in starts}
 
     def inside(start: int, stop: int):
-        return lambda x, t: torch.full_like(x, wanted[start])
+        return lambda x, t: torch.full_like(x, chosen[start])
 
     found = windowed_velocity(inside, 40, 10, 5, dim=1)(torch.zeros(1, 40), torch.zeros(1))[0]
     assert found[:25].eq(0).all()

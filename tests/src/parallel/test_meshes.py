@@ -108,7 +108,7 @@ def test_samples(mesh: str, four_ranks: Ranks) -> None:
     assert theirs.samples is not None
     for each in ours:
         assert relative_difference(each.samples, theirs.samples) < 1e-4
-        assert torch.equal(each.samples, ours[0].samples)  # peers go on from the same state
+        assert torch.equal(each.samples, ours[0].samples)  # peers continue from the same state
 
 
 @pytest.mark.slow

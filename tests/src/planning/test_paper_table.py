@@ -1,6 +1,6 @@
-"""The table of the paper's stages in docs/cluster.md: its own meshes beside the planner's.
+"""The table of the paper's stages in docs/cluster.md: its own meshes next to the planner's.
 
-python -m tests.src.planning.test_paper_table    # write it anew
+python -m tests.src.planning.test_paper_table    # write it again
 """
 
 import re

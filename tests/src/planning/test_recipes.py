@@ -1,6 +1,6 @@
 """Plans in the heads of the recipes for single GPUs and one node.
 
-python -m tests.src.planning.test_recipes    # write them anew
+python -m tests.src.planning.test_recipes    # write them again
 """
 
 import re

@@ -100,10 +100,10 @@ def test_meshes_fill_the_cluster_and_cut_what_can_be_cut() -> None:
 def test_memory_by_part_is_what_the_mesh_leaves() -> None:
     work, load = work_of("joint_768"), RankLoad(1, 1, 1)
     tokens = Bucket.parse("256x768x768").num_tokens((8, 16, 16))
-    whole = local_params(work, Mesh(1, 1, 1, 1))
-    assert whole == work.num_params == pytest.approx(29.35e9, rel=0.02)
-    assert local_params(work, Mesh(4, 32, 1, 1)) == whole / 32
-    assert local_params(work, Mesh(1, 8, 4, 1)) == whole / 32  # FSDP2 shards over the context group too
+    uncut = local_params(work, Mesh(1, 1, 1, 1))
+    assert uncut == work.num_params == pytest.approx(29.35e9, rel=0.02)
+    assert local_params(work, Mesh(4, 32, 1, 1)) == uncut / 32
+    assert local_params(work, Mesh(1, 8, 4, 1)) == uncut / 32  # FSDP2 shards over the context group too
     for one, two in (
         ((1, 64, 1, 1), (1, 64, 2, 1)),
         ((1, 64, 1, 1), (1, 64, 1, 2)),
@@ -115,7 +115,7 @@ def test_memory_by_part_is_what_the_mesh_leaves() -> None:
             two,
         )
     accumulated = peak_memory(work, Mesh(1, 64, 1, 1), RankLoad(2, 1, 2), tokens)
-    assert accumulated.gradients == 4.0 * whole / 64
+    assert accumulated.gradients == 4.0 * uncut / 64
 
 
 def test_time_follows_from_the_hardware() -> None:
