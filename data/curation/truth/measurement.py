@@ -200,6 +200,8 @@ def plot_curves(
     shown = [name for name in names if name != CAMERA]
     figure = matplotlib.figure.Figure(figsize=(11, 2.1 * -(-len(shown) // 4)), layout="constrained")
     all_axes = figure.subplots(-(-len(shown) // 4), min(4, len(shown)), squeeze=False, sharey=True).ravel()
+    for axes in all_axes[len(shown) :]:
+        axes.set_axis_off()
     for axes, name in zip(all_axes, shown, strict=False):
         points: dict[float, list[bool]] = {}
         kept = name in ("static", "slideshow")
