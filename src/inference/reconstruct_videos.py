@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from src.core import config, provenance
@@ -52,7 +53,7 @@ def reconstruct(settings: ReconstructConfig, videos: list[Path]) -> Path:
         write_manifests([each for each in scores if not each.is_image], out)
     console = Console(highlight=False)
     console.print(score_table(scores))
-    console.print(f"{len(scores)} videos: {out}", soft_wrap=True)
+    console.print(f"{len(scores)} videos: {out}", soft_wrap=True, markup=False)
     return out / "scores.csv"
 
 
@@ -130,7 +131,11 @@ def score_table(scores: list[VideoScores]) -> Table:
     for video in scores[:MAX_TABLE_ROWS]:
         size = f"{video.width}x{video.height}"
         table.add_row(
-            video.name, str(len(video.psnr)), size, f"{fmean(video.psnr):.2f}", f"{fmean(video.ssim):.4f}"
+            escape(video.name),
+            str(len(video.psnr)),
+            size,
+            f"{fmean(video.psnr):.2f}",
+            f"{fmean(video.ssim):.4f}",
         )
     if len(scores) > MAX_TABLE_ROWS:
         table.caption = f"{len(scores) - MAX_TABLE_ROWS} more in scores.csv"

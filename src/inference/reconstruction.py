@@ -3,6 +3,7 @@
 Legend: B batch (1), C channels, T frames, H height, W width.
 """
 
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from src.core.errors import UserError
+from src.core.media_io.container import printable
 from src.core.media_io.errors import MediaError
 from src.core.media_io.formats import media_kind
 from src.core.media_io.image_reader import read_image
@@ -90,7 +92,8 @@ def open_files(paths: list[Path], max_frames: int) -> list[SourceVideo]:
             except MediaError as error:
                 raise UserError(f"video={path}: {error}") from error
         frames = partial(_read_file, path, max_frames)
-        sources.append(SourceVideo(path.stem, str(path), fps, is_image, frames))
+        name = os.fsencode(path.stem).decode("utf-8", "replace")  # a name need not be UTF-8
+        sources.append(SourceVideo(name, printable(path), fps, is_image, frames))
     return sources
 
 

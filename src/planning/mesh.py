@@ -52,7 +52,7 @@ class Mesh:
 
 @dataclass(frozen=True)
 class RankLoad:
-    """What the process with most samples does in a step."""
+    """Work of the process with most samples in a step."""
 
     num_micro_batches: int
     samples: int  # of its largest micro-batch

@@ -62,6 +62,19 @@ def test_files_of_every_video_and_scores_of_every_frame(output: Path) -> None:
     assert [int(row["frame"]) for row in rows(output)[:27]] == list(range(27))
 
 
+def test_any_file_name_is_reconstructed(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bytes that are no UTF-8, and brackets that rich reads as markup."""
+    args = []
+    for name in ("caf\udce9", "a[red]"):
+        args.append(f"video={write_image(tmp_path / 'plain.png', 16, 16).rename(tmp_path / f'{name}.png')}")
+    out = tmp_path / "out"
+    assert cli.run(reconstruct.main, [f"run={root / 'run'}", *args, *FAST, f"out={out}"]) == 0
+    assert {row["video"] for row in rows(out)} == {"caf\N{REPLACEMENT CHARACTER}", "a[red]"}
+    assert "a[red]" in capsys.readouterr().out
+
+
 def test_videos_keep_size_frame_rate_and_order(root: Path, output: Path) -> None:
     original, ours, pair = (
         frames(p) for p in (root / "long.mp4", output / "long.mp4", output / "long-pair.mp4")
