@@ -109,7 +109,9 @@ def check_gpus(accelerator: str = "auto", num_devices: int = 1, precision: str =
         )
     if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         yield Finding(
-            "warning", f"{names[0]} has no bf16: train.precision=bf16 becomes fp32", "train.precision=fp16"
+            "warning",
+            f"{names[0]} has no bf16: train.precision=bf16 becomes fp32",
+            "plan with train.precision=fp32",
         )
 
 

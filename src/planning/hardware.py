@@ -1,8 +1,8 @@
 """GPUs that a plan knows: memory, peak rates, links; needs no torch.
 
-Peaks, memory and links are those of data sheets (dense bf16 or fp16, links one way). Efficiencies are
-what published measurements reach of the peak at the sizes of a transformer's products; nothing here was
-measured by this project. `matmul_efficiency=` and `attention_efficiency=` replace them by your own.
+Peaks, memory and links are those of data sheets (dense bf16 or fp16, links one way). Efficiencies
+and prices are estimates for the sizes of a transformer's products; nothing here was measured by this
+project. `matmul_efficiency=` and `attention_efficiency=` replace them by your own.
 """
 
 from dataclasses import dataclass

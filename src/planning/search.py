@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a stage does not run on a mesh."""
+    """Reason that a stage does not run on a mesh."""
 
     mesh: Mesh
     reason: str

@@ -397,7 +397,7 @@ FEW = """
 latents=runs/debug/audio_latents transformer.depth=1 transformer.latent_channels=8 transformer.cond_channels=9
 transformer.context_dim=16 text.hidden_size=16 text.ffn_dim=16 modes.regenerate.start_s=0.4
 modes.regenerate.stop_s=0.6 data.streams.videos.lengths=[20] data.streams.videos.batch_size=2
-data.val.videos.batch_size=4 flow.sampler.num_steps=1 train.max_steps=2 train.val_every=2 train.warmup_steps=1
+data.val.videos.batch_size=4 flow.sampler.num_steps=1 train.max_steps=4 train.val_every=4 train.warmup_steps=1
 train.precision=fp32 train.progress=false
 """
 

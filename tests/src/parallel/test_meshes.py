@@ -111,7 +111,7 @@ def test_samples(mesh: str, four_ranks: Ranks) -> None:
         assert torch.equal(each.samples, ours[0].samples)  # peers continue from the same state
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("mesh", ["fsdp4", "cp2xfsdp2"])
 def test_compiled_blocks(mesh: str, four_ranks: Ranks) -> None:
     parallel = {"compile_blocks": True, "compile_backend": "aot_eager"}

@@ -59,6 +59,7 @@ def test_throughput_sums_processes_and_leaves_out_pauses(
     module = SimpleNamespace(
         step=0,
         latest_metrics=dict,
+        num_peers=1,
         device="cpu",
         batch_size=lambda b: SimpleNamespace(samples=2, tokens=50),
         reduce_over_ranks=lambda value, op: (
