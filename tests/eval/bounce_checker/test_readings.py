@@ -1,4 +1,4 @@
-"""What the checkers read in fixed videos and audio, recorded: scores of one version are comparable.
+"""Recorded readings of the checkers in fixed videos and audio: scores of one version are comparable.
 
 Who changes a reading changes VERSION as well, and records them again:
 
