@@ -1,4 +1,4 @@
-"""What a text names, recovered from audio: truth, the audio of other prompts, and bad manifests."""
+"""Words of a text, recovered from audio: truth, the audio of other prompts, and bad manifests."""
 
 import json
 from pathlib import Path
