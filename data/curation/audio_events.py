@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from data.audio_classes import class_probabilities
+from data.audio_classes import RATE, class_probabilities
 
-RATE, CHUNK, SPEECH = 16_000, 512, 0.5  # silero's rate, step and threshold
+CHUNK, SPEECH = 512, 0.5  # silero's step at RATE, and its threshold
 MUSIC = 0.7  # probability of music or singing; bells and hums often have less
 WINDOW = 800  # samples, 50 ms
 SILENCE_DBFS = -60.0

@@ -41,14 +41,10 @@ def measure_video_model(config: MeasureConfig, checkpoint: Path, overrides: dict
     """
     if not config.prompts:
         return
-    out = measurement_dir(checkpoint)
-    argv = [steps.MODULES["generate"], *([config.generate] if config.generate else [])]
-    argv += [f"run={checkpoint}", f"prompts={config.prompts}", f"out={out / 'videos'}", "overwrite=true"]
-    _run_once(out, "videos", argv + steps.to_overrides(config.generate_overrides | overrides))
-    argv = [steps.MODULES["score"], f"manifest={out / 'videos' / 'manifest.jsonl'}", f"out={out / 'scores'}"]
-    _run_once(out, "scores", [*argv, "metrics=[bounce]", "html_videos=0"])
-    scores = _read_scores(out / "scores", "bounce")
-    _write_numbers(out, {name: scores[name] for name in ("subject", "motion")})
+    source = [*([config.generate] if config.generate else []), f"prompts={config.prompts}"]
+    scored = _generate_and_score(config, checkpoint, "videos", source, overrides, ["metrics=[bounce]"])
+    scores = _read_scores(scored, "bounce")
+    _write_numbers(measurement_dir(checkpoint), {name: scores[name] for name in ("subject", "motion")})
 
 
 def measure_audio_model(config: MeasureConfig, checkpoint: Path, overrides: dict[str, Any]) -> None:
@@ -59,18 +55,31 @@ def measure_audio_model(config: MeasureConfig, checkpoint: Path, overrides: dict
     """
     if not config.videos:
         return
-    out = measurement_dir(checkpoint)
-    argv = [steps.MODULES["generate"], f"run={checkpoint}", f"data={config.videos}", f"out={out / 'audio'}"]
-    argv += ["overwrite=true", *steps.to_overrides(config.generate_overrides | overrides)]
-    _run_once(out, "audio", argv)
-    argv = [steps.MODULES["score"], f"manifest={out / 'audio' / 'manifest.jsonl'}", f"out={out / 'scores'}"]
-    argv += [f"metrics=[{','.join(AUDIO_SCORES)}]", "sheet_rows=0", "html_videos=0"]
-    _run_once(out, "scores", argv)
+    metrics = [f"metrics=[{','.join(AUDIO_SCORES)}]", "sheet_rows=0"]
+    source = [f"data={config.videos}"]
+    scored = _generate_and_score(config, checkpoint, "audio", source, overrides, metrics)
     numbers = dict[str, float]()
     for metric, names in AUDIO_SCORES.items():
-        scores = _read_scores(out / "scores", metric)
+        scores = _read_scores(scored, metric)
         numbers |= {name: scores[name] for name in names if name in scores}  # of no hits there is no material
-    _write_numbers(out, numbers)
+    _write_numbers(measurement_dir(checkpoint), numbers)
+
+
+def _generate_and_score(
+    config: MeasureConfig,
+    checkpoint: Path,
+    name: str,
+    source: list[str],
+    overrides: dict[str, Any],
+    scoring: list[str],
+) -> Path:
+    """Generate from `source` into the folder `name` and score it by eval.run; return the scores' folder."""
+    out = measurement_dir(checkpoint)
+    argv = [steps.MODULES["generate"], *source, f"run={checkpoint}", f"out={out / name}", "overwrite=true"]
+    _run_once(out, name, argv + steps.to_overrides(config.generate_overrides | overrides))
+    argv = [steps.MODULES["score"], f"manifest={out / name / 'manifest.jsonl'}", f"out={out / 'scores'}"]
+    _run_once(out, "scores", [*argv, *scoring, "html_videos=0"])
+    return out / "scores"
 
 
 def measure_autoencoder(config: MeasureConfig, checkpoint: Path) -> None:

@@ -416,7 +416,11 @@ def test_variants_of_the_ablation_train_and_are_checked(monkeypatch: pytest.Monk
     assert len(set(losses.values())) == len(losses)
     for row in last.values():
         assert {"onset_precision", "onset_recall", "onset_f1", "hit_f1"} & row["measured"].keys()
-    reads = {argv[1].split("/")[3]: "captions=true" in argv for argv in seen if argv[0] == "src.generate"}
+    reads = {
+        next(a for a in argv if a.startswith("run=")).split("/")[3]: "captions=true" in argv
+        for argv in seen
+        if argv[0] == "src.generate"
+    }
     assert reads == {name: name != "no_text" for name in last}
 
 
