@@ -1,10 +1,12 @@
 """Promises of a file's header, compared with what was read: length, size, and that it stays the same."""
 
+import io
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 
@@ -16,19 +18,27 @@ _SLACK_S = 0.1
 
 @dataclass(frozen=True)
 class HeaderFacts:
-    """The promised duration in seconds (None: none), and the state of the file when it was opened."""
+    """The promised duration in seconds (None: none), and the state of the file when it was opened.
+
+    `is_cut`: whether boxes or chunks end after the file; None if that cannot be told.
+    """
 
     duration_s: float | None
     slack_s: float
-    is_cut: bool
+    is_cut: bool | None
+    counts_empty_chunks: bool
     path: Path | None
     state: tuple[int, int]
 
     def check_end(self, end_s: float, frame_s: float, log: EventLog) -> None:
-        """Report "truncated" if reading ended before what was promised."""
+        """Report "truncated" if reading ended before what was promised; empty chunks promise nothing."""
         missing_s = 0.0 if self.duration_s is None else self.duration_s - end_s
         if missing_s > max(self.slack_s, 2 * frame_s):
-            log.add("truncated", f"{end_s:.2f} s of {self.duration_s:.2f} s", end_s)
+            detail = f"{end_s:.2f} s of {self.duration_s:.2f} s"
+            if self.counts_empty_chunks and self.is_cut is False:
+                log.add("empty chunks", f"{detail}; the file is complete", end_s)
+            else:
+                log.add("truncated", detail, end_s)
         elif self.is_cut:
             log.add("truncated", f"the file breaks off; {end_s:.2f} s were read", end_s)
 
@@ -42,10 +52,13 @@ def read_header_facts(source: Path | str | bytes, container: Any, stream: Any, z
     """Return what the header of an open file says about a stream."""
     path = None if isinstance(source, bytes) else Path(source)
     duration_s, slack_s = _promised_duration(container, stream, zero_s)
-    breaks_off = {"mov": _boxes_end_after_file, "avi": _riff_ends_after_file, "wav": _riff_ends_after_file}
-    check = breaks_off.get(container.format.name.split(",")[0])
-    is_cut = check is not None and path is not None and check(path)
-    return HeaderFacts(duration_s, slack_s, is_cut, path, _state(path) if path else (0, 0))
+    name = container.format.name.split(",")[0]
+    is_cut = None
+    if check := _BREAKS_OFF.get(name):
+        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+            is_cut = check(file)
+    state = _state(path) if path else (0, 0)
+    return HeaderFacts(duration_s, slack_s, is_cut, name == "avi", path, state)
 
 
 def _promised_duration(container: Any, stream: Any, zero_s: float) -> tuple[float | None, float]:
@@ -76,29 +89,45 @@ def _state(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _boxes_end_after_file(path: Path) -> bool:
+def _boxes_end_after_file(file: BinaryIO) -> bool:
     """True if the last top-level box of an MP4 file is longer than what is there of it."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        at = 0
-        while at + 8 <= size:
-            file.seek(at)
-            header = file.read(16)
-            length = struct.unpack(">I", header[:4])[0]
-            if length == 1 and len(header) == 16:
-                length = struct.unpack(">Q", header[8:])[0]
-            if length == 0:  # to the end of the file
-                return False
-            if length < 8 or not header[4:8].isalnum():
-                return False  # no box: other data follows the media
-            at += length
+    size, at = file.seek(0, os.SEEK_END), 0
+    while at + 8 <= size:
+        file.seek(at)
+        header = file.read(16)
+        length = struct.unpack(">I", header[:4])[0]
+        if length == 1 and len(header) == 16:
+            length = struct.unpack(">Q", header[8:])[0]
+        if length == 0:  # to the end of the file
+            return False
+        if length < 8 or not header[4:8].isalnum():
+            return False  # no box: other data follows the media
+        at += length
     return at > size
 
 
-def _riff_ends_after_file(path: Path) -> bool:
-    """True if the first RIFF chunk of an AVI or WAV file is longer than the file."""
-    with open(path, "rb") as file:
+def _riff_ends_after_file(file: BinaryIO) -> bool | None:
+    """True if the last RIFF chunk of an AVI or WAV file is longer than what is there of it.
+
+    Long AVI files are several such chunks. None if recorders that were killed left 0 or the largest number.
+    """
+    size, at = file.seek(0, os.SEEK_END), 0
+    while at + 8 <= size:
+        file.seek(at)
         header = file.read(8)
-    length = struct.unpack("<I", header[4:])[0] if header.startswith(b"RIFF") and len(header) == 8 else 0
-    is_known = length < 0x7FFFFFFF  # recorders that were killed leave 0 or the largest number
-    return is_known and length + 8 > path.stat().st_size
+        length = struct.unpack("<I", header[4:])[0]
+        if not header.startswith(b"RIFF"):  # other data follows the media
+            return False if at else None
+        if not 0 < length < 0x7FFFFFFF:
+            return None
+        if at + 8 + length > size:
+            return True
+        at += 8 + length + length % 2
+    return False
+
+
+_BREAKS_OFF: dict[str, Callable[[BinaryIO], bool | None]] = {
+    "mov": _boxes_end_after_file,
+    "avi": _riff_ends_after_file,
+    "wav": _riff_ends_after_file,
+}

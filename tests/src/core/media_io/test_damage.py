@@ -17,7 +17,7 @@ from src.core.media_io.integrity import HeaderFacts, _riff_ends_after_file
 from src.core.media_io.probe import probe
 from src.core.media_io.video import read_video
 from src.core.media_io.video_reader import open_video
-from tests.fixtures.odd_media import X264, blocks, encode, ffmpeg, flat, numbered, plain
+from tests.fixtures.odd_media import X264, blocks, encode, ffmpeg, ffmpeg_audio, flat, numbered, plain
 
 INTRA = {"g": "8", "crf": "20", "bf": "0"}
 
@@ -107,6 +107,8 @@ def test_files_cut_at_half_are_reported(tmp_path: Path, name: str) -> None:
     assert "truncated" in events
     with pytest.raises(MediaError, match=r"truncated|damaged|no audio"):
         read_audio(cut(tmp_path / name))
+    with pytest.raises(MediaError, match=r"truncated|damaged"):
+        read_video(cut(tmp_path / name).read_bytes())
 
 
 def test_a_little_missing_is_noticed_too(tmp_path: Path) -> None:
@@ -368,18 +370,64 @@ def test_a_frame_size_that_changes_is_an_error_of_arrays(tmp_path: Path) -> None
 
 
 def test_the_end_is_compared_with_what_the_header_promises(tmp_path: Path) -> None:
-    def reasons(end_s: float, frame_s: float, is_cut: bool = False) -> list[str]:
+    def reasons(end_s: float, frame_s: float, is_cut: bool | None = False, is_avi: bool = False) -> list[str]:
         log = EventLog(frozenset())
-        HeaderFacts(10.0, 0.1, is_cut, None, (0, 0)).check_end(end_s, frame_s, log)
+        HeaderFacts(10.0, 0.1, is_cut, is_avi, None, (0, 0)).check_end(end_s, frame_s, log)
         return [event.reason for event in log.events]
 
     assert [reasons(end_s, 0.1) for end_s in (9.75, 9.85, 10.5)] == [["truncated"], [], []]
     assert [reasons(end_s, 0.01) for end_s in (9.85, 9.95)] == [["truncated"], []]
     assert reasons(10.0, 0.1, is_cut=True) == ["truncated"]
+    found = [reasons(9.0, 0.1, is_cut, is_avi=True) for is_cut in (False, None, True)]
+    assert found == [["empty chunks"], ["truncated"], ["truncated"]]
     complete = b"RIFF" + struct.pack("<I", 12) + b"WAVE" + 8 * b"x"
     for data, is_cut in (
-        (complete, False), (complete[:-1], True), (complete + b"x", False), (b"RIFX" + complete[4:-1], False),
-        (b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVE", False), (b"RIFF\0\0\0\0WAVE", False),
+        (complete, False), (complete[:-1], True), (complete + b"x", False), (b"RIFX" + complete[4:-1], None),
+        (b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVE", None), (b"RIFF\0\0\0\0WAVE", None),
+        (2 * complete, False), ((2 * complete)[:-1], True), (complete + 20 * b"x", False),
     ):  # fmt: skip
-        (tmp_path / "a.wav").write_bytes(data)
-        assert _riff_ends_after_file(tmp_path / "a.wav") == is_cut
+        assert _riff_ends_after_file(io.BytesIO(data)) is is_cut
+
+
+def test_an_avi_whose_audio_begins_later_is_complete(tmp_path: Path) -> None:
+    """ffmpeg writes the offset as empty chunks, which count in the header's length but take no time."""
+    source = plain(tmp_path / "plain.mp4")
+    words = ("-i", source, "-itsoffset", 0.5, "-i", source, "-map", "0:v", "-map", "1:a")
+    for codec, seconds in (("libmp3lame", 2.04), ("ac3", 2.016)):
+        path = tmp_path / f"{codec}.avi"
+        ffmpeg(*words, "-c:v", "mpeg4", "-c:a", codec, path)
+        audio = read_audio(path)
+        assert [event.reason for event in audio.events] == ["empty chunks"]
+        assert audio.samples_CS.shape[1] == pytest.approx(48_000 * seconds, abs=1)
+        assert np.abs(audio.samples_CS - ffmpeg_audio(path, 1)).max() < 1e-3
+        with pytest.raises(MediaError, match="truncated"):
+            read_audio(cut(path, 0.8))
+        with pytest.raises(MediaError, match="truncated"):
+            read_audio(cut(path, 0.8).read_bytes())
+
+
+def test_the_length_of_files_whose_streams_have_none(tmp_path: Path) -> None:
+    path = plain(tmp_path / "a.flv", "-g", 4, "-ar", 44100)
+    frames, reason, events = read(path)
+    assert (len(frames), reason, events) == (32, "", [])
+    frames, reason, events = read(cut(path, 0.3), ())
+    assert "truncated" in events
+    assert 4 <= len(frames) < 24
+
+
+def test_files_without_video_name_what_they_lack(tmp_path: Path) -> None:
+    subtitles = b"1\n00:00:00,000 --> 00:00:01,000\nHello\n"
+    ffmpeg("-f", "srt", "-i", "-", tmp_path / "a.mkv", data=subtitles)
+    with pytest.raises(MediaError, match=r"unreadable.*no video stream"):
+        read_video(tmp_path / "a.mkv")
+    silent = encode(tmp_path / "b.mp4", numbered(4))
+    with pytest.raises(MediaError, match=r"audio stream 0; there are: none"):
+        read_audio(silent, stream=0)
+
+
+def test_what_is_wrong_with_a_file_whose_name_libav_cannot_take(tmp_path: Path) -> None:
+    path = tmp_path.joinpath(*["a" * 240] * 4, "a.mp4")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no video" * 100)
+    with pytest.raises(MediaError, match=r"unreadable.*Invalid data"):
+        read_video(path)
