@@ -1,15 +1,17 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
 from data.bounce.vocabulary import COLORS, DIRECTIONS, SHAPES, coverage
+from eval.bounce_checker import motion
 from eval.bounce_checker.background import Canvas, estimate_background
 from eval.bounce_checker.camera import classify_camera, register_frames
 from eval.bounce_checker.checker import ObjectReading, analyze_video
 from eval.bounce_checker.color import COLOR_NAMES, nearest_color, rgb_to_oklab
-from eval.bounce_checker.motion import ERRATIC, fit_motion
+from eval.bounce_checker.motion import BREAKPOINT_PENALTY, ERRATIC, fit_motion
 from eval.bounce_checker.objects import Blob, find_tracks
 from eval.bounce_checker.shape import PERIODS, classify_shape, to_canonical
 
@@ -241,3 +243,18 @@ def test_canvas_round_trip():
     layer, total = canvas.splat(frames, np.ones_like(frames))
     assert total.max() == pytest.approx(12, abs=1e-3)
     assert np.abs(canvas.sample(layer) - frames).max() < 0.02
+
+
+def test_the_noise_of_a_path_counts_the_numbers_that_its_fit_has_taken(monkeypatch):
+    """With 10 positions, 2 * 10 numbers, a fit of one impact leaves 2 * 6 of them for the noise."""
+    gains = []
+    for gain in (1.1, 0.9):
+        errors = {(): 1 + gain * BREAKPOINT_PENALTY / 12, (4.5,): 1.0}
+        fits = {points: SimpleNamespace(breakpoints=points, error=errors[points],
+                                        coefficients=np.ones((2 + len(points), 2))) for points in errors}  # fmt: skip
+        monkeypatch.setattr(motion, "_candidates", lambda *_: [(), (4.5,)])
+        monkeypatch.setattr(motion, "_all_are_impacts", lambda *_: True)
+        monkeypatch.setattr(motion, "_Fit", SimpleNamespace(of=lambda times, path, points: fits[points]))
+        monkeypatch.setattr(motion, "_without_outliers", lambda times, path: (times, path))
+        gains.append(fit_motion(np.arange(10), np.zeros((10, 2))).breakpoints)
+    assert gains == [(4.5,), ()]

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import warnings
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,13 @@ def test_levels_are_those_of_impacts_of_one_object_alone() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 3 * RATE)).astype(np.float32)
     found = round_trip.measure_levels(Audio(noise / 2, RATE), Audio(noise, RATE), facts)
     assert found == {"stone": [pytest.approx(-6.02, abs=0.01)]}
+
+
+@pytest.mark.parametrize(("before", "after"), [((0, 4), (2, 4)), ((2, 4), (0, 0))])
+def test_nothing_to_compare_with_has_no_ratio(before: tuple[int, int], after: tuple[int, int]) -> None:
+    counts = [defaultdict(lambda: (0, 0), {("onset", "all"): each}) for each in (before, after)]
+    clips = [round_trip.ClipCounts(*counts)] * 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = round_trip.impact_rows(clips)
+    assert "nan [nan, nan]" in {row[5] for row in rows}

@@ -116,3 +116,21 @@ def test_kid_leaves_out_pairs_of_one_video(monkeypatch, sampled):
         assert found.value == pytest.approx(expected, rel=1e-10)
         np.testing.assert_allclose(found.influence_x, 2 * (rows[0] - across.mean(1)), rtol=1e-9)
         np.testing.assert_allclose(found.influence_y, 2 * (rows[1] - across.mean(0)), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("error", "stops"), [(0.99, True), (1.01, False)])
+def test_pairs_are_summed_until_the_error_is_the_resolution_of_the_mean_kernel(monkeypatch, error, stops):
+    x, y = normal(0, 400, 8), normal(1, 400, 8)
+    kernel = np.mean((x @ y.T / 8 + 1) ** 3)
+    rounds = []
+
+    def combine(sums):
+        rounds.append(sums[2].mean)
+        return 0.0, error * 2.0**-24 * sums[2].mean
+
+    monkeypatch.setattr("eval.distribution.kid.SMALL", 0)
+    monkeypatch.setattr("eval.distribution.kid.MANY", 0)
+    monkeypatch.setattr("eval.distribution.kid._combine", combine)
+    kernel_distance(x, y)
+    assert (len(rounds) == 2) == stops
+    assert rounds[-1] == pytest.approx(kernel, rel=0.05)

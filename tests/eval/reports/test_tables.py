@@ -198,3 +198,10 @@ def test_the_folder_of_a_file_must_exist(tmp_path):
     require_parent_dir(str(tmp_path / "table.md"))
     with pytest.raises(ValueError, match=r"out: no such folder: .*nowhere"):
         require_parent_dir(str(tmp_path / "nowhere" / "table.md"))
+
+
+@pytest.mark.parametrize(("width", "justified"), [(80, "left"), (400, "right")])
+def test_values_stand_under_their_heads(width, justified):
+    table = terminal_table(ROWS, {name: Score(1) for name in NAMES}, "m", Console(width=width))
+    assert [column.justify for column in table.columns[:3]] == ["left", "left", "right"]
+    assert {column.justify for column in table.columns[3:]} == {justified}

@@ -2,16 +2,19 @@
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import soundfile
 
+from src.core.media_io import audio_reader
 from src.core.media_io.audio import Audio, mixdown_matrix
 from src.core.media_io.audio_reader import audio_pieces, read_audio
 from src.core.media_io.audio_writer import write_audio
-from src.core.media_io.errors import MediaError
+from src.core.media_io.errors import EventLog, MediaError
 from tests.fixtures.odd_media import CLICKS, ffmpeg, ffmpeg_audio, plain
 
 
@@ -252,3 +255,12 @@ def test_samples_that_are_not_finite_are_damage(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav", samples, 8_000)
     with pytest.raises(MediaError, match="not finite"):
         read_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(("late", "reasons"), [(3600 * 8, []), (3600 * 8 + 1, ["clock jump"])])
+def test_audio_may_begin_an_hour_after_the_video(late: int, reasons: list[str]) -> None:
+    log = EventLog(frozenset())
+    decoded: Any = SimpleNamespace(rate=8, log=log, runs=lambda start: [(late, np.ones((1, 8), np.float32))])
+    pieces = list(audio_reader._contiguous(decoded, 0, None, None))
+    assert [event.reason for event in log.events] == reasons
+    assert sum(each.shape[1] for each in pieces) == (0 if reasons else late + 8)

@@ -3,10 +3,12 @@
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from src.core.media_io.deinterlacing import deinterlaced
 from src.core.media_io.errors import MediaError
 from src.core.media_io.image_reader import read_image
 from src.core.media_io.pixels import turn_upright
@@ -328,3 +330,14 @@ def test_pixel_aspect_is_that_of_the_displayed_image(tmp_path: Path) -> None:
             assert video.pixel_aspect == pytest.approx(aspect)
             assert video.size == size
         assert probe(tmp_path / f"{name}.mp4").pixel_aspect == pytest.approx(aspect)
+
+
+def test_deinterlaced_frames_last_as_long_as_before(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=50:d=0.4", "-vf", "tinterlace=interleave_top,fieldorder=tff",
+           "-c:v", "mpeg2video", "-flags", "+ildct+ilme", tmp_path / "a.mkv")  # fmt: skip
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        decoded = list(container.decode(video=0))
+    for number, frame in enumerate(decoded):
+        frame.duration = 40 + number
+    frames = [frame for frame, _ in deinterlaced((frame, None) for frame in decoded)]
+    assert [frame.duration for frame in frames] == [40 + number for number in range(len(decoded))]
