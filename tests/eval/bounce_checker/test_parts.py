@@ -245,16 +245,16 @@ def test_canvas_round_trip():
     assert np.abs(canvas.sample(layer) - frames).max() < 0.02
 
 
-def test_the_noise_of_a_path_counts_the_numbers_that_its_fit_has_taken(monkeypatch):
+@pytest.mark.parametrize(("gain", "breakpoints"), [(1.1, (4.5,)), (0.9, ())])
+def test_the_noise_of_a_path_counts_the_numbers_that_its_fit_has_taken(monkeypatch, gain, breakpoints):
     """With 10 positions, 2 * 10 numbers, a fit of one impact leaves 2 * 6 of them for the noise."""
-    gains = []
-    for gain in (1.1, 0.9):
-        errors = {(): 1 + gain * BREAKPOINT_PENALTY / 12, (4.5,): 1.0}
-        fits = {points: SimpleNamespace(breakpoints=points, error=errors[points],
-                                        coefficients=np.ones((2 + len(points), 2))) for points in errors}  # fmt: skip
-        monkeypatch.setattr(motion, "_candidates", lambda *_: [(), (4.5,)])
-        monkeypatch.setattr(motion, "_all_are_impacts", lambda *_: True)
-        monkeypatch.setattr(motion, "_Fit", SimpleNamespace(of=lambda times, path, points: fits[points]))
-        monkeypatch.setattr(motion, "_without_outliers", lambda times, path: (times, path))
-        gains.append(fit_motion(np.arange(10), np.zeros((10, 2))).breakpoints)
-    assert gains == [(4.5,), ()]
+    errors = {(): 1 + gain * BREAKPOINT_PENALTY / 12, (4.5,): 1.0}
+    fits = {
+        points: SimpleNamespace(breakpoints=points, error=error, coefficients=np.ones((2 + len(points), 2)))
+        for points, error in errors.items()
+    }
+    monkeypatch.setattr(motion, "_candidates", lambda *_: list(errors))
+    monkeypatch.setattr(motion, "_all_are_impacts", lambda *_: True)
+    monkeypatch.setattr(motion, "_Fit", SimpleNamespace(of=lambda times, path, points: fits[points]))
+    monkeypatch.setattr(motion, "_without_outliers", lambda times, path: (times, path))
+    assert fit_motion(np.arange(10), np.zeros((10, 2))).breakpoints == breakpoints

@@ -107,8 +107,8 @@ def test_levels_are_those_of_impacts_of_one_object_alone() -> None:
 
 @pytest.mark.parametrize(("before", "after"), [((0, 4), (2, 4)), ((2, 4), (0, 0))])
 def test_nothing_to_compare_with_has_no_ratio(before: tuple[int, int], after: tuple[int, int]) -> None:
-    counts = [defaultdict(lambda: (0, 0), {("onset", "all"): each}) for each in (before, after)]
-    clips = [round_trip.ClipCounts(*counts)] * 2
+    original, output = (defaultdict(lambda: (0, 0), {("onset", "all"): each}) for each in (before, after))
+    clips = [round_trip.ClipCounts(original, output)] * 2
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rows = round_trip.impact_rows(clips)

@@ -423,11 +423,3 @@ def test_files_without_video_name_what_they_lack(tmp_path: Path) -> None:
     silent = encode(tmp_path / "b.mp4", numbered(4))
     with pytest.raises(MediaError, match=r"audio stream 0; there are: none"):
         read_audio(silent, stream=0)
-
-
-def test_what_is_wrong_with_a_file_whose_name_libav_cannot_take(tmp_path: Path) -> None:
-    path = tmp_path.joinpath(*["a" * 240] * 4, "a.mp4")
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"no video" * 100)
-    with pytest.raises(MediaError, match=r"unreadable.*Invalid data"):
-        read_video(path)

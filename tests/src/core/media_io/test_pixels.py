@@ -333,7 +333,8 @@ def test_pixel_aspect_is_that_of_the_displayed_image(tmp_path: Path) -> None:
 
 
 def test_deinterlaced_frames_last_as_long_as_before(tmp_path: Path) -> None:
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=50:d=0.4", "-vf", "tinterlace=interleave_top,fieldorder=tff",
+    fields = "tinterlace=interleave_top,fieldorder=tff"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=50:d=0.4", "-vf", fields,
            "-c:v", "mpeg2video", "-flags", "+ildct+ilme", tmp_path / "a.mkv")  # fmt: skip
     with av.open(str(tmp_path / "a.mkv")) as container:
         decoded = list(container.decode(video=0))
