@@ -153,6 +153,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/distribution/kernel_sums.py": (f"{SETS}/test_kid.py",),
     "eval/distribution/kid.py": (f"{SETS}/test_kid.py",),
     "eval/distribution/matmul.py": (f"{SETS}/test_kid.py", f"{SETS}/test_prdc.py"),
+    "eval/distribution/distance_bounds.py": (f"{SETS}/test_prdc.py",),
     "eval/distribution/prdc.py": (f"{SETS}/test_prdc.py",),
     "eval/distribution/reference_statistics.py": (f"{SETS}/test_reference_statistics.py",),
     "eval/distribution/suite.py": (f"{SETS}/test_suite.py",),

@@ -1,8 +1,6 @@
 """Score samples with all metrics of a config and write the results; `eval.run` is its command line."""
 
-import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,9 @@ from eval.core.run_folder import RunFolder
 from eval.distribution.reference_statistics import ReferenceStatistics
 from eval.distribution.suite import SET_SCORES
 from eval.loaders.sample_sets import SampleSet, open_samples
+from eval.measured import require_measured
 from eval.network_registry import NetworkFactory
-from eval.pipeline import CachedSample, distribution_rows, score_samples
+from eval.pipeline import distribution_rows
 from eval.ranking import refuse_ranking_networks
 from eval.registry import Extraction, MetricSettings, build_extractors, build_metrics
 from eval.reports import contact_sheet, html_page, tables
@@ -28,9 +27,8 @@ from eval.reports.plain_text import as_terminal
 from eval.reports.samples import load_samples, select_failures_first
 from eval.reports.score_files import write_tables
 from eval.reports.terminal_tables import terminal_table
+from eval.scored_set import ScoredSet, require_reference, score_set
 from src.core import provenance
-from src.core.errors import UserError
-from src.core.progress import progress
 
 
 def score(config: EvalConfig, console: Console | None = None, settings: str = "") -> dict[str, Any]:
@@ -85,11 +83,11 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     folder.start()
     if settings:
         provenance.write(folder.unfinished, settings)
-    generated = _score_set(config, samples, all_metrics, folder, console, "results.jsonl")
+    generated = score_set(config, samples, all_metrics, folder, console, "results.jsonl")
     reference = None
     if reference_samples:
-        reference = _score_set(config, reference_samples, [*extractions], folder, console)
-        _require_reference(config, extractions, reference)
+        reference = score_set(config, reference_samples, [*extractions], folder, console)
+        require_reference(config, extractions, reference)
     scores = {metric.name: metric.scores for metric in metrics}
     scores |= {f"distribution_{each.name}": SET_SCORES for each in backbones}
     rows = generated.aggregator.summarize(scores=scores, slices=config.slices, seed=config.seed)
@@ -116,15 +114,15 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     folder.publish()
     _print_tables(console, config, rows, scores, generated.aggregator, folder.out)
     compares_sets = bool(reference or statistics) or not metrics
-    _require_measured([*metrics, *extractions] if compares_sets else metrics, rows, generated.aggregator)
+    require_measured([*metrics, *extractions] if compares_sets else metrics, rows, generated.aggregator)
     return summary
 
 
 def _distance_rows(
     config: EvalConfig,
     extraction: Extraction,
-    generated: "_ScoredSet",
-    reference: "_ScoredSet | None",
+    generated: ScoredSet,
+    reference: ScoredSet | None,
     statistics: ReferenceStatistics | None,
 ) -> list[Row]:
     """Return the distances of every system to the reference by one backbone."""
@@ -142,93 +140,6 @@ def _distance_rows(
         statistics=statistics,
         strict=config.strict,
     )
-
-
-class NothingMeasured(UserError):
-    """A metric of the run has no value: its table would be read as if it had been measured."""
-
-    exit_code = 1
-
-
-def _require_measured(metrics: list[Metric], rows: list[Row], aggregator: Aggregator) -> None:
-    """Raise NothingMeasured, naming each metric that has no value and its first reason."""
-    measured = {row.metric.replace("distribution_", "features_") for row in rows if row.intervals}
-    reasons = []
-    for name in (metric.name for metric in metrics if metric.name not in measured):
-        own = [row for row in rows if row.metric.replace("distribution_", "features_") == name]
-        first = next((each for each in aggregator.dropped if each["metric"] == name), None)
-        if first is not None and not any(row.num_scored for row in own):
-            reasons.append(f"every sample was dropped, first {first['id']} ({name}): {first['reason']}")
-        elif notes := [note for row in own for note in row.notes]:
-            reasons.append(f"{name}: {notes[0]}")
-        else:
-            needs = (
-                "distances between sets need reference=..." if name.startswith("features_") else "no value"
-            )
-            reasons.append(f"{name}: {needs}")
-    if reasons:
-        what = (
-            "nothing was measured"
-            if not measured
-            else f"{len(reasons)} metric{'s' * (len(reasons) > 1)} measured nothing"
-        )
-        raise NothingMeasured(f"{what}: {'; '.join(reasons)}")
-
-
-def _require_reference(config: EvalConfig, extractions: list[Extraction], reference: "_ScoredSet") -> None:
-    """Raise ValueError if no sample of the reference could be read for some backbone."""
-    for extraction in extractions:
-        if not reference.cached[extraction.name].get(""):
-            first = next(each for each in reference.aggregator.dropped if each["metric"] == extraction.name)
-            raise ValueError(
-                f"reference: no sample of {config.reference} could be read for {extraction.extractor.name}, "
-                f"first {first['id']}: {first['reason']}"
-            )
-
-
-@dataclass(frozen=True)
-class _ScoredSet:
-    aggregator: Aggregator
-    num_samples: dict[str, int]  # by system
-    cached: dict[str, dict[str, list[CachedSample]]]  # by extraction, by system
-
-
-def _score_set(
-    config: EvalConfig,
-    samples: SampleSet,
-    metrics: list[Metric],
-    folder: RunFolder,
-    console: Console,
-    results: str = "",
-) -> _ScoredSet:
-    """Run all metrics over samples; collect values and, for extractions, the samples in the cache.
-
-    The reference (no `results` are written) counts as one system, and the samples' `system` is ignored.
-    """
-    total = sum(1 for _ in samples)
-    scored = _ScoredSet(Aggregator(), {}, {metric.name: {} for metric in metrics})
-    title = "scoring samples" if results else "reading the reference"
-    out = folder.unfinished / results if results else Path(os.devnull)
-    with (
-        out.open("w", encoding="utf-8", errors="backslashreplace") as lines,
-        progress(title, total, console=console) as advance,
-    ):
-        groups = score_samples(samples, samples.root, metrics, config.num_workers, folder.journal)
-        for group in groups:
-            system = group[0].system if results else ""
-            scored.num_samples[system] = scored.num_samples.get(system, 0) + 1
-            for record, metric in zip(group, metrics, strict=True):
-                if config.strict and record.dropped is not None:
-                    raise ValueError(
-                        f"{samples.path}: sample {record.id!r}: {record.metric}: {record.dropped}"
-                    )
-                lines.write(record.to_json() + "\n")
-                scored.aggregator.add(record)
-                cached = scored.cached[metric.name].setdefault(system, [])
-                if isinstance(metric, Extraction) and record.dropped is None:
-                    cached.append(CachedSample(record.detail["features"], record.prompt or record.id))
-            advance(1)
-    return scored
 
 
 def _write_visuals(

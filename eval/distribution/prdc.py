@@ -14,8 +14,6 @@ Legend: X [n, d] generated, Y [m, d] reference; D [rows, columns] squared distan
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Self
 
 import numpy as np
 import torch
@@ -23,13 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eval.core.intervals import Array
+from eval.distribution.distance_bounds import DistanceBounds, Indices, ScaledSet
 from eval.distribution.feature_arrays import VideoRows, blocks, check_pair, mean_row
-from eval.distribution.matmul import SMALL, center_rows, fast_dtype, product_error, row_products
+from eval.distribution.matmul import SMALL, fast_dtype, product_error
 
 EXTRA_CANDIDATES = 4  # neighbors beyond k; rows for which these are too few are bounded again over all rows
-EXACT_PAIRS = 512  # pairs computed in float64 at a time
-MAX_UNDECIDED = 0.01  # fraction of a block's pairs; above, float32 bounds cost less than so many exact pairs
-Indices = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def compute_prdc(
     center = mean_row(y_md)  # distances are differences of norms: smaller norms, smaller rounding errors
     largest = max(float(np.abs(z[rows] - center).max()) for z in (x_nd, y_md) for rows in blocks(len(z)))
     scale = 2.0 ** -np.ceil(np.log2(largest)) if largest else 1.0  # a power of two is exact; avoids overflow
-    x, y = (_ScaledSet.from_rows(z, center, scale) for z in (x_nd, y_md))
+    x, y = (ScaledSet.from_rows(z, center, scale) for z in (x_nd, y_md))
     radii_n, radii_m = squared_radii(x, k, videos_x), squared_radii(y, k, videos_y)
     dtype = torch.float32 if len(x_nd) * len(y_md) * y_md.shape[1] < SMALL else fast_dtype()
     precision, density = np.zeros(len(x_nd), bool), np.zeros(videos_x.num)
@@ -79,7 +75,7 @@ def compute_prdc(
         left = x.block(rows, dtype)
         for columns in blocks(len(y_md)):
             # one product serves all four metrics, with the radii of Y and then with those of X
-            bounds = _DistanceBounds(left, y.block(columns, dtype))
+            bounds = DistanceBounds(left, y.block(columns, dtype))
             i, j = bounds.pairs_within(radii_m[columns])
             precision[rows][i] = True
             coverage[columns][j] = True
@@ -92,90 +88,7 @@ def compute_prdc(
     return PRDC(precision.astype(float), density / k, recall.astype(float), coverage.astype(float))
 
 
-@dataclass(frozen=True)
-class _ScaledSet:
-    """A set about the center, scaled; `squares` [n] are the squared norms of the scaled rows."""
-
-    rows: NDArray[np.floating]
-    center: Array
-    scale: float
-    squares: Array
-
-    @classmethod
-    def from_rows(cls, rows: NDArray[np.floating], center: Array, scale: float) -> Self:
-        squares = np.empty(len(rows))
-        for span in blocks(len(rows)):
-            z = (rows[span] - center) * scale
-            squares[span] = np.einsum("nd,nd->n", z, z)
-        return cls(rows, center, scale, squares)
-
-    def block(self, indices: slice | Indices, dtype: torch.dtype = torch.float32) -> "_Block":
-        """Return some rows in the format they are multiplied in."""
-        rows = center_rows(self.rows[indices], self.center, torch.float32).mul_(self.scale).to(dtype)
-        return _Block(self, np.r_[indices], rows, torch.from_numpy(self.squares[indices]).float())
-
-    def exact(self, i: Indices, other: "_ScaledSet", j: Indices) -> Array:
-        """Return the squared distances of pairs in float64."""
-        out = np.empty(len(i))
-        for pairs in blocks(len(i), EXACT_PAIRS):
-            # the difference itself, not norms and a product: no cancellation between near rows
-            step = np.asarray(self.rows[i[pairs]], np.float64) - other.rows[j[pairs]]
-            step *= self.scale
-            out[pairs] = np.einsum("nd,nd->n", step, step)
-        return out
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Rows of a set with their indices in it and their squared norms."""
-
-    source: _ScaledSet
-    indices: Indices
-    rows: Tensor
-    squares: Tensor
-
-
-class _DistanceBounds:
-    """Bounds of the squared distances between the rows of two blocks; `lower` [rows, columns].
-
-    |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, with the product off by at most e |a| |b| <= e (|a|^2 + |b|^2) / 2.
-    """
-
-    def __init__(self, a: _Block, b: _Block) -> None:
-        self.a, self.b = a, b
-        self.error = product_error(a.rows.dtype, a.rows.shape[1])
-        factor = 1 - self.error
-        self.lower = row_products(a.rows, b.rows)
-        # in place: a block of distances takes 16 MiB
-        torch.add(b.squares * factor, self.lower, alpha=-2, out=self.lower)
-        self.lower.add_((a.squares * factor)[:, None])
-
-    @cached_property
-    def in_float32(self) -> "_DistanceBounds":
-        """Tighter bounds of the same pairs; cached because both limits may need them."""
-        return _DistanceBounds(*(each.source.block(each.indices) for each in (self.a, self.b)))
-
-    def upper(self, i: Tensor, j: Tensor) -> Tensor:
-        """Return upper bounds for some pairs."""
-        return self.lower[i, j] + 2 * self.error * (self.a.squares[i] + self.b.squares[j])
-
-    def pairs_within(self, limit: Array) -> tuple[Indices, Indices]:
-        """Return rows and columns of pairs within a squared distance of `limit` [rows, 1] or [columns]."""
-        limit_32 = torch.from_numpy(limit).float()  # this rounding is covered by the margin of product_error
-        i, j = (self.lower <= limit_32).nonzero(as_tuple=True)
-        inside = self.upper(i, j) <= limit_32.expand(self.lower.shape)[i, j]
-        undecided = ~inside
-        if undecided.sum() > MAX_UNDECIDED * self.lower.numel() and self.a.rows.dtype != torch.float32:
-            return self.in_float32.pairs_within(limit)
-        rows, columns = i.numpy(), j.numpy()
-        left, right = rows[undecided], columns[undecided]
-        exact = self.a.source.exact(self.a.indices[left], self.b.source, self.b.indices[right])
-        limits = np.broadcast_to(limit, self.lower.shape)[left, right]
-        inside[undecided] = torch.from_numpy(exact <= limits)
-        return rows[inside], columns[inside]
-
-
-def squared_radii(z: _ScaledSet, k: int, videos: VideoRows) -> Array:
+def squared_radii(z: ScaledSet, k: int, videos: VideoRows) -> Array:
     """Return the scaled squared distance of each row to its k-th nearest other video."""
     num = len(z.rows)
     num_candidates = min(k + EXTRA_CANDIDATES, videos.num - 1)
@@ -198,7 +111,7 @@ def squared_radii(z: _ScaledSet, k: int, videos: VideoRows) -> Array:
     return out
 
 
-def _exact_to_videos(z: _ScaledSet, i: Indices, neighbors: Indices, videos: VideoRows) -> Array:
+def _exact_to_videos(z: ScaledSet, i: Indices, neighbors: Indices, videos: VideoRows) -> Array:
     """Return the squared distances of rows to the nearest row of a video each."""
     lengths = videos.lengths[neighbors]
     distances = z.exact(np.repeat(i, lengths), z, videos.rows_of(neighbors))
@@ -209,7 +122,7 @@ def _split(indices: Indices) -> Iterator[Indices]:
     return (indices[part] for part in blocks(len(indices)))
 
 
-def _nearest(z: _ScaledSet, num_candidates: int, videos: VideoRows) -> tuple[NDArray[np.float32], Indices]:
+def _nearest(z: ScaledSet, num_candidates: int, videos: VideoRows) -> tuple[NDArray[np.float32], Indices]:
     """Return the smallest lower bounds [n, num_candidates] to other videos, and these videos' numbers."""
     num = len(z.rows)
     near = torch.full((num, num_candidates), torch.inf)
@@ -232,7 +145,7 @@ def _nearest(z: _ScaledSet, num_candidates: int, videos: VideoRows) -> tuple[NDA
             if columns.start < rows.start:
                 continue  # done as the transpose of an earlier block
             # NumPy halves the products of equal operands
-            lower = _DistanceBounds(left, left if columns == rows else z.block(columns)).lower
+            lower = DistanceBounds(left, left if columns == rows else z.block(columns)).lower
             if columns == rows:  # a video is not its own neighbor
                 codes = torch.from_numpy(videos.codes[rows])
                 lower.masked_fill_(codes[:, None] == codes, torch.inf)
@@ -242,11 +155,11 @@ def _nearest(z: _ScaledSet, num_candidates: int, videos: VideoRows) -> tuple[NDA
     return near.numpy(), neighbors.numpy()
 
 
-def _radii_over_all_rows(z: _ScaledSet, rows: Indices, k: int, limit: Array, videos: VideoRows) -> Array:
+def _radii_over_all_rows(z: ScaledSet, rows: Indices, k: int, limit: Array, videos: VideoRows) -> Array:
     """Return squared distances to the k-th nearest other video, given upper bounds `limit` [rows]."""
     left, owners, others, distances = z.block(rows), [], [], []
     for columns in blocks(len(z.rows)):
-        bounds = _DistanceBounds(left, z.block(columns))
+        bounds = DistanceBounds(left, z.block(columns))
         near = bounds.lower <= torch.from_numpy(limit[:, None]).float()
         i, j = (each.numpy() for each in near.nonzero(as_tuple=True))
         j = j + columns.start

@@ -11,8 +11,8 @@ from eval.core.audio import write_audio
 from eval.core.intervals import Interval
 from eval.core.manifest import Sample, write_manifest
 from eval.core.results import Aggregator, Row
+from eval.measured import NothingMeasured, require_measured
 from eval.run import main
-from eval.scoring import NothingMeasured, _require_measured
 from src.core.errors import UserError
 from tests.eval.alignment.test_onsets import RATE, clicks
 
@@ -83,15 +83,15 @@ def test_a_metric_without_any_value_is_an_error():
     value = Interval(1.0, None, None, 3, 3, "")
     row = {"system": "", "slice": "all", "num_samples": 3}
     full = Row(metric="niqe", num_scored=3, intervals={"niqe": value}, **row)
-    _require_measured([metric("niqe")], [full], Aggregator())
+    require_measured([metric("niqe")], [full], Aggregator())
     bare = Row(metric="distribution_toy", num_scored=3, intervals={}, **row)
     with pytest.raises(
         NothingMeasured, match="1 metric measured nothing: features_toy: distances between sets need"
     ):
-        _require_measured([metric("niqe"), metric("features_toy")], [full, bare], Aggregator())
+        require_measured([metric("niqe"), metric("features_toy")], [full, bare], Aggregator())
     small = replace(bare, notes=("fd_toy: not computed, features: expected at least 2 rows, got 1",))
     with pytest.raises(NothingMeasured, match="nothing was measured: features_toy: fd_toy: not computed"):
-        _require_measured([metric("features_toy")], [small], Aggregator())
+        require_measured([metric("features_toy")], [small], Aggregator())
     with pytest.raises(NothingMeasured, match="onsets: no value"):
-        _require_measured([metric("onsets")], [replace(bare, metric="onsets")], Aggregator())
+        require_measured([metric("onsets")], [replace(bare, metric="onsets")], Aggregator())
     assert NothingMeasured.exit_code == 1

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
-import eval.distribution.kernel_sums
+import eval.distribution.distance_bounds
 from eval.distribution.feature_arrays import VideoRows
 from eval.distribution.matmul import product_error
 from eval.distribution.prdc import compute_prdc
@@ -16,14 +16,14 @@ def test_neighbors_screened_in_bfloat16_are_those_of_float64(monkeypatch, apart)
     x, y = (apart * np.repeat(normal(0, 3, 32), 700, axis=0) + normal(s, 2100, 32) for s in (1, 2))
     monkeypatch.setattr("eval.distribution.prdc.fast_dtype", lambda: torch.float32)
     precise = compute_prdc(x, y)
-    formats, row_products = [], eval.distribution.prdc.row_products
+    formats, row_products = [], eval.distribution.distance_bounds.row_products
 
     def noted(a, b):
         formats.append(a.dtype)
         return row_products(a, b)
 
     monkeypatch.setattr("eval.distribution.prdc.fast_dtype", lambda: torch.bfloat16)
-    monkeypatch.setattr("eval.distribution.prdc.row_products", noted)
+    monkeypatch.setattr("eval.distribution.distance_bounds.row_products", noted)
     fast = compute_prdc(x, y)
     for name in ("precision_n", "density_n", "recall_m", "coverage_m"):
         assert np.array_equal(getattr(fast, name), getattr(precise, name))

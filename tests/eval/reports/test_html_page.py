@@ -10,7 +10,8 @@ from eval.core.intervals import Interval
 from eval.core.manifest import Sample, read_manifest
 from eval.core.results import FRACTION, Row, Score
 from eval.core.video import write_video
-from eval.reports.html_page import axis_ticks, table_html, write_page
+from eval.reports.html_page import table_html, write_page
+from eval.reports.interval_plots import axis_ticks
 from eval.reports.samples import load_samples, read_results, select_failures_first
 
 SCORES = {"bounce": {"subject": Score(1, FRACTION), "frozen": Score(-1, FRACTION), "speed": Score(0)}}
