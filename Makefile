@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 FAST := tests/src/core tests/src/flow tests/src/losses tests/src/models tests/eval/core tests/eval/human tests/test_repository.py tests/test_language.py
 
-.PHONY: help install install-human demo study-demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval bench-media bench-audio lock clean
+.PHONY: help install install-human demo study-demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval bench-media bench-audio gpu-check lock clean
 
 help:  ## Show the targets; times are of two idle cores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench-audio: $(INSTALLED)  ## Time the codec and the audio transformer beside tr
 	$(BIN)/python -m pip install --quiet 'diffusers>=0.37'
 	$(BIN)/python -m benchmarks.codec
 	$(BIN)/python -m benchmarks.audio
+
+gpu-check:  ## Measure one GPU with the torch of PYTHON=..., installing nothing (under 6 min; on a CPU a rehearsal)
+	$(PYTHON) -m benchmarks.gpu_check
 
 lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with hashes for every platform
 	$(BIN)/python -m pip install --quiet uv
