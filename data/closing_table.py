@@ -34,7 +34,7 @@ def closing_table(root: Path, info: DatasetInfo) -> Table:
     table.add_column("MB", justify="right", no_wrap=True)
     table.add_column("the first of them", overflow="fold")
     for name, bucket in info.buckets.items():
-        table.add_row(name, str(bucket.records), f"{sum(c.bytes for c in bucket.chunks) / 1e6:.1f}")
+        table.add_row(name, str(bucket.records), f"{bucket.bytes / 1e6:.1f}")
     if info.num_uncaptioned:
         table.add_row("without caption", str(info.num_uncaptioned), "")
     first: dict[str, dict[str, Any]] = {}

@@ -128,7 +128,7 @@ def _sizes(infos: dict[str, DatasetInfo], statistics: RecordStatistics) -> str:
     rows = []
     for split, info in infos.items():
         for name, bucket in info.buckets.items():
-            size = sum(chunk.bytes for chunk in bucket.chunks) / 1e6
+            size = bucket.bytes / 1e6
             pixels = math.prod((*map(int, name.split("x")), 3, bucket.records)) / 1e6
             rows.append([split, name, str(bucket.records), *(f"{mb:.4g}" for mb in (size, pixels))])
     table = markdown_table(["split", "frames x height x width", "records", "MB", "MB as pixels"], rows)
@@ -145,7 +145,7 @@ def _audio_sizes(infos: dict[str, DatasetInfo], statistics: RecordStatistics) ->
     rows = []
     for split, info in infos.items():
         for name, bucket in info.buckets.items():
-            size, form = sum(chunk.bytes for chunk in bucket.chunks) / 1e6, Bucket.parse(name)
+            size, form = bucket.bytes / 1e6, Bucket.parse(name)
             cells = map(str, (form.num_frames, form.height, bucket.records))
             rows.append([split, *cells, f"{size:.4g}"])
     table = markdown_table(["split", "samples", "channels", "records", "MB"], rows)

@@ -35,7 +35,7 @@ def sample_videos(config: VideoRunConfig) -> SampleVideos:
         UserError: the TAE is not the one that encoded the latents.
     """
     val = next(iter((config.data.val or config.data.streams).values()))
-    dataset = Dataset(val.path)
+    dataset = Dataset(val.path, storage=config.data.storage)
     tae_run = config.tae or dataset.info.provenance["tae"]
     tae, key = loading.load_tae(Path(tae_run))
     latents_key = dataset.info.provenance.get("tae_key", key)

@@ -1,5 +1,6 @@
 """Settings of the data module: streams of batches and their sizes."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,9 @@ from src.streaming.schema.bucket import Bucket
 class StreamConfig(Config):
     """One stream of batches: its data set, its fraction of the steps, and its batch size."""
 
-    path: str = opt("", "directory of a prepared data set (the one that holds dataset.json)")
+    path: str = opt(
+        "", "directory or address (s3://bucket/set) of a prepared data set: what holds dataset.json"
+    )
     media: Literal["all", "videos", "images", "audio"] = opt(
         "all", "videos: buckets of more than one frame; images: of one frame; all; audio: the audio of videos"
     )
@@ -73,6 +76,48 @@ class StreamConfig(Config):
         return fitting
 
 
+SECRET = re.compile(r"secret|token|password|credential|access_key|account_key|connection_string|sas", re.I)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageConfig(Config):
+    """How chunks of data sets at addresses (s3://, gs://, ...) are downloaded and kept; no credentials."""
+
+    cache_dir: str = opt(
+        "",
+        "directory of downloaded chunks, on a disk of the machine; empty: moviegen-chunks-UID in TMPDIR",
+        resumable=True,
+    )
+    cache_gb: float = opt(50.0, "bytes of chunks kept on a machine, in GB of 1e9", gt=0, resumable=True)
+    threads: int = opt(8, "chunks that each process downloads at once", ge=1, resumable=True)
+    steps_ahead: int = opt(
+        256,
+        "steps whose chunks are downloaded ahead, as far as half the cache holds them",
+        ge=1,
+        resumable=True,
+    )
+    patience_s: float = opt(
+        300.0, "seconds of tries before a chunk that cannot be had ends the run", resumable=True
+    )
+    attempt_s: float = opt(
+        120.0, "seconds after which a slow download is given up and tried again", gt=0, resumable=True
+    )
+    options: dict[str, str] = opt(
+        {},
+        "options of the store's client, such as endpoint_url or region_name of s3; credentials come from the "
+        "environment",
+        resumable=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in filter(SECRET.search, self.options):
+            raise ValueError(
+                f"options.{name}: a run keeps its config, so credentials come from the environment "
+                "(AWS_ACCESS_KEY_ID, ..., or MOVIEGEN_STORAGE_OPTIONS, a JSON object)"
+            )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Config):
     """Training and validation data."""
@@ -95,3 +140,4 @@ class DataConfig(Config):
     )
     shuffle_chunks: int = opt(16, "neighboring chunks (in permuted order) that records are mixed over", ge=1)
     verify: bool = opt(True, "compare each chunk with its checksum before its first use", resumable=True)
+    storage: StorageConfig = opt(StorageConfig(), "data sets in a store: downloads and the cache")

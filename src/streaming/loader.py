@@ -20,8 +20,10 @@ from src.streaming.collate import (
     collate_clips,
     collate_latents,
 )
+from src.streaming.config import StorageConfig
+from src.streaming.prefetch import Prefetcher
 from src.streaming.rank_slices import loss_weight, slice_of
-from src.streaming.reader import Dataset
+from src.streaming.reader import BucketReader, Dataset
 from src.streaming.schema.bucket import Bucket
 from src.streaming.schema.records import Record
 
@@ -47,10 +49,19 @@ class StreamSource:
 
     def read(self, bucket: str, index: int) -> Record:
         """Return record `index` of a bucket; the merged bucket is numbered through all of them."""
+        reader, index = self._locate(bucket, index)
+        return reader[index]
+
+    def chunk_of(self, bucket: str, index: int) -> tuple[BucketReader, int]:
+        """Return the reader and the number of the chunk that holds a record."""
+        reader, index = self._locate(bucket, index)
+        return reader, reader.chunk_of(index)
+
+    def _locate(self, bucket: str, index: int) -> tuple[BucketReader, int]:
         if bucket != MERGED:
-            return self.dataset.readers[bucket][index]
+            return self.dataset.readers[bucket], index
         which = bisect_right(self._starts, index) - 1
-        return self.dataset.readers[self.buckets[which]][index - self._starts[which]]
+        return self.dataset.readers[self.buckets[which]], index - self._starts[which]
 
 
 class StepDataset(TorchDataset[Batch]):
@@ -75,6 +86,18 @@ class StepDataset(TorchDataset[Batch]):
             loss_weight=loss_weight(len(indices), total, self.world_size),
             smallest_slice=total // self.world_size,
         )
+
+    def chunks_of(self, step: int) -> list[tuple[BucketReader, int]]:
+        """Return the chunks that this rank's batch of a step needs, each once."""
+        batch = self.sampler.batch_at(step)
+        source = self.sources[batch.stream]
+        needed = [source.chunk_of(batch.bucket, batch.records[i]) for i in self._global_indices(batch)]
+        return list(dict.fromkeys(needed))
+
+    @property
+    def is_remote(self) -> bool:
+        """Return whether a data set is in a store."""
+        return any(r.chunks.remote for s in self.sources.values() for r in s.dataset.readers.values())
 
     def _collate(self, batch: BatchIndices, indices: list[int]) -> Batch:
         source = self.sources[batch.stream]
@@ -117,8 +140,9 @@ class StepLoader:
         num_workers: int = 0,
         restart: bool = False,
         pin_memory: bool = False,
+        storage: StorageConfig | None = None,
     ) -> None:
-        self.dataset, self.num_steps = dataset, num_steps
+        self.dataset, self.num_steps, self.storage = dataset, num_steps, storage or StorageConfig()
         self.num_workers, self.restart, self.pin_memory = num_workers, restart, pin_memory
         self.step = 0
         self._watchdog: ParentWatchdog | None = None
@@ -130,9 +154,17 @@ class StepLoader:
         if self.restart:
             self.step = 0
         end = (self.step // self.num_steps + 1) * self.num_steps if self.num_steps else 0
-        for batch in self._loader(range(self.step, end)):
-            self.step = batch.step + 1
-            yield batch
+        steps = range(self.step, end)
+        prefetcher = Prefetcher(self.dataset, steps, self.storage) if self.dataset.is_remote else None
+        try:
+            for batch in self._loader(steps):
+                self.step = batch.step + 1
+                if prefetcher:
+                    prefetcher.advance(self.step)
+                yield batch
+        finally:
+            if prefetcher:
+                prefetcher.stop()
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.step}

@@ -51,7 +51,13 @@ class MediaLoaders:
     def train_dataloader(self) -> StepLoader:
         """Return batches of steps 0, 1, ...; resumes through `load_state_dict({"step": n})`."""
         dataset = self._step_dataset(self._plans("streams"), self.sampler(), self.seed)
-        return StepLoader(dataset, self.num_steps, num_workers=self.config.num_workers, pin_memory=_pin())
+        return StepLoader(
+            dataset,
+            self.num_steps,
+            num_workers=self.config.num_workers,
+            pin_memory=_pin(),
+            storage=self.config.storage,
+        )
 
     def val_dataloader(self) -> StepLoader | list[StepLoader]:
         """Return every validation record once, with fixed crops and captions; [] without val streams."""
@@ -60,7 +66,7 @@ class MediaLoaders:
         plans = self._plans("val")
         sampler = ValidationSampler(_specs(plans), limit=self.config.val_batches)
         dataset = self._step_dataset(plans, sampler, seed=0)
-        return StepLoader(dataset, len(sampler), restart=True, pin_memory=_pin())
+        return StepLoader(dataset, len(sampler), restart=True, pin_memory=_pin(), storage=self.config.storage)
 
     def sampler(self) -> BatchSampler:
         """Return the order of training batches.
@@ -79,7 +85,7 @@ class MediaLoaders:
     def dataset(self, path: str) -> Dataset:
         """Return the data set at a path, opened and checked once."""
         if path not in self._datasets:
-            dataset = Dataset(path, verify=self.config.verify)
+            dataset = Dataset(path, verify=self.config.verify, storage=self.config.storage)
             if path in self._keys:
                 check_key(path, dataset.info.key, self._keys[path], self._rebuild_command)
             self._datasets[path] = dataset

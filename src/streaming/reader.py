@@ -1,25 +1,27 @@
-"""Read records by bucket and number through LitData's reader, with checks of our own.
+"""Read records by bucket and number, in place or from a store, with checks of our own.
 
-Only LitData's random access is used. Its iteration order depends on the file system (NFS, or even a
-path with "vast" in its name, switches the shuffle), its resume on the number of workers; see
+Chunks are LitData's, decoded by its serializers. Its iteration order depends on the file system (NFS, or
+even a path with "vast" in its name, switches the shuffle), its resume on the number of workers; see
 batch_sampler.py.
 """
 
+import hashlib
+import json
 import warnings
-from bisect import bisect_right
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
-from litdata.streaming.item_loader import PyTreeLoader
-from litdata.streaming.reader import BinaryReader
-from litdata.streaming.sampler import ChunkedIndex
 
-from src.core.hashing import file_sha256
+from src.streaming.chunk_cache import ChunkCache
+from src.streaming.chunk_items import ChunkItems
+from src.streaming.chunk_sources import CachedChunks, Chunks, LocalChunks, fetch_json
+from src.streaming.config import StorageConfig
 from src.streaming.schema.bucket import Bucket, DataError
-from src.streaming.schema.dataset_index import BucketInfo, DatasetInfo, read_info, read_json
+from src.streaming.schema.dataset_index import FILENAME, BucketInfo, parse_info, read_info
 from src.streaming.schema.records import ClipRecord, LatentRecord, Record, record_of
+from src.streaming.storage import Storage, is_remote
 
 # Chunks are mapped read-only and batches are copies: trigger torch's warning about read-only buffers,
 # which comes once a process, here and suppressed.
@@ -27,98 +29,93 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch.frombuffer(b"\0", dtype=torch.uint8)
 
-OPEN_CHUNKS = 32  # memory maps kept for a bucket; above shuffle_chunks
-
 
 class BucketReader:
-    """Random access to one bucket. Picklable; files are opened on first use in each process."""
+    """Random access to one bucket. Picklable; files are opened on first use in each process.
 
-    def __init__(self, root: Path, info: BucketInfo, *, verify: bool) -> None:
-        self.root, self.info, self._verify = root, info, verify
-        self._starts = [0, *accumulate(c.records for c in info.chunks)]
-        self._reader: BinaryReader | None = None
-        self._verified: set[int] = set()
+    Raises:
+        DataError: LitData's index does not fit the data set's; a chunk is missing or truncated.
+    """
 
-    def check_files(self) -> None:
-        """Raise DataError, with the path, unless every chunk has its size and LitData's index can be read."""
-        index = read_json(self.root / "index.json")
+    def __init__(self, name: str, info: BucketInfo, chunks: Chunks) -> None:
+        self.name, self.info, self.chunks = name, info, chunks
+        self._starts = np.cumsum([0, *(c.records for c in info.chunks)])
+        index = chunks.read_json("index.json")
         names = [c["filename"] for c in index.get("chunks", [])] if isinstance(index, dict) else []
-        if names != [c.filename for c in self.info.chunks]:
-            raise DataError(f"{self.root / 'index.json'}: does not list the chunks that dataset.json lists")
-        for chunk in self.info.chunks:
-            path = self.root / chunk.filename
-            if not path.is_file():
-                raise DataError(f"{path}: chunk is missing; copy it again or re-run data.prepare")
-            if path.stat().st_size != chunk.bytes:
-                raise DataError(
-                    f"{path}: corrupt chunk: {path.stat().st_size} bytes instead of {chunk.bytes}; "
-                    "copy it again or re-run data.prepare"
-                )
+        if names != [c.filename for c in info.chunks]:
+            raise DataError(f"{chunks.where('index.json')}: does not list the chunks that dataset.json lists")
+        for chunk in info.chunks:
+            chunks.check_size(chunk)
+        self._items = ChunkItems(index["config"], chunks.where())
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return int(self._starts[-1])
 
     def __getitem__(self, index: int) -> Record:
         """Return record `index`. Its tensors are views of the chunk: copy before keeping or changing them."""
         if not 0 <= index < len(self):
-            raise IndexError(f"{self.root.name} has {len(self)} records, got index {index}")
-        chunk = bisect_right(self._starts, index) - 1
-        if self._reader is None:
-            self._reader = self._open()
-        if self._verify and chunk not in self._verified:
-            self._check_content(chunk)
+            raise IndexError(f"{self.name} has {len(self)} records, got index {index}")
+        number = self.chunk_of(index)
+        chunk, item = self.info.chunks[number], index - int(self._starts[number])
         try:
-            return record_of(self._reader.read(ChunkedIndex(index=index, chunk_index=chunk)))
+            return record_of(self._items.read(number, item, chunk.records, lambda: self.chunks.path(chunk)))
+        except DataError:
+            raise
         except Exception as error:  # LitData does not validate: damaged data can raise anything
-            path = self.root / self.info.chunks[chunk].filename
-            raise DataError(f"{path}: cannot read record {index}: {' '.join(str(error).split())}") from error
+            where, text = self.chunks.where(chunk.filename), " ".join(str(error).split())
+            raise DataError(f"{where}: cannot read record {index}: {text}") from error
 
-    def _open(self) -> BinaryReader:
-        self.check_files()
-        reader = BinaryReader(str(self.root), item_loader=PyTreeLoader(batch_decode=0))
-        reader._try_load_config()
-        # maps of several chunks at once, read in place: a batch mixes records of neighboring chunks
-        reader.enable_posix_fast(list(range(len(self.info.chunks))), keep=OPEN_CHUNKS, prefetch=False)
-        return reader
+    def chunk_of(self, index: int) -> int:
+        """Return the number of the chunk that holds a record."""
+        return int(np.searchsorted(self._starts, index, side="right")) - 1
 
-    def _check_content(self, chunk: int) -> None:
-        """Compare a chunk with its checksum, once in each process, before its first record is used."""
-        info = self.info.chunks[chunk]
-        if file_sha256(self.root / info.filename) != info.sha256:
-            raise DataError(
-                f"{self.root / info.filename}: corrupt chunk (checksum differs); "
-                "copy it again or re-run data.prepare"
-            )
-        self._verified.add(chunk)
+    def prefetch(self, chunk: int) -> None:
+        """Download a chunk that is in a store and not in the cache."""
+        self.chunks.path(self.info.chunks[chunk])
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_reader": None, "_verified": set()}
+    def touch(self, chunk: int) -> None:
+        """Keep a chunk in the cache that is needed soon."""
+        if isinstance(self.chunks, CachedChunks):
+            self.chunks.touch(self.info.chunks[chunk])
 
 
 class Dataset:
-    """A complete data set on disk.
+    """A complete data set.
 
     Args:
-        root: directory that holds dataset.json.
-        verify: compare each chunk with its checksum before its first use.
+        root: directory, or address in a store, that holds dataset.json.
+        verify: compare each chunk with its checksum: on arrival, or before its first use in each process.
+        storage: of data sets in a store.
 
     Raises:
         DataError: missing, incomplete or empty data set, a missing or truncated chunk.
     """
 
-    def __init__(self, root: Path | str, *, verify: bool = True) -> None:
-        self.root = Path(root)
-        self.info: DatasetInfo = read_info(self.root)
+    def __init__(
+        self, root: Path | str, *, verify: bool = True, storage: StorageConfig | None = None
+    ) -> None:
+        if is_remote(root):
+            self._open_remote(str(root), verify, storage or StorageConfig())
+        else:
+            self.info, folder = read_info(root), Path(root)
+            chunks = {name: LocalChunks(folder / name, verify=verify) for name in self.info.buckets}
+            self._open(str(root), chunks)
+
+    def _open_remote(self, address: str, verify: bool, config: StorageConfig) -> None:
+        storage, cache = Storage(address, config), ChunkCache(config)
+        raw = fetch_json(storage, FILENAME, cache)
+        self.info = parse_info(raw, f"{storage.address}/{FILENAME}")
+        key = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16]
+        chunks = {name: CachedChunks(storage, name, cache, key, verify=verify) for name in self.info.buckets}
+        self._open(storage.address, chunks)
+
+    def _open(self, root: str, chunks: dict[str, Any]) -> None:
+        self.root = root
         if self.info.records == 0:
-            raise DataError(
-                f"{self.root}: empty data set (0 records); see {self.root / 'rejected.jsonl'} for reasons"
-            )
+            raise DataError(f"{root}: empty data set (0 records); see {root}/rejected.jsonl for reasons")
         self.readers = {
-            name: BucketReader(self.root / name, info, verify=verify)
-            for name, info in sorted(self.info.buckets.items())
+            name: BucketReader(name, info, chunks[name]) for name, info in sorted(self.info.buckets.items())
         }
-        for reader in self.readers.values():
-            reader.check_files()
 
     @property
     def buckets(self) -> dict[Bucket, int]:

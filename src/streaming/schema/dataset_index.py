@@ -40,6 +40,10 @@ class BucketInfo:
     def records(self) -> int:
         return sum(c.records for c in self.chunks)
 
+    @property
+    def bytes(self) -> int:
+        return sum(c.bytes for c in self.chunks)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
@@ -111,11 +115,19 @@ def read_info(root: Path | str, kind: Kind | None = None) -> DatasetInfo:
         inside = sorted(p.parent.name for p in root.glob(f"*/{FILENAME}"))
         hint = f"; did you mean {root / inside[0]}?" if inside else f"; {HINTS[kind]}"
         raise DataError(f"{root}: no data set here ({FILENAME} is missing){hint}")
-    raw = read_json(root / FILENAME)
+    return parse_info(read_json(root / FILENAME), root / FILENAME)
+
+
+def parse_info(raw: Any, where: Path | str) -> DatasetInfo:
+    """Return the contents of a dataset.json.
+
+    Raises:
+        DataError: it is not one, or of another schema version.
+    """
     try:
         if raw["schema"] != SCHEMA_VERSION:
             raise DataError(
-                f"{root}: written with schema {raw['schema']}, this code reads {SCHEMA_VERSION}; "
+                f"{where}: written with schema {raw['schema']}, this code reads {SCHEMA_VERSION}; "
                 "re-run data.prepare"
             )
         buckets = {
@@ -132,4 +144,4 @@ def read_info(root: Path | str, kind: Kind | None = None) -> DatasetInfo:
             num_uncaptioned=raw.get("num_uncaptioned", 0),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{root / FILENAME}: not a data set's index ({error!r})") from error
+        raise DataError(f"{where}: not a data set's index ({error!r})") from error

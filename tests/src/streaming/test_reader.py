@@ -10,6 +10,7 @@ import pytest
 import torch
 from litdata import StreamingDataset
 
+from src.streaming.chunk_sources import LocalChunks
 from src.streaming.reader import BucketReader, Dataset
 from src.streaming.schema.bucket import DataError
 from src.streaming.schema.dataset_index import BucketInfo
@@ -57,7 +58,7 @@ def test_survives_pickling_after_use(toy: Path) -> None:
 
 
 def test_more_chunks_than_open_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("src.streaming.reader.OPEN_CHUNKS", 2)
+    monkeypatch.setattr("src.streaming.chunk_items.OPEN_CHUNKS", 2)
     dataset = Dataset(write_pixels(tmp_path / "set", {(4, 8, 8): 30}, unit_size=3))
     order = [0, 29, 5, 14, 0, 23, 29, 8] * 3
     assert [dataset.pixels("4x8x8", i).id[-2:] for i in order] == [f"{i:02d}" for i in order]
@@ -136,4 +137,4 @@ def test_garbage_of_the_right_size_without_checksums(broken: Path, start: int) -
 def test_indexes_that_disagree(broken: Path) -> None:
     info = Dataset(broken).info.buckets["4x8x8"]
     with pytest.raises(DataError, match=r"index.json: does not list the chunks"):
-        BucketReader(broken / "4x8x8", BucketInfo(info.chunks[1:]), verify=True).check_files()
+        BucketReader("4x8x8", BucketInfo(info.chunks[1:]), LocalChunks(broken / "4x8x8", verify=True))

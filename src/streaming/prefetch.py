@@ -1,0 +1,104 @@
+"""Download the chunks of coming steps ahead of them: the sampler knows the order."""
+
+import os
+import queue
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import torch
+
+from src.streaming.chunk_cache import ChunkCache
+from src.streaming.config import StorageConfig
+from src.streaming.reader import BucketReader
+from src.streaming.schema.bucket import DataError
+
+if TYPE_CHECKING:
+    from src.streaming.loader import StepDataset
+
+TOUCH_EVERY_S = 5.0
+Chunk = tuple[BucketReader, int]
+
+
+class Prefetcher:
+    """Threads that fill the cache with the chunks of steps from `advance` on, in the order of the steps.
+
+    They stay within `steps_ahead` steps and within this process's part of half the cache. A chunk that they
+    could not get is tried again by whoever reads it, who then reports it.
+    """
+
+    def __init__(self, dataset: "StepDataset", steps: range, config: StorageConfig) -> None:
+        self._dataset, self._steps, self._config = dataset, steps, config
+        self._budget = ChunkCache(config).capacity // 2 // num_local_ranks(dataset.world_size)
+        self._window: dict[Chunk, int] = {}  # the last step that needs each chunk
+        self._first = steps.start
+        self._moved = threading.Condition()
+        self._stopped = False
+        self._wanted: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
+        targets = [self._plan, *[self._download] * config.threads]
+        # daemons: a download that is being retried must not keep a process alive
+        self._threads = [threading.Thread(target=target, daemon=True) for target in targets]
+        for thread in self._threads:
+            thread.start()
+
+    def advance(self, step: int) -> None:
+        """Note that all steps before `step` are over."""
+        with self._moved:
+            self._first = step
+            self._window = {chunk: last for chunk, last in self._window.items() if last >= step}
+            self._moved.notify_all()
+
+    def stop(self) -> None:
+        """End the threads; downloads in progress end by themselves."""
+        with self._moved:
+            self._stopped = True
+            self._moved.notify_all()
+        for _ in range(self._config.threads):
+            self._wanted.put(None)
+
+    def _plan(self) -> None:
+        for step in self._steps:
+            needed = [chunk for chunk in self._dataset.chunks_of(step) if chunk[0].chunks.remote]
+            if not self._wait_for_room(step, needed):
+                return
+            new = [chunk for chunk in needed if chunk not in self._window]
+            with self._moved:
+                self._window |= dict.fromkeys(needed, step)
+            for chunk in new:
+                self._wanted.put(chunk)
+        while self._wait_for_room(self._steps.stop + self._config.steps_ahead, []):
+            pass
+
+    def _wait_for_room(self, step: int, needed: list[Chunk]) -> bool:
+        """Wait until the chunks of a step may be downloaded; return False at the end."""
+        with self._moved:
+            touched = time.monotonic()
+            while not self._stopped:
+                near = step < self._first + self._config.steps_ahead
+                window = self._window.keys() | set(needed)
+                size = sum(reader.info.chunks[n].bytes for reader, n in window) if near else 0
+                if near and (size <= self._budget or not self._window):
+                    return True
+                self._moved.wait(TOUCH_EVERY_S)
+                if time.monotonic() - touched > TOUCH_EVERY_S:
+                    touched = time.monotonic()
+                    self._touch()
+            return False
+
+    def _touch(self) -> None:
+        """Keep planned chunks from being the ones used longest ago."""
+        for reader, number in self._window:
+            reader.touch(number)
+
+    def _download(self) -> None:
+        while (chunk := self._wanted.get()) is not None and not self._stopped:
+            reader, number = chunk
+            with suppress(DataError, OSError):
+                reader.prefetch(number)
+
+
+def num_local_ranks(world_size: int) -> int:
+    """Return the processes of this machine that use one cache, by their launcher or its devices."""
+    found = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE", "")
+    return int(found) if found.isdigit() else min(world_size, max(torch.cuda.device_count(), 1))
