@@ -99,6 +99,18 @@ def _read(name: str, module: nn.Module) -> Tensor | None:
     return param.to_local() if isinstance(param, DTensor) and param.device_mesh.ndim == 1 else param
 
 
+def divide_gradient(loss_B: Tensor, mesh: DeviceMesh | None) -> Tensor:
+    """Return a loss whose gradient is divided by the number of processes of tensor parallelism.
+
+    For losses that each of them computes from all tokens, outside of networks that cut their tokens:
+    `sum_gradients` would otherwise count them once per process.
+
+    Args:
+        mesh: the axis of tensor parallelism; None: there is none.
+    """
+    return loss_B if mesh is None else loss_B.detach() + (loss_B - loss_B.detach()) / mesh.size()
+
+
 def sum_gradients(params: Iterable[Tensor]) -> None:
     """Sum the gradients of complete weights over the processes of tensor parallelism; collective.
 

@@ -16,6 +16,7 @@ from src.models.transformer.config import TransformerConfig
 from src.models.transformer.model import MediaTransformer
 from src.models.vision.config import VideoConditionConfig
 from src.models.vision.video_condition import VideoCondition
+from src.parallel.tensor_parallel import divide_gradient
 from src.streaming.batch import AudioLatentBatch
 from src.training.config import TrainConfig
 from src.training.modules.audio_config import AudioFlowConfig, ModeConfig
@@ -136,7 +137,9 @@ class AudioModule(FlowModule):
         if latent_BCN is None:
             return video_BND, None
         square_BN = (latent_BCN.float() - x[..., 0, 0]).square().mean(1) * shown_BN
-        return video_BND, square_BN.sum(1) / shown_BN.sum(1).clamp_min(1)
+        side_loss_B = square_BN.sum(1) / shown_BN.sum(1).clamp_min(1)
+        # the video network sees all latents on every process
+        return video_BND, divide_gradient(side_loss_B, None if self._mesh is None else self._mesh.tensor)
 
     def _augment(self, batch: AudioLatentBatch, frames_BTCHW: Tensor) -> Tensor:
         """Return frames mirrored, and square ones transposed, each with probability 1/2; keyed by sample."""
