@@ -2,7 +2,7 @@
 
 `python -m benchmarks.codec_variants [CONFIG.yaml] [key=value ...]`: each variant trains for `seconds` of CPU
 time of one thread on the crops of a prepared set, then reconstructs the clips of another one that has stems.
-Variants: "spectral", the codec of configs/codec/small.yaml; "DAC", the paper's structure; "EncodecModel" and
+Variants: "spectral", the codec of configs/codec/tiny.yaml; "DAC", the paper's structure; "EncodecModel" and
 "DacModel", encoder and decoder of transformers without their quantizers. Widths are chosen for about as many
 parameters. An interrupted command resumes with the next variant. Needs `pip install transformers`.
 """
@@ -72,7 +72,9 @@ class CodecVariantsConfig(Config):
 def build(settings: CodecVariantsConfig) -> Codec:
     """Return the codec of a variant; all have the bottleneck of the spectral one."""
     c = settings.dac_channels
-    spectral = SpectralConfig(frame_channels=160, hidden_channels=256, sample_channels=96)
+    spectral = SpectralConfig(
+        frame_channels=144, hidden_channels=256, sample_channels=64, tones_per_octave=24
+    )
     if settings.case != "spectral":
         spectral = replace(spectral, hidden_channels=16 * c)
     codec = Codec(CodecConfig(kind="spectral", latent_channels=settings.latent_channels, spectral=spectral))

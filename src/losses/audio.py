@@ -75,15 +75,21 @@ def mel_distance(
     windows: Sequence[int],
     bands: Sequence[int],
     floor: float = FLOOR,
+    square: float = 0.0,
 ) -> Tensor:
-    """Return the absolute difference of log10 mel magnitudes, summed over windows as in DAC; [N]."""
+    """Return the absolute difference of log10 mel magnitudes, summed over windows as in DAC; [N].
+
+    `square` times its square is added: a tone that is missing by two decades then counts for more than many
+    bands of noise, which no codec can reproduce.
+    """
     total = x_NS.new_zeros(len(x_NS), dtype=torch.float32)
     for window, num_bands in zip(windows, bands, strict=True):
         x, target = (
             torch.log10(mel_magnitudes(each, sample_rate, window, num_bands).clamp(min=floor))
             for each in (x_NS, target_NS)
         )
-        total = total + (x - target).abs().mean((1, 2))
+        error = (x - target).abs()
+        total = total + (error + square * error.square()).mean((1, 2))
     return total
 
 

@@ -37,6 +37,7 @@ class SpectralConfig(Config):
     hidden_channels: int = opt(384, "channels at the rate of the latent", ge=1)
     num_hidden_blocks: int = opt(2, "ConvNeXt blocks at that rate, in each half", ge=0)
     sample_channels: int = opt(128, "channels between the samples of a latent frame and its features", ge=1)
+    tones_per_octave: int = opt(0, "tones that the decoder adds with levels of their own; 0: none", ge=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

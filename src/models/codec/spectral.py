@@ -7,10 +7,17 @@ has the spectra of the complete signal.
 
 Linear layers also see the samples of each latent frame and its borders, and others add samples
 to the output. Tones have the same phase in all spectra of a frame there, which spectra one by one
-take far longer to learn.
+take far longer to learn. With `tones_per_octave` the decoder also adds tones of fixed frequencies whose levels it
+sets in every spectrum. A tone that is missing from noise gets no gradient from distances of magnitudes: they push
+along the phase of the noise, another one each time. Tones that always sound, however softly, need only grow.
 
-Legend: B batch, C channels, S samples, N spectra, K features of a spectrum, L latent frames, W window, H hop.
+Legend: B batch, C channels, S samples, N spectra, K features of a spectrum or tones, L latent frames, W window,
+H hop, J spectra in a latent frame.
 """
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +32,11 @@ MAX_LOG_MAGNITUDE = 6.0
 QUIET = -2.0  # log magnitude at initialization, times a random direction
 QUIET_SAMPLES = -4.0  # the same for samples
 LEVEL_POWER = 0.7  # of a frame's level, by which its samples are divided
+TONE_CYCLES = (2, 512)  # lowest and highest tone, in cycles per latent frame
+TONE_REACH = 25  # bands over which the level around a tone is averaged
+QUIETEST_TONE = 0.1  # magnitude in a window of two latent frames, that logs tell apart
+QUIET_TONE = -7.0  # log amplitude of the tones at initialization
+MAX_LOG_AMPLITUDE = 0.0
 KERNEL = 7
 EXPANSION = 4
 
@@ -88,6 +100,9 @@ class SpectralEncoder(nn.Module):
             Linear(2 * in_channels * c.hop, c.sample_channels),
             Linear(c.sample_channels, c.hidden_channels, c.sample_channels**-0.5),
         )
+        self.tone_cycles = tone_cycles(c.tones_per_octave, c.hop)
+        num_levels = 2 * in_channels * len(self.tone_cycles)
+        self.from_tones = Linear(num_levels, c.hidden_channels, num_levels**-0.5) if num_levels else None
         self.hidden_blocks = nn.ModuleList(
             ConvNeXtBlock(c.hidden_channels) for _ in range(c.num_hidden_blocks)
         )
@@ -99,6 +114,8 @@ class SpectralEncoder(nn.Module):
             x_BNK = block(x_BNK)
         x_BLK = self.downsample(x_BNK.unflatten(1, (-1, self.config.frames)).flatten(2))
         x_BLK = x_BLK + self.from_samples(lapped_frames(audio_BCS, self.config.hop))
+        if self.from_tones is not None:
+            x_BLK = x_BLK + self.from_tones(tone_levels(audio_BCS, self.tone_cycles, self.config.hop))
         for block in self.hidden_blocks:
             x_BLK = block(x_BLK)
         out: Tensor = self.norm_out(x_BLK).transpose(1, 2)
@@ -132,16 +149,25 @@ class SpectralDecoder(nn.Module):
         self.frame_blocks = nn.ModuleList(ConvNeXtBlock(c.frame_channels) for _ in range(c.num_frame_blocks))
         self.norm_out = nn.LayerNorm(c.frame_channels)
         self.proj_out = Linear(c.frame_channels, 3 * out_channels * (HOPS * self.hop // 2 + 1))
+        self.tone_cycles = tone_cycles(c.tones_per_octave, c.hop)
+        num_tones = out_channels * len(self.tone_cycles)
+        self.to_tones = Linear(c.hidden_channels, num_tones, c.hidden_channels**-0.5) if num_tones else None
+        self.proj_out_tones = Linear(c.frame_channels, num_tones) if num_tones else None
 
     def forward(self, features_BCL: Tensor) -> Tensor:
         x_BLK = features_BCL.transpose(1, 2)
         for block in self.hidden_blocks:
             x_BLK = block(x_BLK)
-        samples_BCS = self._samples(self.norm_samples(x_BLK))
+        normed_BLK = self.norm_samples(x_BLK)
+        samples_BCS = self._samples(normed_BLK)
         x_BNK = self.upsample(x_BLK).unflatten(2, (self.config.frames, -1)).flatten(1, 2)
         for block in self.frame_blocks:
             x_BNK = block(x_BNK)
-        out = self.proj_out(self.norm_out(x_BNK)).float()
+        x_BNK = self.norm_out(x_BNK)
+        if self.proj_out_tones is not None and self.to_tones is not None:
+            levels_BNK = self.to_tones(normed_BLK).float().repeat_interleave(self.config.frames, 1)
+            samples_BCS = samples_BCS + self._tones(levels_BNK + self.proj_out_tones(x_BNK).float())
+        out = self.proj_out(x_BNK).float()
         level, real, imag = out.unflatten(2, (3, self.out_channels, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         magnitude = torch.exp((level + QUIET).clamp(max=MAX_LOG_MAGNITUDE))
         return samples_BCS + inverse_spectra(torch.complex(magnitude * real, magnitude * imag), self.hop)
@@ -150,6 +176,16 @@ class SpectralDecoder(nn.Module):
         frames_BLCW = self.to_samples(x_BLK).float().unflatten(-1, (self.out_channels, -1))
         level_BLC = torch.exp((self.to_level(x_BLK).float() + QUIET_SAMPLES).clamp(max=0.0))
         return overlap_frames((frames_BLCW * level_BLC[..., None]).transpose(1, 2), self.config.hop)
+
+    def _tones(self, levels_BNK: Tensor) -> Tensor:
+        amplitude_BNK = torch.exp((levels_BNK + QUIET_TONE).clamp(max=MAX_LOG_AMPLITUDE))
+        amplitude_BLJCK = amplitude_BNK.unflatten(2, (self.out_channels, -1)).unflatten(
+            1, (-1, self.config.frames)
+        )
+        bank_JKW = tone_bank(self.tone_cycles, self.config.hop, self.hop, levels_BNK.device)
+        with torch.autocast(levels_BNK.device.type, enabled=False):
+            frames_BCNW = torch.einsum("bljck,jkw->bcljw", amplitude_BLJCK, bank_JKW).flatten(2, 3)
+        return overlap_frames(frames_BCNW, self.hop)
 
     def blocks(self) -> list[nn.Module]:
         return [*self.hidden_blocks, *self.frame_blocks]
@@ -180,6 +216,47 @@ def overlap_frames(frames_BCLW: Tensor, hop: int) -> Tensor:
     first, second = (frames_BCLW * _window(2 * hop, frames_BCLW).sqrt()).chunk(2, -1)
     audio_BCS = (F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))).flatten(-2)
     return audio_BCS[..., hop // 2 : hop // 2 + frames_BCLW.shape[2] * hop]
+
+
+def tone_cycles(per_octave: int, hop: int) -> tuple[int, ...]:
+    """Return the cycles per latent frame of the tones, as many per octave as asked for; without tones: ().
+
+    They are integers, so that a tone goes on from frame to frame in any part of a stream; the lowest octaves
+    have no more than these.
+    """
+    if not per_octave:
+        return ()
+    low, high = TONE_CYCLES
+    steps = int(per_octave * math.log2(min(high, hop // 3) / low))
+    return tuple(sorted({round(low * 2 ** (i / per_octave)) for i in range(steps + 1)}))
+
+
+def tone_levels(audio_BCS: Tensor, cycles: Sequence[int], hop: int) -> Tensor:
+    """Return the log levels of the bands around the tones in each latent frame; float32 [B, L, 2 C K].
+
+    Once less their mean over neighboring bands, where a tone stands out of any noise, and once as they are.
+    """
+    frames_BCLW = F.pad(audio_BCS.float(), (hop // 2, hop - hop // 2)).unfold(-1, 2 * hop, hop)
+    x_BCLF = torch.fft.rfft(frames_BCLW * _window(2 * hop, audio_BCS))
+    power_BCLF = x_BCLF.real.square() + x_BCLF.imag.square()
+    edges = [2 * cycles[0] - 1, *(a + b for a, b in pairwise(cycles)), 2 * cycles[-1] + 2]
+    sums_BCLF = F.pad(power_BCLF.cumsum(-1, dtype=torch.float64), (1, 0))[..., edges]
+    logs_BCLK = 0.5 * torch.log(sums_BCLF.diff(dim=-1) + QUIETEST_TONE**2).float()
+    around = F.avg_pool1d(
+        logs_BCLK.flatten(0, 2), TONE_REACH, 1, TONE_REACH // 2, count_include_pad=False
+    ).view_as(logs_BCLK)
+    return torch.cat([logs_BCLK - around, 0.3 * logs_BCLK], -1).permute(0, 2, 1, 3).flatten(2)
+
+
+def tone_bank(cycles: Sequence[int], frame: int, hop: int, device: torch.device) -> Tensor:
+    """Return the tones around each spectrum of a latent frame, windowed for `overlap_frames`; [J, K, 2 hop]."""
+    at_S = torch.arange(frame + hop, device=device) - hop // 2
+    cycles_K = torch.tensor(cycles, device=device)
+    phase_KS = (cycles_K[:, None] * at_S % frame) / frame
+    # another offset for each tone: in phase they would add up to a click in every frame
+    offset_K = cycles_K.double().square() * ((5**0.5 - 1) / 2) % 1
+    tones_KS = torch.cos(2 * math.pi * (phase_KS + offset_K.float()[:, None]))
+    return (tones_KS.unfold(-1, 2 * hop, hop) * _window(2 * hop, tones_KS).sqrt()).transpose(0, 1)
 
 
 def spectral_features(audio_BCS: Tensor, hop: int) -> Tensor:

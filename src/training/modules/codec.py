@@ -115,7 +115,7 @@ class CodecModule(AutoencoderModule):
         terms: Terms = {"kl": out.posterior.kl_frames().mean()}
         weights = {"kl": c.kl_weight}
         rate = self.codec_config.sample_rate
-        mel = partial(distances.mel_distance, sample_rate=rate, floor=c.mel_floor)
+        mel = partial(distances.mel_distance, sample_rate=rate, floor=c.mel_floor, square=c.mel_square)
         root_mel = partial(distances.root_mel_distance, sample_rate=rate)
         calls: dict[str, tuple[float, Callable[..., Tensor], tuple[Sequence[int], ...]]] = {
             "mel": (c.mel_weight, mel, (c.mel_windows, c.mel_bands)),

@@ -19,6 +19,9 @@ class CodecLossConfig(Config):
     )
     mel_bands: tuple[int, ...] = opt((5, 10, 20, 40, 80, 160, 320), "mel bands of each window", ge=1)
     mel_floor: float = opt(1e-5, "magnitudes below it count as it (DAC: 1e-5)", gt=0)
+    mel_square: float = opt(
+        0.0, "factor of the squared difference that is added to it: what is missing counts for more", ge=0
+    )
     root_mel_weight: float = opt(0.0, "weight of the distance of roots of mel magnitudes", ge=0)
     root_mel_windows: tuple[int, ...] = opt((4096, 1024), "windows of those in samples", ge=8)
     root_mel_bands: tuple[int, ...] = opt((320, 80), "mel bands of each window", ge=1)

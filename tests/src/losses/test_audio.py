@@ -54,6 +54,20 @@ def test_roots_of_mel_magnitudes_count_loud_bands_and_a_floor_hides_quiet_ones()
     assert float(mel_distance(tone, x, 16_000, (512,), (40,), floor=1.0)) < 0.05 * logs["noise"]
 
 
+def test_the_square_makes_a_missing_tone_count() -> None:
+    x = torch.randn(3, 4000)
+    found = mel_distance(10 * x, x, 16_000, WINDOWS, BANDS, square=0.5)
+    torch.testing.assert_close(found, torch.full((3,), 3.0))
+    tone = torch.sin(torch.arange(8000) / 5)[None]
+    noise, other = 1e-2 * torch.randn(2, 1, 8000)
+    shares = [
+        float(mel_distance(*pair, 16_000, (512,), (40,), square=square))
+        for square in (0.0, 1e3)
+        for pair in ((noise, tone + noise), (noise, other))
+    ]
+    assert shares[2] / shares[3] > 5 * shares[0] / shares[1]
+
+
 def test_error_ratio_is_the_negative_snr_in_bels() -> None:
     x = torch.randn(2, 4000)
     torch.testing.assert_close(log_error_ratio(1.1 * x, x), torch.full((2,), -2.0), atol=1e-3, rtol=0)

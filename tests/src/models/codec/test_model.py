@@ -1,5 +1,6 @@
 """The codec: shapes at any length, the paper's size, layers against their definitions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,15 @@ from src.models.codec.config import CodecConfig, DACConfig, SpectralConfig
 from src.models.codec.layers import Conv1d, Snake, reflect_pad
 from src.models.codec.model import Codec, count_parameters
 from src.models.codec.posterior import AudioPosterior
-from src.models.codec.spectral import COMPRESSION, inverse_spectra, spectral_features
+from src.models.codec.spectral import (
+    COMPRESSION,
+    SpectralDecoder,
+    inverse_spectra,
+    overlap_frames,
+    spectral_features,
+    tone_bank,
+    tone_cycles,
+)
 from src.runs.config import CodecRunConfig
 
 PAPER = Path(__file__).resolve().parents[4] / "configs" / "paper" / "codec.yaml"
@@ -22,7 +31,13 @@ def small(kind: str, **changes: object) -> CodecConfig:
     """A codec of 96 samples per latent frame."""
     dac = DACConfig(strides=(2, 3, 4, 4), encoder_channels=2, hidden_channels=8, decoder_channels=16)
     spectral = SpectralConfig(
-        hop=96, frames=4, frame_channels=8, num_frame_blocks=1, hidden_channels=8, num_hidden_blocks=1
+        hop=96,
+        frames=4,
+        frame_channels=8,
+        num_frame_blocks=1,
+        hidden_channels=8,
+        num_hidden_blocks=1,
+        tones_per_octave=2,
     )
     return CodecConfig(**{"kind": kind, "latent_channels": 4, "dac": dac, "spectral": spectral, **changes})  # type: ignore[arg-type]
 
@@ -142,3 +157,32 @@ def test_settings_that_cannot_be_are_refused() -> None:
         DACConfig(decoder_channels=24)
     with pytest.raises(ValueError, match="hop=100 must be a multiple"):
         SpectralConfig(hop=100)
+
+
+def test_tones_go_on_from_frame_to_frame() -> None:
+    cycles = tone_cycles(12, 1920)
+    assert cycles[0] == 2
+    assert cycles[-1] == 512
+    assert len(cycles) == len(set(cycles))
+    bank = tone_bank(cycles, 1920, 240, torch.device("cpu"))
+    for k in (0, 20, len(cycles) - 1):
+        frames = bank[:, k].repeat(5, 1).reshape(1, 1, 40, 480)
+        spectrum = torch.fft.rfft(overlap_frames(frames, 240)[0, 0, 1920:7680]).abs()
+        assert int(spectrum.argmax()) == 3 * cycles[k]
+        assert float(spectrum.square().max() / spectrum.square().sum()) > 0.999
+        assert float(spectrum.max()) == pytest.approx(5760 / 2, rel=1e-3)
+
+
+def test_the_decoder_sets_the_level_of_a_tone() -> None:
+    config = small("spectral").spectral
+    torch.manual_seed(0)
+    decoder, latent = SpectralDecoder(config, 1), torch.randn(1, 8, 6)
+    assert decoder.proj_out_tones is not None
+    before = decoder(latent)
+    tone = 3
+    decoder.proj_out_tones.bias.data[tone] += 5.0
+    added = (decoder(latent) - before)[0, 0, 96:-96].detach()
+    spectrum = torch.fft.rfft(added).abs()
+    assert int(spectrum.argmax()) == 4 * decoder.tone_cycles[tone]
+    assert tone_cycles(0, 1920) == ()
+    assert SpectralDecoder(replace(config, tones_per_octave=0), 1).proj_out_tones is None

@@ -116,6 +116,15 @@ def test_every_distance_has_its_weight() -> None:
     assert module.metrics["loss"] == pytest.approx(total, rel=1e-5)
 
 
+def test_the_square_of_the_mel_distance_joins_it() -> None:
+    losses = []
+    for square in (0.0, 2.0):
+        module = module_of(gan_weight=0.0, mel_square=square)
+        module.training_step(batch(), 0)
+        losses.append(float(module.device_metrics["mel"]))
+    assert losses[1] > 1.2 * losses[0]
+
+
 def test_discriminators_wait_for_their_start() -> None:
     module = module_of(gan_start=1)
     before = {k: v.clone() for k, v in module.discriminator.state_dict().items()}
