@@ -33,6 +33,8 @@ class Batch:
     # This rank's samples over an equal fraction of the global batch: weighs its mean among the ranks'.
     loss_weight: float = field(default=1.0, kw_only=True)
     smallest_slice: int = field(default=0, kw_only=True)  # fewest samples of any rank; 0: this one's
+    # What is wrong with records that could not be read; others are in their place.
+    damaged: tuple[str, ...] = field(default=(), kw_only=True)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         return replace(self, **{f.name: _map_tensors(getattr(self, f.name), change) for f in fields(self)})

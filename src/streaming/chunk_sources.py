@@ -5,7 +5,7 @@ from typing import Any
 
 from src.core.hashing import file_sha256
 from src.streaming.chunk_cache import ChunkCache, touch
-from src.streaming.schema.bucket import DataError
+from src.streaming.schema.bucket import DamagedError, DataError
 from src.streaming.schema.dataset_index import ChunkInfo, read_json
 from src.streaming.storage import Storage
 
@@ -36,7 +36,7 @@ class LocalChunks:
         except FileNotFoundError:
             raise DataError(f"{path}: chunk is missing; {AGAIN}") from None
         if found != chunk.bytes:
-            raise DataError(f"{path}: corrupt chunk: {found} bytes instead of {chunk.bytes}; {AGAIN}")
+            raise DamagedError(f"{path}: corrupt chunk: {found} bytes instead of {chunk.bytes}; {AGAIN}")
 
     def path(self, chunk: ChunkInfo) -> Path:
         """Return the chunk's path, checked."""
@@ -44,7 +44,7 @@ class LocalChunks:
         if chunk.filename not in self._verified:
             self.check_size(chunk)
             if self._verify and chunk.sha256 and file_sha256(path) != chunk.sha256:
-                raise DataError(f"{path}: corrupt chunk (checksum differs); {AGAIN}")
+                raise DamagedError(f"{path}: corrupt chunk (checksum differs); {AGAIN}")
             self._verified.add(chunk.filename)
         return path
 

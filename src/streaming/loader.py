@@ -24,9 +24,10 @@ from src.streaming.config import StorageConfig
 from src.streaming.prefetch import Prefetcher
 from src.streaming.rank_slices import loss_weight, slice_of
 from src.streaming.reader import BucketReader, Dataset
-from src.streaming.schema.bucket import Bucket
+from src.streaming.schema.bucket import Bucket, DamagedError
 from src.streaming.schema.records import Record
 
+REPLACEMENTS, STRIDE = 8, 7919  # other records to try where one is damaged, and their distance (a prime)
 MERGED = "merged"  # the bucket's name where a stream draws each batch from all its buckets together
 
 
@@ -47,6 +48,10 @@ class StreamSource:
         """Return the frames that every record of a bucket has; of the merged bucket, the fewest."""
         return min(Bucket.parse(b).num_frames for b in (self.buckets if bucket == MERGED else (bucket,)))
 
+    def num_records(self, bucket: str) -> int:
+        """Return the number of a bucket's records; of the merged bucket, of all of them."""
+        return self._starts[-1] if bucket == MERGED else len(self.dataset.readers[bucket])
+
     def read(self, bucket: str, index: int) -> Record:
         """Return record `index` of a bucket; the merged bucket is numbered through all of them."""
         reader, index = self._locate(bucket, index)
@@ -62,6 +67,26 @@ class StreamSource:
             return self.dataset.readers[bucket], index
         which = bisect_right(self._starts, index) - 1
         return self.dataset.readers[self.buckets[which]], index - self._starts[which]
+
+
+def read_or_replace(source: StreamSource, bucket: str, index: int, damaged: list[str]) -> Record:
+    """Return a record; where it is damaged, another one of the bucket, a function of its number.
+
+    Args:
+        damaged: gets a line for each record that cannot be read.
+
+    Raises:
+        DamagedError: neither can the others that were tried.
+    """
+    for attempt in range(REPLACEMENTS + 1):
+        try:
+            # far from each other: a chunk that does not have its checksum has no readable record
+            return source.read(bucket, (index + attempt * STRIDE) % source.num_records(bucket))
+        except DamagedError as error:
+            if attempt == REPLACEMENTS:
+                raise
+            damaged.append(str(error))
+    raise AssertionError("unreachable")
 
 
 class StepDataset(TorchDataset[Batch]):
@@ -81,8 +106,10 @@ class StepDataset(TorchDataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         batch = self.sampler.batch_at(step)
         indices, total = self._global_indices(batch), len(batch.records)
+        damaged: list[str] = []
         return replace(
-            self._collate(batch, indices),
+            self._collate(batch, indices, damaged),
+            damaged=tuple(damaged),
             loss_weight=loss_weight(len(indices), total, self.world_size),
             smallest_slice=total // self.world_size,
         )
@@ -99,9 +126,11 @@ class StepDataset(TorchDataset[Batch]):
         """Return whether a data set is in a store."""
         return any(r.chunks.remote for s in self.sources.values() for r in s.dataset.readers.values())
 
-    def _collate(self, batch: BatchIndices, indices: list[int]) -> Batch:
+    def _collate(self, batch: BatchIndices, indices: list[int], damaged: list[str]) -> Batch:
         source = self.sources[batch.stream]
-        records: list[Any] = [source.read(batch.bucket, batch.records[i]) for i in indices]
+        records: list[Any] = [
+            read_or_replace(source, batch.bucket, batch.records[i], damaged) for i in indices
+        ]
         if source.audio:
             return collate_audio(records, batch, indices, self.seed, lengths=source.lengths)
         if source.dataset.info.kind == "pixels":

@@ -18,7 +18,7 @@ from src.streaming.chunk_cache import ChunkCache
 from src.streaming.chunk_items import ChunkItems
 from src.streaming.chunk_sources import CachedChunks, Chunks, LocalChunks, fetch_json
 from src.streaming.config import StorageConfig
-from src.streaming.schema.bucket import Bucket, DataError
+from src.streaming.schema.bucket import Bucket, DamagedError, DataError
 from src.streaming.schema.dataset_index import FILENAME, BucketInfo, parse_info, read_info
 from src.streaming.schema.records import ClipRecord, LatentRecord, Record, record_of
 from src.streaming.storage import Storage, is_remote
@@ -63,7 +63,7 @@ class BucketReader:
             raise
         except Exception as error:  # LitData does not validate: damaged data can raise anything
             where, text = self.chunks.where(chunk.filename), " ".join(str(error).split())
-            raise DataError(f"{where}: cannot read record {index}: {text}") from error
+            raise DamagedError(f"{where}: cannot read record {index}: {text}") from error
 
     def chunk_of(self, index: int) -> int:
         """Return the number of the chunk that holds a record."""

@@ -2,11 +2,12 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from botocore.config import Config as BotoConfig
 from litdata.streaming.downloader import Downloader, get_downloader
@@ -69,6 +70,18 @@ class Storage:
             time.sleep(wait)
 
     def _attempt(self, name: str, target: Path, check: Callable[[Path], str] | None) -> Exception | None:
+        """Return what went wrong; None: nothing."""
+        outcome: list[Exception | None] = []
+        # Clients limit the time without a byte, not that of a download that trickles: hence a thread that
+        # is left alone when it takes too long.
+        thread = threading.Thread(
+            target=lambda: outcome.append(self._try_download(name, target, check)), daemon=True
+        )
+        thread.start()
+        thread.join(self.config.attempt_s)
+        return outcome[0] if outcome else TimeoutError(f"not complete after {self.config.attempt_s:g} s")
+
+    def _try_download(self, name: str, target: Path, check: Callable[[Path], str] | None) -> Exception | None:
         try:
             self._download(f"{self.address}/{name}", target)
             # LitData's `download_file` returns without a file while another process holds its lock
@@ -87,7 +100,7 @@ class Storage:
         # Preferred: takes no lock and, for s3, goes through boto3, which reads endpoints and credentials
         # from the environment; LitData's obstore refuses endpoints of plain http.
         with open(target, "wb") as file:
-            downloader.download_fileobj(address, _TimedFile(file, self.config.attempt_s))
+            downloader.download_fileobj(address, file)
 
     @cached_property
     def _downloader(self) -> Downloader:
@@ -96,21 +109,6 @@ class Storage:
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_downloader"}
-
-
-class _TimedFile:
-    """A file whose writes fail once a download takes longer than `limit_s`."""
-
-    def __init__(self, file: IO[bytes], limit_s: float) -> None:
-        self._file, self._limit_s, self._started = file, limit_s, time.monotonic()
-
-    def write(self, data: Any) -> int:
-        if time.monotonic() - self._started > self._limit_s:
-            raise TimeoutError(f"not complete after {self._limit_s:g} s")
-        return self._file.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
 
 
 def storage_options(address: str, config: StorageConfig) -> dict[str, Any]:

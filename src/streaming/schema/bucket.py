@@ -16,6 +16,10 @@ class DataError(UserError):
     """A data set or a record cannot be used; the message names what and where in one line."""
 
 
+class DamagedError(DataError):
+    """A record, or its chunk, is not what was written; other records of the data set can be used."""
+
+
 @dataclass(frozen=True, order=True)
 class Bucket:
     """Number of frames and size in pixels that all records of one bucket have.
