@@ -6,7 +6,8 @@ imports neither.
 
 from collections.abc import Iterable
 
-from eval.core.axes import Axis
+from eval.core.axes import Axis, declared_axis
+from eval.core.own_metrics import entry_point_names, is_own_metric
 from src.core.suggestions import did_you_mean
 
 METRIC_HELP = {
@@ -153,12 +154,12 @@ def expand_metrics(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names with suites replaced by their metrics, each metric once.
 
     Raises:
-        ValueError: a name is neither a metric nor a suite.
+        ValueError: a name is neither a metric nor a suite, nor has the form of one of the user's own code.
     """
     expanded = [part for name in names for part in SUITES.get(name, (name,))]
     for name in expanded:
-        if name not in ALL_METRIC_HELP:
-            hint = did_you_mean(name, [*ALL_METRIC_HELP, *SUITES])
+        if name not in ALL_METRIC_HELP and not is_own_metric(name):
+            hint = did_you_mean(name, [*ALL_METRIC_HELP, *SUITES, *entry_point_names()])
             raise ValueError(f"metrics: {name!r} is neither a metric nor a suite; {hint} (all: --help)")
     return tuple(dict.fromkeys(expanded))
 
@@ -171,6 +172,8 @@ def axis_of(metric: str, score: str = "") -> Axis:
     Raises:
         ValueError: the metric names no axis.
     """
+    if own := declared_axis(metric):
+        return own
     known = [name for name in METRIC_AXES if metric == name or metric.startswith(name + "_")]
     if not known:
         raise ValueError(f"metric {metric!r} names no axis: add it to METRIC_AXES of eval/catalog.py")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eval.alignment.config import AlignmentConfig
 from eval.backbones.config import ROLES, ClipsConfig, UserProgramConfig, WeightsConfig
@@ -26,7 +27,10 @@ class EvalConfig(Config):
     metrics: tuple[str, ...] = opt(
         (AUTO,),
         f"metrics (listed above) or suites: {', '.join(SUITES)}; {AUTO}: what the samples have facts, sound "
-        "and references for",
+        "and references for; package.module:Class: your own (docs/own_metric.md)",
+    )
+    own: dict[str, Any] = opt(
+        {}, "parameters of metrics of your own code, by name of the class: own.MyMetric.threshold=0.5"
     )
     reference: str = opt(
         "",
@@ -61,6 +65,9 @@ class EvalConfig(Config):
             raise ValueError(f"videos, manifest: {what}")
         if not self.metrics and not self.backbones and not self.local:
             raise ValueError("metrics: nothing to compute; name some metrics or backbones")
+        for name, parameters in self.own.items():
+            if not isinstance(parameters, dict):
+                raise ValueError(f"own.{name}: expected parameters by name, got {parameters!r}")
         expand_metrics(name for name in self.metrics if name != AUTO)
         if self.statistics and self.reference:
             raise ValueError("statistics: `reference` gives the same distances; leave one of them out")

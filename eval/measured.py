@@ -1,6 +1,9 @@
 """Raise an error for metrics of a run that measured nothing at all."""
 
-from eval.core.results import Aggregator, Metric, Row
+from collections.abc import Iterable
+
+from eval.core.aggregation import Aggregator
+from eval.core.results import Row
 from src.core.errors import UserError
 
 
@@ -10,11 +13,11 @@ class NothingMeasured(UserError):
     exit_code = 1
 
 
-def require_measured(metrics: list[Metric], rows: list[Row], aggregator: Aggregator) -> None:
+def require_measured(metrics: Iterable[str], rows: list[Row], aggregator: Aggregator) -> None:
     """Raise NothingMeasured, naming each metric that has no value and its first reason."""
     measured = {row.metric.replace("distribution_", "features_") for row in rows if row.intervals}
     reasons = []
-    for name in (metric.name for metric in metrics if metric.name not in measured):
+    for name in (name for name in metrics if name not in measured):
         own = [row for row in rows if row.metric.replace("distribution_", "features_") == name]
         first = next((each for each in aggregator.dropped if each["metric"] == name), None)
         if first is not None and not any(row.num_scored for row in own):

@@ -23,10 +23,13 @@ from eval.bounce_checker.audio import BounceAudioMetric
 from eval.bounce_checker.config import CheckerConfig
 from eval.bounce_checker.identity import BounceIdentity
 from eval.bounce_checker.metric import BounceMetric
-from eval.catalog import expand_metrics
+from eval.catalog import METRIC_AXES, expand_metrics
+from eval.core.axes import declare_axis
+from eval.core.own_metrics import build_own_metric, is_own_metric, parameters_key
 from eval.core.pairs_config import PairsConfig
 from eval.core.results import Item, Measurement, Metric, Score
 from eval.distribution.inception_score import paired_kl, softmax
+from eval.distribution.set_metric import SetMetric
 from eval.network_registry import NETWORK_BACKBONES, NETWORK_METRICS, NetworkFactory
 from eval.quality.config import QualityConfig
 from eval.quality.consistency import Consistency
@@ -170,11 +173,15 @@ def build_metrics(
 ) -> list[Metric]:
     """Construct metrics of single samples; those over features once for every backbone they can use.
 
+    Those of own code are left out: `build_own_metrics`.
+
     Raises:
         ValueError: a metric's network or backbone is not given; raised before any media is read.
     """
     metrics: list[Metric] = []
     for name in expand_metrics(names):
+        if name not in METRIC_AXES and is_own_metric(name):
+            continue
         if name in METRICS:
             metrics.append(METRICS[name](settings or MetricSettings()))
             continue
@@ -188,3 +195,34 @@ def build_metrics(
         kind = {"consistency": Consistency, "kl": PairedKL}[name]
         metrics += [kind(extractor, factory.cache) for extractor in usable]
     return metrics
+
+
+def build_own_metrics(
+    names: Iterable[str], parameters: dict[str, dict[str, Any]], backbones: list[Extractor]
+) -> tuple[list[Metric], list[SetMetric]]:
+    """Construct metrics of the user's own code, of single samples and of sets.
+
+    Args:
+        parameters: arguments of constructors, by name of the class or entry point.
+
+    Raises:
+        ValueError: one cannot be constructed, parameters are of none of them, or a backbone is missing.
+    """
+    own = [name for name in expand_metrics(names) if name not in METRIC_AXES and is_own_metric(name)]
+    keys = [parameters_key(name) for name in own]
+    for key in parameters:
+        if key not in keys:
+            raise ValueError(f"own: no metric of this run is called {key!r}; {did_you_mean(key, keys)}")
+    metrics, set_metrics, taken = list[Metric](), list[SetMetric](), set(METRIC_AXES)
+    for name, key in zip(own, keys, strict=True):
+        metric = build_own_metric(name, parameters.get(key) or {}, taken)
+        taken.add(metric.name)
+        if not hasattr(metric, "measure_set"):
+            metrics.append(metric)
+            continue
+        if not backbones:
+            raise ValueError(f"metrics: {name} measures sets and needs a backbone: backbones=[efflite0]")
+        set_metrics.append(metric)
+        for each in backbones:
+            declare_axis(f"{metric.name}_{each.name}", metric.axis)
+    return metrics, set_metrics

@@ -7,11 +7,13 @@ from pathlib import Path
 from rich.console import Console
 
 from eval.config import EvalConfig
-from eval.core.results import Aggregator, Metric
+from eval.core.aggregation import Aggregator
+from eval.core.results import Metric
 from eval.core.run_folder import RunFolder
 from eval.loaders.sample_sets import SampleSet
-from eval.pipeline import CachedSample, score_samples
+from eval.pipeline import score_samples
 from eval.registry import Extraction
+from eval.set_rows import CachedSample
 from src.core.progress import progress
 
 

@@ -12,22 +12,25 @@ from eval.automatic import choose_backbones, choose_metrics
 from eval.backbones.cache import FeatureCache
 from eval.backbones.checksummed_weights import Networks
 from eval.config import EvalConfig
-from eval.core.results import Aggregator, Metric, Row, Score, check_slices
+from eval.core.aggregation import Aggregator
+from eval.core.own_metrics import own_aggregates
+from eval.core.results import Metric, Row, Score, check_slices
 from eval.core.run_folder import RunFolder
 from eval.distribution.reference_statistics import ReferenceStatistics
+from eval.distribution.set_metric import SetMetric
 from eval.distribution.suite import SET_SCORES
 from eval.loaders.sample_sets import SampleSet, open_samples
 from eval.measured import require_measured
 from eval.network_registry import NetworkFactory
-from eval.pipeline import distribution_rows
 from eval.ranking import refuse_ranking_networks
-from eval.registry import Extraction, MetricSettings, build_extractors, build_metrics
+from eval.registry import Extraction, MetricSettings, build_extractors, build_metrics, build_own_metrics
 from eval.reports import contact_sheet, html_page, tables
 from eval.reports.plain_text import as_terminal
 from eval.reports.samples import load_samples, select_failures_first
 from eval.reports.score_files import write_tables
 from eval.reports.terminal_tables import terminal_table
 from eval.scored_set import ScoredSet, require_reference, score_set
+from eval.set_rows import distribution_rows
 from src.core import provenance
 
 
@@ -73,6 +76,8 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
         alignment=config.alignment, quality=config.quality, pairs=config.pairs, bounce=config.bounce
     )
     metrics = build_metrics(names, backbones, factory, constants) if names else []
+    own_metrics, set_metrics = build_own_metrics(names, config.own, backbones)
+    metrics += own_metrics
     if reference_samples and not extractions:
         raise ValueError("reference: distances to it need a backbone, for example backbones=[efflite0]")
     all_metrics: list[Metric] = [*metrics, *extractions]
@@ -90,12 +95,19 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
         require_reference(config, extractions, reference)
     scores = {metric.name: metric.scores for metric in metrics}
     scores |= {f"distribution_{each.name}": SET_SCORES for each in backbones}
-    rows = generated.aggregator.summarize(scores=scores, slices=config.slices, seed=config.seed)
+    named = {(f"{each.name}_{x.name}", x): each for x in backbones for each in set_metrics}
+    scores |= {name: each.scores for (name, _), each in named.items()}
+    rows = generated.aggregator.summarize(
+        scores=scores, slices=config.slices, aggregates=own_aggregates(metrics), seed=config.seed
+    )
     for extraction in extractions:
         known = statistics.get(extraction.extractor.name)
-        rows += _distance_rows(config, extraction, generated, reference, known)
+        rows += _distance_rows(config, extraction, generated, reference, known, set_metrics)
     summary = {
-        "measured": [{"metric": each.name, **each.describe()} for each in all_metrics],
+        "measured": [
+            *({"metric": each.name, **each.describe()} for each in all_metrics),
+            *({"metric": name, **x.describe(), **each.describe()} for (name, x), each in named.items()),
+        ],
         "num_samples": sum(generated.num_samples.values()),
         "dropped": generated.aggregator.dropped,
         "reference": reference
@@ -113,8 +125,10 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     _write_visuals(config, rows, scores, summary, folder.unfinished, samples)
     folder.publish()
     _print_tables(console, config, rows, scores, generated.aggregator, folder.out)
-    compares_sets = bool(reference or statistics) or not metrics
-    require_measured([*metrics, *extractions] if compares_sets else metrics, rows, generated.aggregator)
+    needed = [each.name for each in metrics] + [name for name, _ in named]
+    if reference or statistics or not needed:
+        needed += [each.name for each in extractions]
+    require_measured(needed, rows, generated.aggregator)
     return summary
 
 
@@ -124,6 +138,7 @@ def _distance_rows(
     generated: ScoredSet,
     reference: ScoredSet | None,
     statistics: ReferenceStatistics | None,
+    set_metrics: list[SetMetric],
 ) -> list[Row]:
     """Return the distances of every system to the reference by one backbone."""
     name = extraction.name
@@ -138,6 +153,7 @@ def _distance_rows(
         reference_dropped=[each for each in dropped if each["metric"] == name],
         settings=config.sets,
         statistics=statistics,
+        set_metrics=set_metrics,
         strict=config.strict,
     )
 

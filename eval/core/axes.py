@@ -36,3 +36,16 @@ class Axis:
         if self.sub_axis not in AXES.get(self.name, ()):
             known = "; ".join(f"{name}: {', '.join(parts)}" for name, parts in AXES.items())
             raise ValueError(f"axis: expected one of {known}; got {self.name!r}, {self.sub_axis!r}")
+
+
+_OWN: dict[str, Axis] = {}
+
+
+def declare_axis(metric: str, axis: Axis) -> None:
+    """Set the axis of a metric of the user's own code."""
+    _OWN[metric] = axis
+
+
+def declared_axis(metric: str) -> Axis | None:
+    """Return the axis of a metric of the user's own code; None of others."""
+    return _OWN.get(metric)

@@ -1,15 +1,14 @@
-"""Results of metrics: one record per sample and metric, and the summary of all records."""
+"""Results of metrics: one record per sample and metric, and the rows of tables."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from eval.core.audio import Audio, read_audio
-from eval.core.clusters import clusters_of
-from eval.core.intervals import Interval, Kind, mean_interval, ratio_interval
+from eval.core.intervals import Interval
 from eval.core.manifest import Sample, resolve_media
 from eval.core.video import Video, read_video
 from src.core.hashing import file_sha256
@@ -155,88 +154,6 @@ class Row:
     reference_scored: int | None = None
     reference_samples: int | None = None
     reference_key: str = ""
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """The numbers of one record."""
-
-    id: str
-    prompt: str
-    values: dict[str, float] | None
-    pooled: dict[str, tuple[float, float]]
-
-
-class Aggregator:
-    """Aggregates a stream of records; keeps only numbers, so that sets may be large."""
-
-    def __init__(self) -> None:
-        self._groups: dict[tuple[str, str, str], list[_Entry]] = {}
-        self.dropped: list[dict[str, str]] = []
-
-    def add(self, record: Record) -> None:
-        entry = _Entry(record.id, record.prompt, record.values, record.pooled)
-        for tag in (ALL, *dict.fromkeys(record.tags)):
-            self._groups.setdefault((record.system, record.metric, tag), []).append(entry)
-        if record.dropped is not None:
-            self.dropped.append(
-                {"id": record.id, "system": record.system, "metric": record.metric, "reason": record.dropped}
-            )
-
-    def summarize(
-        self,
-        *,
-        scores: Mapping[str, Mapping[str, Score]] | None = None,
-        slices: Iterable[str] = (),
-        seed: int = 0,
-    ) -> list[Row]:
-        """Return rows with 95 % intervals by system and metric: the full set first, then each slice.
-
-        Args:
-            scores: meaning of the values by metric and name; fractions have other intervals than the rest.
-            slices: tags that get rows; none means every tag that occurs.
-            seed: of the bootstrap. Samples that share a prompt are a cluster.
-        """
-        allowed = set(slices)
-        rows = []
-        for system, metric, tag in sorted(self._groups, key=lambda k: (k[0], k[1], k[2] != ALL, k[2])):
-            if tag != ALL and allowed and tag not in allowed:
-                continue
-            cell = self._groups[system, metric, tag]
-            scored = [each for each in cell if each.values is not None]
-            names = dict.fromkeys(name for each in scored for name in (*(each.values or {}), *each.pooled))
-            known = (scores or {}).get(metric, {})
-            rows.append(
-                Row(
-                    system=system,
-                    metric=metric,
-                    slice=tag,
-                    num_samples=len(cell),
-                    num_scored=len(scored),
-                    intervals={
-                        name: interval
-                        for name in names
-                        if (interval := _summarize_value(scored, name, known.get(name), seed)) is not None
-                    },
-                )
-            )
-        return rows
-
-
-def _summarize_value(entries: list[_Entry], name: str, score: Score | None, seed: int) -> Interval | None:
-    """Return the interval of a value over samples; None of a pooled one that counted nothing."""
-    kind: Kind = "fraction" if score is not None and score.unit == FRACTION else "real"
-    pooled = [(each, *each.pooled[name]) for each in entries if name in each.pooled]
-    if pooled:
-        found, tops, bottoms = zip(*pooled, strict=True)
-        if not any(bottoms):
-            return None
-        groups = clusters_of([each.prompt for each in found], [each.id for each in found])
-        return ratio_interval(tops, bottoms, groups, kind=kind)
-    used = [each for each in entries if name in (each.values or {})]
-    groups = clusters_of([each.prompt for each in used], [each.id for each in used])
-    values = [(each.values or {})[name] for each in used]
-    return mean_interval(values, groups, kind=kind, seed=seed)
 
 
 def check_slices(slices: Iterable[str], tags: Collection[str]) -> None:

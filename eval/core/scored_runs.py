@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from eval.core.axes import Axis, declare_axis
 from eval.core.intervals import Interval
 from eval.core.paired_tests import Pooled, Values
 from eval.core.results import ALL, Row, Score
@@ -77,6 +78,8 @@ def _read_run(folder: Path, scores: dict[str, dict[str, Score]]) -> dict[str, Sc
         systems[record["system"]].measured[record["metric"]] = record["measured"]
         known = scores.setdefault(record["metric"], {})
         known[record["score"]] = Score(record["better"], record["unit"], record["text"])
+        if "own" in record["measured"]:
+            declare_axis(record["metric"], Axis(record["axis"], record["sub_axis"]))
     for (name, metric), row in rows.items():
         systems[name].rows.append(Row(system=name, metric=metric, slice=ALL, **row))
     return systems

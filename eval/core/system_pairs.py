@@ -58,6 +58,8 @@ def compare_systems(
     for metric, score in dict.fromkeys([*a.pooled, *a.values]):
         if (metric, score) not in b.values and (metric, score) not in b.pooled:
             continue
+        if score not in scores.get(metric, {}):  # of a metric that aggregates values of samples itself
+            continue
         if metric not in refused:
             refused[metric] = measured_differences(a.measured.get(metric, {}), b.measured.get(metric, {}))
         if refused[metric]:

@@ -35,7 +35,7 @@ Features = NDArray[np.floating]
 Labels = Sequence[Hashable]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SetScore:
     """A score of a set. `interval` is None if it failed, with the reason in `error`; `notes` are caveats."""
 

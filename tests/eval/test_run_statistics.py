@@ -2,15 +2,15 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from eval.core.aggregation import Aggregator
 from eval.core.audio import write_audio
 from eval.core.intervals import Interval
 from eval.core.manifest import Sample, write_manifest
-from eval.core.results import Aggregator, Row
+from eval.core.results import Row
 from eval.measured import NothingMeasured, require_measured
 from eval.run import main
 from src.core.errors import UserError
@@ -75,23 +75,19 @@ def test_misspelt_slices_are_refused_before_anything_is_measured(folder, tmp_pat
         main([f"manifest={folder}/m.jsonl", f"out={tmp_path}/x", "metrics=[onset]"])
 
 
-def metric(name):
-    return SimpleNamespace(name=name)
-
-
 def test_a_metric_without_any_value_is_an_error():
     value = Interval(1.0, None, None, 3, 3, "")
     row = {"system": "", "slice": "all", "num_samples": 3}
     full = Row(metric="niqe", num_scored=3, intervals={"niqe": value}, **row)
-    require_measured([metric("niqe")], [full], Aggregator())
+    require_measured(["niqe"], [full], Aggregator())
     bare = Row(metric="distribution_toy", num_scored=3, intervals={}, **row)
     with pytest.raises(
         NothingMeasured, match="1 metric measured nothing: features_toy: distances between sets need"
     ):
-        require_measured([metric("niqe"), metric("features_toy")], [full, bare], Aggregator())
+        require_measured(["niqe", "features_toy"], [full, bare], Aggregator())
     small = replace(bare, notes=("fd_toy: not computed, features: expected at least 2 rows, got 1",))
     with pytest.raises(NothingMeasured, match="nothing was measured: features_toy: fd_toy: not computed"):
-        require_measured([metric("features_toy")], [small], Aggregator())
+        require_measured(["features_toy"], [small], Aggregator())
     with pytest.raises(NothingMeasured, match="onsets: no value"):
-        require_measured([metric("onsets")], [replace(bare, metric="onsets")], Aggregator())
+        require_measured(["onsets"], [replace(bare, metric="onsets")], Aggregator())
     assert NothingMeasured.exit_code == 1

@@ -15,9 +15,10 @@ from eval.alignment.onsets import (
     merge_close_times,
     onset_scores,
 )
+from eval.core.aggregation import Aggregator
 from eval.core.audio import Audio, write_audio
 from eval.core.manifest import Sample
-from eval.core.results import Aggregator, Item, Record
+from eval.core.results import Item, Record
 
 RATE = 48_000
 

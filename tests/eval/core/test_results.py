@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from eval.core.aggregation import Aggregator
 from eval.core.intervals import t_bounds, wilson_bounds
-from eval.core.results import FRACTION, Aggregator, Record, Score, check_slices
+from eval.core.results import FRACTION, Record, Score, check_slices
 
 SCORES = {"m": {"right": Score(1, FRACTION), "lag": Score(-1, "s")}}
 

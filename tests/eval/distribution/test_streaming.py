@@ -5,8 +5,8 @@ import pytest
 
 from eval.backbones.feature_memmap import FeatureMemmap
 from eval.distribution.suite import compare_sets, score_inception
-from eval.pipeline import CachedSample, distribution_rows
 from eval.registry import Extraction
+from eval.set_rows import CachedSample, distribution_rows
 
 MOST = 4096  # rows that a metric may hold
 
@@ -90,7 +90,7 @@ def test_sets_are_compared_from_files_that_are_removed_again(tmp_path, monkeypat
     cached = [[CachedSample(f"{side}{i}", f"p{i}") for i in range(20)] for side in (0, 1)]
     seen = []
     monkeypatch.setattr(
-        "eval.pipeline.compare_sets",
+        "eval.set_rows.compare_sets",
         lambda name, x, y, **rest: seen.append((x, y)) or compare_sets(name, x, y, **rest),
     )
     extraction: Extraction = FakeExtraction(tmp_path / "cache", rows)
