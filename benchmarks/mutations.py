@@ -75,6 +75,8 @@ def _children(node: ast.AST) -> list[ast.AST]:
     match node:
         case ast.Import() | ast.ImportFrom() | ast.Assert() | ast.Raise() | ast.JoinedStr():
             return []
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return []
         case ast.FunctionDef():
             skipped = [node.returns, *node.decorator_list]
         case ast.ClassDef():
@@ -121,7 +123,7 @@ def _changes(node: ast.AST) -> Iterator[Change]:
             yield node, "constant", repr(node.value + 1)
         case ast.IfExp():
             yield node.test, "condition", f"not ({ast.unparse(node.test)})"
-        case ast.If() if not isinstance(node.test, ast.Compare):
+        case ast.If() if not isinstance(node.test, ast.Compare) and ast.unparse(node.test) != "TYPE_CHECKING":
             yield node.test, "condition", f"not ({ast.unparse(node.test)})"
         case ast.Return() if node.value is not None and ast.unparse(node.value) != "None":
             yield node, "return", "return None"

@@ -6,7 +6,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, shift
 
 from data.bounce.vocabulary import COLORS, DIRECTIONS, SHAPES, coverage
-from eval.bounce_checker import motion
+from eval.bounce_checker import camera, motion
 from eval.bounce_checker.background import Canvas, estimate_background
 from eval.bounce_checker.camera import classify_camera, register_frames
 from eval.bounce_checker.checker import ObjectReading, analyze_video
@@ -258,3 +258,27 @@ def test_the_noise_of_a_path_counts_the_numbers_that_its_fit_has_taken(monkeypat
     monkeypatch.setattr(motion, "_Fit", SimpleNamespace(of=lambda times, path, points: fits[points]))
     monkeypatch.setattr(motion, "_without_outliers", lambda times, path: (times, path))
     assert fit_motion(np.arange(10), np.zeros((10, 2))).breakpoints == breakpoints
+
+
+def test_a_step_of_the_registration_is_robust_least_squares_with_a_prior():
+    """Huber weights at 1.5 medians, and the prior as three more rows."""
+    random = np.random.default_rng(0)
+    moving, target = (gaussian_filter(random.normal(0.5, 0.3, (1, 12, 20)), (0, 1, 1)) for _ in range(2))
+    visible, weight = np.ones_like(moving), random.uniform(0.2, 1, moving.shape)
+    visible[0, :2] = 0.98
+    view, prior = np.array([[0.0, 0.0, 1.25]]), np.array([0.6, 0.6, 0.002])
+    found = camera._gauss_newton_step(
+        view, target, visible, moving, weight, np.array([0.1, 0, 1.25]), prior, False
+    )
+    dy, dx = np.gradient((moving[0] + target[0]) / 2)
+    y, x = np.meshgrid(np.arange(12) - 5.5, np.arange(20) - 9.5, indexing="ij")
+    basis = np.stack([dx.ravel(), dy.ravel(), (dx * x + dy * y).ravel()], 1) / 1.25
+    error = (moving - target).ravel()
+    scale = 1.5 * np.median(np.abs(error[::5])) + 0.01
+    root = np.sqrt(np.where(visible > 0.99, weight, 0).ravel() / np.maximum(1, np.abs(error) / scale))
+    ridge = np.sqrt(30) * 0.01 / prior
+    rows = np.concatenate([basis * root[:, None], np.diag(ridge)])
+    right = np.concatenate([error * root, ridge * (np.array([0.1, 0, 1.25]) - view[0])])
+    expected = np.linalg.lstsq(rows, right, rcond=None)[0]
+    assert np.abs(expected[:2]).max() < 1.2  # not clipped, unlike the change of scale
+    assert found[0] == pytest.approx(view[0] + np.clip(expected, -2 * prior, 2 * prior), abs=1e-9)

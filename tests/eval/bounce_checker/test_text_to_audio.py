@@ -53,3 +53,17 @@ def test_the_checker_is_validated_on_degraded_truth(tmp_path: Path) -> None:
     assert rows[0][2].startswith("100.0")
     assert rows[1][2].startswith("0.0")
     assert rows[0][3] == "-"  # no objects sound
+
+
+def test_each_word_is_counted_by_itself() -> None:
+    heard = [("material", "metal", True), ("material", "metal", False), ("material", "glass", True),
+             ("size", "small", False)]  # fmt: skip
+    right = [text_to_audio.Named(*each) for each in heard]
+    wrong = [text_to_audio.Named(kind, word, False) for kind, word, _ in heard]
+    rows = text_to_audio.rows_of({"own": right, "other": wrong})
+    assert [",".join(row[:3]) for row in rows] == [
+        *("all,,4", "material,,3", "material,glass,1", "material,metal,2", "size,,1", "size,small,1")
+    ]
+    assert [[cell.split()[0] for cell in row[3:]] for row in rows] == [
+        [each, "0.0"] for each in ("50.0", "66.7", "100.0", "50.0", "0.0", "0.0")
+    ]

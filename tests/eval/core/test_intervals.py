@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import binom, bootstrap, skew, ttest_1samp
 
 from eval.core.intervals import (
+    _resampled_means,
     bca_bounds,
     is_skewed,
     linearized_ratios,
@@ -209,3 +210,9 @@ def test_seeded_and_refusing():
 def test_percentiles_leave_equal_tails():
     assert percentile_bounds(np.arange(101.0)) == pytest.approx((2.5, 97.5))
     assert percentile_bounds(np.arange(101.0), level=0.8) == pytest.approx((10, 90))
+
+
+@pytest.mark.parametrize("num", [50, 1_500_000])  # in one block and in blocks of two means
+def test_all_means_are_of_resampled_values(num):
+    means = _resampled_means(np.full(num, 3.25), 5, seed=0)
+    assert means.tolist() == [3.25] * 5

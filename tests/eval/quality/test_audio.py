@@ -23,6 +23,7 @@ from eval.quality.spectral import (
     si_sdr,
 )
 from eval.quality.speech import Speech
+from tests.fixtures.odd_media import X264, ffmpeg
 
 RATE = 48_000
 
@@ -213,3 +214,21 @@ def test_speech(tmp_path):
     )
     assert good["pesq"] > 4.5 > bad["pesq"]
     assert good["stoi"] > 0.99 > bad["stoi"]
+
+
+def test_a_video_at_8_khz_is_compared_with_its_own_samples(tmp_path):
+    """The encoder pads to packets of 1,024 samples: 2.048 s of sound for 2 s."""
+    sound = "sine=f=440:r=8000:d=2,volume='0.2+0.8*mod(t,0.5)':eval=frame"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=16:d=2", "-f", "lavfi", "-i", sound, *X264, "-c:a", "aac",
+           "-b:a", "48k", "-ar", 8000, "-ac", 1, tmp_path / "rate8k.mp4")  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", sound, tmp_path / "own.wav")
+    sample = Sample(id="a", prompt="", video="rate8k.mp4", reference="own.wav")
+    found = AudioFidelity().measure(Item(sample, tmp_path))
+    lengths = found.detail["seconds"]
+    assert lengths[1] == 2.0
+    assert 2.0 <= lengths[0] <= 2.3
+    assert found.values["si_sdr"] > 15
+    ffmpeg("-i", tmp_path / "rate8k.mp4", "-vn", "-t", "1.9", tmp_path / "decoded.wav")
+    copy = AudioFidelity().measure(Item(Sample(**{**vars(sample), "reference": "decoded.wav"}), tmp_path))
+    assert copy.values["si_sdr"] > 60  # 16 bits of a sample
+    assert copy.values["mel"] < 0.01

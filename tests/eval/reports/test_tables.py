@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from rich.measure import Measurement
 
 from eval.core.intervals import Interval
 from eval.core.results import FRACTION, Row, Score
@@ -205,3 +206,12 @@ def test_values_stand_under_their_heads(width, justified):
     table = terminal_table(ROWS, {name: Score(1) for name in NAMES}, "m", Console(width=width))
     assert [column.justify for column in table.columns[:3]] == ["left", "left", "right"]
     assert {column.justify for column in table.columns[3:]} == {justified}
+
+
+def test_a_table_that_just_fits_is_not_turned():
+    scores = {name: Score(1) for name in NAMES}
+    wide = Console(width=1000)
+    table = terminal_table(ROWS, scores, "m", wide)
+    needed = Measurement.get(wide, wide.options, table).maximum
+    columns = [len(terminal_table(ROWS, scores, "m", Console(width=needed - n)).columns) for n in (0, 1)]
+    assert columns == [3 + len(NAMES), 5]

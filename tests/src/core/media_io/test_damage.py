@@ -11,9 +11,10 @@ import pytest
 
 from src.core.media_io.audio_reader import read_audio
 from src.core.media_io.container import check_is_file
+from src.core.media_io.endings import breaks_off
 from src.core.media_io.errors import STRICT, EventLog, MediaError
 from src.core.media_io.frames import Frame
-from src.core.media_io.integrity import HeaderFacts, _riff_ends_after_file
+from src.core.media_io.integrity import HeaderFacts
 from src.core.media_io.probe import probe
 from src.core.media_io.video import read_video
 from src.core.media_io.video_reader import open_video
@@ -386,7 +387,7 @@ def test_the_end_is_compared_with_what_the_header_promises(tmp_path: Path) -> No
         (b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVE", None), (b"RIFF\0\0\0\0WAVE", None),
         (2 * complete, False), ((2 * complete)[:-1], True), (complete + 20 * b"x", False),
     ):  # fmt: skip
-        assert _riff_ends_after_file(io.BytesIO(data)) is is_cut
+        assert breaks_off(io.BytesIO(data), "wav") is is_cut
 
 
 def test_an_avi_whose_audio_begins_later_is_complete(tmp_path: Path) -> None:
@@ -418,8 +419,9 @@ def test_the_length_of_files_whose_streams_have_none(tmp_path: Path) -> None:
 def test_files_without_video_name_what_they_lack(tmp_path: Path) -> None:
     subtitles = b"1\n00:00:00,000 --> 00:00:01,000\nHello\n"
     ffmpeg("-f", "srt", "-i", "-", tmp_path / "a.mkv", data=subtitles)
-    with pytest.raises(MediaError, match=r"unreadable.*no video stream"):
-        read_video(tmp_path / "a.mkv")
+    for reader in (read_video, probe):
+        with pytest.raises(MediaError, match=r"unreadable.*no video stream"):
+            reader(tmp_path / "a.mkv")
     silent = encode(tmp_path / "b.mp4", numbered(4))
     with pytest.raises(MediaError, match=r"audio stream 0; there are: none"):
         read_audio(silent, stream=0)

@@ -12,7 +12,7 @@ from src.core.media_io.audio_reader import read_audio
 from src.core.media_io.container import open_container
 from src.core.media_io.errors import STRICT, EventLog, MediaError
 from src.core.media_io.probe import probe
-from src.core.media_io.timeline import Timeline
+from src.core.media_io.timeline import Timeline, clock_zero
 from src.core.media_io.video import read_video
 from src.core.media_io.video_reader import open_video
 from tests.fixtures.odd_media import X264, encode, ffmpeg, ffmpeg_frames, flat, number_of, numbered, plain
@@ -272,3 +272,40 @@ def test_a_matroska_file_with_times_before_0_is_refused(tmp_path: Path) -> None:
     for read in (probe, read_audio, times):
         with pytest.raises(MediaError, match=r"negative times: Matroska from -0\.5"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("codec", "times", "zero"),
+    [
+        (
+            "aac",
+            (0, 341 + 1000, 341 + 2000),
+            341,
+        ),  # the first frame is stretched by the encoder's 1,024 samples
+        ("aac", (0, 340 + 1000, 340 + 2000), 340),
+        ("aac", (0, 339 + 1000, 339 + 2000), 0),
+        ("aac", (0, 3000, 4000), 0),  # a first frame that stays longer
+        ("opus", (0, 341 + 1000, 341 + 2000), 0),
+    ],
+)
+def test_the_encoders_delay_is_told_from_a_long_first_frame(
+    codec: str, times: tuple[int, ...], zero: int
+) -> None:
+    audio = SimpleNamespace(rate=48_000, codec_context=SimpleNamespace(name=codec))
+    container = SimpleNamespace(
+        start_time=0, format=SimpleNamespace(name="mov,mp4"), streams=SimpleNamespace(audio=[audio])
+    )
+    entries = [SimpleNamespace(timestamp=each) for each in times]
+    stream = SimpleNamespace(start_time=0, container=container, frames=0, index_entries=entries,
+                             time_base=Fraction(1, 16_000))  # fmt: skip
+    assert clock_zero(stream) == pytest.approx(zero / 16_000)
+
+
+def test_a_packet_without_a_frame_is_forgotten_if_it_was_sent() -> None:
+    timeline = Timeline.__new__(Timeline)
+    timeline._slots, timeline.counts_frames = [], True
+    for dts, size in ((3, 10), (1, 10), (2, 0)):
+        timeline.add_packet(SimpleNamespace(dts=dts, size=size))
+    for dts in (1, 2):
+        timeline.drop_packet(SimpleNamespace(dts=dts))
+    assert timeline._slots == [3]
