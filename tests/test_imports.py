@@ -23,6 +23,7 @@ ENTRY_POINTS = (
     "data.bounce.prompts",
     "data.bounce.audio_prompts",
     "eval.rank",
+    "eval.judge",
     "eval.video_page",
     "data.bounce.prompt_rewriter",
     "data.bounce.preview",
@@ -35,6 +36,7 @@ ENTRY_POINTS = (
     "eval.bounce_checker.validate",
     "eval.bounce_checker.validate_audio",
     "eval.bounce_checker.compare_audio",
+    "eval.bounce_checker.video_impacts",
 )
 WITHOUT_TORCH = ("src/core", "eval/human")
 BLOCK = f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); "

@@ -26,7 +26,7 @@ __all__ = [
     "expected_materials",
 ]
 
-VERSION = "bounce-audio-3"
+VERSION = "bounce-audio-4"
 DEFAULTS = AudioCheckerConfig()
 
 

@@ -29,7 +29,7 @@ def analyze_audio(audio: Audio) -> AudioReading:
     if music is not None and not music.is_music:
         music = None
     music_S = resynthesize(mono_S, music.music) if music else None
-    background, volume = classify_background(mono_S)
+    background, volume = classify_background(mono_S, music_S)
     if music:  # hides the floor, which then says nothing of the volume
         volume = MUSIC_VOLUME
     return AudioReading(find_hits(mono_S, volume, music_S), background, music)

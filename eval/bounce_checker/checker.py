@@ -42,6 +42,7 @@ class ObjectReading:
     radius: float  # equal-area radius, of the frame's shorter side
     speed: float  # frame sides per second, before the first impact
     confidence: float
+    impacts_s: tuple[float, ...] = ()  # seconds at which its path turns
 
     def __str__(self) -> str:
         course = "still" if self.direction == STILL else f"moves {self.direction}"
@@ -159,6 +160,7 @@ class _ObjectReader:
             radius=float(np.sqrt(median_size * shape.area / np.pi) / self.side),
             speed=motion.speed * self.fps,
             confidence=shape.margin,
+            impacts_s=tuple(frame / self.fps for frame in motion.breakpoints),
         )
 
     def _color(self, track: Track) -> tuple[np.ndarray, str]:

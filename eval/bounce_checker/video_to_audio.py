@@ -7,6 +7,9 @@ world. Rows: silence; onsets at even distances, as many as the impacts; the mode
 manifests=true`; the model. Precision, recall and F1 are over all impacts of all videos together, with 95 %
 intervals over videos; false onsets are counted per minute of videos without impacts. A histogram of the lags
 of matched onsets follows.
+
+Videos that a model generated have no true impacts: with `truth=video` they are read from the pixels
+(`eval.bounce_checker.video_impacts`). Silent and clipped tracks are counted.
 """
 
 import sys
@@ -14,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -22,6 +25,7 @@ from rich.console import Console
 from eval.alignment.onsets import detect_onsets, match_onsets
 from eval.bounce_checker.audio import analyze_audio
 from eval.bounce_checker.audio_trials import distinct_impacts
+from eval.bounce_checker.video_impacts import read_impacts
 from eval.core.audio import read_audio
 from eval.core.clusters import bootstrap_counts
 from eval.core.intervals import percentile_bounds
@@ -37,6 +41,7 @@ NUM_RESAMPLES = 1000
 HEADS = ("audio", "videos", "impacts", "precision", "recall", "F1 [95 %]", "F1 at {fine:.0f} ms", "hit F1",
          "material of matched hits", "false onsets per minute")  # fmt: skip
 LAG_BIN_MS = 10
+SILENT_PEAK, CLIPPED_PEAK = 1e-3, 0.999  # of full scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,9 @@ class VideoToAudioConfig(Config):
 
     model: str = opt("???", "folder of generated audio: manifest.jsonl")
     codec: str = opt("", "folder of the codec's reconstructions of the same videos: manifest.jsonl")
+    truth: Literal["facts", "video"] = opt(
+        "facts", "where the impacts are from: the facts, or what the checker reads in the video"
+    )
     id_prefix: str = opt("", "only samples whose id begins so")
     tolerance_s: float = opt(0.04, "largest distance of an onset from its impact in seconds", gt=0)
     fine_tolerance_s: float = opt(0.02, "the same for the finer F1", gt=0)
@@ -60,22 +68,41 @@ class Track:
     seconds: float
     hits: np.ndarray = field(default_factory=lambda: np.zeros(0))
     materials: tuple[tuple[str, ...], ...] = ()  # of each hit
-    expected: tuple[tuple[str, ...], ...] = ()  # of each impact
+    expected: tuple[tuple[str, ...], ...] = ()  # of each impact; none where they are not known
+    is_silent: bool = False
+    is_clipped: bool = False
 
 
-def hear(path: Path, facts: dict[str, Any]) -> Track:
-    """Return the onsets and hits of an audio file, and the impacts of its video."""
+def hear(path: Path, impacts: list[tuple[float, tuple[str, ...]]]) -> Track:
+    """Return the onsets and hits of an audio file, beside the impacts of its video: times and materials."""
     audio = read_audio(path)
     hits = analyze_audio(audio).hits
-    impacts = distinct_impacts(facts)
+    peak = float(np.abs(audio.samples_CS).max(initial=0.0))
     return Track(
         np.array([time_s for time_s, _ in impacts], float),
         detect_onsets(audio),
         audio.samples_CS.shape[-1] / audio.rate,
         np.array([hit.time_s for hit in hits], float),
         tuple(tuple(sorted(hit.materials)) for hit in hits),
-        tuple(materials for _, materials in impacts),
+        tuple(materials for _, materials in impacts if materials),
+        is_silent=peak < SILENT_PEAK,
+        is_clipped=peak >= CLIPPED_PEAK,
     )
+
+
+def expected_impacts(folder: Path, sample: Sample, truth: str) -> list[tuple[float, tuple[str, ...]]]:
+    """Return the impacts of a sample's video: seconds, and the materials where they are known.
+
+    Raises:
+        UserError: the sample has nothing to read them from.
+    """
+    if truth == "video":
+        if not sample.video:
+            raise UserError(f"{folder}: {sample.id} has no video to read impacts from (truth=video)")
+        return [(float(time), ()) for time in read_impacts(folder / sample.video)]
+    if sample.facts is None:
+        raise UserError(f"{folder}: {sample.id} has no facts or no audio; generate for a Bounce data set")
+    return distinct_impacts(sample.facts)
 
 
 def controls(tracks: list[Track]) -> dict[str, list[Track]]:
@@ -103,7 +130,7 @@ def table_row(name: str, tracks: list[Track], settings: VideoToAudioConfig) -> l
         fine[k] = len(match_onsets(t.onsets, t.impacts, settings.fine_tolerance_s))
         pairs = match_onsets(t.hits, t.impacts, settings.tolerance_s)
         hits[k] = len(pairs)
-        right[k] = sum(t.materials[i] == t.expected[j] for i, j in pairs)
+        right[k] = sum(t.materials[i] == t.expected[j] for i, j in pairs if t.expected)
     num_onsets, num_hits, num_impacts = (
         np.array([len(each) for each in column], float)
         for column in ([t.onsets for t in some], [t.hits for t in some], [t.impacts for t in some])
@@ -127,7 +154,7 @@ def table_row(name: str, tracks: list[Track], settings: VideoToAudioConfig) -> l
         f"{f1(matched, num_onsets):.3f} [{low:.3f}, {high:.3f}]",
         f"{f1(fine, num_onsets):.3f}",
         f"{f1(hits, num_hits):.3f}" if num_hits.any() else "-",
-        _fraction(right.sum(), hits.sum()),
+        _fraction(right.sum(), sum(hits[k] for k, t in enumerate(some) if t.expected)),
         f"{sum(len(t.onsets) for t in without) / minutes:.1f}" if without else "-",
     ]
 
@@ -164,7 +191,10 @@ def measure(settings: VideoToAudioConfig) -> str:
     rows["model"] = tracks
     heads = tuple(head.format(fine=1000 * settings.fine_tolerance_s) for head in HEADS)
     table = markdown_table(heads, [table_row(name, each, settings) for name, each in rows.items()])
-    title = f"{len(tracks)} videos of {folder}, tolerance {1000 * settings.tolerance_s:.0f} ms"
+    faults = {"silent": sum(t.is_silent for t in tracks), "clipped": sum(t.is_clipped for t in tracks)}
+    title = f"{len(tracks)} videos of {folder}, tolerance {1000 * settings.tolerance_s:.0f} ms; " + ", ".join(
+        f"{count} {name}" for name, count in faults.items()
+    )
     return f"{title}\n\n{table}\n```\n{lag_histogram(tracks, settings.tolerance_s)}\n```\n"
 
 
@@ -178,9 +208,9 @@ def _tracks(
     tracks = []
     for sample in samples:
         file = file_of(sample)
-        if sample.facts is None or file is None:
+        if file is None:
             raise UserError(f"{folder}: {sample.id} has no facts or no audio; generate for a Bounce data set")
-        tracks.append(hear(folder / file, sample.facts))
+        tracks.append(hear(folder / file, expected_impacts(folder, sample, settings.truth)))
     if not tracks:
         raise UserError(f"{folder}: no samples with id_prefix={settings.id_prefix!r}")
     return tracks

@@ -6,7 +6,9 @@ from data.bounce.audio import render_audio as render
 from data.bounce.audio_config import AudioContentConfig
 from data.bounce.config import WorldConfig
 from data.bounce.facts import VideoFacts
+from data.bounce.music import compose, render_music
 from data.bounce.scene import sample_scene
+from data.bounce.vocabulary import BACKGROUNDS
 from data.bounce.world import WORLD_VERSION
 from eval.bounce_checker import compare_audio
 from eval.bounce_checker.audio import (
@@ -18,6 +20,7 @@ from eval.bounce_checker.audio import (
     expected_materials,
     pooled_scores,
 )
+from eval.bounce_checker.audio_ambience import classify_background
 from eval.bounce_checker.audio_impacts import Hit, find_hits
 from eval.bounce_checker.audio_tables import HEADS, slice_rows, track_row
 from eval.bounce_checker.audio_trials import score_audio
@@ -71,6 +74,18 @@ def test_volume_and_wrong_captions(scenes, readings):
     silence = analyze_audio(Audio(np.zeros_like(scenes[0][1]), SAMPLE_RATE))
     silent = mean(scenes, [silence] * len(scenes))
     assert silent["audio_materials"] == silent["audio_background"] == 0
+
+
+def test_ambience_under_music_and_noise():
+    music_S = render_music(compose(1, WORLD_VERSION), 2 * SAMPLE_RATE, SAMPLE_RATE)
+    noise_S = np.random.default_rng(0).normal(0, 10 ** (-60 / 20), len(music_S))
+    found, alone = [], []
+    for background in BACKGROUNDS:
+        mono_S = ambience(background, len(music_S), SAMPLE_RATE, 50) + music_S + noise_S
+        found.append(classify_background(mono_S, music_S)[0])
+        alone.append(classify_background(mono_S)[0])
+    assert tuple(found) == tuple(BACKGROUNDS)
+    assert tuple(alone) != tuple(BACKGROUNDS)  # the music has to be known
 
 
 def test_every_material_by_itself():
