@@ -48,6 +48,11 @@ class ParallelConfig(Config):
         "each process writes its own shard (a directory) instead of one gathered file",
         resumable=True,
     )
+    offload_optimizer: bool = opt(
+        False,
+        "optimizer state stays in host memory and visits the GPU a part at a time: less memory, slower steps",
+        resumable=True,
+    )
     compile_blocks: bool = opt(False, "torch.compile each block in place", resumable=True)
     compile_backend: str = opt(
         "inductor", "backend of torch.compile; aot_eager needs no compiler", resumable=True

@@ -20,6 +20,7 @@ from torch.distributed.fsdp import (
 )
 from torch.distributed.tensor import DTensor, Shard
 
+from src.core.errors import UserError
 from src.parallel.token_shards import SharedTokens
 
 CPU = torch.device("cpu")
@@ -46,6 +47,11 @@ def shard_groups(net: nn.Module) -> list[nn.Module]:
 def compile_groups(net: nn.Module, context: ParallelContext) -> None:
     """Compile each block in place (`block.compile()`), which keeps state-dict keys as they are."""
     if context.compile_backend is not None:
+        if getattr(getattr(net, "config", None), "checkpoints_keep", "nothing") != "nothing":
+            raise UserError(
+                "transformer.checkpoints_keep does not see the products of compiled blocks; use "
+                "checkpoints_keep=nothing or train.parallel.compile_blocks=false"
+            )
         for group in shard_groups(net):
             group.compile(backend=context.compile_backend)
 
@@ -87,6 +93,8 @@ def full_tensor(tensor: Tensor) -> Tensor:
     if not isinstance(tensor, DTensor):
         return tensor
     mesh = tensor.device_mesh
+    if tensor.device.type != mesh.device_type:  # optimizer state in host memory
+        tensor = tensor.to(mesh.device_type)
     sharded = [axis for axis in range(mesh.ndim) if not tensor.placements[axis].is_replicate()]
     if len(sharded) < 2:
         return tensor.full_tensor()

@@ -38,14 +38,11 @@ def peak_memory(work: Workload, mesh: Mesh, load: RankLoad, tokens_each: int) ->
     block = Block(work, mesh, load.samples, tokens_each)
     saved = block.saved_of_step()
     gathered = gathered_bytes(work, mesh)
-    sharded = mesh.num_gpus > 1
-    # foreach AdamW writes the roots of all second moments at once; the fused one of a single process does not
-    step_temporaries = 4.0 * own if sharded else 0.0
     moments = optimizer_bytes(work, mesh)
     accumulates = load.num_micro_batches > 1
     forward = Memory(weights, 4.0 * own * accumulates, moments, ema, gathered, saved, block.temporaries())
     backward = Memory(weights, 4.0 * own, moments, ema, gathered, block.saved(), block.temporaries())
-    step = Memory(weights, 4.0 * own, moments, ema, 0.0, 0.0, step_temporaries)
+    step = Memory(weights, 4.0 * own, moments, ema, 0.0, 0.0, 0.0)  # the fused optimizer needs no more
     return max(forward, backward, step, key=lambda each: each.total)
 
 
@@ -57,6 +54,8 @@ def local_params(work: Workload, mesh: Mesh) -> float:
 
 def optimizer_bytes(work: Workload, mesh: Mesh) -> float:
     """Return the bytes of moments: two numbers a parameter, one for the matrices that Muon steps."""
+    if work.train.parallel.offload_optimizer:
+        return 0.0
     own = local_params(work, mesh)
     matrices = work.block_params / mesh.tensor_parallel / mesh.num_weight_shards
     return 8.0 * own - (4.0 * matrices if work.train.optimizer == "muon" else 0.0)
@@ -100,9 +99,13 @@ class Block:
         """Return the bytes that all blocks have saved when the backward pass begins."""
         c = self.config
         kept = c.depth - c.num_checkpointed_blocks
-        inputs = 4.0 * self.stream * c.hidden_size * c.num_checkpointed_blocks
+        inputs = 0.0 if c.offload_checkpoints else 4.0 * self.stream * c.hidden_size
+        if c.checkpoints_keep != "nothing":
+            inputs += self._attention()
+        if c.checkpoints_keep == "products":
+            inputs += self._products()
         # the first blocks are checkpointed: when one is recomputed, those kept have been used and freed
-        return self.around() + inputs + self.saved() * max(kept, 1)
+        return self.around() + inputs * c.num_checkpointed_blocks + self.saved() * max(kept, 1)
 
     def saved(self) -> float:
         """Return the bytes that one block saves without checkpointing."""
@@ -122,6 +125,20 @@ class Block:
         saved += e * 2 * self.queries * c.ffn_dim / tensor
         # keys and values of the text, and the text in the products' dtype
         return saved + e * self.text * (2 * c.hidden_size / tensor + c.context_dim * (e < 4))
+
+    def _attention(self) -> float:
+        """Return the bytes of the results of a block's two attentions, and of their logarithms of sums."""
+        c, tensor = self.config, self.mesh.tensor_parallel
+        return 2 * self.queries * (self.e * c.hidden_size + 4.0 * c.num_heads) / tensor
+
+    def _products(self) -> float:
+        """Return the bytes of the outputs of one block's matrix products."""
+        c, tensor = self.config, self.mesh.tensor_parallel
+        q_d = self.queries * c.hidden_size
+        # queries, keys, values, the other queries; gate and up; keys and values of the text; three branches
+        outputs = (4 * q_d + self.text * 2 * c.hidden_size) / tensor + 3 * q_d
+        outputs += self.queries * c.ffn_dim * (2 if c.ffn_kind == "swiglu" else 1) / tensor
+        return self.e * outputs
 
     def _norms(self) -> float:
         """Return the bytes that the three pre-norms save besides the residual stream."""

@@ -8,7 +8,7 @@ from src.parallel.config import ParallelConfig
 
 Use = Literal["ema", "raw"]  # which weights of a checkpoint
 PositionGrowth = Literal["pad", "interpolate"]  # of spatial position tables that a stage makes longer
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 LRSchedule = Literal["constant", "linear", "cosine", "one_cycle", "plateau"]
 
 
@@ -39,7 +39,23 @@ class TrainConfig(Config):
     ema_decay: float = opt(
         0.999, "decay of the weights' EMA, ramped up over the first steps; 0: no EMA", ge=0, lt=1
     )
-    precision: Precision = opt("fp32", "bf16: autocast where the device supports it, fp32 elsewhere")
+    precision: Precision = opt(
+        "fp32",
+        "bf16, or fp16 (with a scale of the loss, for GPUs without bf16): autocast where the device "
+        "supports it, fp32 elsewhere",
+    )
+    max_skipped_steps: int = opt(
+        10,
+        "steps in a row with NaN or infinite loss or gradients that are skipped; one more ends the run",
+        ge=0,
+        resumable=True,
+    )
+    max_damaged_records: int = opt(
+        100,
+        "records that may be unreadable; each is named and another one taken; one more ends the run",
+        ge=0,
+        resumable=True,
+    )
     num_micro_batches: int = opt(
         1,
         "parts into which each batch is split to save memory, as equal as possible; fewer where a process "
@@ -54,6 +70,12 @@ class TrainConfig(Config):
         500, "steps between checkpoints; the last step always has one", ge=1, resumable=True
     )
     keep_checkpoints: int = opt(2, "number of newest checkpoints to keep", ge=1, resumable=True)
+    hang_after_s: float = opt(
+        300.0,
+        "seconds without progress after which a line names the process that the others wait for; 0: never",
+        ge=0,
+        resumable=True,
+    )
     sample_every: int = opt(
         0, "steps between rounds of sample videos for TensorBoard; 0: none", ge=0, resumable=True
     )

@@ -19,15 +19,18 @@ from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.strategy import build_strategy, resolve_accelerator
 from src.training import precision
 from src.training.callbacks.checkpoint import CheckpointCallback
+from src.training.callbacks.damaged_records import DamagedRecords, DamagedRecordsError
 from src.training.callbacks.ema import EMACallback, ValidateLastStep
+from src.training.callbacks.hang_watch import HangWatch
 from src.training.callbacks.metrics import MetricsCallback
 from src.training.callbacks.progress import ProgressLine
 from src.training.checkpoint_paths import checkpoint_step, last_checkpoint, remove_partial_checkpoints
 from src.training.config import TrainConfig
 from src.training.init_weights import InitFrom, load_optimizer_state, load_weights
 from src.training.loggers import build_loggers
-from src.training.modules.base import NonFiniteError, TrainingModule
+from src.training.modules.base import TrainingModule
 from src.training.preemption import REQUEUE_EXIT_CODE, PreemptionSignals
+from src.training.skipped_steps import NonFiniteError
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,9 @@ def fit(
 
     Raises:
         CheckpointError: a checkpoint is damaged, does not fit, or cannot be written.
-        NonFiniteError: the loss became NaN or infinite; the last good checkpoint is kept.
+        NonFiniteError: loss or gradients were NaN or infinite in too many steps in a row; the last
+            checkpoint is kept.
+        DamagedRecordsError: too many records of the data cannot be read.
     """
     quiet_lightning()
     start = time.perf_counter()
@@ -80,6 +85,7 @@ def fit(
     _report_precision(config)
     metrics = MetricsCallback(config.log_every)
     own: list[L.Callback] = [EMACallback(), metrics, ValidateLastStep(config.max_steps)]
+    own = [DamagedRecords(config.max_damaged_records, config.log_every), HangWatch(config.hang_after_s), *own]
     own.append(StoreMetadata(metadata or {}))
     if init_from is not None and resume is None:
         own.append(InitWeights(init_from))
@@ -101,7 +107,7 @@ def _run(
     """Call `Trainer.fit` and turn expected failures into one-line errors."""
     try:
         trainer.fit(module, data, ckpt_path=resume)
-    except (NonFiniteError, CheckpointError) as error:
+    except (NonFiniteError, DamagedRecordsError, CheckpointError) as error:
         if trainer.is_global_zero:
             raise
         raise SystemExit(2) from error  # every process has this error; the first one prints it

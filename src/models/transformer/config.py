@@ -58,6 +58,14 @@ class TransformerConfig(Config):
     num_checkpointed_blocks: int = opt(
         0, "number of blocks, counted from the first, with activation checkpointing", ge=0
     )
+    checkpoints_keep: Literal["nothing", "attention", "products"] = opt(
+        "nothing",
+        "of a checkpointed block, besides its input, for the backward pass: the outputs of attention (sdpa "
+        "or flash), or those of all matrix products too, which are then not computed again",
+    )
+    offload_checkpoints: bool = opt(
+        False, "inputs of checkpointed blocks wait in host memory for the backward pass"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

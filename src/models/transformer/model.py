@@ -11,11 +11,11 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from src.models.nn.layers import MLP, Linear, NormLinear, SwiGLU, ZeroLinear, make_norm
 from src.models.nn.rotary import Rotation, rotation
 from src.models.nn.token_shards import CutTokens, TokenShards
+from src.models.transformer.activation_memory import run_checkpointed
 from src.models.transformer.adaln import AdaLNSingle, ScaleShiftTable
 from src.models.transformer.block import TransformerBlock
 from src.models.transformer.config import TransformerConfig
@@ -192,7 +192,7 @@ class MediaTransformer(nn.Module):
             pos_embed = positions.embed_ND if index == 0 or self.config.positions == "every" else None
             args = (x_BND, modulation_B6D, text, mask_BL, pos_embed, packing, positions.rotation, shards)
             if self.training and index < self.config.num_checkpointed_blocks:
-                x_BND = cast(Tensor, checkpoint(block, *args, use_reentrant=False))
+                x_BND = run_checkpointed(block, self.config, *args)
             else:
                 x_BND = block(*args)
         return x_BND

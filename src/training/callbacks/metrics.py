@@ -19,6 +19,7 @@ class MetricsCallback(L.Callback):
     def __init__(self, every: int) -> None:
         self.every = every
         self.rates: dict[str, float] = {}  # of the latest logged steps, over all processes
+        self.latest: dict[str, float] = {}  # the metrics that were logged last
         self._mark = 0.0  # when the current step began; 0: after a pause, at its first batch
         self._reset()
 
@@ -67,8 +68,8 @@ class MetricsCallback(L.Callback):
             "seconds_per_step": self._seconds / self._steps,
         }
         self._reset()
-        metrics = {**module.latest_metrics(), "lr": trainer.optimizers[0].param_groups[0]["lr"]}
-        train = {f"train/{name}": value for name, value in metrics.items()}
+        self.latest = {**module.latest_metrics(), "lr": trainer.optimizers[0].param_groups[0]["lr"]}
+        train = {f"train/{name}": value for name, value in self.latest.items()}
         speed = {f"speed/{name}": value for name, value in self.rates.items()}
         _log_metrics(trainer, {**train, **speed}, module.step)
 

@@ -36,7 +36,10 @@ class ProgressLine(L.Callback):
             self._report.update(module.step, self._status(module))
 
     def _status(self, module: TrainingModule) -> str:
-        parts = [f"loss {module.metrics['loss']:.4f}"] if "loss" in module.metrics else []
+        latest = self.metrics.latest
+        parts = [f"loss {latest['loss']:.4f}"] if "loss" in latest else []
+        if "skipped_steps" in latest:
+            parts.append(f"{latest['skipped_steps']:.0f} skipped")
         if module.val_metric in module.val_metrics:
             parts.append(f"val {module.val_metrics[module.val_metric]:.4f}")
         if self.metrics.rates:

@@ -11,7 +11,8 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from src.training.config import TrainConfig
-from src.training.modules.base import GradientStep, TrainingModule
+from src.training.modules.base import TrainingModule
+from src.training.skipped_steps import GradientStep
 
 Part = TypeVar("Part")
 STATISTICS = ("latent_mean_C", "latent_std_C")
@@ -72,7 +73,7 @@ class AutoencoderModule(TrainingModule):
         return self.apply_gradients(optimizer, total, ids)
 
     def update_latent_statistics(self, moments_2C: Tensor) -> None:
-        """Move the running statistics towards a batch's mean and mean square.
+        """Move the running statistics towards a batch's mean and mean square, unless these are not finite.
 
         The first hundred batches count equally, later ones with weight 1/100.
         """
@@ -80,6 +81,9 @@ class AutoencoderModule(TrainingModule):
         if self.step == 0:
             self.latent_std_C.zero_()
         square_C = self.latent_std_C**2 + self.latent_mean_C**2
+        moments_2C = torch.where(
+            torch.isfinite(moments_2C).all(), moments_2C, torch.stack([self.latent_mean_C, square_C])
+        )
         self.latent_mean_C.lerp_(moments_2C[0], weight)
         square_C.lerp_(moments_2C[1], weight)
         self.latent_std_C.copy_((square_C - self.latent_mean_C**2).clamp_min(0).sqrt())

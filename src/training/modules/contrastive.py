@@ -16,13 +16,15 @@ from src.models.contrastive.model import PAIRS, ContrastiveModel
 from src.streaming.batch import AudioLatentBatch
 from src.streaming.pixels import from_uint8
 from src.training.config import TrainConfig
-from src.training.modules.base import BatchSize, TrainingModule
+from src.training.modules.base import TrainingModule
+from src.training.modules.optimization import BatchSize
 
 
 class ContrastiveModule(TrainingModule):
     """Trains the three towers; negatives are the other samples of this process's batch."""
 
     ema_networks = ("contrastive",)
+    scales_loss = True
     contrastive: ContrastiveModel
     latent_mean_C: Tensor
     latent_std_C: Tensor
@@ -73,7 +75,7 @@ class ContrastiveModule(TrainingModule):
         assert batch.step == self.step, f"batch of step {batch.step} at step {self.step}"
         losses = self._losses(batch, self.similarities(batch), self.contrastive)
         loss = torch.stack([each.mean() for each in losses.values()]).mean() * batch.loss_weight
-        self.manual_backward(loss)
+        self.manual_backward(self.scale_loss(loss))
         optimizer = cast(torch.optim.Optimizer, self.optimizers())
         result = self.apply_gradients(optimizer, loss.detach(), batch.ids)
         self.metrics = {"loss": result.loss, "grad_norm": result.grad_norm}

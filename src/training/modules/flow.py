@@ -17,10 +17,11 @@ from src.models.transformer.config import TransformerConfig
 from src.models.transformer.model import MediaTransformer
 from src.streaming.batch import LatentBatch
 from src.training.config import TrainConfig
-from src.training.modules.base import BatchSize, TrainingModule
+from src.training.modules.base import TrainingModule
 from src.training.modules.conditioning import TextCondition, TextConditioning
 from src.training.modules.flow_config import FlowConfig
 from src.training.modules.flow_model import FlowModel
+from src.training.modules.optimization import BatchSize
 
 
 class FlowModule(TrainingModule):
@@ -37,6 +38,7 @@ class FlowModule(TrainingModule):
     """
 
     has_token_shards = True
+    scales_loss = True
     stream = "train"  # prefix of the names of its random draws: two media of one seed draw apart
     text: nn.Module
     transformer: MediaTransformer
@@ -96,7 +98,7 @@ class FlowModule(TrainingModule):
         total = torch.zeros((), device=self.device)
         for part, weight in self.micro_batches(batch, *map(self.network, self.ema_networks)):
             loss = self.training_loss(part).mean() * weight
-            self.manual_backward(loss)
+            self.manual_backward(self.scale_loss(loss))
             total += loss.detach()
         optimizer = cast(torch.optim.Optimizer, self.optimizers())
         result = self.apply_gradients(optimizer, total, batch.ids)

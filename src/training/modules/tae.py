@@ -24,7 +24,7 @@ from src.streaming.batch import ClipBatch
 from src.training.config import TrainConfig
 from src.training.modules import tae_init
 from src.training.modules.autoencoder import AutoencoderModule
-from src.training.modules.base import BatchSize
+from src.training.modules.optimization import BatchSize
 from src.training.modules.tae_config import TAELossConfig
 
 Terms = dict[str, Tensor]

@@ -102,11 +102,17 @@ def build_video_model(
     encoders: dict[str, FrozenTextConfig],
     flow: VideoFlowConfig,
     precision_name: Precision = "fp32",
+    context: ParallelContext | None = None,
 ) -> VideoModel:
-    """Build a model on one process, with initial weights; `load_state_dict` sets weights and statistics."""
+    """Build a model with initial weights; `load_state_dict` sets weights and statistics.
+
+    Args:
+        context: its place in a mesh; None: one process has all of it.
+    """
     conditioning = TextConditioning(text, encoders, transformer.context_dim)
-    text_network = build_network(conditioning.make_network, 0, ParallelContext())
-    network = build_network(lambda: MediaTransformer(transformer), 0, ParallelContext())
+    context = context or ParallelContext()
+    text_network = build_network(conditioning.make_network, 0, context)
+    network = build_network(lambda: MediaTransformer(transformer), 0, context)
     channels = transformer.latent_channels
     return VideoModel(
         text_network,  # type: ignore[arg-type]

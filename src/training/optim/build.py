@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from src.models.tae.temporal import Conv3d, TemporalConv
 from src.training.config import TrainConfig
+from src.training.optim.adamw import AdamW
 from src.training.optim.muon import Muon, is_hidden_matrix
 
 DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv3d, TemporalConv)
@@ -22,14 +23,11 @@ def decayed_weights(net: nn.Module) -> set[Tensor]:
     return {module.weight for module in net.modules() if isinstance(module, DECAYED)}
 
 
-def build_optimizer(
-    nets: Sequence[nn.Module], config: TrainConfig, *, dtype: torch.dtype, sharded: bool
-) -> torch.optim.AdamW:
+def build_optimizer(nets: Sequence[nn.Module], config: TrainConfig, *, dtype: torch.dtype) -> AdamW:
     """Return AdamW, or Muon for hidden matrices with AdamW for the rest; frozen parameters are left out.
 
     Args:
         dtype: of Muon's matrix products.
-        sharded: whether parameters are DTensors.
     """
     named = [(n, p) for net in nets for n, p in net.named_parameters() if p.requires_grad]
     decayed = {weight for net in nets for weight in decayed_weights(net)}
@@ -39,12 +37,11 @@ def build_optimizer(
         {"params": [p for p in rest if p in decayed], "weight_decay": config.weight_decay},
         {"params": [p for p in rest if p not in decayed], "weight_decay": 0.0},
     ]
-    optimizer: Callable[..., torch.optim.AdamW] = torch.optim.AdamW
+    optimizer: Callable[..., AdamW] = AdamW
     if config.optimizer == "muon":
         optimizer = partial(Muon, dtype=dtype)
         matrices = [p for _, p in named if p in hidden]
         groups.append({"params": matrices, "weight_decay": config.weight_decay, "matrices": True})
     groups = [group for group in groups if group["params"]]
-    # The fused step reads each weight once, but is not implemented for shards on every device.
-    implementation = {"foreach": True} if sharded else {"fused": True}
-    return optimizer(groups, lr=config.lr, betas=(config.beta1, config.beta2), **implementation)
+    settings = {"lr": config.lr, "betas": (config.beta1, config.beta2)}
+    return optimizer(groups, offload=config.parallel.offload_optimizer, **settings)

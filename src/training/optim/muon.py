@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from src.parallel.fsdp import copy_full_, full_tensor
+from src.parallel.fsdp import full_tensor, own_shard, to_local
+from src.training.optim.adamw import AdamW
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # quintic that maps singular values in (0, 1] towards 1
 RMS = 0.2  # of the entries of a typical AdamW step
@@ -29,7 +30,7 @@ def is_hidden_matrix(name: str, p: Tensor) -> bool:
     return min(len(p), p[0].numel()) >= MIN_SIDE
 
 
-class Muon(torch.optim.AdamW):
+class Muon(AdamW):
     """AdamW, with Muon for parameter groups with `matrices=True`.
 
     A convolution kernel is treated as the matrix [out, in * taps]. Momentum is sharded like the weights; each
@@ -86,17 +87,21 @@ class Muon(torch.optim.AdamW):
         state = self.state[p]
         if not state:
             state["step"] = torch.zeros(())  # AdamW requires it when it loads a state
-            state["momentum"] = torch.zeros_like(p)
-        state["momentum"].lerp_(grad, 1 - self.momentum)
-        ahead = full_tensor(grad.lerp(state["momentum"], self.momentum))
+            state["momentum"] = self.zeros_like(p)
+        momentum = state["momentum"].to(p.device).lerp(grad, 1 - self.momentum)
+        ahead = full_tensor(grad.lerp(momentum, self.momentum))
         update = orthogonalize(ahead.flatten(1), dtype=self.dtype)
         update = update.mul_(RMS * max(update.shape) ** 0.5).view(ahead.shape)
-        p.mul_(1 - lr * weight_decay)
-        if isinstance(p, DTensor):
-            shard = torch.zeros_like(p)
-            copy_full_(shard, update)
-            update = shard
-        p.sub_(update, alpha=lr)
+        own = own_shard(update, p) if isinstance(p, DTensor) else update
+        self._assign(p, to_local(p).mul(1 - lr * weight_decay).sub_(own, alpha=lr))
+        self._assign(state["momentum"], to_local(momentum))
+
+    def _assign(self, target: Tensor, value: Tensor) -> None:
+        """Copy a value into this process's part of a tensor, unless the step is skipped."""
+        local = to_local(target)
+        if self.found_inf is not None:
+            value = torch.where(self.found_inf.bool(), local.to(value.device), value)
+        local.copy_(value, non_blocking=True)
 
 
 def orthogonalize(matrix: Tensor, steps: int = 4, dtype: torch.dtype = torch.float32) -> Tensor:

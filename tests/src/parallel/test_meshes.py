@@ -12,7 +12,7 @@ from torch import Tensor
 from src.core.errors import UserError
 from src.parallel import tensor_parallel, token_shards
 from src.parallel.fsdp import full_tensor
-from src.training.modules import base
+from src.training.modules import optimization
 from tests.fixtures.mesh_runs import (
     Outcome,
     build,
@@ -96,6 +96,32 @@ def test_twenty_steps(mesh: str, optimizer: str, tolerance: float, four_ranks: R
     assert_equal_to_one_process(four_ranks, mesh, optimizer=optimizer, trained=tolerance, lr=lr)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("mesh", ["fsdp4", "cp2xfsdp2"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_twenty_steps_in_double_precision(mesh: str, optimizer: str, four_ranks: Ranks) -> None:
+    tight = {"gradients": 1e-9, "trained": 1e-9}
+    assert_equal_to_one_process(four_ranks, mesh, optimizer=optimizer, lr=1e-3, double=True, **tight)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mesh", ["fsdp4", "cp2xfsdp2"])
+@pytest.mark.parametrize(("optimizer", "tolerance"), [("adamw", 2e-4), ("muon", 3e-4)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_twenty_steps_with_everything(
+    mesh: str, optimizer: str, tolerance: float, compiled: bool, four_ranks: Ranks
+) -> None:
+    """Checkpointing, micro-batches and adapters, with packing or compiled blocks."""
+    settings: dict[str, Any] = {
+        "num_micro_batches": 2,
+        "wrapped": True,
+        "transformer": {"num_checkpointed_blocks": 1},
+        "packed": not compiled,
+        "parallel": {"compile_blocks": True, "compile_backend": "aot_eager"} if compiled else {},
+    }
+    assert_equal_to_one_process(four_ranks, mesh, optimizer=optimizer, trained=tolerance, lr=1e-3, **settings)
+
+
 def test_muon_of_cut_weights(four_ranks: Ranks) -> None:
     """Orthogonalizing a process's cut instead of the matrix would change the first step."""
     assert_equal_to_one_process(four_ranks, "tp2xfsdp2", trained=3e-4, steps=3, optimizer="muon", lr=1e-3)
@@ -166,7 +192,7 @@ def without(what: str, mesh: str) -> Outcome:
                 ),
             )
         elif what == "sum of complete weights' gradients":
-            patch.setattr(base, "sum_gradients", lambda params: None)
+            patch.setattr(optimization, "sum_gradients", lambda params: None)
         elif what == "factor of the context group":
             patch.setattr(
                 token_shards._GatherLoss,

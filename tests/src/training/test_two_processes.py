@@ -264,7 +264,7 @@ def test_a_module_built_for_one_process_is_not_trained_on_two(tmp_path: Path, ra
 
 
 def poisoned(run_dir: Path) -> None:
-    config = train_config(parallel=two_processes(), log_every=100)
+    config = train_config(parallel=two_processes(), log_every=100, max_skipped_steps=0)
     fit(video_module(config), ToyData(10, poison=6), config, run_dir)
 
 

@@ -1,15 +1,19 @@
 """The media transformer: size, initialization, conditioning, caches, checkpointing, precision, adapters."""
 
+import contextlib
 import dataclasses
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from src.flow.noise import torch_generator
 from src.models.transformer.config import TransformerConfig
 from src.models.transformer.model import MediaTransformer
+from tests.fixtures.step_memory import LiveBytes
 
 TINY = TransformerConfig(
     hidden_size=32, depth=3, num_heads=2, ffn_dim=64, patch=(1, 2, 2), latent_channels=4, context_dim=24,
@@ -141,12 +145,22 @@ def test_cached_context_gives_the_same_bits():
     assert torch.equal(model(x, t, cache), model(x, t, context, mask))
 
 
-@pytest.mark.parametrize("num_blocks", [1, 3])
-def test_checkpointing_gives_the_same_bits(num_blocks):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_checkpointed_blocks": 1},
+        {"num_checkpointed_blocks": 3},
+        {"num_checkpointed_blocks": 3, "checkpoints_keep": "attention", "attention": "sdpa"},
+        {"num_checkpointed_blocks": 3, "checkpoints_keep": "products"},
+        {"num_checkpointed_blocks": 3, "offload_checkpoints": True},
+    ],
+    ids=str,
+)
+def test_checkpointing_gives_the_same_bits(changes):
     x, t, context, mask = inputs()
     gradients = []
-    for checkpointed in (0, num_blocks):
-        model = build(dataclasses.replace(TINY, num_checkpointed_blocks=checkpointed))
+    for checkpointing in ({"attention": changes.get("attention", "auto")}, changes):
+        model = build(dataclasses.replace(TINY, **checkpointing))
         model(x, t, context, mask).square().mean().backward()
         gradients.append([p.grad for p in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
@@ -163,6 +177,48 @@ def test_checkpointing_saves_memory():
             model(x, t, context, mask)
         saved.append(sum(sizes))
     assert saved[1] < saved[0] / 3
+
+
+class LiveBytesOn(LiveBytes):
+    """Counts only tensors of a type of device; fake ones have no memory of their own."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        super().__init__([])
+
+    def _add(self, tensors):
+        super()._add(
+            [each for each in tensors if isinstance(each, torch.Tensor) and each.device.type == self.device]
+        )
+
+
+def live_after_forward(device: str, **changes: object) -> int:
+    """Return the bytes that a forward pass in bfloat16 leaves for the backward pass."""
+    sizes = {"hidden_size": 64, "ffn_dim": 128, "num_heads": 4, "attention": "sdpa", "depth": 4}
+    fake = FakeTensorMode() if device == "cuda" else contextlib.nullcontext()
+    with fake, torch.device(device):
+        model = MediaTransformer(dataclasses.replace(TINY, **sizes, **changes)).train()
+        x, t, context = torch.randn(1, 4, 4, 8, 8), torch.rand(1), torch.randn(1, 5, TINY.context_dim)
+        with LiveBytesOn(device) as live, torch.autocast("cpu", torch.bfloat16):
+            out = model(x, t, context)
+        assert out.requires_grad
+        return live.live()
+
+
+def test_what_checkpoints_keep_is_memory():
+    kept = [
+        live_after_forward("cpu", num_checkpointed_blocks=4, checkpoints_keep=keep)
+        for keep in ("nothing", "attention", "products")
+    ]
+    kept.append(live_after_forward("cpu"))
+    assert all(less < 0.9 * more for less, more in pairwise(kept)), kept
+
+
+def test_inputs_of_checkpointed_blocks_leave_the_device():
+    changes = {"num_checkpointed_blocks": 4}
+    kept, left = (live_after_forward("cuda", **changes, offload_checkpoints=o) for o in (False, True))
+    stream = 4 * 64 * 64  # tokens, features: float32
+    assert 3 * stream <= kept - left <= 4 * stream
 
 
 def test_autocast_keeps_time_and_positions_in_float32():

@@ -21,7 +21,7 @@ from src.training.checkpoint_paths import (
     list_checkpoints,
     remove_partial_checkpoints,
 )
-from src.training.modules.base import NonFiniteError
+from src.training.skipped_steps import NonFiniteError
 from src.training.trainer import fit
 from tests.fixtures.toy_modules import ToyData, train_config, video_module
 
@@ -132,7 +132,7 @@ def test_architecture_mismatch(run: Path, tmp_path: Path) -> None:
 
 
 def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    config = train_config()
+    config = train_config(max_skipped_steps=0)
     with pytest.raises(NonFiniteError) as error:
         fit(video_module(config), ToyData(10, poison=9), config, tmp_path)
     text = one_line(error)

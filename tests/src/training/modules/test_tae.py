@@ -19,7 +19,7 @@ from src.training.checkpoint_paths import last_checkpoint
 from src.training.init_weights import InitFrom, load_weights
 from src.training.metrics_file import METRICS_FILE, read_metrics
 from src.training.modules import tae
-from src.training.modules.base import GradientStep
+from src.training.skipped_steps import GradientStep
 from src.training.trainer import fit
 from tests.fixtures.ranks import Ranks
 from tests.fixtures.toy_modules import (
@@ -196,7 +196,7 @@ def test_micro_batches_have_the_same_gradient(monkeypatch: pytest.MonkeyPatch, a
         )
         module.configure_model()
         monkeypatch.setattr(module, "optimizers", lambda: [SimpleNamespace(optimizer=None)] * 2)
-        monkeypatch.setattr(module, "apply_gradients", lambda _, loss, ids: GradientStep(float(loss), 0.0))
+        monkeypatch.setattr(module, "apply_gradients", lambda _, loss, ids: GradientStep(loss, loss, loss))
         batch = ToyClips(0, 1)[0]
         batch.video_BCTHW[2:] //= 2  # parts whose own adaptive weights differ
         module.training_step(batch, 0)

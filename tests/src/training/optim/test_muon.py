@@ -32,7 +32,7 @@ def test_step_has_the_size_of_adamw_and_vectors_use_adamw() -> None:
         {"params": [weight], "weight_decay": 0.0, "matrices": True},
         {"params": [bias], "weight_decay": 0.0},
     ]
-    ours, plain = Muon(groups, lr=0.1), torch.optim.AdamW([twin], lr=0.1, weight_decay=0.0)
+    ours, plain = Muon(groups, lr=0.1), torch.optim.AdamW([twin], lr=0.1, weight_decay=0.0, fused=True)
     start = weight.detach().clone()
     for p in (weight, bias, twin):
         p.grad = torch.ones_like(p) if p.dim() == 1 else draw(*p.shape)
