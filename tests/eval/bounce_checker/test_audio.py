@@ -78,14 +78,13 @@ def test_volume_and_wrong_captions(scenes, readings):
 
 def test_ambience_under_music_and_noise():
     music_S = render_music(compose(1, WORLD_VERSION), 2 * SAMPLE_RATE, SAMPLE_RATE)
-    noise_S = np.random.default_rng(0).normal(0, 10 ** (-60 / 20), len(music_S))
-    found, alone = [], []
+    noise_S = np.random.default_rng(0).normal(0, 10 ** (-50 / 20), len(music_S))
     for background in BACKGROUNDS:
-        mono_S = ambience(background, len(music_S), SAMPLE_RATE, 50) + music_S + noise_S
-        found.append(classify_background(mono_S, music_S)[0])
-        alone.append(classify_background(mono_S)[0])
-    assert tuple(found) == tuple(BACKGROUNDS)
-    assert tuple(alone) != tuple(BACKGROUNDS)  # the music has to be known
+        mono_S = ambience(background, len(music_S), SAMPLE_RATE, 50) + music_S
+        assert classify_background(mono_S, music_S)[0] == background
+        assert classify_background(mono_S + noise_S, music_S)[0] == background
+        if background == "wood":
+            assert classify_background(mono_S)[0] != background  # the music has to be known
 
 
 def test_every_material_by_itself():
