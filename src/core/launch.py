@@ -22,6 +22,20 @@ def global_rank(devices_per_node: int = 1) -> int:
     return node * devices_per_node + int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def world_size() -> int:
+    """Return the number of processes that torchrun or srun started; 1 for any other start."""
+    if _is_torchrun():
+        return int(os.environ["WORLD_SIZE"])
+    return int(os.environ["SLURM_NTASKS"]) if _is_srun_task() else 1
+
+
+def local_rank() -> int:
+    """Return this process's rank on its node."""
+    if "LOCAL_RANK" in os.environ:
+        return int(os.environ["LOCAL_RANK"])
+    return int(os.environ["SLURM_LOCALID"]) if _is_srun_task() else 0
+
+
 def is_first_rank() -> bool:
     """Return whether this process is rank 0, the one that writes files and prints."""
     return global_rank() == 0

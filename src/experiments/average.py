@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from rich.console import Console
 from torch import Tensor
+from torch.distributed import tensor as distributed
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import Replicate, Shard
 
 from src.core.errors import UserError
 from src.core.launch import is_first_rank
 from src.experiments.config import AverageConfig
 from src.parallel import checkpoint_io
-from src.parallel.safetensors_io import read_weights
-from src.parallel.state_dict import check_architecture, shapes_of
+from src.parallel.process_group import joined_processes
+from src.parallel.sharded_saver import ShardedSaver
+from src.parallel.state_dict import check_architecture
+from src.parallel.weight_source import MODEL_PREFIX, WeightSource
 from src.runs import loading, run_directory
 from src.runs.config import VideoRunConfig
 from src.runs.latents import NAMES
@@ -27,18 +33,23 @@ def run(config: AverageConfig) -> None:
     if len(config.inputs) < 2:
         raise UserError(f"inputs: needs at least two runs, got {len(config.inputs)}")
     run_dir, console = Path(config.run_dir), Console(highlight=False)
-    with run_directory.locked_run_dir(run_dir / "average", config):
+    with run_directory.locked_run_dir(run_dir / "average", config), joined_processes() as num_processes:
         selected = [Path(p) for p in config.inputs]
         if config.select == "greedy":
             selected = greedy(selected, config, run_dir / "average" / "greedy.json")
         mean = average_weights(selected, config.use)
-        payload: dict = {"state_dict": mean, **autoencoder_keys(config.inputs)}
+        entries: dict[str, Any] = dict(autoencoder_keys(config.inputs))
         if config.validate:
-            payload["val_metrics"] = validation(mean, selected[0])
-        checkpoint_io.write_checkpoint(payload, checkpoint_dir(run_dir) / "step-00000000.ckpt")
-        text = loading.read_config_text(Path(config.inputs[0]))
-        (run_dir / "config.yaml").write_text(text, encoding="utf-8")
+            entries["val_metrics"] = validation(mean, selected[0])
+        path = checkpoint_dir(run_dir) / "step-00000000.ckpt"
+        if num_processes == 1:
+            checkpoint_io.write_checkpoint({"state_dict": mean, **entries}, path)
+        else:
+            tensors = {f"{MODEL_PREFIX}{name}": value for name, value in mean.items()}
+            ShardedSaver(is_async=False).save(tensors, {**entries, "optimizer_groups": []}, path)
         if is_first_rank():
+            text = loading.read_config_text(Path(config.inputs[0]))
+            (run_dir / "config.yaml").write_text(text, encoding="utf-8")
             console.print(f"{run_dir}: mean of {', '.join(map(str, selected))}", soft_wrap=True)
 
 
@@ -82,12 +93,16 @@ def greedy(inputs: list[Path], config: AverageConfig, log: Path) -> list[Path]:
         steps.append({"run": str(path), "together": loss, "kept": loss <= best})
         if loss <= best:
             selected, best = [*selected, path], loss
-    log.write_text(json.dumps(steps, indent=1) + "\n", encoding="utf-8")
+    if is_first_rank():
+        log.write_text(json.dumps(steps, indent=1) + "\n", encoding="utf-8")
     return selected
 
 
 def average_weights(checkpoints: list[Path], use: Use = "ema") -> dict[str, Tensor]:
     """Return the uniform mean of several checkpoints' weights (model averaging: Movie Gen, sec. 3.3).
+
+    Reads one tensor of one checkpoint at a time. With several processes each has a part of every tensor, and
+    reads that part only.
 
     Raises:
         CheckpointError: a checkpoint is unreadable, or its architecture differs from the first one's.
@@ -95,27 +110,37 @@ def average_weights(checkpoints: list[Path], use: Use = "ema") -> dict[str, Tens
     """
     if not checkpoints:
         raise UserError("average: no checkpoints given")
-    total: dict[str, Tensor] = {}
-    for path in map(find_checkpoint, checkpoints):
-        found = read_weights(path, use)
-        if not total:
-            # summed in float64: the mean is then rounded once and independent of the order
-            total = {k: v.double() if v.is_floating_point() else v.clone() for k, v in found.items()}
-            dtypes = {k: v.dtype for k, v in found.items()}
-            continue
-        check_architecture(path, shapes_of(found), shapes_of(total))
-        for name, value in found.items():
-            if value.is_floating_point():
-                total[name] += value.double()
-    return {
-        k: (v / len(checkpoints)).to(dtypes[k]) if dtypes[k].is_floating_point else v
-        for k, v in total.items()
-    }
+    sources = [WeightSource(find_checkpoint(path), use) for path in checkpoints]
+    shapes = [{name: source.shape(name) for name in source} for source in sources]
+    for source, found in zip(sources[1:], shapes[1:], strict=True):
+        check_architecture(source.path, found, shapes[0])
+    num_processes = dist.get_world_size() if dist.is_initialized() else 1
+    mesh = init_device_mesh("cpu", (num_processes,)) if num_processes > 1 else None
+    return {name: _mean(sources, name, mesh) for name in sources[0]}
+
+
+def _mean(sources: list[WeightSource], name: str, mesh: DeviceMesh | None) -> Tensor:
+    """Return the mean of one tensor; counters are the first source's."""
+    shape, dtype = sources[0].shape(name), sources[0].dtype(name)
+    if mesh is None:
+        value = torch.empty(shape, dtype=dtype)
+    else:
+        placement = Shard(0) if shape and dtype.is_floating_point else Replicate()
+        value = distributed.empty(shape, dtype=dtype, device_mesh=mesh, placements=[placement])
+    # summed in float64: the mean is then rounded once and independent of the order
+    total = None
+    for source in sources if dtype.is_floating_point else sources[:1]:
+        source.copy_to_({name: value})
+        total = value.to(torch.float64, copy=True) if total is None else total.add_(value.double())
+    assert total is not None
+    return total.div_(len(sources)).to(dtype) if dtype.is_floating_point else value
 
 
 @torch.no_grad()
 def validation(weights: dict[str, Tensor], run: Path) -> dict[str, float]:
     """Measure validation losses of a video model's weights on the validation data of a run.
+
+    Each of several processes measures the same numbers with full weights.
 
     Raises:
         UserError: the run has no validation data.

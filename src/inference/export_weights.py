@@ -1,5 +1,6 @@
 """Export the weights of a run to one safetensors file."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from src.core.hashing import file_sha256
 from src.inference import run_defaults
 from src.inference.config import ExportConfig
 from src.parallel import safetensors_io
+from src.parallel.safetensors_io import header_entry, stored_dtype, write_tensors
+from src.parallel.weight_source import WeightSource
 from src.runs import loading
 from src.runs.config import VideoRunConfig
 from src.training.checkpoint_paths import CHECKPOINT_NAME, checkpoint_step, find_checkpoint
@@ -18,7 +21,7 @@ from src.training.config import Use
 
 
 def export(settings: ExportConfig) -> Path:
-    """Write the file; return its path.
+    """Write the file, reading one tensor at a time; return its path.
 
     A TAE or codec that is rounded to bf16 keeps the key of its latents, which are the same up to rounding.
 
@@ -35,9 +38,11 @@ def export(settings: ExportConfig) -> Path:
     kind = config.read_text(text).get("experiment")
     if kind not in ("tae", "codec", "video", "audio"):
         raise UserError(f"run={run}: expected a tae, codec, video or audio run, got {kind}")
-    tensors = safetensors_io.round_weights(
-        safetensors_io.read_weights(checkpoint, settings.use), settings.dtype
-    )
+    source = WeightSource(checkpoint, settings.use)
+    types = {
+        name: (source.shape(name), stored_dtype(source.shape(name), source.dtype(name), settings.dtype))
+        for name in source
+    }
     step = checkpoint_step(checkpoint) if CHECKPOINT_NAME.fullmatch(checkpoint.name) else 0
     header = safetensors_io.Header(
         config=text,
@@ -47,10 +52,10 @@ def export(settings: ExportConfig) -> Path:
         dtype=settings.dtype,
         **_entries(kind, run, checkpoint, settings.use),
     )
-    safetensors_io.write_weights(out, tensors, header)
-    num_values = sum(tensor.numel() for tensor in tensors.values())
+    write_tensors(out, types, source.__getitem__, header_entry(header))
+    num_values = sum(math.prod(shape) for shape, _ in types.values())
     Console(highlight=False).print(
-        f"{out}: {len(tensors)} tensors, {num_values:,} values, {settings.use} weights of {checkpoint}, "
+        f"{out}: {len(types)} tensors, {num_values:,} values, {settings.use} weights of {checkpoint}, "
         f"{settings.dtype}, {out.stat().st_size / 1e6:.1f} MB, sha256 {file_sha256(out)}",
         soft_wrap=True,
     )

@@ -1,15 +1,13 @@
 """Checkpoints on disk: written completely or not at all, and read with one-line errors.
 
 Two formats. *Gathered*: one file with full tensors. *Sharded*: a directory in the format of
-torch.distributed.checkpoint, one part per process, and `meta.pt` with everything else. Both appear under
-their final name by one rename, after their bytes are on the disk.
+torch.distributed.checkpoint, one part per process, and `meta.pt` with everything else
+(`src.parallel.sharded_saver` writes it). Both appear under their final name by one rename, after their bytes
+are on the disk.
 """
 
-import os
 import pickle
-import shutil
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +17,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
-from src.core.atomic import atomic_write, sync_directory
+from src.core.atomic import atomic_write
 from src.core.errors import UserError
 
 METADATA_FILE = "meta.pt"
@@ -44,7 +42,7 @@ def write_checkpoint(payload: Any, path: Path) -> None:
             torch.save(payload, sink)  # type: ignore[arg-type]
     except (OSError, RuntimeError) as error:
         cause = (sink.error if sink else None) or error
-        raise CheckpointError(f"{path}: the checkpoint could not be saved: {_reason(cause)}") from error
+        raise CheckpointError(f"{path}: the checkpoint could not be saved: {first_line(cause)}") from error
 
 
 class _Sink:
@@ -63,32 +61,6 @@ class _Sink:
 
     def flush(self) -> None:
         self.file.flush()
-
-
-def write_sharded_checkpoint(
-    tensors: Mapping[str, Tensor], metadata: Any, path: Path, *, is_first_rank: bool
-) -> None:
-    """Save a sharded checkpoint; collective. The first rank writes `metadata` and renames the directory.
-
-    Raises:
-        CheckpointError: on every rank, if any of them could not write.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    if is_first_rank:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _barrier()
-    try:
-        dcp.save(dict(tensors), checkpoint_id=temporary)
-    except CheckpointException as error:
-        if is_first_rank:
-            shutil.rmtree(temporary, ignore_errors=True)
-        cause = next(iter(error.failures.values()))[0]
-        raise CheckpointError(f"{path}: the checkpoint could not be saved: {_reason(cause)}") from error
-    if is_first_rank:
-        write_checkpoint(metadata, temporary / METADATA_FILE)
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
-        sync_directory(path.parent)
 
 
 def is_sharded(path: Path) -> bool:
@@ -139,7 +111,7 @@ def read_tensor_index(path: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:
     try:
         entries = dcp.FileSystemReader(path).read_metadata().state_dict_metadata
     except (OSError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: {INDEX_FILE} cannot be read: {_reason(error)}") from error
+        raise CheckpointError(f"{path}: {INDEX_FILE} cannot be read: {first_line(error)}") from error
     return {
         name: (entry.size, entry.properties.dtype)
         for name, entry in entries.items()
@@ -147,15 +119,21 @@ def read_tensor_index(path: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:
     }
 
 
-def load_tensors_(tensors: dict[str, Tensor], path: Path, *, single_process: bool = False) -> None:
+def load_tensors_(
+    tensors: dict[str, Tensor],
+    path: Path,
+    *,
+    single_process: bool = False,
+    reader: dcp.FileSystemReader | None = None,
+) -> None:
     """Fill tensors in place from a sharded checkpoint; collective unless `single_process`."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-            dcp.load(tensors, checkpoint_id=path, no_dist=single_process)
+            dcp.load(tensors, storage_reader=reader or dcp.FileSystemReader(path), no_dist=single_process)
     except CheckpointException as error:
         cause = next(iter(error.failures.values()))[0]
-        raise CheckpointError(f"{path}: a shard cannot be read: {_reason(cause)}") from error
+        raise CheckpointError(f"{path}: a shard cannot be read: {first_line(cause)}") from error
 
 
 def _to_gathered(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -184,16 +162,11 @@ def _load(path: Path, mmap: bool) -> Any:
         raise CheckpointError(f"{path}: not a checkpoint of this project") from error
     except (RuntimeError, EOFError, OSError) as error:
         raise CheckpointError(
-            f"{path}: truncated or damaged ({path.stat().st_size} bytes): {_reason(error)}"
+            f"{path}: truncated or damaged ({path.stat().st_size} bytes): {first_line(error)}"
         ) from error
 
 
-def _barrier() -> None:
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
-
-
-def _reason(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error, without a path."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

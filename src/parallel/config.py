@@ -44,8 +44,13 @@ class ParallelConfig(Config):
         resumable=True,
     )
     sharded_checkpoint: bool = opt(
-        False,
-        "each process writes its own shard (a directory) instead of one gathered file",
+        True,
+        "several processes: each writes its own shard (a directory); false: the first gathers one file",
+        resumable=True,
+    )
+    async_checkpoint: bool = opt(
+        True,
+        "sharded checkpoints are copied to memory and written during the next steps; false: training waits",
         resumable=True,
     )
     offload_optimizer: bool = opt(
@@ -90,3 +95,42 @@ class ParallelConfig(Config):
     def num_data_ranks(self) -> int:
         """Number of groups of peers, which read different samples."""
         return self.world_size // self.num_peers
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceMesh(Config):
+    """How the processes that torchrun or srun started use a model that does not train.
+
+    Groups of context_parallel x tensor_parallel processes compute the same samples; groups split the samples.
+    """
+
+    shard_weights: bool = opt(
+        False, "shard the weights over the groups (FSDP2); false: every group has all of them"
+    )
+    context_parallel: int = opt(1, "processes that share the tokens of a sample", ge=1)
+    tensor_parallel: int = opt(1, "processes that share the heads and hidden features of a layer", ge=1)
+
+    @property
+    def num_peers(self) -> int:
+        """Number of processes that compute the same samples."""
+        return self.context_parallel * self.tensor_parallel
+
+    def parallel(self, world_size: int) -> ParallelConfig | None:
+        """Return the mesh of all processes; None where each has a full model for itself.
+
+        Raises:
+            ValueError: the sizes do not give the number of processes.
+        """
+        if world_size % self.num_peers:
+            raise ValueError(
+                f"context_parallel={self.context_parallel} x tensor_parallel={self.tensor_parallel} does not "
+                f"divide the {world_size} process(es) that the launcher started"
+            )
+        if self.num_peers == 1 and (world_size == 1 or not self.shard_weights):
+            return None
+        return ParallelConfig(
+            num_devices=world_size,
+            dp_replicate=1 if self.shard_weights else world_size // self.num_peers,
+            context_parallel=self.context_parallel,
+            tensor_parallel=self.tensor_parallel,
+        )

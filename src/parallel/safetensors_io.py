@@ -1,4 +1,4 @@
-"""Read and write weights alone, without training state.
+"""Write weights alone, without training state, and read what describes them.
 
 An exported file is safetensors: full tensors under the names that checkpoints have, and a text header that
 makes it self-contained: the run's config (YAML), the checkpoint that the weights come from, the key of the
@@ -6,23 +6,35 @@ latents, and the format of the training videos.
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from src.core.atomic import atomic_write
 from src.core.errors import UserError
-from src.parallel import checkpoint_io
 from src.parallel.checkpoint_io import CheckpointError
 
 SUFFIX = ".safetensors"
 EMA_PREFIX = "ema."
 COUNTERS = ("batch_counter",)  # buffers in the state dict that are no weights
+# safetensors' names of dtypes, in the order in which it writes tensors
+DTYPES = {
+    torch.int64: "I64",
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 KEY = "moviegen"  # of the header's entry, JSON of `Header`
 
 
@@ -41,37 +53,28 @@ class Header:
     fps: float = 0.0  # of a video model: frame rate of its training videos; 0: unknown
 
 
-def select_weights(state_dict: Mapping[str, Tensor], use: str = "ema") -> dict[str, Tensor]:
-    """Return the networks' weights: those of the EMA where there is one, or the raw ones.
+def select_names(names: Iterable[str], use: str = "ema") -> dict[str, str]:
+    """Return the networks' weights by name, and where each is stored in a state dict.
+
+    What has no EMA (statistics, a discriminator) is raw in both cases.
 
     Args:
-        use: "ema" or "raw".
+        use: "ema" (where there is an EMA) or "raw".
     """
     if use not in ("ema", "raw"):
         raise UserError(f"use must be ema or raw, got {use!r}")
-    ema = {k.removeprefix(EMA_PREFIX): v for k, v in state_dict.items() if k.startswith(EMA_PREFIX)}
-    raw = {k: v for k, v in state_dict.items() if not k.startswith(EMA_PREFIX)}
-    return raw if use == "raw" else {**raw, **ema}  # what has no EMA (statistics, a discriminator) stays raw
+    raw, ema = {}, {}
+    for name in names:
+        if name.startswith(EMA_PREFIX):
+            ema[name.removeprefix(EMA_PREFIX)] = name
+        else:
+            raw[name] = name
+    return raw if use == "raw" else {**raw, **ema}
 
 
-def read_weights(path: Path, use: str = "ema") -> dict[str, Tensor]:
-    """Read full tensors by name.
-
-    Args:
-        path: a checkpoint of either format, or a .safetensors file, exported here or elsewhere.
-
-    Raises:
-        CheckpointError: the file cannot be read, or is an export of other weights than `use`.
-    """
-    if path.suffix != SUFFIX:
-        return select_weights(checkpoint_io.read_checkpoint(path, mmap=True)["state_dict"], use)
-    header = find_header(path)
-    if header is not None and header.use != use:
-        raise CheckpointError(f"{path}: contains the {header.use} weights of {header.source}, not {use}")
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from error
+def header_entry(header: Header) -> dict[str, str]:
+    """Return a header as the entry of a file's metadata."""
+    return {KEY: json.dumps(asdict(header))}
 
 
 def read_header(path: Path) -> Header:
@@ -98,40 +101,72 @@ def find_header(path: Path) -> Header | None:
         header = Header(**json.loads(entry))
         return replace(header, buckets=tuple(header.buckets))  # JSON has no tuples
     except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def round_weights(tensors: Mapping[str, Tensor], dtype: Literal["fp32", "bf16"]) -> dict[str, Tensor]:
-    """Return the tensors to store in a dtype.
+def stored_dtype(shape: torch.Size, dtype: torch.dtype, rounded: Literal["fp32", "bf16"]) -> torch.dtype:
+    """Return the dtype in which to store a tensor.
 
     bf16 rounds matrices and kernels. Vectors (biases, gains, latent statistics) are few and stay fp32.
     """
-    if dtype == "fp32":
-        return dict(tensors)
-    return {
-        name: tensor.bfloat16() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
-        for name, tensor in tensors.items()
-    }
+    rounds = rounded == "bf16" and dtype.is_floating_point and len(shape) > 1
+    return torch.bfloat16 if rounds else dtype
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
-    """Write an exported file atomically.
+def write_tensors(
+    path: Path,
+    types: Mapping[str, tuple[torch.Size, torch.dtype]],
+    read: Callable[[str], Tensor],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write a safetensors file atomically, one tensor at a time.
+
+    safetensors' own `save_file` needs all of them in memory. The bytes are the same.
+
+    Args:
+        types: shape and dtype of every tensor.
+        read: returns a tensor by name; it is converted to its dtype.
 
     Raises:
         CheckpointError: the file exists already, or cannot be written.
     """
     if path.exists():
         raise CheckpointError(f"{path}: already exists; remove it or choose another name")
-    # safetensors rejects tensors that share memory, hence the clone
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    names = sorted(types, key=lambda name: (-_alignment(types[name][1]), name))
     try:
-        with atomic_write(path, sync=True) as temporary:
-            save_file(tensors, temporary, {KEY: json.dumps(asdict(header))})
-    except (OSError, SafetensorError) as error:
+        with atomic_write(path, sync=True) as temporary, temporary.open("wb") as file:
+            file.write(_layout(names, types, metadata))
+            for name in names:
+                value = read(name).detach().to("cpu", types[name][1]).contiguous()
+                file.write(value.reshape(-1).view(torch.uint8).numpy().data)
+    except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {_reason(error)}") from error
 
 
-def _unreadable(path: Path, error: BaseException) -> CheckpointError:
+def _layout(
+    names: Sequence[str],
+    types: Mapping[str, tuple[torch.Size, torch.dtype]],
+    metadata: Mapping[str, str],
+) -> bytes:
+    """Return the length and the JSON header of a safetensors file, padded to eight bytes."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name in names:
+        shape, dtype = types[name]
+        begin, end = end, end + math.prod(shape) * dtype.itemsize
+        header[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _alignment(dtype: torch.dtype) -> int:
+    """Return the rank of a dtype in the order that safetensors writes, the widest first."""
+    return list(DTYPES)[::-1].index(dtype)
+
+
+def unreadable(path: Path, error: BaseException) -> CheckpointError:
+    """Return the error of a file that cannot be read."""
     if not path.is_file():
         return CheckpointError(f"{path}: no such file")
     return CheckpointError(f"{path}: cannot be read ({path.stat().st_size} bytes): {_reason(error)}")

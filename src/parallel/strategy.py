@@ -15,13 +15,20 @@ from src.parallel import checkpoint_io, state_dict
 from src.parallel.checkpoint_io import CheckpointError
 from src.parallel.config import ParallelConfig
 from src.parallel.mesh import ProcessMesh, build_mesh
+from src.parallel.sharded_saver import ShardedSaver
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Complete files or none: see `src.parallel.checkpoint_io`."""
+    """Complete files or none: see `src.parallel.checkpoint_io`.
+
+    The storage option `on_complete` is called when a checkpoint has its final name.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         checkpoint_io.write_checkpoint(checkpoint, Path(path))
+        on_complete = (storage_options or {}).get("on_complete")
+        if on_complete is not None:
+            on_complete()
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
         return checkpoint_io.read_checkpoint(Path(path))
@@ -56,6 +63,7 @@ class MeshStrategy(ModelParallelStrategy):
             process_group_backend=backend,
         )
         self.config = config
+        self.saver = ShardedSaver(is_async=config.async_checkpoint)
         self._mesh: ProcessMesh | None = None
 
     def setup_environment(self) -> None:
@@ -100,20 +108,22 @@ class MeshStrategy(ModelParallelStrategy):
             for number, named in enumerate(checkpoint.pop("optimizer_states", [])):
                 tensors |= {f"optimizer_{number}/{k}": v for k, v in named["tensors"].items()}
                 checkpoint.setdefault("optimizer_groups", []).append(named["groups"])
-            checkpoint_io.write_sharded_checkpoint(
-                tensors, checkpoint, path, is_first_rank=self.is_global_zero
-            )
+            self.saver.save(tensors, checkpoint, path, (storage_options or {}).get("on_complete"))
             return
         failure = None
         if self.is_global_zero:
             try:
-                self.checkpoint_io.save_checkpoint(checkpoint, path)
+                self.checkpoint_io.save_checkpoint(checkpoint, path, storage_options)
             except CheckpointError as error:
                 failure = str(error)
         # Every rank raises: otherwise the others would wait for rank 0 in the next collective call.
         failure = self.broadcast(failure)
         if failure is not None:
             raise CheckpointError(failure)
+
+    def teardown(self) -> None:
+        self.saver.close()  # before its processes leave each other
+        super().teardown()
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         path = Path(self.broadcast(str(checkpoint_path)))

@@ -1,17 +1,24 @@
 """Reopen finished runs: a run's config, and its networks with their weights, ready for inference."""
 
 import hashlib
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from src.core import config as configs
 from src.core.errors import UserError
 from src.models.codec.model import Codec
+from src.models.nn.config import AttentionBackend
 from src.models.tae.model import TAE
-from src.parallel import checkpoint_io, safetensors_io
+from src.models.tae.pretrained import PretrainedAutoencoder, is_pretrained, pretrained_key
+from src.parallel import checkpoint_io, safetensors_io, weight_source
+from src.parallel.fsdp import ParallelContext, copy_full_, full_tensor
+from src.parallel.state_dict import describe_differences, shapes_of
+from src.parallel.weight_source import WeightSource, shape_of
 from src.runs.audio_config import AudioRunConfig
 from src.runs.config import CodecRunConfig, TAERunConfig, VideoRunConfig
 from src.streaming.schema.cache_keys import encoder_key
@@ -23,6 +30,8 @@ from src.training.precision import resolve
 
 T = TypeVar("T")
 Autoencoder = Literal["tae", "codec"]
+MISMATCH = "the checkpoint does not match its config.yaml, or the model's code has changed"
+HUB_WEIGHTS = "diffusion_pytorch_model.safetensors"  # diffusers' name of a component's weights
 
 
 def load_run_config(schema: type[T], run: Path) -> T:
@@ -56,15 +65,15 @@ def read_config_text(run: Path) -> str:
 
 
 def run_folder(run: Path) -> Path:
-    """Return the directory of a run or checkpoint; of an exported file, its path without suffix."""
+    """Return the directory of a run or checkpoint; of an exported file its folder or path without suffix."""
     if run.suffix == safetensors_io.SUFFIX:
-        return run.with_suffix("")
+        return run.parent.parent if run.name == HUB_WEIGHTS else run.with_suffix("")
     return run.parent.parent if run.parent.name == "checkpoints" else run
 
 
 def read_weights(run: Path, use: Use = "ema") -> dict[str, Tensor]:
     """Read weights by name, of a run's newest checkpoint or of one checkpoint; by default the EMA's."""
-    return safetensors_io.read_weights(find_checkpoint(run), use)
+    return weight_source.read_weights(find_checkpoint(run), use)
 
 
 def stored_key(run: Path, kind: Autoencoder = "tae") -> str:
@@ -91,40 +100,65 @@ def strip_prefix(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def tensors_sha256(tensors: dict[str, Tensor]) -> str:
-    """Hash names and values; optimizer state and file format do not enter."""
+def tensors_sha256(tensors: Mapping[str, Tensor], prefix: str = "") -> str:
+    """Hash names and values; optimizer state and file format do not enter.
+
+    Args:
+        prefix: hash the tensors under it, named without it.
+    """
     digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(f"{name}:{tuple(tensors[name].shape)}:{tensors[name].dtype}".encode())
-        digest.update(tensors[name].contiguous().cpu().numpy().tobytes())
+    for name in sorted(name for name in tensors if name.startswith(prefix)):
+        tensor = tensors[name]
+        header = f"{name.removeprefix(prefix)}:{tuple(tensor.shape)}:{tensor.dtype}"
+        digest.update(header.encode())
+        digest.update(tensor.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def read_key(run: Path, kind: Autoencoder, use: Use = "ema") -> str:
+    """Return the key that latents encoded with a TAE or codec carry; reads its weights and builds no model.
+
+    Rounded weights hash differently; an exported file carries the key of those that it was rounded from.
+    """
+    if kind == "tae" and is_pretrained(run):
+        return pretrained_key(run)
+    exported = find_export(run)
+    if exported and getattr(exported, f"{kind}_key"):
+        return str(getattr(exported, f"{kind}_key"))
+    config: TAERunConfig | CodecRunConfig
+    config = load_run_config(TAERunConfig, run) if kind == "tae" else load_run_config(CodecRunConfig, run)
+    weights = tensors_sha256(WeightSource(find_checkpoint(run), use), f"{kind}.")
+    return encoder_key(weights, {"range": "[-1, 1]", "model": asdict(config.model)})
+
+
+def load_autoencoder(run: Path, use: Use = "ema") -> tuple[TAE, str]:
+    """Load a TAE, or a published autoencoder in diffusers' format, which has the methods of one; and its key.
+
+    Raises:
+        UserError: neither is there.
+    """
+    if not is_pretrained(run):
+        return load_tae(run, use)
+    try:
+        return cast(TAE, PretrainedAutoencoder(run)), read_key(run, "tae")
+    except ValueError as error:
+        raise UserError(f"tae={error}") from error
 
 
 def load_tae(run: Path, use: Use = "ema") -> tuple[TAE, str]:
     """Load a trained TAE in evaluation mode, and the key that latents encoded with it carry."""
     config = load_run_config(TAERunConfig, run)
-    tensors = strip_prefix(read_weights(run, use), "tae")
     model = TAE(config.model)
-    load_state(model, tensors, run)
-    exported = find_export(run)
-    # Rounded weights hash differently; the file carries the key of those that they were rounded from.
-    if exported and exported.tae_key:
-        return model.eval().requires_grad_(False), exported.tae_key
-    key = encoder_key(tensors_sha256(tensors), {"range": "[-1, 1]", "model": asdict(config.model)})
-    return model.eval().requires_grad_(False), key
+    load_state(model, strip_prefix(read_weights(run, use), "tae"), run)
+    return model.eval().requires_grad_(False), read_key(run, "tae", use)
 
 
 def load_codec(run: Path, use: Use = "ema") -> tuple[Codec, str]:
     """Load a trained audio codec in evaluation mode, and the key that latents encoded with it carry."""
     config = load_run_config(CodecRunConfig, run)
-    tensors = strip_prefix(read_weights(run, use), "codec")
     model = Codec(config.model)
-    load_state(model, tensors, run)
-    exported = find_export(run)
-    if exported and exported.codec_key:
-        return model.eval().requires_grad_(False), exported.codec_key
-    key = encoder_key(tensors_sha256(tensors), {"range": "[-1, 1]", "model": asdict(config.model)})
-    return model.eval().requires_grad_(False), key
+    load_state(model, strip_prefix(read_weights(run, use), "codec"), run)
+    return model.eval().requires_grad_(False), read_key(run, "codec", use)
 
 
 def read_kind(run: Path) -> str:
@@ -132,16 +166,35 @@ def read_kind(run: Path) -> str:
     return str(configs.read_text(read_config_text(run)).get("experiment", ""))
 
 
-def load_video(run: Path, use: Use = "ema") -> tuple[VideoModel, VideoRunConfig]:
-    """Load a trained video model (text network, transformer, latent statistics) and its run's config."""
+def load_video(
+    run: Path,
+    use: Use = "ema",
+    *,
+    attention: AttentionBackend | None = None,
+    context: ParallelContext | None = None,
+) -> tuple[VideoModel, VideoRunConfig]:
+    """Load a trained video model (text network, transformer, latent statistics) and its run's config.
+
+    Args:
+        attention: the kernel; None: the run's.
+        context: its place in a mesh, of which each process reads its shards; None: one process has all of it.
+    """
     config = load_run_config(VideoRunConfig, run)
-    return video_model_with(config, read_weights(run, use), run), config
+    if attention is not None:
+        text = config.text
+        if text.attention == "flash":
+            text = replace(text, attention=attention)
+        config = replace(config, transformer=replace(config.transformer, attention=attention), text=text)
+    return video_model_with(config, WeightSource(find_checkpoint(run), use), run, context), config
 
 
-def video_model_with(config: VideoRunConfig, tensors: dict[str, Tensor], run: Path) -> VideoModel:
+def video_model_with(
+    config: VideoRunConfig, tensors: Mapping[str, Tensor], run: Path, context: ParallelContext | None = None
+) -> VideoModel:
     """Return a video model with the given weights, in evaluation mode.
 
     Args:
+        tensors: full or sharded, or a source of which each process reads its shards.
         run: where the weights come from, for messages.
     """
     model = build_video_model(
@@ -150,10 +203,19 @@ def video_model_with(config: VideoRunConfig, tensors: dict[str, Tensor], run: Pa
         config.encoders,
         config.flow,
         resolve(config.train.precision, "cpu"),
+        context,
     )
-    load_state(
-        model, {name: tensor for name, tensor in tensors.items() if name not in safetensors_io.COUNTERS}, run
-    )
+    targets = model.state_dict(keep_vars=True)
+    found = {name: shape_of(tensors, name) for name in tensors if name not in safetensors_io.COUNTERS}
+    differences = describe_differences(found, shapes_of(targets))
+    if differences:
+        raise UserError(f"{run}: {MISMATCH}: {differences}")
+    if isinstance(tensors, WeightSource):
+        tensors.copy_to_(targets)
+    else:
+        with torch.no_grad():
+            for name, target in targets.items():
+                copy_full_(target, full_tensor(tensors[name]))
     return model.eval().requires_grad_(False)
 
 
@@ -180,6 +242,4 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], run: Path) -> None:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{run}: the checkpoint does not match its config.yaml, or the model's code has changed: {detail}"
-        ) from error
+        raise UserError(f"{run}: {MISMATCH}: {detail}") from error

@@ -70,6 +70,9 @@ class TrainConfig(Config):
         500, "steps between checkpoints; the last step always has one", ge=1, resumable=True
     )
     keep_checkpoints: int = opt(2, "number of newest checkpoints to keep", ge=1, resumable=True)
+    keep_every: int = opt(
+        0, "also keep the checkpoints of steps that this number divides; 0: none", ge=0, resumable=True
+    )
     hang_after_s: float = opt(
         300.0,
         "seconds without progress after which a line names the process that the others wait for; 0: never",

@@ -146,6 +146,7 @@ def build_trainer(
         run_dir,
         every=config.checkpoint_every,
         keep=config.keep_checkpoints,
+        keep_every=config.keep_every,
         last_step=config.max_steps,
         preemption=PreemptionSignals(config.log_every),
     )

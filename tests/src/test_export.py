@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from src import export, generate
 from src.core import cli, config
@@ -19,6 +20,7 @@ from src.inference.config import ExportConfig, GenerateConfig
 from src.inference.export_weights import export as export_weights
 from src.parallel import checkpoint_io, safetensors_io
 from src.parallel.checkpoint_io import CheckpointError
+from src.parallel.weight_source import read_weights
 from src.runs import loading
 from src.runs.config import VideoRunConfig
 from src.training.checkpoint_paths import find_checkpoint
@@ -54,15 +56,16 @@ def test_every_tensor_equals_the_checkpoints(root: Path) -> None:
     for name in ("video", "tae"):
         checkpoint = find_checkpoint(root / name)
         assert checkpoint_io.is_sharded(checkpoint) == (name == "video")
-        expected = safetensors_io.select_weights(checkpoint_io.read_checkpoint(checkpoint)["state_dict"])
-        found = safetensors_io.read_weights(root / f"{name}.safetensors")
+        state = checkpoint_io.read_checkpoint(checkpoint)["state_dict"]
+        expected = {name: state[key] for name, key in safetensors_io.select_names(state).items()}
+        found = read_weights(root / f"{name}.safetensors")
         assert found.keys() == expected.keys()
         assert all(
             torch.equal(found[k], expected[k]) and found[k].dtype == expected[k].dtype for k in expected
         )
     raw = checkpoint_io.read_checkpoint(find_checkpoint(root / "video"))["state_dict"]
     name = "transformer.patch_embed.weight"
-    exported = safetensors_io.read_weights(root / "video.safetensors")[name]
+    exported = read_weights(root / "video.safetensors")[name]
     assert torch.equal(exported, raw[f"ema.{name}"])
     assert not torch.equal(exported, raw[name])
     header = safetensors_io.read_header(root / "video.safetensors")
@@ -107,6 +110,17 @@ def test_a_stage_starts_from_a_file_and_averages_take_it(root: Path, monkeypatch
     assert torch.equal(loading.read_weights(Path("mean"))[name], states[0][name])
 
 
+def test_files_are_those_of_safetensors_byte_for_byte(root: Path, tmp_path: Path) -> None:
+    path = root / "video.safetensors"
+    tensors, header = read_weights(path), safetensors_io.read_header(path)
+    tensors["half"], tensors["whole"] = torch.ones(3, 2).bfloat16(), torch.zeros((), dtype=torch.int64)
+    types = {name: (value.shape, value.dtype) for name, value in tensors.items()}
+    entry = safetensors_io.header_entry(header)
+    safetensors_io.write_tensors(tmp_path / "ours.safetensors", types, tensors.__getitem__, entry)
+    save_file(tensors, tmp_path / "theirs.safetensors", entry)
+    assert (tmp_path / "ours.safetensors").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
+
+
 def test_permissions_follow_the_umask(root: Path) -> None:
     mask = os.umask(0o022)
     os.umask(mask)
@@ -144,8 +158,6 @@ def test_mistakes_in_exporting(
 
 
 def test_mistakes_in_importing(root: Path, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     video_file = root / "video.safetensors"
     foreign, cut = tmp_path / "f.safetensors", tmp_path / "c.safetensors"
     save_file({"x": torch.zeros(1)}, foreign)
@@ -155,7 +167,7 @@ def test_mistakes_in_importing(root: Path, tmp_path: Path) -> None:
         (lambda: loading.load_video(cut), r"c.safetensors: cannot be read \(\d+ bytes\)"),
         (lambda: loading.load_video(tmp_path / "no.safetensors"), r"no.safetensors: no such file"),
         (lambda: loading.load_tae(video_file), "expected a tae run, got video"),
-        (lambda: safetensors_io.read_weights(video_file, "raw"), "contains the ema weights of .*, not raw"),
+        (lambda: read_weights(video_file, "raw"), "contains the ema weights of .*, not raw"),
     ):
         with pytest.raises((CheckpointError, UserError), match=message) as error:
             call()
@@ -182,8 +194,8 @@ def test_bf16_rounds_matrices_alone_and_keeps_the_key_of_the_tae(root: Path, tmp
     for name in ("video", "tae"):
         run = str(root / name)
         path = export_weights(ExportConfig(run=run, out=str(tmp_path / f"{name}.safetensors"), dtype="bf16"))
-        full = safetensors_io.read_weights(root / f"{name}.safetensors")
-        for key, tensor in safetensors_io.read_weights(path).items():
+        full = read_weights(root / f"{name}.safetensors")
+        for key, tensor in read_weights(path).items():
             expected = full[key].bfloat16() if full[key].ndim > 1 else full[key]
             assert tensor.dtype == expected.dtype
             assert torch.equal(tensor, expected)
@@ -200,9 +212,9 @@ def test_an_export_names_the_format_of_training(root: Path, tmp_path: Path) -> N
     header = safetensors_io.read_header(root / "video.safetensors")
     assert header.buckets == ("1x32x32", "16x32x32")
     moved = tmp_path / "moved.safetensors"
-    tensors = safetensors_io.read_weights(root / "video.safetensors")
+    tensors = read_weights(root / "video.safetensors")
     changed = replace(header, buckets=("8x16x32",), fps=12.0)
-    safetensors_io.write_weights(moved, tensors, changed)
+    save_file(tensors, moved, safetensors_io.header_entry(changed))
     stage = loading.load_run_config(VideoRunConfig, moved)
     tae, _ = loading.load_tae(root / "tae")
     found = run_defaults.video_format(GenerateConfig(run=str(moved)), stage, tae.config)

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from src.parallel import checkpoint_io
 from src.parallel.checkpoint_io import CheckpointError
-from src.parallel.safetensors_io import read_weights
+from src.parallel.weight_source import read_weights
 from src.training.config import PositionGrowth
 from src.training.init_weights import InitFrom, load_weights
 from src.training.modules.base import TrainingModule

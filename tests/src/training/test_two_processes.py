@@ -276,18 +276,20 @@ def test_nan_on_any_rank_stops_all(tmp_path: Path, ranks: Ranks) -> None:
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoints/step-00000004.ckpt"
 
 
-def full_disk(run_dir: Path) -> None:
-    config = train_config(parallel=two_processes())
-    with no_space_after(20_000, from_save=2):
+def full_disk(run_dir: Path, sharded: bool) -> None:
+    config = train_config(parallel=two_processes(sharded_checkpoint=sharded))
+    with no_space_after(0 if sharded else 20_000, from_save=2):  # of a sharded one only meta.pt is ours
         fit(video_module(config), ToyData(10), config, run_dir)
 
 
-def test_disk_full_on_the_writing_rank_stops_all(tmp_path: Path, ranks: Ranks) -> None:
+@pytest.mark.parametrize("sharded", [False, True])
+def test_disk_full_on_the_writing_rank_stops_all(sharded: bool, tmp_path: Path, ranks: Ranks) -> None:
     with pytest.raises(RankError, match=r"CheckpointError: .*step-00000008.ckpt: .*No space left"):
-        ranks.run(full_disk, tmp_path)
+        ranks.run(full_disk, tmp_path, sharded)
     path = last_checkpoint(tmp_path)
     assert path == tmp_path / "checkpoints/step-00000004.ckpt"
     checkpoint_io.read_checkpoint(path)
+    assert not list(path.parent.glob(".*.tmp"))
 
 
 def _copy_checkpoint(source: Path, target: Path, step: int) -> None:
