@@ -4,6 +4,9 @@ Takes TAE, codec and video runs, averages included, from single-file and sharded
 tensors under the checkpoint's names (latent statistics too) and the run's config. It can
 replace the run in any setting: run=FILE, tae=FILE, start_from=FILE, inputs=[FILE, ...].
 
+`format=hub` makes a folder for a model hub instead, in the layout of diffusers: the video model, its TAE and
+a model card with scores (`scores=`) and the licenses of the training data. `run=FOLDER` generates from it.
+
 A contrastive run becomes a folder of programs instead, for `eval.rank`, `eval.run` (weights.contrastive.path)
 and `data.curate` (scoring.contrastive).
 """
@@ -27,6 +30,10 @@ def main(argv: list[str]) -> None:
         from src.inference.export_programs import export_programs
 
         export_programs(settings)
+    elif settings.format == "hub":
+        from src.inference.hub_folder import export_folder
+
+        export_folder(settings)
     else:
         export(settings)
 

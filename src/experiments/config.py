@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from src.core.fields import Config, opt
+from src.models.tae.config import TilingConfig
 from src.models.text.config import FrozenTextConfig
 from src.models.vision.config import FrozenVisionConfig
 from src.runs.steps import Command
@@ -17,7 +18,12 @@ class EncodeLatentsConfig(Config):
     experiment: str = opt("encode_latents", "kind of run")
     name: str = opt("latents", "name of the run")
     run_dir: str = opt("runs/${name}", "directory of the latents: RUN_DIR/train, RUN_DIR/val")
-    tae: str = opt("", "run directory (or checkpoint) of the TAE, for latents of videos and images")
+    tae: str = opt(
+        "",
+        "for latents of videos and images: run, checkpoint or exported file of the TAE, or directory of a "
+        "published autoencoder in diffusers' format (Wan, HunyuanVideo, CogVideoX, LTX; AutoencoderKL: frame "
+        "by frame)",
+    )
     codec: str = opt("", "run directory (or checkpoint) of the codec, for latents of audio; instead of tae")
     vision: FrozenVisionConfig = opt(
         FrozenVisionConfig(),
@@ -36,9 +42,20 @@ class EncodeLatentsConfig(Config):
     first_frames: bool = opt(False, "also store the latent of each video's first frame, for image-to-video")
     batch_size: int = opt(32, "clips encoded at a time", ge=1)
     precision: Precision = opt("fp32", "fp32 or bf16")
+    device: str = opt(
+        "auto",
+        "auto (CUDA if available), cpu, cuda or cuda:N; of several processes each its own GPU",
+        resumable=True,
+    )
+    tiling: TilingConfig = opt(
+        TilingConfig(), "tae: tiles of long clips and large frames, as reconstruction cuts them"
+    )
     overwrite: bool = opt(False, "replace latents that another encoder or other data produced")
     engine: Literal["local", "ray"] = opt(
-        "local", "local: this process; ray: tasks of a Ray cluster (docs/cluster.md)", resumable=True
+        "local",
+        "local: the processes that torchrun or srun started, or this one; ray: tasks of a Ray cluster "
+        "(docs/cluster.md)",
+        resumable=True,
     )
     ray_address: str = opt(
         "", "engine=ray: the cluster; empty takes RAY_ADDRESS, or starts one here", resumable=True

@@ -14,7 +14,6 @@ from src.core.errors import UserError
 from src.models.codec.model import Codec
 from src.models.text.frozen_encoder import FrozenEncoder
 from src.models.vision.frozen_tower import FrozenTower
-from src.parallel.fsdp import CPU
 from src.streaming.reader import Dataset
 from src.streaming.schema.audio_record import AudioRecord
 from src.streaming.schema.bucket import Bucket
@@ -65,10 +64,11 @@ class AudioEncoder:
                 with_audio.append((record, audio_CS))
         if not with_audio:
             return
-        audio_BCS = torch.stack([audio for _, audio in with_audio]).float() / 32768
-        with precision.autocast(precision.resolve(precision_name, CPU.type), CPU.type):
+        device = next(self.codec.parameters()).device
+        audio_BCS = torch.stack([audio for _, audio in with_audio]).to(device).float() / 32768
+        with precision.autocast(precision.resolve(precision_name, device.type), device.type):
             posterior = self.codec.encode(audio_BCS)
-        moments_BCL = torch.cat([posterior.mean_BCL, posterior.std_BCL], 1).half()
+        moments_BCL = torch.cat([posterior.mean_BCL, posterior.std_BCL], 1).half().cpu()
         for (record, _), moments_CL in zip(with_audio, moments_BCL, strict=True):
             yield self._record(record, moments_CL[..., None, None].clone(), bucket)
 
@@ -84,7 +84,7 @@ class AudioEncoder:
             if self.vision is None:
                 frames = frames_TCHW
             else:
-                features = self.vision.encode(frames_TCHW).half()
+                features = self.vision.encode(frames_TCHW).half().cpu()
         if self.flags_captions:
             captions = (*captions, *without_description(captions))
         return LatentRecord(

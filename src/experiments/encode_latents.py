@@ -1,21 +1,28 @@
 """Encode a prepared data set once: posterior moments (not samples), keyed by content and encoder."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from src.core.errors import UserError
+from src.core.launch import global_rank, is_first_rank, world_size
 from src.core.progress import progress
 from src.core.ray_tasks import run_tasks
 from src.experiments.config import EncodeLatentsConfig
 from src.experiments.encode_audio import AudioEncoder, embeddings
+from src.inference.device import resolve_device
+from src.models.tae.config import TilingConfig
 from src.models.tae.model import TAE
+from src.models.tae.posterior import Posterior
+from src.models.tae.tiling import encode_tiled
 from src.models.text.frozen_encoder import FrozenEncoder
-from src.parallel.fsdp import CPU
+from src.parallel.process_group import barrier, gather_objects, joined_processes, on_first_rank
 from src.runs import latents, loading, run_directory
 from src.streaming.collate import with_fps
 from src.streaming.pixels import from_uint8
@@ -33,36 +40,42 @@ MAX_DEATHS = 5  # of workers of a cluster with the same part
 
 @dataclass(frozen=True)
 class Encoders:
-    """The TAE or the audio codec with its image tower, and the text encoders.
-
-    `keys` are that of TAE or codec alone (`tae_key`, `codec_key`) and that of all (`encoder`).
-    """
+    """The TAE or the audio codec with its image tower, the text encoders, and the key of TAE or codec."""
 
     tae: TAE | None
     audio: AudioEncoder | None
     texts: dict[str, FrozenEncoder]
-    keys: dict[str, str]
+    key: str
 
 
 def load_encoders(config: EncodeLatentsConfig) -> Encoders:
-    texts = latents.load_text_encoders(config.encoders)
+    """Load all encoders onto the config's device."""
+    device = resolve_device(config.device)
+    texts = latents.load_text_encoders(config.encoders, device)
     if config.codec:
         codec, key = loading.load_codec(Path(config.codec))
         vision = latents.load_vision(config.vision) if config.vision.path else None
-        encoder = latents.encoders_key(
-            key, texts, vision=vision.fingerprint() if vision else "", flags_captions=config.flags_captions
-        )
-        audio = AudioEncoder(codec, vision, texts, config.flags_captions)
-        return Encoders(None, audio, texts, {"codec_key": key, "encoder": encoder})
-    tae, key = loading.load_tae(Path(config.tae))
-    encoder = latents.encoders_key(key, texts, config.first_frames)
-    return Encoders(tae, None, texts, {"tae_key": key, "encoder": encoder})
+        if vision:
+            vision.model.to(device)
+        audio = AudioEncoder(codec.to(device), vision, texts, config.flags_captions)
+        return Encoders(None, audio, texts, key)
+    tae, key = loading.load_autoencoder(Path(config.tae))
+    try:
+        config.tiling.check(tae.config)
+    except ValueError as error:
+        raise UserError(f"tiling.{error}") from error
+    return Encoders(tae.to(device), None, texts, key)
 
 
 def run(config: EncodeLatentsConfig) -> None:
-    """Encode every split."""
+    """Encode every split; the processes of torchrun or srun take parts by turns."""
     run_dir = Path(config.run_dir)
-    with run_directory.locked_run_dir(run_dir, config, compare=not config.overwrite):
+    if config.engine == "ray" and world_size() > 1:
+        raise UserError(f"engine=ray starts its own tasks: use one process, not {world_size()}")
+    with (
+        run_directory.locked_run_dir(run_dir, config, compare=not config.overwrite),
+        joined_processes(resolve_device(config.device).type),
+    ):
         encoders = load_encoders(config)
         splits = [p.parent.name for p in sorted(Path(config.data).glob("*/dataset.json"))]
         if "train" not in splits:
@@ -71,39 +84,83 @@ def run(config: EncodeLatentsConfig) -> None:
             encode_split(config, encoders, split, run_dir / split)
 
 
+def provenance_of(config: EncodeLatentsConfig, encoders: Encoders, dataset: Dataset) -> dict[str, Any]:
+    """Return what a split's latents are made of, and the key of all encoders (`encoder`)."""
+    kind = "codec" if config.codec else "tae"
+    found: dict[str, Any] = {"pixels": str(dataset.root), kind: config.codec or config.tae}
+    found[f"{kind}_key"] = encoders.key
+    vision = encoders.audio.vision.fingerprint() if encoders.audio and encoders.audio.vision else ""
+    cuts = isinstance(encoders.tae, TAE)
+    tiling = latents.cut_tiling(config.tiling, dataset.buckets) if cuts else {}
+    texts = {name: each.config for name, each in encoders.texts.items()}
+    found["encoder"] = latents.encoders_key(
+        encoders.key,
+        texts,
+        config.first_frames,
+        vision=vision,
+        flags_captions=config.flags_captions,
+        tiling=tiling,
+    )
+    stored: dict[str, Any] = {
+        "vision": asdict(config.vision) if vision else None,
+        "flags_captions": config.flags_captions,
+        "text": {name: asdict(each) for name, each in texts.items()},
+        "first_frames": config.first_frames,
+        "tiling": tiling,
+    }
+    return found | {name: value for name, value in stored.items() if value}
+
+
 def encode_split(config: EncodeLatentsConfig, encoders: Encoders, split: str, out: Path) -> None:
     """Encode one split in parts; parts that exist already are kept."""
     dataset = Dataset(Path(config.data) / split)
-    key = latent_key(dataset.info.content, encoders.keys["encoder"])
-    autoencoder = {"codec": config.codec} if config.codec else {"tae": config.tae}
-    provenance: dict[str, Any] = {"pixels": str(dataset.root), **autoencoder, **encoders.keys}
-    if config.vision.path:
-        provenance["vision"] = asdict(config.vision)
-    if config.flags_captions:
-        provenance["flags_captions"] = True
-    if encoders.texts:
-        provenance["text"] = {name: asdict(each.config) for name, each in encoders.texts.items()}
-    if config.first_frames:
-        provenance["first_frames"] = True
+    provenance = provenance_of(config, encoders, dataset)
+    key = latent_key(dataset.info.content, provenance["encoder"])
     parts = dataset.parts(PART_SIZE)
     kind: Kind = "audio_latents" if config.codec else "latents"
-    with LatentWriter(out, key, kind=kind, overwrite=config.overwrite) as writer:
-        missing = writer.missing(len(parts))
-        total = sum(stop - start for _, start, stop in parts)
-        todo = sum(parts[n][2] - parts[n][1] for n in missing)
-        with progress(f"encode {split}", total, total - todo) as advance:
-            if config.engine == "ray":
-                threads = torch.get_num_threads()
-                tasks = [PartTask(config, split, out, n, writer.chunk_bytes, threads) for n in missing]
-                run_tasks(encode_task, tasks, address=config.ray_address, retry=retry_task, done=advance)
-            else:
-                for number in missing:
-                    encode_part(config, encoders, dataset, out, number, writer.chunk_bytes, advance)
-        writer.finish(len(parts), provenance)
+    writer = LatentWriter(out, key, kind=kind, overwrite=config.overwrite, leader=is_first_rank())
+    with ExitStack() as stack:
+        on_first_rank(lambda: stack.enter_context(writer))
+        if not writer.leader:
+            stack.enter_context(writer)
+        # The first process's list: another one may have written a part before the last one looks.
+        missing = cast(list[int], gather_objects(writer.missing(len(parts)))[0])
+        encode_missing(config, encoders, dataset, writer, missing, split)
+        barrier()
+        on_first_rank(lambda: writer.finish(len(parts), provenance))
+    if not is_first_rank():
+        return
     if num_rejected := len((out / "rejected.jsonl").read_text(encoding="utf-8").splitlines()):
         Console(highlight=False).print(
             f"{num_rejected} records without audio left out: {out / 'rejected.jsonl'}"
         )
+
+
+def encode_missing(
+    config: EncodeLatentsConfig,
+    encoders: Encoders,
+    dataset: Dataset,
+    writer: LatentWriter,
+    missing: list[int],
+    split: str,
+) -> None:
+    """Encode this process's parts of those that are missing; the first process shows its progress."""
+    parts, out = dataset.parts(PART_SIZE), writer.root
+    mine = missing[global_rank() :: world_size()] if world_size() > 1 else missing
+    if not is_first_rank():
+        for number in mine:
+            encode_part(config, encoders, dataset, out, number, writer.chunk_bytes, lambda count: None)
+        return
+    todo = sum(parts[n][2] - parts[n][1] for n in mine)
+    done = sum(stop - start for _, start, stop in parts) - todo if world_size() == 1 else 0
+    with progress(f"encode {split}", done + todo, done) as advance:
+        if config.engine == "ray":
+            threads = torch.get_num_threads()
+            tasks = [PartTask(config, split, out, n, writer.chunk_bytes, threads) for n in mine]
+            run_tasks(encode_task, tasks, address=config.ray_address, retry=retry_task, done=advance)
+        else:
+            for number in mine:
+                encode_part(config, encoders, dataset, out, number, writer.chunk_bytes, advance)
 
 
 def encode_part(
@@ -181,11 +238,14 @@ def encode(
 ) -> list[LatentRecord]:
     """Encode some clips of one bucket into latent records."""
     records = [dataset.pixels(bucket, i) for i in indices]
-    video_BCTHW = from_uint8(torch.stack([r.video_TCHW for r in records]).transpose(1, 2))
-    with precision.autocast(precision.resolve(config.precision, CPU.type), CPU.type):
-        posterior = model.encode(video_BCTHW)
-        firsts = model.encode(video_BCTHW[:, :, :1]).mean_BCTHW.half() if config.first_frames else None
-    moments = torch.cat([posterior.mean_BCTHW, posterior.std_BCTHW], 1).half()
+    device, tiling = next(model.parameters()).device, config.tiling
+    video_BCTHW = from_uint8(torch.stack([r.video_TCHW for r in records]).to(device).transpose(1, 2))
+    with precision.autocast(precision.resolve(config.precision, device.type), device.type):
+        posterior = encode_video(model, video_BCTHW, tiling)
+        firsts = None
+        if config.first_frames:
+            firsts = encode_video(model, video_BCTHW[:, :, :1], tiling).mean_BCTHW.half().cpu()
+    moments = torch.cat([posterior.mean_BCTHW, posterior.std_BCTHW], 1).half().cpu()
     return [
         LatentRecord(
             id=record.id,
@@ -201,6 +261,13 @@ def encode(
         )
         for i, record in enumerate(records)
     ]
+
+
+def encode_video(model: TAE, video_BCTHW: Tensor, tiling: TilingConfig) -> Posterior:
+    """Return the posterior of videos, tile by tile; published autoencoders take them in one piece."""
+    if isinstance(model, TAE):
+        return encode_tiled(model, video_BCTHW, tiling)
+    return model.encode(video_BCTHW)
 
 
 def video_captions(record: ClipRecord) -> list[str]:

@@ -49,7 +49,7 @@ def train_stage(
             config.data,
             config.train.seed,
             num_steps=config.train.max_steps,
-            keys=latents.expected_latent_keys(config),
+            keys=latents.expected_latent_keys(config) if is_first_rank() else {},
             rebuild_command="the latents stage again with overwrite=true",
         )
         if check_data is not None:

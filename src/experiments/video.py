@@ -4,6 +4,7 @@ from pathlib import Path
 
 from src.core.errors import UserError
 from src.experiments.flow_stage import train_stage
+from src.inference.device import resolve_device
 from src.inference.sample import sample_latents
 from src.runs import loading
 from src.runs.config import VideoRunConfig
@@ -37,7 +38,8 @@ def sample_videos(config: VideoRunConfig) -> SampleVideos:
     val = next(iter((config.data.val or config.data.streams).values()))
     dataset = Dataset(val.path, storage=config.data.storage)
     tae_run = config.tae or dataset.info.provenance["tae"]
-    tae, key = loading.load_tae(Path(tae_run))
+    device = resolve_device(config.samples.device)
+    tae, key = loading.load_autoencoder(Path(tae_run))
     latents_key = dataset.info.provenance.get("tae_key", key)
     if latents_key != key:
         raise UserError(
@@ -52,7 +54,7 @@ def sample_videos(config: VideoRunConfig) -> SampleVideos:
         prompts.append(record.captions[0] if bucket.is_image else with_fps(record.captions[0], record.fps))
     return SampleVideos(
         sample_latents,
-        lambda latents_BCTHW, num_frames: tae.decode(latents_BCTHW.cpu(), num_frames),
+        lambda latents_BCTHW, num_frames: tae.to(device).decode(latents_BCTHW.to(device), num_frames),
         prompts,
         tae.latent_shape(bucket.num_frames, bucket.height, bucket.width),
         num_frames=bucket.num_frames,

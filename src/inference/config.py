@@ -5,7 +5,9 @@ from typing import Literal, TypeVar
 
 from src.core.fields import Config, opt
 from src.flow.config import GuidanceSchedule, QuadraticStart, SamplerConfig, Schedule, Solver
+from src.models.nn.config import AttentionBackend
 from src.models.tae.config import TilingConfig
+from src.parallel.config import InferenceMesh
 from src.training.config import Precision, Use
 
 AnySampler = TypeVar("AnySampler", bound=SamplerConfig)
@@ -93,9 +95,15 @@ class GenerateConfig(Config):
     )
     seed: int = opt(0, "seed of the first prompt; each further prompt takes the next")
     seeds_per_prompt: int = opt(1, "videos of each prompt, with different seeds", ge=1)
-    batch_size: int = opt(32, "videos sampled together", ge=1)
+    batch_size: int = opt(
+        32, "videos sampled together; several processes take batches by turns, a video is the same", ge=1
+    )
     device: str = opt("auto", "auto (CUDA if available), cpu, cuda or cuda:N")
     precision: Precision = opt("bf16", "fp32 or bf16 (where the device has it)")
+    attention: AttentionBackend | None = opt(
+        None, "attention kernel; null: the run's, or auto where flash is not there"
+    )
+    mesh: InferenceMesh = opt(InferenceMesh(), "what the processes of torchrun or srun share")
     compile_blocks: bool = opt(False, "torch.compile each block: a slow start, then faster steps")
     compile_backend: str = opt("inductor", "backend of torch.compile; aot_eager needs no compiler")
     tiling: TilingConfig = opt(TilingConfig(), "tiles in which long videos and large frames are decoded")
@@ -137,13 +145,22 @@ class ExportConfig(Config):
         "???", "run directory or checkpoint of a TAE, a codec, a video, an audio or a contrastive model"
     )
     out: str = opt(
-        "", "file to write, ending in .safetensors; empty: RUN.safetensors. contrastive: folder; RUN/programs"
+        "",
+        "file to write, ending in .safetensors; empty: RUN.safetensors. hub: folder, "
+        "RUN-hub; contrastive: folder, RUN/programs",
     )
     use: Use = opt("ema", "weights: ema or raw")
     dtype: Literal["fp32", "bf16"] = opt(
         "fp32",
         "fp32: the checkpoint's values bit for bit; bf16: half the size, vectors and statistics stay fp32",
     )
+    format: Literal["file", "hub"] = opt(
+        "file", "file: one safetensors file; hub: a video model, its TAE and a model card in a folder"
+    )
+    tae: str = opt("", "hub: run or exported file of the TAE; empty: the one that encoded the run's latents")
+    scores: str = opt("", "hub: output folder of eval.run, whose numbers go into the model card")
+    license: str = opt("", "hub: license of the weights, in the hub's words, such as apache-2.0")
+    data_license: str = opt("", "hub: license of the training data, where its records do not state it")
     codec: str = opt("", "contrastive: run of the codec; empty: the one that encoded the run's latents")
     seconds: float = opt(3.0, "contrastive: length of the audio and video that are compared", gt=0)
     fps: float = opt(16.0, "contrastive: frames per second", gt=0)

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from src.core.errors import UserError
+from src.core.launch import global_rank, world_size
 from src.core.media_io.errors import MediaError
 from src.core.media_io.image_reader import read_image
 from src.core.media_io.image_writer import write_image
@@ -22,18 +23,22 @@ from src.flow.config import SamplerConfig
 from src.flow.solvers import OnStep
 from src.inference import run_defaults
 from src.inference.config import GenerateConfig
-from src.inference.device import resolve_device
-from src.inference.prompts import PromptRequest
+from src.inference.device import resolve_attention, resolve_device
+from src.inference.prompts import PromptRequest, read_requests
 from src.inference.run_defaults import VideoFormat
 from src.inference.sample import sample_latents
+from src.models.nn.config import AttentionBackend
 from src.models.tae.model import TAE
 from src.models.tae.tiling import decode_stream
 from src.parallel.fsdp import ParallelContext, compile_groups
+from src.parallel.mesh import ProcessMesh, build_mesh
+from src.parallel.token_shards import SharedTokens
 from src.runs import loading
 from src.runs.config import VideoRunConfig
 from src.streaming.collate import with_fps
 from src.streaming.pixels import from_uint8, to_frames
 from src.streaming.schema.bucket import Bucket
+from src.training.config import Precision
 from src.training.modules.video_model import VideoModel
 from src.training.precision import resolve
 
@@ -51,20 +56,56 @@ class VideoPipeline:
     def __init__(self, config: GenerateConfig) -> None:
         self.config = config
         self.device = resolve_device(config.device)
-        self.model, self.tae, stage = load_models(config)
+        self.mesh = build_inference_mesh(config, self.device)
+        precision_name = resolve(config.precision, self.device.type)
+        attention, note = choose_attention(config, self.device)
+        context = parallel_context(config, self.mesh, precision_name, self.device)
+        self.model, self.tae, stage = load_models(config, attention, context)
         self.format = run_defaults.video_format(config, stage, self.tae.config)
         self.sampler = config.sampler.apply(stage.flow.sampler)
         buckets = run_defaults.trained_buckets(stage, loading.find_export(Path(config.run)))
-        self.warnings = format_warnings(self.format, buckets)
+        self.warnings = [*([note] if note else []), *format_warnings(self.format, buckets)]
         check_format(self.format, self.model, self.tae)
         check_tiling(config, self.tae)
+        self._check_steps()
         self.model.to(self.device)
         self.tae.to(self.device)
-        self.model.precision_name = resolve(config.precision, self.device.type)
-        if config.compile_blocks:
-            context = ParallelContext(compile_backend=config.compile_backend)
-            compile_groups(self.model.transformer, context)
+        self.model.precision_name = precision_name
+        if config.compile_blocks and self.mesh is None:
+            compile_groups(self.model.transformer, ParallelContext(compile_backend=config.compile_backend))
         self.first_BC1HW = first_frame_latent(config, self.format, self.model, self.tae)
+
+    @property
+    def num_groups(self) -> int:
+        """Number of groups of processes that sample different batches."""
+        return max(1, world_size() // self.config.mesh.num_peers)
+
+    @property
+    def group(self) -> int:
+        """Number of this process's group."""
+        return global_rank() // self.config.mesh.num_peers if world_size() > 1 else 0
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process decodes and writes what its group samples."""
+        return world_size() == 1 or global_rank() % self.config.mesh.num_peers == 0
+
+    @property
+    def writes_alone(self) -> bool:
+        """Whether this is the only process."""
+        return world_size() == 1
+
+    @property
+    def samples_together(self) -> bool:
+        """Whether all groups have to sample at the same time, because weights are sharded over them."""
+        return self.config.mesh.shard_weights and self.num_groups > 1
+
+    def _check_steps(self) -> None:
+        if self.samples_together and self.sampler.solver == "adaptive":
+            raise UserError(
+                "mesh.shard_weights=true: the adaptive solver takes other numbers of steps on every "
+                "process; use sampler.solver=midpoint"
+            )
 
     def _with_fps(self, text: str) -> str:
         """Return the text as the model was trained to read it: videos state their frame rate."""
@@ -82,7 +123,6 @@ class VideoPipeline:
         truncated = self.model.truncated([self._with_fps(request.text) for request in requests])
         return [request.id for request, is_cut in zip(requests, truncated, strict=True) if is_cut]
 
-    @torch.inference_mode()
     def sample(
         self,
         batch: list[PromptRequest],
@@ -91,23 +131,33 @@ class VideoPipeline:
     ) -> Tensor:
         """Return latents [B, C, T, H, W] for the TAE's decoder; noise depends on the seeds alone."""
         first_BC1HW = self.first_BC1HW
-        return sample_latents(
-            self.model,
-            [self._with_fps(request.text) for request in batch],
-            self.tae.latent_shape(self.format.num_frames, self.format.height, self.format.width),
-            [request.seed for request in batch],
-            sampler or self.sampler,
-            negative_prompt=self._with_fps(batch[0].negative_prompt),
-            first_BC1HW=None if first_BC1HW is None else first_BC1HW.expand(len(batch), -1, -1, -1, -1),
-            on_step=on_step,
-        )
+        with torch.inference_mode(self.mesh is None):  # shards do not bear it; nothing needs gradients
+            return sample_latents(
+                self.model,
+                [self._with_fps(request.text) for request in batch],
+                self.tae.latent_shape(self.format.num_frames, self.format.height, self.format.width),
+                [request.seed for request in batch],
+                sampler or self.sampler,
+                negative_prompt=self._with_fps(batch[0].negative_prompt),
+                first_BC1HW=None if first_BC1HW is None else first_BC1HW.expand(len(batch), -1, -1, -1, -1),
+                on_step=on_step,
+            )
 
     @torch.inference_mode()
     def decode(self, latents_BCTHW: Tensor) -> NDArray[np.uint8]:
         """Return frames, uint8 [B, T, H, W, 3]; decoded tile by tile, so that only 8-bit frames are kept."""
-        tiles = decode_stream(self.tae, [latents_BCTHW.to(self.device)], self.config.tiling)
+        latents_BCTHW = latents_BCTHW.to(self.device)
+        if not isinstance(self.tae, TAE):  # a published autoencoder
+            return to_frames(self.tae.decode(latents_BCTHW, self.format.num_frames))
+        tiles = decode_stream(self.tae, [latents_BCTHW], self.config.tiling)
         frames_BTHWC = np.concatenate([to_frames(tile) for tile in tiles], 1)
         return frames_BTHWC[:, : self.format.num_frames]
+
+    def generate(self, prompts: list[str], seed: int = 0, negative_prompt: str = "") -> NDArray[np.uint8]:
+        """Return frames, uint8 [B, T, H, W, 3], of one video for each prompt; seeds count up from `seed`."""
+        requests = read_requests(prompts, "", seed, 1, negative_prompt)
+        self.check_requests(requests)
+        return self.decode(self.sample(requests))
 
     def write(
         self, batch: list[PromptRequest], videos_BTHWC: NDArray[np.uint8], out: Path
@@ -130,16 +180,53 @@ def output_path(request: PromptRequest, is_image: bool) -> Path:
     return Path(folder) / f"{request.file_stem}.{suffix}"
 
 
-def load_models(config: GenerateConfig) -> tuple[VideoModel, TAE, VideoRunConfig]:
-    """Load the model and its decoder on the CPU, and check that they belong together.
+def build_inference_mesh(config: GenerateConfig, device: torch.device) -> ProcessMesh | None:
+    """Return the mesh of the launcher's processes; None where each has a full model for itself.
+
+    Raises:
+        UserError: its sizes do not suit the number of processes.
+    """
+    try:
+        parallel = config.mesh.parallel(world_size())
+    except ValueError as error:
+        raise UserError(f"mesh: {error}") from error
+    return None if parallel is None else build_mesh(parallel, device)
+
+
+def parallel_context(
+    config: GenerateConfig, mesh: ProcessMesh | None, precision_name: Precision, device: torch.device
+) -> ParallelContext:
+    """Return a network's place in the mesh."""
+    if mesh is None:
+        return ParallelContext()
+    return ParallelContext(
+        mesh=mesh.fsdp,
+        tensor_mesh=mesh.tensor,
+        cut_tokens=SharedTokens(mesh) if mesh.num_peers > 1 else None,
+        param_dtype=torch.bfloat16 if precision_name == "bf16" else None,
+        compile_backend=config.compile_backend if config.compile_blocks else None,
+        device=device,
+    )
+
+
+def choose_attention(config: GenerateConfig, device: torch.device) -> tuple[AttentionBackend, str]:
+    """Return the attention kernel, and one line where it replaces the one asked for."""
+    run_defaults.refuse_recipe(config.run)
+    stage = loading.load_run_config(VideoRunConfig, Path(config.run))
+    return resolve_attention(config.attention or stage.transformer.attention, device)
+
+
+def load_models(
+    config: GenerateConfig, attention: AttentionBackend, context: ParallelContext
+) -> tuple[VideoModel, TAE, VideoRunConfig]:
+    """Load the model and its decoder, and check that they belong together.
 
     Raises:
         UserError: no such run, or a TAE that did not encode the run's latents.
     """
-    run_defaults.refuse_recipe(config.run)
-    model, stage = loading.load_video(Path(config.run), config.use)
+    model, stage = loading.load_video(Path(config.run), config.use, attention=attention, context=context)
     tae_run = config.tae or run_defaults.tae_of_latents(config.run, stage)
-    tae, key = loading.load_tae(Path(tae_run))
+    tae, key = loading.load_autoencoder(Path(tae_run))
     channels = model.config.latent_channels
     if tae.config.latent_channels != channels:
         raise UserError(

@@ -78,6 +78,11 @@ class SampleVideosConfig(Config):
 
     prompts: tuple[str, ...] = opt((), "prompts with their FPS prefix; empty: captions of validation videos")
     number: int = opt(4, "number of videos where no prompts are given", ge=0)
+    device: str = opt(
+        "cpu",
+        "where the first process decodes them: cpu leaves the GPU to training, auto uses it",
+        resumable=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,29 +1,26 @@
 """Properties of encoded latents: text encoders, cache keys, statistics."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from src.core.errors import UserError
+from src.models.tae.config import TilingConfig
 from src.models.text.config import FrozenTextConfig
-from src.models.text.frozen_encoder import FrozenEncoder
+from src.models.text.frozen_encoder import FrozenEncoder, fingerprint
 from src.models.vision.config import FrozenVisionConfig
 from src.models.vision.frozen_tower import FrozenTower
 from src.runs import loading
 from src.runs.audio_config import AudioRunConfig
 from src.runs.config import VideoRunConfig
-from src.streaming.schema.bucket import Kind
+from src.streaming.schema.bucket import Bucket, Kind
 from src.streaming.schema.cache_keys import latent_key, stable_hash
 from src.streaming.schema.dataset_index import read_info
 
 FlowRunConfig = VideoRunConfig | AudioRunConfig
 NAMES = {"tae": "TAE", "codec": "codec"}
-LOAD: dict[loading.Autoencoder, Callable[[Path], tuple[Any, str]]] = {
-    "tae": loading.load_tae,
-    "codec": loading.load_codec,
-}
 
 
 def load_vision(config: FrozenVisionConfig) -> FrozenTower:
@@ -34,43 +31,62 @@ def load_vision(config: FrozenVisionConfig) -> FrozenTower:
         raise UserError(str(error)) from error
 
 
-def load_text_encoders(configs: dict[str, FrozenTextConfig]) -> dict[str, FrozenEncoder]:
+def load_text_encoders(
+    configs: dict[str, FrozenTextConfig], device: str | torch.device = "cpu"
+) -> dict[str, FrozenEncoder]:
     """Load the frozen text encoders by name.
 
     Raises:
         UserError: one cannot be loaded, or its name cannot be part of a record.
     """
     try:
-        return {name: FrozenEncoder(name, each) for name, each in sorted(configs.items())}
+        return {name: FrozenEncoder(name, each, device) for name, each in sorted(configs.items())}
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
 def encoders_key(
     autoencoder: str,
-    texts: dict[str, FrozenEncoder],
+    texts: dict[str, FrozenTextConfig],
     first_frames: bool = False,
     vision: str = "",
     flags_captions: bool = False,
+    tiling: dict[str, int] | None = None,
 ) -> str:
     """Return the cache key of all encoders: that of TAE or codec alone, or combined with what else is stored.
 
+    Loads no model.
+
     Args:
         vision: fingerprint of a frozen image tower.
+        tiling: of `cut_tiling`.
     """
-    if not (texts or first_frames or vision or flags_captions):
+    if not (texts or first_frames or vision or flags_captions or tiling):
         return autoencoder
-    keys = {name: each.fingerprint() for name, each in texts.items()}
-    more = ({"first_frames": True} if first_frames else {}) | ({"vision": vision} if vision else {})
+    keys = {name: fingerprint(each) for name, each in texts.items()}
+    more: dict[str, Any] = {"first_frames": True} if first_frames else {}
+    more |= {"vision": vision} if vision else {}
     more |= {"flags_captions": True} if flags_captions else {}
+    more |= {"tiling": tiling} if tiling else {}
     return stable_hash({"tae": autoencoder, "text": keys} | more)
+
+
+def cut_tiling(tiling: TilingConfig, buckets: Iterable[Bucket]) -> dict[str, int]:
+    """Return the tile sizes that change the latents of some bucket; empty where every clip is one tile."""
+    found = list(buckets)
+    sizes: dict[str, int] = {}
+    if any(bucket.num_frames > tiling.frames for bucket in found):
+        sizes["frames"] = tiling.frames
+    if tiling.size and any(max(bucket.height, bucket.width) > tiling.size for bucket in found):
+        sizes |= {"size": tiling.size, "size_overlap": tiling.size_overlap}
+    return sizes
 
 
 def expected_latent_keys(config: FlowRunConfig) -> dict[str, str]:
     """Return, by path of a stream, the key that its latents would have if they were encoded now.
 
-    Streams whose data, TAE or codec, or frozen encoders are not on this machine are left out: nothing can be
-    checked.
+    Reads weights and files, and loads no model but an image tower. Streams whose data, TAE or codec, or
+    frozen encoders are not on this machine are left out: nothing can be checked.
     """
     keys: dict[str, str] = {}
     encoders: dict[str, str] = {}
@@ -83,7 +99,7 @@ def expected_latent_keys(config: FlowRunConfig) -> dict[str, str]:
         if not (Path(pixels) / "dataset.json").is_file() or not run or not Path(run).exists():
             continue
         if run not in encoders:
-            encoders[run] = LOAD[kind](Path(run))[1]
+            encoders[run] = loading.read_key(Path(run), kind)
         texts = {name: FrozenTextConfig(**each) for name, each in provenance.get("text", {}).items()}
         tower = provenance.get("vision", {})
         if all(
@@ -91,10 +107,11 @@ def expected_latent_keys(config: FlowRunConfig) -> dict[str, str]:
         ):
             key = encoders_key(
                 encoders[run],
-                load_text_encoders(texts),
+                texts,
                 provenance.get("first_frames", False),
                 load_vision(FrozenVisionConfig(**tower)).fingerprint() if tower else "",
                 provenance.get("flags_captions", False),
+                provenance.get("tiling"),
             )
             keys[stream.path] = latent_key(read_info(pixels).content, key)
     return keys

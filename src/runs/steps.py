@@ -21,7 +21,7 @@ from src.runs.run_directory import refuse_changed_settings
 
 Command = Literal[
     "prepare", "prompts", "audio_prompts", "train", "generate", "reconstruct", "score", "borders",
-    "text_to_audio", "video_to_audio", "rank", "page",
+    "text_to_audio", "video_to_audio", "rank", "page", "plan", "compare",
 ]  # fmt: skip
 MODULES: dict[Command, str] = {
     "prepare": "data.prepare",
@@ -36,6 +36,8 @@ MODULES: dict[Command, str] = {
     "video_to_audio": "eval.bounce_checker.video_to_audio",
     "rank": "eval.rank",
     "page": "eval.video_page",
+    "plan": "src.plan",
+    "compare": "eval.compare",
 }
 # Imported once in the fork server, so that each step starts several seconds sooner.
 PRELOADED = ["src.experiments.tae", "src.experiments.encode_latents", "src.experiments.video"]

@@ -87,10 +87,15 @@ class FrozenEncoder:
         return len(self.tokenizer(text, verbose=False).input_ids) > self.config.max_tokens
 
     def fingerprint(self) -> str:
-        """Return a hash of the checkpoint's files and the config, the key of cached embeddings."""
-        digest = hashlib.sha256(f"{self.config.kind} {self.config.max_tokens} {self.config.quoted}".encode())
-        for path in sorted(p for p in Path(self.config.path).rglob("*") if p.is_file()):
-            digest.update(path.name.encode())
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()[:16]
+        """Return the key of cached embeddings (`fingerprint`)."""
+        return fingerprint(self.config)
+
+
+def fingerprint(config: FrozenTextConfig) -> str:
+    """Return a hash of a checkpoint's files and the config, the key of cached embeddings; loads no model."""
+    digest = hashlib.sha256(f"{config.kind} {config.max_tokens} {config.quoted}".encode())
+    for path in sorted(p for p in Path(config.path).rglob("*") if p.is_file()):
+        digest.update(path.name.encode())
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

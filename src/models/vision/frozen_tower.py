@@ -62,7 +62,8 @@ class FrozenTower:
         """Return features [T, D] of uint8 frames, resized to cover the tower's square and cropped around the
         center.
         """
-        features = [self._encode(part) for part in frames_TCHW.split(BATCH)]
+        device = self.model.device
+        features = [self._encode(part.to(device)) for part in frames_TCHW.split(BATCH)]
         return torch.cat(features)
 
     def _encode(self, frames_TCHW: Tensor) -> Tensor:
@@ -74,6 +75,6 @@ class FrozenTower:
         )  # uint8: what a viewer sees
         top, left = (shape[0] - self.size) // 2, (shape[1] - self.size) // 2
         x = x[:, :, top : top + self.size, left : left + self.size].float() / 255
-        mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+        mean, std = (torch.tensor(values, device=x.device)[:, None, None] for values in (MEAN, STD))
         found: Tensor = self.model(pixel_values=(x - mean) / std).image_embeds
         return found

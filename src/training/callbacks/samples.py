@@ -57,6 +57,9 @@ class SampleVideos(L.Callback):
             return
         seeds = list(range(len(self.prompts)))
         latents = self.sample(module.model(ema=True), self.prompts, self.shape_CTHW, seeds)
+        if not trainer.is_global_zero:
+            pause_clocks(trainer)
+            return
         videos = to_uint8(self.decode(latents, self.num_frames)).transpose(1, 2).cpu()
         titled = dict(zip(self.prompts, videos, strict=True))
         write_videos(trainer, "samples", titled, module.step, self.fps)

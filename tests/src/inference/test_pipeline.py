@@ -47,6 +47,21 @@ def test_compiled_code_gives_equal_latents(root: Path) -> None:
     torch.testing.assert_close(latents, make_pipeline(root).sample(BATCH), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="of machines without a GPU")
+def test_a_run_with_flash_attention_generates_on_a_cpu(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "video", tmp_path / "video")
+    path = tmp_path / "video/config.yaml"
+    text = path.read_text()
+    assert "attention: auto" in text
+    path.write_text(text.replace("attention: auto", "attention: flash"))
+    pipeline = make_pipeline(root, run=str(tmp_path / "video"))
+    assert pipeline.warnings == ["attention=flash needs a GPU, and this is cpu; attention=auto is used"]
+    assert torch.equal(pipeline.sample(BATCH), make_pipeline(root).sample(BATCH))
+    other = make_pipeline(root, run=str(tmp_path / "video"), attention="matmul")
+    assert other.warnings == []
+    torch.testing.assert_close(other.sample(BATCH), pipeline.sample(BATCH), rtol=1e-4, atol=1e-5)
+
+
 def test_a_batch_is_as_good_as_one_by_one(root: Path) -> None:
     pipeline = make_pipeline(root)
     together = pipeline.sample(BATCH)
