@@ -2,14 +2,17 @@
 
 Prints for every mesh that fits its peak memory, time of a step, tokens per second, MFU, days and cost; for
 the best one memory and time by part, and why it is the best. A stage that fits nowhere is refused with the
-nearest change that fits. Other keys than those below are the run's, such as train.num_micro_batches=4.
+nearest change that fits. Autoencoders (tae, codec) are planned over copies and shards. Other keys than those
+below are the run's, such as train.num_micro_batches=4.
 
     python -m src.plan configs/paper/joint_768.yaml gpus=6144 gpu=h100
+    python -m src.plan configs/paper/tae.yaml gpus=64
     python -m src.plan configs/paper/t2i_256.yaml configs/paper/video_1b.yaml gpus=8 gpu=a100_80gb
 """
 
 import sys
 from dataclasses import fields, replace
+from typing import Any
 
 from rich.console import Console
 
@@ -21,6 +24,7 @@ from src.planning.hardware import GPUS, Cluster
 from src.registry import find_experiment
 
 PLANNED = ("video", "audio")
+AUTOENCODERS = ("tae", "codec")  # with copies and shards only
 
 
 def main(argv: list[str]) -> None:
@@ -35,13 +39,16 @@ def main(argv: list[str]) -> None:
     settings = config.load(PlanConfig, None, own)
     experiment = find_experiment(config.read_kind(arguments.configs, rest))
     kind = config.read_kind(arguments.configs, rest)["experiment"]
-    if kind not in PLANNED:
-        raise UserError(f"experiment: plans are of kinds {' and '.join(PLANNED)}, got {kind}")
+    if kind not in PLANNED + AUTOENCODERS:
+        raise UserError(f"experiment: plans are of kinds {', '.join(PLANNED + AUTOENCODERS)}, got {kind}")
     stage = config.build(experiment.config, config.read(arguments.configs, rest, experiment.config))
     if arguments.print:
         print(config.to_yaml(settings) + config.to_yaml(stage), end="")
         return
     # Imported after parsing: torch takes seconds, which --help and a mistyped key do not need.
+    if kind in AUTOENCODERS:
+        print_autoencoder(stage, cluster(settings), settings.rows)
+        return
     from src.planning import report
     from src.planning.search import best_plan, fewest_checkpointed, plan_all
     from src.planning.workload import workload
@@ -53,6 +60,24 @@ def main(argv: list[str]) -> None:
     console.print(report.mesh_table(work.name, plans, refusals, settings.rows))
     console.print(report.part_table(best))
     console.print(report.reason(plans, fewest_checkpointed(work, best)), soft_wrap=True)
+
+
+def print_autoencoder(stage: Any, where: Cluster, rows: int) -> None:
+    """Print the plan of a TAE or codec."""
+    from src.planning.autoencoder import plan_autoencoder, plan_table
+    from src.planning.fake_step import has_perceptual_loss
+
+    console = Console(highlight=False)
+    plans = plan_autoencoder(stage, where)
+    console.print(plan_table(stage, plans, where, rows))
+    best = plans[0]
+    console.print(
+        f"best: train.parallel.dp_replicate={best.mesh.dp_replicate} "
+        f"train.num_micro_batches={best.num_micro_batches}",
+        soft_wrap=True,
+    )
+    if not has_perceptual_loss(stage):
+        console.print("without the perceptual loss: features.weights is not on this machine", soft_wrap=True)
 
 
 def cluster(settings: PlanConfig) -> Cluster:
