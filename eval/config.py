@@ -10,6 +10,7 @@ from eval.bounce_checker.config import CheckerConfig
 from eval.catalog import AUTO, BACKBONE_NAMES, SUITES, expand_metrics
 from eval.core.pairs_config import PairsConfig
 from eval.distribution.config import SetsConfig, StatisticsConfig
+from eval.judges.config import JudgeConfig
 from eval.quality.config import QualityConfig
 from src.core.fields import Config, opt
 
@@ -28,6 +29,9 @@ class EvalConfig(Config):
         (AUTO,),
         f"metrics (listed above) or suites: {', '.join(SUITES)}; {AUTO}: what the samples have facts, sound "
         "and references for; package.module:Class: your own (docs/own_metric.md)",
+    )
+    judges: dict[str, JudgeConfig] = opt(
+        {}, "programs or servers that score samples, by name (docs/judges.md)"
     )
     own: dict[str, Any] = opt(
         {}, "parameters of metrics of your own code, by name of the class: own.MyMetric.threshold=0.5"
@@ -63,7 +67,7 @@ class EvalConfig(Config):
         if bool(self.videos) == bool(self.manifest):
             what = "give only one of them" if self.videos else "videos=FOLDER or manifest=FILE must be given"
             raise ValueError(f"videos, manifest: {what}")
-        if not self.metrics and not self.backbones and not self.local:
+        if not self.metrics and not self.backbones and not self.local and not self.judges:
             raise ValueError("metrics: nothing to compute; name some metrics or backbones")
         for name, parameters in self.own.items():
             if not isinstance(parameters, dict):

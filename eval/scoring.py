@@ -19,6 +19,7 @@ from eval.core.run_folder import RunFolder
 from eval.distribution.reference_statistics import ReferenceStatistics
 from eval.distribution.set_metric import SetMetric
 from eval.distribution.suite import SET_SCORES
+from eval.judges.metric import build_judges
 from eval.loaders.sample_sets import SampleSet, open_samples
 from eval.measured import require_measured
 from eval.network_registry import NetworkFactory
@@ -77,7 +78,7 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     )
     metrics = build_metrics(names, backbones, factory, constants) if names else []
     own_metrics, set_metrics = build_own_metrics(names, config.own, backbones)
-    metrics += own_metrics
+    metrics += [*own_metrics, *build_judges(config.judges)]
     if reference_samples and not extractions:
         raise ValueError("reference: distances to it need a backbone, for example backbones=[efflite0]")
     all_metrics: list[Metric] = [*metrics, *extractions]

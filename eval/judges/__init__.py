@@ -1,0 +1,1 @@
+"""Judges: programs and servers, such as video-language models, that score samples and give reasons."""
