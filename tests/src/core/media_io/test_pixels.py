@@ -342,3 +342,10 @@ def test_deinterlaced_frames_last_as_long_as_before(tmp_path: Path) -> None:
         frame.duration = 40 + number
     frames = [frame for frame, _ in deinterlaced((frame, None) for frame in decoded)]
     assert [frame.duration for frame in frames] == [40 + number for number in range(len(decoded))]
+
+
+def test_packed_rgb_of_16_bits_is_rounded_to_8(tmp_path: Path) -> None:
+    deep = np.random.default_rng(0).integers(0, 2**16, (1, 48, 64, 3), np.uint16)
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", "64x48", "-i", "-")
+    ffmpeg(*raw, "-c:v", "png", "-pix_fmt", "rgb48be", tmp_path / "a.mkv", data=deep.astype("<u2").tobytes())
+    assert np.array_equal(read_video(tmp_path / "a.mkv").frames_THWC, np.rint(deep / 257).astype(np.uint8))
