@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 FAST := tests/src/core tests/src/flow tests/src/losses tests/src/models tests/eval/core tests/eval/human tests/test_repository.py tests/test_language.py
 
-.PHONY: help install install-human demo study-demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval bench-media bench-audio gpu-check lock clean
+.PHONY: help install install-human demo play study-demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval bench-media bench-audio gpu-check lock clean
 
 help:  ## Show the targets; times are of two idle cores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ install-human:  ## Make .venv-human: eval.human alone, without torch (1 min)
 
 demo: $(INSTALLED)  ## Train the tiny models, generate videos, score them (13 to 20 min)
 	$(BIN)/python -m src.train
+
+play: $(INSTALLED)  ## Open a local page on the shipped weights: prompts, videos, the checker's verdict
+	$(BIN)/python -m play
 
 study-demo: $(INSTALLED)  ## Plan, serve and fill a study with simulated raters, open its report (needs chromium)
 	rm -rf runs/study_demo

@@ -29,10 +29,16 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class SecurityMiddleware:
-    """Add the headers, refuse large bodies, and refuse changes that another site's page requests."""
+    """Add the headers, refuse large bodies, and refuse changes that another site's page requests.
 
-    def __init__(self, app: ASGIApp, *, origins: tuple[str, ...] = (), secure: bool = False) -> None:
-        self.app, self.origins, self.secure = app, origins, secure
+    Args:
+        uploads: path whose bodies may be larger.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, origins: tuple[str, ...] = (), secure: bool = False, uploads: str = UPLOADS
+    ) -> None:
+        self.app, self.origins, self.secure, self.uploads = app, origins, secure, uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,7 +49,7 @@ class SecurityMiddleware:
         if scope["method"] not in SAFE_METHODS and not _is_same_origin(headers, self.origins):
             await _refuse(403, "request of another site")(scope, receive, respond)
             return
-        limit = MAX_UPLOAD_BYTES if scope["path"] == UPLOADS else MAX_BODY_BYTES
+        limit = MAX_UPLOAD_BYTES if scope["path"] == self.uploads else MAX_BODY_BYTES
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > limit:
             await _refuse(413, f"at most {limit} bytes")(scope, receive, respond)
