@@ -3,23 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import gcd
 
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BucketSpec:
-    """One bucket of a stream: the number of records in each chunk, and the global batch size."""
+    """One bucket of a stream: the number of records in each chunk [K], and the global batch size."""
 
-    chunk_sizes: tuple[int, ...]
+    chunk_sizes: np.ndarray
     batch_size: int
 
-    @property
-    def num_records(self) -> int:
-        return sum(self.chunk_sizes)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "chunk_sizes", np.asarray(self.chunk_sizes, np.int64))
 
-    @property
+    @cached_property
+    def num_records(self) -> int:
+        return int(self.chunk_sizes.sum())
+
+    @cached_property
     def per_epoch(self) -> int:
         """Number of records in an epoch: all, or only full batches if there are fewer than three."""
         # a batch across the end of an epoch swaps repeats with the epoch's middle, which two batches lack
@@ -27,7 +29,7 @@ class BucketSpec:
         return self.num_records if self.num_records >= 3 * self.batch_size else full
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedBucketSpec(BucketSpec):
     """Buckets of different sizes in one batch: as many records as fit a token budget.
 
@@ -46,11 +48,13 @@ class PackedBucketSpec(BucketSpec):
         ValueError: the budget is too small for `batch_size` records, or more than all records have.
     """
 
-    chunk_tokens: tuple[int, ...]
+    chunk_tokens: np.ndarray
     budget: int
 
     def __post_init__(self) -> None:
-        longest, total = max(self.chunk_tokens), self.epoch_tokens
+        super().__post_init__()
+        object.__setattr__(self, "chunk_tokens", np.asarray(self.chunk_tokens, np.int64))
+        longest, total = int(self.chunk_tokens.max()), self.epoch_tokens
         if total < self.budget:
             raise ValueError(
                 f"tokens={self.budget} is more than the {total} tokens of all {self.num_records} records; "
@@ -65,13 +69,13 @@ class PackedBucketSpec(BucketSpec):
 
     @cached_property
     def epoch_tokens(self) -> int:
-        return sum(n * t for n, t in zip(self.chunk_sizes, self.chunk_tokens, strict=True))
+        return int((self.chunk_sizes * self.chunk_tokens).sum())
 
     @property
     def _window(self) -> int:
         """Number of tokens within which records may begin, so that none extends beyond the budget."""
-        unit = gcd(*self.chunk_tokens)
-        return self.budget // unit * unit - max(self.chunk_tokens) + unit
+        unit = int(np.gcd.reduce(self.chunk_tokens))
+        return self.budget // unit * unit - int(self.chunk_tokens.max()) + unit
 
     @cached_property
     def num_batches(self) -> int:
@@ -82,11 +86,6 @@ class PackedBucketSpec(BucketSpec):
         """Return the range [first, last) of the epoch's token sequence in which a batch's records begin."""
         first, last = (-(-n * self.epoch_tokens // self.num_batches) for n in (batch, batch + 1))
         return first, last
-
-    def tokens_of(self, records: np.ndarray) -> np.ndarray:
-        """Return the tokens of records given by number."""
-        chunks = np.searchsorted(np.cumsum(self.chunk_sizes), records, side="right")
-        return np.array(self.chunk_tokens)[chunks]
 
 
 def balanced_partition(sizes: Sequence[int], num_parts: int) -> list[list[int]]:

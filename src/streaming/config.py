@@ -139,5 +139,11 @@ class DataConfig(Config):
         resumable=True,
     )
     shuffle_chunks: int = opt(16, "neighboring chunks (in permuted order) that records are mixed over", ge=1)
+    virtual_shards: int = opt(
+        1,
+        "parts of the chunks that fill equal slices of every batch, so that a node reads only its own: a "
+        "multiple of the nodes and a divisor of the batches",
+        ge=1,
+    )
     verify: bool = opt(True, "compare each chunk with its checksum before its first use", resumable=True)
     storage: StorageConfig = opt(StorageConfig(), "data sets in a store: downloads and the cache")

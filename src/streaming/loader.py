@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import gcd
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -22,7 +23,7 @@ from src.streaming.collate import (
 )
 from src.streaming.config import StorageConfig
 from src.streaming.prefetch import Prefetcher
-from src.streaming.rank_slices import loss_weight, slice_of
+from src.streaming.rank_slices import loss_weight
 from src.streaming.reader import BucketReader, Dataset
 from src.streaming.schema.bucket import Bucket, DamagedError
 from src.streaming.schema.records import Record
@@ -104,8 +105,8 @@ class StepDataset(TorchDataset[Batch]):
         self.rank, self.world_size = rank, world_size
 
     def __getitem__(self, step: int) -> Batch:
-        batch = self.sampler.batch_at(step)
-        indices, total = self._global_indices(batch), len(batch.records)
+        batch = self.sampler.batch_at(step, self.rank, self.world_size)
+        indices, total = self._global_indices(batch), batch.total
         damaged: list[str] = []
         return replace(
             self._collate(batch, indices, damaged),
@@ -116,9 +117,10 @@ class StepDataset(TorchDataset[Batch]):
 
     def chunks_of(self, step: int) -> list[tuple[BucketReader, int]]:
         """Return the chunks that this rank's batch of a step needs, each once."""
-        batch = self.sampler.batch_at(step)
+        batch = self.sampler.batch_at(step, self.rank, self.world_size)
         source = self.sources[batch.stream]
-        needed = [source.chunk_of(batch.bucket, batch.records[i]) for i in self._global_indices(batch)]
+        numbers = [batch.records[i - batch.first] for i in self._global_indices(batch)]
+        needed = [source.chunk_of(batch.bucket, number) for number in numbers]
         return list(dict.fromkeys(needed))
 
     @property
@@ -129,7 +131,7 @@ class StepDataset(TorchDataset[Batch]):
     def _collate(self, batch: BatchIndices, indices: list[int], damaged: list[str]) -> Batch:
         source = self.sources[batch.stream]
         records: list[Any] = [
-            read_or_replace(source, batch.bucket, batch.records[i], damaged) for i in indices
+            read_or_replace(source, batch.bucket, batch.records[i - batch.first], damaged) for i in indices
         ]
         if source.audio:
             return collate_audio(records, batch, indices, self.seed, lengths=source.lengths)
@@ -149,9 +151,16 @@ class StepDataset(TorchDataset[Batch]):
 
     def _global_indices(self, batch: BatchIndices) -> list[int]:
         """Return this rank's indices in the global batch; packed, about as many tokens on each rank."""
-        if batch.tokens:
-            return balanced_partition(batch.tokens, self.world_size)[self.rank]
-        return list(slice_of(len(batch.records), self.world_size, self.rank))
+        if not batch.tokens:
+            return list(range(batch.first, batch.first + len(batch.records)))
+        # Ranks that have the same virtual shards divide those shards' samples among them.
+        groups = gcd(self.world_size, len(batch.shards))
+        ranks = self.world_size // groups
+        group, rank = divmod(self.rank, ranks)
+        bounds = [0, *accumulate(batch.shards)]
+        per_group = len(batch.shards) // groups
+        begin, end = bounds[group * per_group], bounds[(group + 1) * per_group]
+        return [begin + i for i in balanced_partition(batch.tokens[begin:end], ranks)[rank]]
 
 
 class StepLoader:

@@ -75,7 +75,12 @@ class MediaLoaders:
             DataError: a bucket is missing or holds less than one batch.
         """
         specs = _specs(self._plans("streams"))
-        return BatchSampler(specs, self.seed, shuffle_chunks=self.config.shuffle_chunks)
+        return BatchSampler(
+            specs,
+            self.seed,
+            shuffle_chunks=self.config.shuffle_chunks,
+            virtual_shards=self.config.virtual_shards,
+        )
 
     def report(self) -> str:
         """Return a table of the training streams; DataError as `sampler`."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from src.streaming.batch_sampler import StreamSpec
 from src.streaming.buckets import BucketSpec, PackedBucketSpec
 from src.streaming.config import StreamConfig
@@ -36,10 +38,10 @@ class StreamPlan:
 
     def _bucket_specs(self) -> dict[str, BucketSpec]:
         infos = self.dataset.info.buckets
-        sizes = {b: tuple(c.records for c in infos[b].chunks) for b in self.buckets}
+        sizes = {b: infos[b].chunk_records for b in self.buckets}
         if self.config.merge_buckets:
             self._check_merge()
-            return {MERGED: BucketSpec(tuple(n for b in sizes for n in sizes[b]), self.config.batch_size)}
+            return {MERGED: BucketSpec(np.concatenate(list(sizes.values())), self.config.batch_size)}
         if self.config.pack:
             return {MERGED: self._packed(sizes)}
         return {b: BucketSpec(n, self._num_samples(b)) for b, n in sizes.items()}
@@ -54,7 +56,7 @@ class StreamPlan:
         except ValueError as error:
             raise DataError(f"{self.key}: {error}") from error
 
-    def _packed(self, sizes: dict[str, tuple[int, ...]]) -> PackedBucketSpec:
+    def _packed(self, sizes: dict[str, np.ndarray]) -> PackedBucketSpec:
         if self.key.startswith("data.val."):
             raise DataError(f"{self.key}.pack=true: validation goes bucket by bucket; leave pack out")
         if self.dataset.info.kind != "latents":
@@ -63,8 +65,8 @@ class StreamPlan:
                 f"{self.dataset.info.kind}; use merge_buckets"
             )
         each = {b: Bucket.parse(b).num_tokens(self.token_size) for b in sizes}
-        tokens = tuple(each[b] for b, chunks in sizes.items() for _ in chunks)
-        chunks = tuple(n for b in sizes for n in sizes[b])
+        tokens = np.concatenate([np.full(len(chunks), each[b]) for b, chunks in sizes.items()])
+        chunks = np.concatenate(list(sizes.values()))
         try:
             return PackedBucketSpec(chunks, self.config.batch_size, tokens, self.config.tokens)
         except ValueError as error:

@@ -14,7 +14,7 @@ from litdata.streaming.downloader import Downloader, get_downloader
 
 from src.streaming import http_downloader
 from src.streaming.config import StorageConfig
-from src.streaming.schema.bucket import DataError
+from src.streaming.schema.bucket import DamagedError, DataError
 
 SCHEMES = ("s3://", "gs://", "r2://", "azure://", "hf://", "http://", "https://", "local:")
 ENVIRONMENT = "MOVIEGEN_STORAGE_OPTIONS"  # JSON: options of the store's client, credentials among them
@@ -63,7 +63,8 @@ class Storage:
             spent = time.monotonic() - started
             wait = min(0.25 * 2**attempts, MAX_WAIT_S)
             if is_final(error) or spent + wait > self.config.patience_s:
-                raise DataError(
+                kind = DamagedError if isinstance(error, DamagedError) else DataError
+                raise kind(
                     f"{self.address}/{name}: cannot be downloaded ({attempts} attempts in {spent:.0f} s): "
                     f"{_one_line(error)}"
                 ) from error
@@ -88,7 +89,7 @@ class Storage:
             if not target.is_file():
                 return OSError("the downloader returned without a file")
             fault = check(target) if check else ""
-            return OSError(fault) if fault else None
+            return DamagedError(fault) if fault else None
         except Exception as error:  # each store's client has errors of its own
             return error
 
@@ -136,8 +137,10 @@ def is_final(error: Exception) -> bool:
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:
         status = getattr(response, "status_code", None) or getattr(error, "code", None)
+    if isinstance(error, DataError):
+        return not isinstance(error, DamagedError)
     names = {kind.__name__ for kind in type(error).__mro__}
-    return status in FINAL or bool(names & FINAL_ERRORS) or isinstance(error, FileNotFoundError | DataError)
+    return status in FINAL or bool(names & FINAL_ERRORS) or isinstance(error, FileNotFoundError)
 
 
 def _one_line(error: Exception) -> str:

@@ -6,11 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from src.core.atomic import atomic_write
 from src.streaming.schema.bucket import SCHEMA_VERSION, Bucket, DataError, Kind
 
 FILENAME = "dataset.json"
 PARTS = ".parts"
+MAX_CHUNKS = 10_000  # of a LitData directory: its index is parsed as a unit
 HINTS: dict[Kind | None, str] = {
     "pixels": "make it with: python -m data.prepare CONFIG",
     "latents": "encode it with: python -m src.train configs/tae/tiny_latents.yaml tae=RUN data=DATASET",
@@ -35,6 +38,11 @@ class BucketInfo:
     """One bucket's chunks, in the order of record numbers."""
 
     chunks: tuple[ChunkInfo, ...]
+
+    @property
+    def chunk_records(self) -> np.ndarray:
+        """Number of records of each chunk, [K]."""
+        return np.array([c.records for c in self.chunks], np.int64)
 
     @property
     def records(self) -> int:

@@ -205,7 +205,7 @@ def test_google_cloud_storage(images: Path, tmp_path: Path, monkeypatch: pytest.
 
 def test_credentials_do_not_enter_a_config(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        ValueError, match="options.aws_secret_access_key: .*credentials come from the environment"
+        ValueError, match=r"options.aws_secret_access_key: .*credentials come from the environment"
     ):
         StorageConfig(options={"aws_secret_access_key": "x"})
     monkeypatch.setenv("MOVIEGEN_STORAGE_OPTIONS", "[1")
