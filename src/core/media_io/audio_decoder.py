@@ -14,10 +14,12 @@ import numpy as np
 
 from src.core.media_io.audio import DEFAULT_LAYOUTS
 from src.core.media_io.container import (
+    CHECKSUMS,
     captured_messages,
     find_damage,
     is_cover,
     open_container,
+    opening_fault,
     select_stream,
 )
 from src.core.media_io.errors import EventLog, MediaError, one_line
@@ -49,6 +51,7 @@ def open_audio_stream(source: Path | str | bytes, index: int | None) -> Iterator
     with open_container(source) as container:
         stream = select_stream(container, "audio", index)
         stream.thread_type = "NONE"  # results repeat exactly
+        stream.codec_context.options = dict(CHECKSUMS)
         yield stream
 
 
@@ -66,6 +69,8 @@ class AudioDecoder:
         """Yield (position in samples from the clock's zero, samples [C, S]), in order, perhaps with gaps."""
         with open_audio_stream(self.source, self.index) as stream:
             container = stream.container
+            if fault := opening_fault(container):
+                self.log.add(fault[0], f"audio, at the opening: {fault[1]}")
             zero_s = self._zero(container, stream)
             facts = read_header_facts(self.source, container, stream, zero_s)
             seekable = container.format.name.startswith(_SEEKABLE)
@@ -91,6 +96,8 @@ class AudioDecoder:
                     )
                     offset += expected - position
                     position = expected
+                elif expected is not None and container.format.name == "flac":  # whose blocks are numbered
+                    self.log.add("damaged", f"audio, after {expected / self.rate:.2f} s: blocks are missing")
                 expected = position + samples_CS.shape[1]
                 last = position, samples_CS, stated
             if last is not None:  # its end may be padding of the encoder's last block

@@ -31,7 +31,12 @@ DAMAGE_MESSAGES = (
     "damaged at",
     "header damaged",
     "Error at MB",
+    "CRC mismatch",
+    "CRC error",
 )
+CHECKSUMS = {"err_detect": "crccheck"}  # of FLAC, WavPack and others, which decode to noise without complaint
+# Of these a file's demuxer speaks once, perhaps already when the file is opened.
+DEMUXER_MESSAGES = ("invalid as first byte of an EBML number", "CRC mismatch")
 CUT_MESSAGES = ("File ended prematurely",)
 _STARTS = {  # first bytes of what is often saved under a media file's name
     b"#EXTM3U": "a playlist, which names other files",
@@ -54,6 +59,11 @@ def printable(source: Source) -> str:
     if not isinstance(source, str | Path):
         return "media"
     return os.fsencode(source).decode("utf-8", "backslashreplace")
+
+
+def printable_stem(path: Path) -> str:
+    """Return a file's name without suffix, bytes that are no UTF-8 replaced: it can name an output."""
+    return os.fsencode(path.stem).decode("utf-8", "replace")
 
 
 def check_is_file(source: Source) -> None:
@@ -96,12 +106,23 @@ def open_container(source: Path | str | bytes) -> Iterator[Any]:
             failure = None
     if failure is not None:
         raise MediaError("unreadable", "; ".join([one_line(failure), *(m.strip() for m in messages[:1])]))
+    found = [m for m in messages if any(each in m for each in DEMUXER_MESSAGES)]
+    _OPENING_FAULTS[id(container)] = find_damage(found)
     try:
         with container:
             yield container
     finally:
+        _OPENING_FAULTS.pop(id(container), None)
         if file is not None:
             file.close()
+
+
+_OPENING_FAULTS: dict[int, tuple[str, str] | None] = {}  # by id of open containers
+
+
+def opening_fault(container: Any) -> tuple[str, str] | None:
+    """Return reason and message of damage that was noticed when a file was opened."""
+    return _OPENING_FAULTS.get(id(container))
 
 
 def _open(source: Path | str | bytes) -> tuple[Any, BinaryIO | None]:

@@ -1,5 +1,7 @@
 """Faults of media files: errors that end reading, and events that are counted."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Faults that raise by default; a caller that leaves one out of `raise_on` gets it as an event instead.
@@ -35,6 +37,16 @@ class EventLog:
         if reason in self.raise_on:
             raise MediaError(reason, detail)
         self.events.append(MediaEvent(reason, detail, time_s))
+
+
+def summarize_events(events: Iterable[MediaEvent]) -> list[str]:
+    """Return a line for each reason: how often it was met, and the detail of the first time."""
+    first: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for event in events:
+        first.setdefault(event.reason, event.detail)
+        counts[event.reason] += 1
+    return [f"{counts[reason]} x {reason} ({detail})" for reason, detail in first.items()]
 
 
 def one_line(error: BaseException) -> str:

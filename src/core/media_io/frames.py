@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from src.core.media_io.errors import MediaError
 
 _ROUNDING_S = 1e-6
+_SQUARE = 1e-3  # pixels whose aspect differs less from 1 are square
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Frame:
     duration_s: float = 0.0
     segment: int = 0
     native: Any = None
+
+
+def square_pixels(rgb_HWC: np.ndarray, pixel_aspect: float) -> np.ndarray:
+    """Return a frame as wide as it is displayed, an even number of pixels; square ones stay as they are."""
+    if abs(pixel_aspect - 1) < _SQUARE:
+        return rgb_HWC
+    height, width = rgb_HWC.shape[:2]
+    size = max(2 * round(width * pixel_aspect / 2), 2), height
+    return np.array(Image.fromarray(rgb_HWC).resize(size, Image.Resampling.LANCZOS))
 
 
 def resample_frames(

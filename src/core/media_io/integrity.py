@@ -2,17 +2,17 @@
 
 import io
 import os
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
 
+from src.core.media_io.endings import breaks_off
 from src.core.media_io.errors import EventLog
 
-_PROMISING = ("mov", "matroska", "avi", "asf", "flv")  # others estimate durations from the bit rate
+# And MP3 with a table of its frames; others estimate durations from the bit rate.
+_PROMISING = ("mov", "matroska", "avi", "asf", "flv")
 _SLACK_S = 0.1
 
 
@@ -51,20 +51,20 @@ class HeaderFacts:
 def read_header_facts(source: Path | str | bytes, container: Any, stream: Any, zero_s: float) -> HeaderFacts:
     """Return what the header of an open file says about a stream."""
     path = None if isinstance(source, bytes) else Path(source)
-    duration_s, slack_s = _promised_duration(container, stream, zero_s)
-    name = container.format.name.split(",")[0]
-    is_cut = None
-    if check := _BREAKS_OFF.get(name):
-        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-            is_cut = check(file)
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        is_cut = breaks_off(file, container.format.name)
+        duration_s, slack_s = _promised_duration(file, container, stream, zero_s)
+    is_avi = container.format.name == "avi"
     state = _state(path) if path else (0, 0)
-    return HeaderFacts(duration_s, slack_s, is_cut, name == "avi", path, state)
+    return HeaderFacts(duration_s, slack_s, is_cut, is_avi, path, state)
 
 
-def _promised_duration(container: Any, stream: Any, zero_s: float) -> tuple[float | None, float]:
+def _promised_duration(
+    file: BinaryIO, container: Any, stream: Any, zero_s: float
+) -> tuple[float | None, float]:
     """Return seconds from the video's first frame to the end of the stream, and their precision."""
     name = container.format.name
-    if not name.startswith(_PROMISING):
+    if not name.startswith(_PROMISING) and not (name == "mp3" and _has_mp3_table(file)):
         return None, _SLACK_S
     if name.startswith("mov") and not stream.frames:
         return None, _SLACK_S  # fragmented: known only once all fragments are read
@@ -81,53 +81,21 @@ def _promised_duration(container: Any, stream: Any, zero_s: float) -> tuple[floa
     return duration_s, max(1.0, 0.05 * duration_s) if len(container.streams) > 1 else _SLACK_S
 
 
+def _has_mp3_table(file: BinaryIO) -> bool:
+    """True if the first frame of an MP3 file, after its tag, states the number of frames."""
+    file.seek(0)
+    header = file.read(10)
+    tag = 0
+    if header.startswith(b"ID3") and len(header) == 10:
+        tag = 10 + sum(byte << shift for byte, shift in zip(header[6:], (21, 14, 7, 0), strict=True))
+    file.seek(tag)
+    start = file.read(200)
+    return b"Xing" in start or b"Info" in start
+
+
 def _state(path: Path) -> tuple[int, int]:
     try:
         found = os.stat(path)
     except OSError:
         return -1, -1
     return found.st_size, found.st_mtime_ns
-
-
-def _boxes_end_after_file(file: BinaryIO) -> bool:
-    """True if the last top-level box of an MP4 file is longer than what is there of it."""
-    size, at = file.seek(0, os.SEEK_END), 0
-    while at + 8 <= size:
-        file.seek(at)
-        header = file.read(16)
-        length = struct.unpack(">I", header[:4])[0]
-        if length == 1 and len(header) == 16:
-            length = struct.unpack(">Q", header[8:])[0]
-        if length == 0:  # to the end of the file
-            return False
-        if length < 8 or not header[4:8].isalnum():
-            return False  # no box: other data follows the media
-        at += length
-    return at > size
-
-
-def _riff_ends_after_file(file: BinaryIO) -> bool | None:
-    """True if the last RIFF chunk of an AVI or WAV file is longer than what is there of it.
-
-    Long AVI files are several such chunks. None if recorders that were killed left 0 or the largest number.
-    """
-    size, at = file.seek(0, os.SEEK_END), 0
-    while at + 8 <= size:
-        file.seek(at)
-        header = file.read(8)
-        length = struct.unpack("<I", header[4:])[0]
-        if not header.startswith(b"RIFF"):  # other data follows the media
-            return False if at else None
-        if not 0 < length < 0x7FFFFFFF:
-            return None
-        if at + 8 + length > size:
-            return True
-        at += 8 + length + length % 2
-    return False
-
-
-_BREAKS_OFF: dict[str, Callable[[BinaryIO], bool | None]] = {
-    "mov": _boxes_end_after_file,
-    "avi": _riff_ends_after_file,
-    "wav": _riff_ends_after_file,
-}

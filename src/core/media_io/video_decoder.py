@@ -5,7 +5,7 @@ from typing import Any
 
 import av
 
-from src.core.media_io.container import captured_messages, find_damage
+from src.core.media_io.container import CHECKSUMS, captured_messages, find_damage
 from src.core.media_io.deinterlacing import deinterlaced
 from src.core.media_io.errors import EventLog, one_line
 from src.core.media_io.timeline import Timeline
@@ -95,5 +95,6 @@ def decoder_of(stream: Any) -> Any:
     if name is not None and stream.metadata.get("alpha_mode") == "1":
         context = av.CodecContext.create(name, "r")
         context.extradata = stream.codec_context.extradata
+    context.options = dict(CHECKSUMS)
     context.thread_type = "NONE"  # processes are the parallelism, and results repeat exactly
     return context

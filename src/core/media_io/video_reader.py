@@ -17,6 +17,7 @@ from src.core.media_io.container import (
     Source,
     load_source,
     open_container,
+    opening_fault,
     select_stream,
 )
 from src.core.media_io.errors import STRICT, EventLog, MediaError, MediaEvent
@@ -130,6 +131,8 @@ class VideoReader:
                 frames = beginning.frames(container, stream, self.fps, log)
                 if frames is None:
                     continue
+                if fault := opening_fault(container):
+                    log.add(fault[0], f"at the opening: {fault[1]}")
                 last: TimedFrame | None = None
                 for timed in frames:
                     yield timed

@@ -236,6 +236,33 @@ def test_audio_files_of_other_formats(tmp_path: Path) -> None:
         write_audio(tmp_path / "b.mp3", tone, 48_000)
 
 
+@pytest.mark.parametrize("name", ["mp3", "ogg", "opus", "aiff", "caf", "au", "w64", "m4a", "mka"])
+def test_audio_of_other_formats_cut_at_half_is_reported(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"a.{name}"
+    ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=4:r=48000:a=0.2", path)
+    assert {event.reason for event in read_audio(path).events} == set()
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2 + 37])
+    for source in (path, path.read_bytes()):
+        with pytest.raises(MediaError, match=r"truncated|damaged|moov atom not found"):
+            read_audio(source)
+
+
+@pytest.mark.parametrize("name", ["a.flac", "flac.mka", "wavpack.mka", "vorbis.ogg", "ac3.mka"])
+def test_audio_that_decodes_to_noise_is_damaged(tmp_path: Path, name: str) -> None:
+    """Zeros inside a block: its checksum tells, decoders alone do not."""
+    path = tmp_path / name
+    codec = {"vorbis": "libvorbis", "a": "flac"}.get(path.stem, path.stem)
+    ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=4:r=48000:a=0.2", "-c:a", codec, path)
+    assert read_audio(path).events == ()
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = bytes(200)
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="damaged"):
+        read_audio(path)
+
+
 def test_incomplete_audio_is_reported(tmp_path: Path) -> None:
     random = np.random.default_rng(0).normal(0, 0.1, (1, 96_000)).astype(np.float32)
     for name in ("a.wav", "a.flac"):

@@ -37,7 +37,7 @@ def read(path: Path, raise_on: Iterable[str] = STRICT) -> tuple[list[Frame], str
 def cut(path: Path, fraction: float = 0.5) -> Path:
     data = path.read_bytes()
     short = path.with_name(f"cut_{path.name}")
-    short.write_bytes(data[: int(len(data) * fraction)])
+    short.write_bytes(data[: int(len(data) * fraction) | 1])  # odd: inside a packet of a transport stream
     return short
 
 
@@ -83,13 +83,17 @@ def test_lost_stretches_end_segments(tmp_path: Path, name: str, codec: str, opti
     assert "damaged" in read(path, ())[2]
 
 
-@pytest.mark.parametrize("name", ["a.webm", "a.mkv", "fragmented.mp4", "faststart.mp4", "a.mov", "a.avi"])
+@pytest.mark.parametrize(
+    "name", ["a.webm", "a.mkv", "fragmented.mp4", "faststart.mp4", "a.mov", "a.avi", "a.ogv", "a.ts"]
+)
 def test_files_cut_at_half_are_reported(tmp_path: Path, name: str) -> None:
     source = plain(tmp_path / "plain.mp4")
     flags = {"fragmented.mp4": "frag_keyframe+empty_moov"}.get(name, "faststart")
     codecs = {
         "a.webm": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", 8, "-c:a", "libopus"),
         "a.avi": ("-c:v", "mpeg4", "-c:a", "libmp3lame"),
+        "a.ogv": ("-c:v", "libtheora", "-g", 4, "-c:a", "libvorbis"),
+        "a.ts": ("-c:v", "mpeg2video", "-r", 25, "-g", 4, "-c:a", "mp2"),
     }
     muxing = ("-movflags", flags) if name.endswith(("mp4", "mov")) else ()
     ffmpeg(
@@ -110,6 +114,21 @@ def test_files_cut_at_half_are_reported(tmp_path: Path, name: str) -> None:
         read_audio(cut(tmp_path / name))
     with pytest.raises(MediaError, match=r"truncated|damaged"):
         read_video(cut(tmp_path / name).read_bytes())
+
+
+def test_a_gif_cut_inside_a_block_is_reported(tmp_path: Path) -> None:
+    for name, filters in (
+        ("a", "null"),
+        ("local", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"),
+    ):
+        path = tmp_path / f"{name}.gif"
+        ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x64:r=10:d=1", "-lavfi", filters, path)
+        assert read(path)[1:] == ("", []), name
+        path.write_bytes(path.read_bytes()[:-1])  # no trailer: nothing is missing
+        assert read(path)[1:] == ("", []), name
+        frames, reason, _ = read(cut(path))
+        assert reason in {"truncated", "damaged"}
+        assert 2 <= len(frames) < 8
 
 
 def test_a_little_missing_is_noticed_too(tmp_path: Path) -> None:
