@@ -69,7 +69,7 @@ def _depth_sureness(scores: Mapping[str, float], kind: str, speed: float, config
         )
     sure = min(
         _sureness_below(parallax, config.flat_parallax),
-        _sureness_below(scores["independent_motion"], config.still_scene),
+        _sureness_below(1 - scores["slideshow_score"], config.still_scene),
     )
     if kind == "zoom":
         sure = min(sure, _sureness(speed, config.zoom_speed) if speed > config.zoom_speed else 0.0)

@@ -63,9 +63,7 @@ def find_cuts(frames_THWC: np.ndarray, fps: float, content_N: np.ndarray, conten
     times = [time_s for time_s in sudden if not _is_flash(small_TN, time_s, fps)]
     coarse_TN = np.stack([_reduce_blurred(frame) for frame in frames_THWC])
     times += [t / fps for t in _gradual_changes(coarse_TN, fps)]
-    times += [
-        t / fps for t in find_dissolves([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames_THWC], fps)
-    ]
+    times += [t / fps for t in find_dissolves(frames_THWC, fps)]
     found: list[float] = []
     for time_s in sorted(times):
         if not found or time_s - found[-1] >= MIN_SHOT_S:

@@ -33,13 +33,14 @@ def make_scene(
     sizes: tuple[float, float] = (0.15, 0.4),
     num_objects: int | None = None,
     noise: float | None = None,
+    is_endless: bool = False,
 ) -> np.ndarray:
     """Return a scene with objects that move: an ordinary good clip."""
     if camera is None:
         camera = make_camera(
             rng, str(rng.choice([*SMOOTH, "static shot", "static shot", "handheld shot"])), NUM_FRAMES, FPS
         )
-    planes = [make_background(rng, NUM_FRAMES)]
+    planes = [make_background(rng, NUM_FRAMES, is_endless=is_endless)]
     for _ in range(int(rng.integers(1, 5)) if num_objects is None else num_objects):
         speed = rng.uniform(*speeds)
         planes.append(make_object(rng, NUM_FRAMES, rng.uniform(1.5, 4), rng.uniform(*sizes), speed))
@@ -100,7 +101,7 @@ def _uncut(rng: np.random.Generator) -> np.ndarray:
     kind = rng.integers(4)
     if kind == 0:
         label = str(rng.choice(["pan right", "pan left", "tilt up", "handheld shot"]))
-        return make_scene(rng, make_camera(rng, label, NUM_FRAMES, FPS, 2.0))
+        return make_scene(rng, make_camera(rng, label, NUM_FRAMES, FPS, 2.0), is_endless=True)
     frames = make_scene(rng).astype(np.float32)
     if kind == 1:  # a flash
         at = int(rng.integers(8, NUM_FRAMES - 8))

@@ -44,6 +44,7 @@ class Plane:
     width: float
     height: float
     is_ellipse: bool = False
+    is_endless: bool = False  # mirrored beyond its edges, however far the camera turns
     levels: list[np.ndarray] = field(default_factory=list)  # RGBA, each half the size of the one before
 
     def __post_init__(self) -> None:
@@ -57,11 +58,13 @@ class Plane:
             self.levels.append(cv2.pyrDown(self.levels[-1]))
 
 
-def make_background(rng: np.random.Generator, num_frames: int, depth: float = 6.0) -> Plane:
-    """Return a plane that fills the view of any camera of this module."""
+def make_background(
+    rng: np.random.Generator, num_frames: int, depth: float = 6.0, is_endless: bool = False
+) -> Plane:
+    """Return a plane that fills the view of a camera of usual speed, or of any (`is_endless`)."""
     zero = np.zeros(num_frames)
     extent = 2.6 * depth
-    return Plane(make_texture(rng, BACKGROUND), zero, zero, depth, extent, extent)
+    return Plane(make_texture(rng, BACKGROUND), zero, zero, depth, extent, extent, is_endless=is_endless)
 
 
 def make_object(
@@ -108,10 +111,13 @@ def _draw(frame_HWC: np.ndarray, plane: Plane, camera: Camera, t: int) -> None:
     left, top = u - plane.width * scale / 2, v - plane.height * scale / 2
     x0, y0 = max(int(left), 0), max(int(top), 0)
     x1, y1 = min(int(left + plane.width * scale) + 2, width), min(int(top + plane.height * scale) + 2, height)
+    if plane.is_endless:
+        x0, y0, x1, y1 = 0, 0, width, height
     if x1 <= x0 or y1 <= y0:
         return
     matrix = np.array([[sx, 0, left - x0], [0, sy, top - y0]])
-    drawn = cv2.warpAffine(level, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
+    border = cv2.BORDER_REFLECT if plane.is_endless else cv2.BORDER_CONSTANT
+    drawn = cv2.warpAffine(level, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR, borderMode=border)
     part = frame_HWC[y0:y1, x0:x1]
     if not plane.is_ellipse and (x1 - x0, y1 - y0) == (width, height):
         part[:] = drawn[..., :3]

@@ -90,8 +90,8 @@ def test_labels_are_confident_only_where_depth_or_its_lack_is_plain() -> None:
     push |= {
         "camera_path": 0.2,
         "camera_net_path": 0.19,
-        "parallax_alignment": 0.7,
-        "independent_motion": 0.1,
+        "parallax_alignment": 0.95,
+        "slideshow_score": 0.9,
     }
     config = CameraConfig()
     assert label_camera(push, config) == ("push in", 1.0)
@@ -99,13 +99,13 @@ def test_labels_are_confident_only_where_depth_or_its_lack_is_plain() -> None:
     assert label_camera(push | objects, config) == ("push in", 0.0)
     zoom = push | {"parallax": 0.005}
     assert label_camera(zoom, config) == ("zoom in", 1.0)
-    for doubt in ({"parallax": 0.06}, {"independent_motion": 0.25}, {"camera_zoom": 0.06}):
+    for doubt in ({"parallax": 0.06}, {"slideshow_score": 0.75}, {"camera_zoom": 0.06}):
         assert label_camera(zoom | doubt, config) == ("zoom in", 0.0)
 
 
 def test_what_jolts_is_no_confident_camera() -> None:
     smooth = {"camera_x": -0.2, "camera_y": 0.0, "camera_zoom": 0.0, "parallax": 0.0, "shake": 0.3}
-    smooth |= {"parallax_alignment": 0.0, "independent_motion": 0.0}
+    smooth |= {"parallax_alignment": 0.0, "slideshow_score": 1.0}
     smooth |= {"camera_path": 1.0, "camera_net_path": 0.95}
     assert label_camera(smooth, CameraConfig()) == ("pan right", 1.0)
     jolting = smooth | {"shake": 2.0}  # more than the 1.7 % of the width that it moves per frame
