@@ -18,26 +18,20 @@ from src.core.errors import UserError
 from src.core.media_io.audio_reader import read_audio
 from src.core.media_io.errors import MediaError
 from src.flow.solvers import OnStep
+from src.inference.audio_loading import check_codec, load_codec_of, load_tower
 from src.inference.audio_requests import AudioRequest, Video
 from src.inference.audio_sample import KnownAudio, encode_condition
 from src.inference.device import resolve_device
 from src.inference.generate_audio_config import GenerateAudioConfig
 from src.inference.long_audio import Layout, make_layout, sample_long
 from src.inference.run_defaults import refuse_recipe
-from src.models.codec.model import Codec
 from src.models.codec.streaming import WINDOW_FRAMES, decode_stream
-from src.models.vision.config import FrozenVisionConfig
-from src.models.vision.frozen_tower import FrozenTower
 from src.models.vision.video_condition import VideoClips
-from src.runs import latents, loading
-from src.runs.audio_config import AudioRunConfig
+from src.runs import loading
 from src.streaming.pixels import from_uint8
-from src.streaming.schema.bucket import DataError
-from src.streaming.schema.dataset_index import read_info
 from src.streaming.schema.framing import Framing
 from src.training.precision import resolve
 
-EXPORTED_CODEC = "codec.safetensors"
 CHUNK = 64  # frames that are encoded at a time
 
 
@@ -250,61 +244,3 @@ def batches(requests: list[AudioRequest], size: int) -> list[list[AudioRequest]]
     """Return consecutive requests in batches of at most `size`, with and without videos apart."""
     groups = [list(group) for _, group in groupby(requests, key=lambda r: r.open_video is not None)]
     return [group[i : i + size] for group in groups for i in range(0, len(group), size)]
-
-
-def load_codec_of(config: GenerateAudioConfig, stage: AudioRunConfig) -> Codec:
-    """Load the codec that the config names, or the one that encoded the run's latents.
-
-    Raises:
-        UserError: it is unknown or not on this machine, or it is another than that of the run's latents.
-    """
-    run = Path(config.run)
-    sibling = run.with_name(EXPORTED_CODEC)
-    path = config.codec
-    if not path and loading.find_export(run) and sibling.is_file():
-        path = str(sibling)
-    if not path:
-        try:
-            path = str(read_info(next(iter(stage.data.streams.values())).path).provenance["codec"])
-        except (DataError, KeyError, StopIteration) as error:
-            raise UserError(
-                f"run={run}: its latents are not on this machine, so its codec is unknown; give codec=... "
-                f"({error})"
-            ) from error
-    codec, key = loading.load_codec(Path(path))
-    stored = loading.stored_key(run, "codec")
-    if stored and stored != key:
-        raise UserError(
-            f"codec={path}: key {key[:12]}, but the run's latents were encoded by a codec with key "
-            f"{stored[:12]}; give "
-            "that one as codec=..."
-        )
-    return codec
-
-
-def check_codec(stage: AudioRunConfig, codec: Codec, path: str) -> None:
-    """Raise UserError for a codec of another rate or of other channels than the model's."""
-    if codec.config.latent_rate != stage.latent_rate:
-        raise UserError(
-            f"codec={path}: {codec.config.latent_rate:g} latent frames per second, the model has "
-            f"{stage.latent_rate:g}"
-        )
-    if codec.config.latent_channels != stage.transformer.latent_channels:
-        raise UserError(
-            f"codec={path}: {codec.config.latent_channels} latent channels, the model has "
-            f"{stage.transformer.latent_channels}"
-        )
-
-
-def load_tower(config: GenerateAudioConfig, stage: AudioRunConfig) -> FrozenTower:
-    """Load the image tower of the run's latents, or the one that the config names."""
-    path = config.vision
-    if not path:
-        try:
-            stream = next(iter(stage.data.streams.values()))
-            path = str(read_info(stream.path).provenance["vision"]["path"])
-        except (DataError, KeyError, StopIteration) as error:
-            raise UserError(
-                f"run={config.run}: its image tower is unknown; give vision=... ({error})"
-            ) from error
-    return latents.load_vision(FrozenVisionConfig(path=path, dim=stage.video.feature_dim))

@@ -8,8 +8,15 @@ import pytest
 import soundfile
 
 from eval.bounce_checker import window_borders
-from eval.bounce_checker.border_jumps import BorderTrack, compare_borders, measure_borders, random_times
-from eval.bounce_checker.window_borders import JOINS, Samples, WindowBordersConfig, truth_tracks
+from eval.bounce_checker.border_jumps import (
+    BorderTrack,
+    Samples,
+    compare_borders,
+    measure_borders,
+    random_times,
+)
+from eval.bounce_checker.border_takes import JOINS
+from eval.bounce_checker.window_borders import WindowBordersConfig, truth_tracks
 from eval.core.manifest import Sample, write_manifest
 from src.core import cli
 
