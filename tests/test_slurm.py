@@ -21,7 +21,9 @@ exec $STAND_IN
 """
 
 
-def submit(folder: Path, stand_in: str, signal_after: str = "") -> tuple[int, list[str]]:
+def submit(
+    folder: Path, stand_in: str, signal_after: str = "", script: Path = SCRIPT
+) -> tuple[int, list[str]]:
     """Run the script as Slurm would; returns its exit code and what it called.
 
     Args:
@@ -42,7 +44,7 @@ def submit(folder: Path, stand_in: str, signal_after: str = "") -> tuple[int, li
     }
     env = os.environ | job | {"PATH": f"{tools}:{os.environ['PATH']}", "LOG": str(log), "STAND_IN": stand_in}
     process = subprocess.Popen(
-        ["bash", str(SCRIPT), "configs/paper/t2i_256.yaml", "train.max_steps=5"],
+        ["bash", str(script), "configs/paper/t2i_256.yaml", "train.max_steps=5"],
         env=env,
         start_new_session=True,
     )
@@ -67,6 +69,12 @@ def test_every_gpu_of_the_job_gets_a_task_of_one_run(tmp_path: Path) -> None:
         "node-a:29500 python -m src.train configs/paper/t2i_256.yaml train.max_steps=5 "
         "configs/hardware/slurm.yaml train.parallel.num_devices=8 train.parallel.num_nodes=2"
     ]
+
+
+def test_every_gpu_of_the_job_encodes(tmp_path: Path) -> None:
+    code, calls = submit(tmp_path, "true", script=SCRIPT.with_name("encode_latents.sbatch"))
+    assert code == 0
+    assert calls == ["node-a:29500 python -m src.train configs/paper/t2i_256.yaml train.max_steps=5"]
 
 
 @pytest.mark.parametrize("code", [75, 2])

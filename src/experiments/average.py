@@ -15,7 +15,9 @@ from torch.distributed.tensor import Replicate, Shard
 from src.core.errors import UserError
 from src.core.launch import is_first_rank
 from src.experiments.config import AverageConfig
+from src.inference.device import resolve_attention, resolve_device
 from src.parallel import checkpoint_io
+from src.parallel.fsdp import CPU
 from src.parallel.process_group import joined_processes
 from src.parallel.sharded_saver import ShardedSaver
 from src.parallel.state_dict import check_architecture
@@ -26,6 +28,7 @@ from src.runs.latents import NAMES
 from src.streaming.media_loaders import MediaLoaders
 from src.training.checkpoint_paths import checkpoint_dir, find_checkpoint
 from src.training.config import Use
+from src.training.precision import resolve
 
 
 def run(config: AverageConfig) -> None:
@@ -40,7 +43,7 @@ def run(config: AverageConfig) -> None:
         mean = average_weights(selected, config.use)
         entries: dict[str, Any] = dict(autoencoder_keys(config.inputs))
         if config.validate:
-            entries["val_metrics"] = validation(mean, selected[0])
+            entries["val_metrics"] = validation(mean, selected[0], config)
         path = checkpoint_dir(run_dir) / "step-00000000.ckpt"
         if num_processes == 1:
             checkpoint_io.write_checkpoint({"state_dict": mean, **entries}, path)
@@ -84,12 +87,16 @@ def greedy(inputs: list[Path], config: AverageConfig, log: Path) -> list[Path]:
     Args:
         log: JSON file for every loss measured.
     """
-    single = {path: validation(average_weights([path], config.use), inputs[0])["val/loss"] for path in inputs}
+
+    def loss_of(paths: list[Path]) -> float:
+        return validation(average_weights(paths, config.use), inputs[0], config)["val/loss"]
+
+    single = {path: loss_of([path]) for path in inputs}
     ranked = sorted(inputs, key=lambda path: single[path])
     selected, best = ranked[:1], single[ranked[0]]
     steps = [{"run": str(path), "alone": loss} for path, loss in single.items()]
     for path in ranked[1:]:
-        loss = validation(average_weights([*selected, path], config.use), inputs[0])["val/loss"]
+        loss = loss_of([*selected, path])
         steps.append({"run": str(path), "together": loss, "kept": loss <= best})
         if loss <= best:
             selected, best = [*selected, path], loss
@@ -137,10 +144,15 @@ def _mean(sources: list[WeightSource], name: str, mesh: DeviceMesh | None) -> Te
 
 
 @torch.no_grad()
-def validation(weights: dict[str, Tensor], run: Path) -> dict[str, float]:
+def validation(
+    weights: dict[str, Tensor], run: Path, options: AverageConfig | None = None
+) -> dict[str, float]:
     """Measure validation losses of a video model's weights on the validation data of a run.
 
     Each of several processes measures the same numbers with full weights.
+
+    Args:
+        options: device, precision and attention kernel; by default the run's on a CPU.
 
     Raises:
         UserError: the run has no validation data.
@@ -149,10 +161,18 @@ def validation(weights: dict[str, Tensor], run: Path) -> dict[str, float]:
     loader: Any = MediaLoaders(config.data, config.train.seed, num_steps=1).val_dataloader()
     if not len(loader):
         raise UserError(f"{run}: has no validation data (data.val is empty)")
-    model = loading.video_model_with(config, weights, run)
+    device = resolve_device(options.device) if options else CPU
+    attention, note = resolve_attention(
+        (options and options.attention) or config.transformer.attention, device
+    )
+    if note and is_first_rank():
+        Console(highlight=False).print(f"warning: {note}", soft_wrap=True)
+    model = loading.video_model_with(loading.with_attention(config, attention), weights, run).to(device)
+    name = (options and options.precision) or config.train.precision
+    model.precision_name = resolve(name, device.type)
     losses: dict[str, list[Tensor]] = {}
     for batch in loader:
-        for name, loss_B in model.validation_losses(batch).items():
+        for name, loss_B in model.validation_losses(batch.to(device)).items():
             losses.setdefault(name, []).append(loss_B)
     # float64: a mean that does not depend on how samples are split over batches
-    return {name: float(torch.cat(parts).double().mean()) for name, parts in sorted(losses.items())}
+    return {name: float(torch.cat(parts).double().mean().cpu()) for name, parts in sorted(losses.items())}

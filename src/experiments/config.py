@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from src.core.fields import Config, opt
+from src.models.nn.config import AttentionBackend
 from src.models.tae.config import TilingConfig
 from src.models.text.config import FrozenTextConfig
 from src.models.vision.config import FrozenVisionConfig
@@ -87,6 +88,11 @@ class AverageConfig(Config):
     select: Literal["all", "greedy"] = opt(
         "all",
         "all: the uniform mean; greedy: from the best run on, add those that do not raise the loss",
+    )
+    device: str = opt("auto", "validate: auto (CUDA if available), cpu, cuda or cuda:N", resumable=True)
+    precision: Precision | None = opt(None, "validate: fp32 or bf16; null: the run's", resumable=True)
+    attention: AttentionBackend | None = opt(
+        None, "validate: attention kernel; null: the run's, or auto where flash is not there", resumable=True
     )
     validate: bool = opt(
         False, "measure the validation loss of the average on the first input's validation data"

@@ -181,11 +181,16 @@ def load_video(
     """
     config = load_run_config(VideoRunConfig, run)
     if attention is not None:
-        text = config.text
-        if text.attention == "flash":
-            text = replace(text, attention=attention)
-        config = replace(config, transformer=replace(config.transformer, attention=attention), text=text)
+        config = with_attention(config, attention)
     return video_model_with(config, WeightSource(find_checkpoint(run), use), run, context), config
+
+
+def with_attention(config: VideoRunConfig, attention: AttentionBackend) -> VideoRunConfig:
+    """Return a run's config with another attention kernel; weights do not depend on it."""
+    text = config.text
+    if text.attention == "flash":
+        text = replace(text, attention=attention)
+    return replace(config, transformer=replace(config.transformer, attention=attention), text=text)
 
 
 def video_model_with(

@@ -39,3 +39,14 @@ class FrozenTextConfig(Config):
     dim: int = opt(768, "dimension of its tokens (UL2 4096, ByT5-small 1472, MetaCLIP 1280)", ge=1)
     max_tokens: int = opt(256, "maximum number of tokens; longer texts are truncated", ge=1)
     quoted: bool = opt(False, "encode only the quoted parts of a prompt: the text to render in the video")
+    online: bool = opt(
+        False, "encode captions while training, on its device, in place of embeddings stored with the latents"
+    )
+    shard: bool = opt(
+        False, "online, several processes: shard its weights over them (FSDP2), for UL2", resumable=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shard and not self.online:
+            raise ValueError("shard=true is for online=true: stored embeddings need no encoder in training")

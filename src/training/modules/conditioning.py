@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
 
 from src.models.text.byte_encoder import ByteEncoder
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
@@ -24,7 +25,7 @@ class TextConditioning:
 
     Args:
         text: the byte encoder that is trained with the transformer if there are no frozen encoders.
-        encoders: frozen encoders by name, whose embeddings the batches contain.
+        encoders: frozen encoders by name; the batches contain the embeddings of those that are not online.
         context_dim: feature size of the text tokens that the transformer reads.
 
     Raises:
@@ -51,12 +52,14 @@ class TextConditioning:
         """
         if not self.encoders:
             return batch.captions
-        found = batch.text or {}
-        for name in self.encoders:
-            if name not in found:
+        found = dict(batch.text or {})
+        for name, config in self.encoders.items():
+            if config.online:
+                found[name] = self._online(name, batch).encode(batch.captions)
+            elif name not in found:
                 raise DataError(
                     f"stream {batch.stream}: the latents have no embeddings of encoder {name}; encode them "
-                    f"again with encoders.{name} in the config of the latents"
+                    f"again with encoders.{name} in the config of the latents, or encoders.{name}.online=true"
                 )
         return {name: found[name] for name in self.encoders}
 
@@ -96,8 +99,17 @@ class TextConditioning:
         encoders = self._load_frozen().values()
         return [any(encoder.is_truncated(prompt) for encoder in encoders) for prompt in prompts]
 
+    def _online(self, name: str, batch: LatentBatch) -> FrozenEncoder:
+        """Return an encoder on the batch's device, loaded on first use; sharded if its config says so."""
+        if name not in self._frozen:
+            config, device = self.encoders[name], batch.real_B.device
+            self._frozen[name] = encoder = FrozenEncoder(name, config, device)
+            if config.shard and torch.distributed.is_initialized():
+                encoder.shard(init_device_mesh(device.type, (torch.distributed.get_world_size(),)))
+        return self._frozen[name]
+
     def _load_frozen(self) -> dict[str, FrozenEncoder]:
-        """Load the frozen encoders on first use: training reads stored embeddings and never needs them."""
+        """Load the frozen encoders on first use."""
         for name, config in self.encoders.items():
             if name not in self._frozen:
                 self._frozen[name] = FrozenEncoder(name, config)

@@ -1,20 +1,28 @@
 """Three frozen encoders from checkpoints on disk to cached embeddings, training and generation."""
 
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 import yaml
+from torch.distributed.device_mesh import init_device_mesh
 
 from data import prepare
 from src import generate, train
 from src.core.config import load
 from src.core.errors import UserError
+from src.models.text.config import FrozenTextConfig
+from src.models.text.frozen_encoder import FrozenEncoder
+from src.parallel.fsdp import to_local
 from src.runs import latents, loading
 from src.runs.config import VideoRunConfig
 from src.runs.modules import build_video_module
 from src.streaming.reader import Dataset
 from src.streaming.schema.dataset_index import read_info
+from src.training.metrics_file import METRICS_FILE, read_metrics
+from tests.fixtures.ranks import Ranks
 from tests.src.experiments.test_chain import DATA, TAE_YAML, VIDEO
 from tests.src.models.text.test_frozen_encoder import write_checkpoints
 
@@ -81,6 +89,46 @@ def test_the_cache_is_keyed_by_the_encoders(root: Path, monkeypatch: pytest.Monk
             train.main(["video.yaml", "encoders.yaml", "run_dir=stale"])
     finally:
         path.write_text(full)
+
+
+def losses(run: str) -> list[float]:
+    found = read_metrics(Path(run, METRICS_FILE))
+    return [line["train/loss"] for line in found if "train/loss" in line]
+
+
+def test_captions_encoded_while_training_give_the_same_losses(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    online = [f"encoders.{name}.online=true" for name in ("ul2", "byt5", "metaclip")]
+    with mock.patch("src.training.modules.conditioning.FrozenEncoder", wraps=FrozenEncoder) as loaded:
+        arguments = ["encoders.yaml", "run_dir=online", "flow.encoder_drop_prob=0.3", *online]
+        train.main(["video.yaml", *arguments])
+    assert loaded.call_count == 3
+    assert losses("online") == pytest.approx(losses("run"), rel=5e-3)
+    with pytest.raises(ValueError, match="shard=true is for online=true"):
+        FrozenTextConfig(shard=True)
+
+
+def shares(path: Path, config: FrozenTextConfig) -> tuple[torch.Tensor, int, int]:
+    """Encode two texts with a sharded encoder; return tokens, and the values that this rank holds, of all."""
+    torch.distributed.is_initialized() or torch.distributed.init_process_group("gloo")
+    encoder = FrozenEncoder("ul2", replace(config, path=str(path / config.path)))
+    total = sum(p.numel() for p in encoder.model.parameters())
+    encoder.shard(init_device_mesh("cpu", (2,)))
+    tokens, _ = encoder.encode(["a red star", "a ring"])
+    return tokens, sum(to_local(p).numel() for p in encoder.model.parameters()), total
+
+
+def test_an_encoder_is_sharded_over_processes(
+    root: Path, ranks: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    config = load(VideoRunConfig, "run/config.yaml").encoders["ul2"]
+    expected, _ = FrozenEncoder("ul2", config).encode(["a red star", "a ring"])
+    for tokens, own, total in ranks.run(shares, root, config):
+        torch.testing.assert_close(tokens, expected, rtol=1e-4, atol=1e-5)
+        assert own < 0.7 * total
 
 
 def test_latents_without_an_encoder_say_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
