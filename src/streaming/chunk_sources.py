@@ -1,12 +1,14 @@
 """Where a bucket's chunks are: in a directory, read in place, or in a store, through the cache."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from src.core.hashing import file_sha256
 from src.streaming.chunk_cache import ChunkCache, touch
 from src.streaming.schema.bucket import DamagedError, DataError
-from src.streaming.schema.dataset_index import ChunkInfo, read_json
+from src.streaming.schema.chunk_table import TABLE
+from src.streaming.schema.dataset_index import ChunkInfo, ShardInfo, read_json
 from src.streaming.storage import Storage
 
 AGAIN = "copy it again or re-run data.prepare"
@@ -27,6 +29,15 @@ class LocalChunks:
 
     def read_json(self, name: str) -> Any:
         return read_json(self.root / name)
+
+    def table_path(self, shard: ShardInfo) -> Path:
+        """Return the path of a shard's table of chunks, checked."""
+        path = self.root / shard.name / TABLE
+        if not path.is_file():
+            raise DataError(f"{path}: missing; {AGAIN}")
+        if file_sha256(path) != shard.sha256:
+            raise DataError(f"{path}: checksum differs; {AGAIN}")
+        return path
 
     def check_size(self, chunk: ChunkInfo) -> None:
         """Raise DataError unless the chunk is here in its size."""
@@ -73,6 +84,17 @@ class CachedChunks:
     def read_json(self, name: str) -> Any:
         return fetch_json(self.storage, f"{self.folder}/{name}".lstrip("/"), self.cache)
 
+    def table_path(self, shard: ShardInfo) -> Path:
+        """Return the path of a shard's table of chunks, downloaded if it is not here."""
+        path = self.cache.root / ".tables" / f"{shard.sha256}.npz"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self.cache.scratch() as folder:
+                name = f"{self.folder}/{shard.name}/{TABLE}"
+                self.storage.fetch(name, folder / TABLE, lambda p: _table_fault(p, shard))
+                os.replace(folder / TABLE, path)
+        return path
+
     def check_size(self, chunk: ChunkInfo) -> None:
         """Do nothing: asking for millions of objects takes hours; each is checked when it arrives."""
 
@@ -96,6 +118,10 @@ class CachedChunks:
         if self._verify and chunk.sha256 and file_sha256(path) != chunk.sha256:
             return "corrupt object: checksum differs"
         return ""
+
+
+def _table_fault(path: Path, shard: ShardInfo) -> str:
+    return "" if file_sha256(path) == shard.sha256 else "corrupt object: checksum differs"
 
 
 Chunks = LocalChunks | CachedChunks

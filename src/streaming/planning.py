@@ -37,8 +37,7 @@ class StreamPlan:
         return StreamSource(self.dataset, tuple(self.buckets), crop, lengths, audio)
 
     def _bucket_specs(self) -> dict[str, BucketSpec]:
-        infos = self.dataset.info.buckets
-        sizes = {b: infos[b].chunk_records for b in self.buckets}
+        sizes = {b: self.dataset.readers[b].table.records_K for b in self.buckets}
         if self.config.merge_buckets:
             self._check_merge()
             return {MERGED: BucketSpec(np.concatenate(list(sizes.values())), self.config.batch_size)}

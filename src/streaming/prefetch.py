@@ -77,7 +77,7 @@ class Prefetcher:
             while not self._stopped:
                 near = step < self._first + self._config.steps_ahead
                 window = self._window.keys() | set(needed)
-                size = sum(reader.info.chunks[n].bytes for reader, n in window) if near else 0
+                size = sum(reader.table[n].bytes for reader, n in window) if near else 0
                 if near and (size <= self._budget or not self._window):
                     return True
                 self._moved.wait(TOUCH_EVERY_S)

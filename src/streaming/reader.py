@@ -8,6 +8,7 @@ batch_sampler.py.
 import hashlib
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from src.streaming.chunk_items import ChunkItems
 from src.streaming.chunk_sources import CachedChunks, Chunks, LocalChunks, fetch_json
 from src.streaming.config import StorageConfig
 from src.streaming.schema.bucket import Bucket, DamagedError, DataError
+from src.streaming.schema.chunk_table import ChunkTable
 from src.streaming.schema.dataset_index import FILENAME, BucketInfo, parse_info, read_info
 from src.streaming.schema.records import ClipRecord, LatentRecord, Record, record_of
 from src.streaming.storage import Storage, is_remote
@@ -39,11 +41,16 @@ class BucketReader:
 
     def __init__(self, name: str, info: BucketInfo, chunks: Chunks) -> None:
         self.name, self.info, self.chunks = name, info, chunks
-        self._starts = np.cumsum([0, *(c.records for c in info.chunks)])
-        index = chunks.read_json("index.json")
+        with ThreadPoolExecutor(16) as pool:
+            paths = dict(zip(info.shards, pool.map(chunks.table_path, info.shards), strict=True))
+        self.table = ChunkTable(info, paths.__getitem__)
+        self._starts = np.concatenate([[0], np.cumsum(self.table.records_K, dtype=np.int64)])
+        index_name = f"{info.shards[0].name}/index.json" if info.shards else "index.json"
+        index = chunks.read_json(index_name)
         names = [c["filename"] for c in index.get("chunks", [])] if isinstance(index, dict) else []
-        if names != [c.filename for c in info.chunks]:
-            raise DataError(f"{chunks.where('index.json')}: does not list the chunks that dataset.json lists")
+        expected = info.shards[0].chunks if info.shards else len(info.chunks)
+        if len(names) != expected or (info.chunks and names != [c.filename for c in info.chunks]):
+            raise DataError(f"{chunks.where(index_name)}: does not list the chunks that dataset.json lists")
         for chunk in info.chunks:
             chunks.check_size(chunk)
         self._items = ChunkItems(index["config"], chunks.where())
@@ -56,7 +63,7 @@ class BucketReader:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.name} has {len(self)} records, got index {index}")
         number = self.chunk_of(index)
-        chunk, item = self.info.chunks[number], index - int(self._starts[number])
+        chunk, item = self.table[number], index - int(self._starts[number])
         try:
             return record_of(self._items.read(number, item, chunk.records, lambda: self.chunks.path(chunk)))
         except DataError:
@@ -71,12 +78,12 @@ class BucketReader:
 
     def prefetch(self, chunk: int) -> None:
         """Download a chunk that is in a store and not in the cache."""
-        self.chunks.path(self.info.chunks[chunk])
+        self.chunks.path(self.table[chunk])
 
     def touch(self, chunk: int) -> None:
         """Keep a chunk in the cache that is needed soon."""
         if isinstance(self.chunks, CachedChunks):
-            self.chunks.touch(self.info.chunks[chunk])
+            self.chunks.touch(self.table[chunk])
 
 
 class Dataset:

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from src.core.atomic import atomic_write
 from src.streaming.schema.bucket import SCHEMA_VERSION, Bucket, DataError, Kind
 
@@ -34,23 +32,34 @@ class ChunkInfo:
 
 
 @dataclass(frozen=True)
+class ShardInfo:
+    """One LitData directory of a bucket; `sha256` is of the table of its chunks (`chunk_table.py`)."""
+
+    name: str
+    chunks: int
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class BucketInfo:
-    """One bucket's chunks, in the order of record numbers."""
+    """One bucket's chunks, in the order of record numbers; above MAX_CHUNKS its directories instead."""
 
-    chunks: tuple[ChunkInfo, ...]
-
-    @property
-    def chunk_records(self) -> np.ndarray:
-        """Number of records of each chunk, [K]."""
-        return np.array([c.records for c in self.chunks], np.int64)
+    chunks: tuple[ChunkInfo, ...] = ()
+    shards: tuple[ShardInfo, ...] = ()
 
     @property
     def records(self) -> int:
-        return sum(c.records for c in self.chunks)
+        return sum(c.records for c in (*self.chunks, *self.shards))
 
     @property
     def bytes(self) -> int:
-        return sum(c.bytes for c in self.chunks)
+        return sum(c.bytes for c in (*self.chunks, *self.shards))
+
+    def plain(self) -> dict[str, Any]:
+        """Return the fields as dataset.json has them."""
+        return {name: rows for name, rows in asdict(self).items() if rows}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +84,14 @@ class DatasetInfo:
     @property
     def content(self) -> str:
         """Hash of every chunk of every bucket, in order."""
-        rows = [[name, *(c.sha256 for c in self.buckets[name].chunks)] for name in sorted(self.buckets)]
+        rows = [
+            [name, *(c.sha256 for c in (*self.buckets[name].chunks, *self.buckets[name].shards))]
+            for name in sorted(self.buckets)
+        ]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def write(self, root: Path) -> None:
-        fields = asdict(self)
+        fields = asdict(self) | {"buckets": {name: info.plain() for name, info in self.buckets.items()}}
         if not self.num_uncaptioned:
             del fields["num_uncaptioned"]
         write_json(root / FILENAME, fields | {"records": self.records, "content": self.content})
@@ -139,7 +151,11 @@ def parse_info(raw: Any, where: Path | str) -> DatasetInfo:
                 "re-run data.prepare"
             )
         buckets = {
-            b: BucketInfo(tuple(ChunkInfo(**c) for c in v["chunks"])) for b, v in raw["buckets"].items()
+            b: BucketInfo(
+                tuple(ChunkInfo(**c) for c in v.get("chunks", ())),
+                tuple(ShardInfo(**s) for s in v.get("shards", ())),
+            )
+            for b, v in raw["buckets"].items()
         }
         for name in buckets:
             Bucket.parse(name)

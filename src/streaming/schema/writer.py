@@ -6,6 +6,7 @@ them in order, and dataset.json comes last.
 """
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -14,13 +15,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from src.core.atomic import atomic_write
 from src.streaming.schema.bucket import Bucket, DataError, Kind
+from src.streaming.schema.chunk_table import TABLE, chunk_name, table_bytes
 from src.streaming.schema.dataset_index import (
     FILENAME,
+    MAX_CHUNKS,
     PARTS,
     BucketInfo,
     ChunkInfo,
     DatasetInfo,
+    ShardInfo,
     read_info,
     read_json,
     write_json,
@@ -38,6 +43,7 @@ class DatasetWriter:
         key: hash of settings and inputs. Unfinished work under another key is discarded; a finished
             data set under another key is an error unless `overwrite` is set or it has no records.
         chunk_bytes: a chunk is closed when the next record would pass this.
+        max_chunks: of a directory; buckets of more are divided into several.
         leader: with several ranks, one locks, starts and finishes; the others only write parts, after
             a barrier after the leader's start.
     """
@@ -51,7 +57,9 @@ class DatasetWriter:
         chunk_bytes: int = 64 << 20,
         overwrite: bool = False,
         leader: bool = True,
+        max_chunks: int = MAX_CHUNKS,
     ) -> None:
+        self.max_chunks = max_chunks
         self.root, self.kind, self.key = Path(root), kind, key
         self.chunk_bytes, self.overwrite, self.leader = chunk_bytes, overwrite, leader
         self.complete = False
@@ -168,25 +176,44 @@ class DatasetWriter:
         return info
 
     def _gather(self, name: str, parts: list[dict[str, Any]]) -> BucketInfo:
-        """Move one bucket's chunks into its directory and write LitData's index there."""
-        target = self.root / name
-        target.mkdir(exist_ok=True)
-        entries, infos, config = [], [], None
-        for number, part in enumerate(parts):
-            index = part["buckets"].get(name)
-            if index is None:
-                continue
-            config = config or index["config"]
-            for k, chunk in enumerate(index["chunks"]):
-                filename = f"chunk-{number}-{k}.bin"
-                chunk_path = self._part_dir(number) / name / chunk["filename"]
-                if chunk_path.exists():
-                    os.replace(chunk_path, target / filename)
-                infos.append(ChunkInfo(filename, chunk["chunk_size"], chunk["chunk_bytes"], chunk["sha256"]))
-                entries.append({k: v for k, v in chunk.items() if k != "sha256"} | {"filename": filename})
-        # LitData puts the time here; a constant keeps the bytes equal however often it is made
-        write_json(target / "index.json", {"chunks": entries, "config": config, "updated_at": "0"})
-        return BucketInfo(tuple(infos))
+        """Move one bucket's chunks into its directories and write LitData's index there."""
+        found = [
+            (chunk, self._part_dir(number) / name / chunk["filename"], f"chunk-{number}-{k}.bin")
+            for number, part in enumerate(parts)
+            for k, chunk in enumerate(part["buckets"].get(name, {}).get("chunks", ()))
+        ]
+        config = next(p["buckets"][name]["config"] for p in parts if name in p["buckets"])
+        num_shards = -(-len(found) // self.max_chunks)
+        if num_shards == 1:
+            return BucketInfo(_move(found, self.root / name, config))
+        shards = []
+        for n in range(num_shards):
+            # Dealt in turn: each directory is a sample of all inputs, since an epoch goes through them one
+            # by one.
+            rows = [(row[0], row[1], chunk_name(i)) for i, row in enumerate(found[n::num_shards])]
+            folder = self.root / name / f"{n:05d}"
+            chunks = _move(rows, folder, config)
+            table = table_bytes(chunks)
+            with atomic_write(folder / TABLE, sync=True) as temporary:
+                temporary.write_bytes(table)
+            records, size = sum(c.records for c in chunks), sum(c.bytes for c in chunks)
+            digest = hashlib.sha256(table).hexdigest()
+            shards.append(ShardInfo(folder.name, len(chunks), records, size, digest))
+        return BucketInfo(shards=tuple(shards))
+
+
+def _move(rows: list[tuple[dict[str, Any], Path, str]], target: Path, config: Any) -> tuple[ChunkInfo, ...]:
+    """Move chunks (LitData's entry, path, new name) into a directory and write LitData's index there."""
+    target.mkdir(parents=True, exist_ok=True)
+    entries, infos = [], []
+    for chunk, path, filename in rows:
+        if path.exists():
+            os.replace(path, target / filename)
+        infos.append(ChunkInfo(filename, chunk["chunk_size"], chunk["chunk_bytes"], chunk["sha256"]))
+        entries.append({k: v for k, v in chunk.items() if k != "sha256"} | {"filename": filename})
+    # LitData puts the time here; a constant keeps the bytes equal however often it is made
+    write_json(target / "index.json", {"chunks": entries, "config": config, "updated_at": "0"})
+    return tuple(infos)
 
 
 class PixelWriter(DatasetWriter):
