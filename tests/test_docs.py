@@ -40,7 +40,7 @@ RECIPES = [
 NAMES = ("ablations/audio", "ablations/tae", "ablations/tae_real", "ablations/video", "debug/ablation")
 ABLATIONS = [ROOT / "configs" / f"{name}.yaml" for name in NAMES]
 INDEX = ROOT / "configs" / "README.md"
-FOLDERS = ("src", "data", "eval", "tests", "benchmarks", "configs", "docs")
+FOLDERS = ("src", "data", "eval", "play", "notebooks", "tests", "benchmarks", "configs", "docs")
 
 
 def page_id(path: Path) -> str:

@@ -17,6 +17,7 @@ ENTRY_POINTS = (
     "src.model_summary",
     "src.plan",
     "src.doctor",
+    "play",
     "data.prepare",
     "data.curate",
     "data.curation.validate",

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("src", "data", "eval", "tests", "benchmarks", "configs", "docs")
+FOLDERS = ("src", "data", "eval", "play", "notebooks", "tests", "benchmarks", "configs", "docs")
 # Captions, prompts and the phrases they are made of: data, not prose.
 CAPTIONS = ("data/bounce/", "data/sample_captions.py", "eval/bounce_checker/validate", "eval/sanity/")
 FOREIGN_NAMES = {"share_memory_", "SoundFile", "TestCase"}  # names of other libraries

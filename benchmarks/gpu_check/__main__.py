@@ -178,7 +178,10 @@ def main(argv: list[str]) -> None:
     if {"-h", "--help"} & set(argv):
         print(__doc__)
         return
-    settings = parse(argv)
+    settings = parse([arg for arg in argv if arg != "--print"])
+    if "--print" in argv:
+        print(settings)
+        return
     names, device = settings.names, resolve_device(settings.device)
     size = {"auto": "toy" if device.type == "cpu" else "full"}.get(settings.size, settings.size)
     report = Report(Path(settings.out))
