@@ -8,7 +8,9 @@ batch_sampler.py.
 import hashlib
 import json
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +21,12 @@ from src.streaming.chunk_cache import ChunkCache
 from src.streaming.chunk_items import ChunkItems
 from src.streaming.chunk_sources import CachedChunks, Chunks, LocalChunks, fetch_json
 from src.streaming.config import StorageConfig
+from src.streaming.optimized import is_optimized, read_optimized, record_of_item
 from src.streaming.schema.bucket import Bucket, DamagedError, DataError
 from src.streaming.schema.chunk_table import ChunkTable
 from src.streaming.schema.dataset_index import FILENAME, BucketInfo, parse_info, read_info
 from src.streaming.schema.records import ClipRecord, LatentRecord, Record, record_of
-from src.streaming.storage import Storage, is_remote
+from src.streaming.storage import Storage, is_final, is_remote
 
 # Chunks are mapped read-only and batches are copies: trigger torch's warning about read-only buffers,
 # which comes once a process, here and suppressed.
@@ -35,12 +38,17 @@ with warnings.catch_warnings():
 class BucketReader:
     """Random access to one bucket. Picklable; files are opened on first use in each process.
 
+    Args:
+        decode: makes an item and its number a record.
+
     Raises:
         DataError: LitData's index does not fit the data set's; a chunk is missing or truncated.
     """
 
-    def __init__(self, name: str, info: BucketInfo, chunks: Chunks) -> None:
-        self.name, self.info, self.chunks = name, info, chunks
+    def __init__(
+        self, name: str, info: BucketInfo, chunks: Chunks, decode: Callable[[Any, int], Record] | None = None
+    ) -> None:
+        self.name, self.info, self.chunks, self._decode = name, info, chunks, decode
         with ThreadPoolExecutor(16) as pool:
             paths = dict(zip(info.shards, pool.map(chunks.table_path, info.shards), strict=True))
         self.table = ChunkTable(info, paths.__getitem__)
@@ -65,7 +73,8 @@ class BucketReader:
         number = self.chunk_of(index)
         chunk, item = self.table[number], index - int(self._starts[number])
         try:
-            return record_of(self._items.read(number, item, chunk.records, lambda: self.chunks.path(chunk)))
+            found = self._items.read(number, item, chunk.records, lambda: self.chunks.path(chunk))
+            return self._decode(found, index) if self._decode else record_of(found)
         except DataError:
             raise
         except Exception as error:  # LitData does not validate: damaged data can raise anything
@@ -104,17 +113,36 @@ class Dataset:
         if is_remote(root):
             self._open_remote(str(root), verify, storage or StorageConfig())
         else:
-            self.info, folder = read_info(root), Path(root)
+            folder = Path(root)
+            if is_optimized(folder):
+                self._open_optimized(str(root), LocalChunks(folder, verify=verify))
+                return
+            self.info = read_info(root)
             chunks = {name: LocalChunks(folder / name, verify=verify) for name in self.info.buckets}
             self._open(str(root), chunks)
 
     def _open_remote(self, address: str, verify: bool, config: StorageConfig) -> None:
         storage, cache = Storage(address, config), ChunkCache(config)
-        raw = fetch_json(storage, FILENAME, cache)
+        try:
+            raw = fetch_json(storage, FILENAME, cache)
+        except DataError as error:
+            if not isinstance(error.__cause__, Exception) or not is_final(error.__cause__):
+                raise
+            key = hashlib.sha256(storage.address.encode()).hexdigest()[:16]
+            try:
+                self._open_optimized(address, CachedChunks(storage, "", cache, key, verify=verify))
+            except DataError as second:
+                raise error if second.__cause__ else second from None
+            return
         self.info = parse_info(raw, f"{storage.address}/{FILENAME}")
         key = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16]
         chunks = {name: CachedChunks(storage, name, cache, key, verify=verify) for name in self.info.buckets}
         self._open(storage.address, chunks)
+
+    def _open_optimized(self, root: str, chunks: Chunks) -> None:
+        self.info, self.root = read_optimized(chunks), root
+        ((name, info),) = self.info.buckets.items()
+        self.readers = {name: BucketReader(name, info, chunks, partial(record_of_item, bucket=name))}
 
     def _open(self, root: str, chunks: dict[str, Any]) -> None:
         self.root = root

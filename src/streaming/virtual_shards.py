@@ -1,9 +1,9 @@
 """Virtual shards of a bucket: parts of its chunks that each fill an equal slice of every batch.
 
 A batch of B samples takes B / V from each of V shards, in their order; each shard runs through its own
-chunks, epoch after epoch. Where V is a multiple of the number of nodes, and ranks take equal consecutive slices, a
-node reads the chunks of its own shards only, and the order does not depend on the number of nodes
-(docs/streaming.md).
+chunks, epoch after epoch. Where V is a multiple of the number of nodes, and ranks take equal consecutive
+slices, a node reads the chunks of its own shards only, and the order does not depend on the number of
+nodes (docs/streaming.md).
 """
 
 from dataclasses import replace
@@ -97,8 +97,8 @@ class VirtualShards:
             records = int(spec.chunk_sizes[self._chunks(shard)].sum())
             if records < max(spec.batch_size // n, 1):
                 raise DataError(
-                    f"{key}: data.virtual_shards={n} leave {records} records of {len(spec.chunk_sizes)} chunks "
-                    "to a shard, fewer than its slice of a batch; use fewer"
+                    f"{key}: data.virtual_shards={n} leave {records} records of {len(spec.chunk_sizes)} "
+                    "chunks to a shard, fewer than its slice of a batch; use fewer"
                 )
             if packed:
                 try:
