@@ -162,6 +162,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     "eval/distribution/matmul.py": (f"{SETS}/test_kid.py", f"{SETS}/test_prdc.py"),
     "eval/distribution/distance_bounds.py": (f"{SETS}/test_prdc.py",),
     "eval/distribution/diversity.py": (f"{SETS}/test_diversity.py",),
+    "eval/distribution/memorization.py": (f"{SETS}/test_memorization.py",),
     "eval/distribution/set_metric.py": ("tests/eval/test_own_metrics.py",),
     "eval/distribution/prdc.py": (f"{SETS}/test_prdc.py",),
     "eval/distribution/reference_statistics.py": (f"{SETS}/test_reference_statistics.py",),

@@ -65,6 +65,12 @@ NETWORK_METRIC_HELP = {
 }
 """Metrics over networks that the user names by role."""
 
+SET_METRIC_HELP = {
+    "diversity": "Vendi score and distance of videos of one prompt, over each backbone",
+    "memorization": "similarity to the nearest video of the reference, over each backbone, with pictures",
+}
+"""Metrics of the features of a set."""
+
 METRIC_AXES = {
     "bounce": Axis("alignment", "overall"),
     "bounce_onsets": Axis("alignment", "diegetic synchronization"),
@@ -106,6 +112,8 @@ METRIC_AXES = {
     "edit_clip": Axis("alignment", "text faithfulness"),
     "edit_viclip": Axis("alignment", "text faithfulness"),
     "structure": Axis("alignment", "structure preservation"),
+    "diversity": Axis("quality", "diversity"),
+    "memorization": Axis("quality", "diversity"),
     "distribution": Axis("quality", "overall"),
 }
 """The axis of each metric and the paper's sub-axis; `distribution`: distances between sets."""
@@ -125,7 +133,7 @@ _SUB_AXES = {
 }
 """Sub-axes of values that measure another one than their metric; by prefix of the value's name."""
 
-ALL_METRIC_HELP = {**METRIC_HELP, **BACKBONE_METRIC_HELP, **NETWORK_METRIC_HELP}
+ALL_METRIC_HELP = {**METRIC_HELP, **BACKBONE_METRIC_HELP, **SET_METRIC_HELP, **NETWORK_METRIC_HELP}
 SUITES: dict[str, tuple[str, ...]] = {
     "bounce_av": ("bounce", "bounce_onsets", "bounce_audio", "low_level", "audio"),
     "video": ("low_level", "consistency"),

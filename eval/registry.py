@@ -28,7 +28,9 @@ from eval.core.axes import declare_axis
 from eval.core.own_metrics import build_own_metric, is_own_metric, parameters_key
 from eval.core.pairs_config import PairsConfig
 from eval.core.results import Item, Measurement, Metric, Score
+from eval.distribution.diversity import Diversity
 from eval.distribution.inception_score import paired_kl, softmax
+from eval.distribution.memorization import Memorization
 from eval.distribution.set_metric import SetMetric
 from eval.network_registry import NETWORK_BACKBONES, NETWORK_METRICS, NetworkFactory
 from eval.quality.config import QualityConfig
@@ -76,6 +78,7 @@ METRICS: dict[str, Callable[[MetricSettings], Metric]] = {
     "f0_crepe": lambda s: Pitch(s.quality.f0, s.quality.audio_fidelity),
     "ocr_rapidocr": lambda s: OCRMetric(s.alignment.ocr),
 }
+SET_METRICS: dict[str, Callable[[], SetMetric]] = {"diversity": Diversity, "memorization": Memorization}
 BACKBONES: dict[str, Callable[[], Extractor]] = {
     "efflite0": EfficientNetLite0,
     "efflite0_clip": EfficientNetLite0Clip,
@@ -173,14 +176,14 @@ def build_metrics(
 ) -> list[Metric]:
     """Construct metrics of single samples; those over features once for every backbone they can use.
 
-    Those of own code are left out: `build_own_metrics`.
+    Those of sets and of own code are left out: `build_set_metrics`, `build_own_metrics`.
 
     Raises:
         ValueError: a metric's network or backbone is not given; raised before any media is read.
     """
     metrics: list[Metric] = []
     for name in expand_metrics(names):
-        if name not in METRIC_AXES and is_own_metric(name):
+        if name in SET_METRICS or (name not in METRIC_AXES and is_own_metric(name)):
             continue
         if name in METRICS:
             metrics.append(METRICS[name](settings or MetricSettings()))
@@ -195,6 +198,18 @@ def build_metrics(
         kind = {"consistency": Consistency, "kl": PairedKL}[name]
         metrics += [kind(extractor, factory.cache) for extractor in usable]
     return metrics
+
+
+def build_set_metrics(names: Iterable[str], backbones: list[Extractor]) -> list[SetMetric]:
+    """Construct the metrics of sets among the names.
+
+    Raises:
+        ValueError: there is no backbone.
+    """
+    found = [SET_METRICS[name]() for name in expand_metrics(names) if name in SET_METRICS]
+    if found and not backbones:
+        raise ValueError(f"metrics: {found[0].name} needs a backbone, for example backbones=[efflite0]")
+    return found
 
 
 def build_own_metrics(

@@ -59,7 +59,8 @@ def score_set(
                 scored.aggregator.add(record)
                 cached = scored.cached[metric.name].setdefault(system, [])
                 if isinstance(metric, Extraction) and record.dropped is None:
-                    cached.append(CachedSample(record.detail["features"], record.prompt or record.id))
+                    key = record.detail["features"]
+                    cached.append(CachedSample(key, record.prompt or record.id, record.id))
             advance(1)
     return scored
 

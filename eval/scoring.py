@@ -16,15 +16,24 @@ from eval.core.aggregation import Aggregator
 from eval.core.own_metrics import own_aggregates
 from eval.core.results import Metric, Row, Score, check_slices
 from eval.core.run_folder import RunFolder
+from eval.distribution.memorization import Memorization
 from eval.distribution.reference_statistics import ReferenceStatistics
 from eval.distribution.set_metric import SetMetric
 from eval.distribution.suite import SET_SCORES
 from eval.judges.metric import build_judges
 from eval.loaders.sample_sets import SampleSet, open_samples
 from eval.measured import require_measured
+from eval.neighbors import write_neighbors
 from eval.network_registry import NetworkFactory
 from eval.ranking import refuse_ranking_networks
-from eval.registry import Extraction, MetricSettings, build_extractors, build_metrics, build_own_metrics
+from eval.registry import (
+    Extraction,
+    MetricSettings,
+    build_extractors,
+    build_metrics,
+    build_own_metrics,
+    build_set_metrics,
+)
 from eval.reports import contact_sheet, html_page, tables
 from eval.reports.plain_text import as_terminal
 from eval.reports.samples import load_samples, select_failures_first
@@ -78,6 +87,7 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     )
     metrics = build_metrics(names, backbones, factory, constants) if names else []
     own_metrics, set_metrics = build_own_metrics(names, config.own, backbones)
+    set_metrics = [*build_set_metrics(names, backbones), *set_metrics]
     metrics += [*own_metrics, *build_judges(config.judges)]
     if reference_samples and not extractions:
         raise ValueError("reference: distances to it need a backbone, for example backbones=[efflite0]")
@@ -124,6 +134,9 @@ def score(config: EvalConfig, console: Console | None = None, settings: str = ""
     rows = [row for row in rows if row.metric in scores]
     write_tables(folder.unfinished, rows, summary, scores)
     _write_visuals(config, rows, scores, summary, folder.unfinished, samples)
+    if reference and reference_samples and any(isinstance(each, Memorization) for each in set_metrics):
+        sets = (generated, reference), (samples, reference_samples)
+        write_neighbors(folder.unfinished, extractions, *sets, config.sheet_rows)
     folder.publish()
     _print_tables(console, config, rows, scores, generated.aggregator, folder.out)
     needed = [each.name for each in metrics] + [name for name, _ in named]

@@ -26,10 +26,11 @@ from eval.registry import Extraction
 
 @dataclass(frozen=True)
 class CachedSample:
-    """Key of a sample's features in the cache, and the group (prompt) it is resampled with."""
+    """Key of a sample's features in the cache, the group (prompt) it is resampled with, and its id."""
 
     key: str
     group: str
+    id: str = ""
 
 
 def distribution_rows(
@@ -66,9 +67,9 @@ def distribution_rows(
     folder = extraction.cache.folder
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="rows-", dir=folder) as temporary:
-        y = _gather(extraction, reference, Path(temporary) / "reference")
+        y = gather_features(extraction, reference, Path(temporary) / "reference")
         for system, cached in generated.items():
-            x = _gather(extraction, cached, Path(temporary) / "generated")
+            x = gather_features(extraction, cached, Path(temporary) / "generated")
             found = {
                 f"distribution_{backbone}": _distances(extraction.extractor, x, y, settings, statistics, seed)
             }
@@ -104,8 +105,8 @@ def distribution_rows(
 
 def _distances(
     extractor: Extractor,
-    x: "_FeatureSet",
-    y: "_FeatureSet",
+    x: "GatheredRows",
+    y: "GatheredRows",
     settings: SetsConfig | None,
     statistics: ReferenceStatistics | None,
     seed: int,
@@ -153,7 +154,7 @@ def _key_of_set(samples: list[CachedSample]) -> str:
 
 
 @dataclass(frozen=True)
-class _FeatureSet:
+class GatheredRows:
     """Memory-mapped features [n, d] and, of a classifier, probabilities [n, classes]; each row's labels.
 
     `videos`: number of the row's sample; `groups`: its prompt.
@@ -165,7 +166,8 @@ class _FeatureSet:
     groups: list[str]
 
 
-def _gather(extraction: Extraction, cached: list[CachedSample], path: Path) -> _FeatureSet:
+def gather_features(extraction: Extraction, cached: list[CachedSample], path: Path) -> GatheredRows:
+    """Copy the features of samples from the cache to a file at `path`, and return them mapped into memory."""
     videos, groups = list[int](), list[str]()
     features, probabilities = (
         FeatureMemmap(path),
@@ -180,4 +182,4 @@ def _gather(extraction: Extraction, cached: list[CachedSample], path: Path) -> _
             if "logits" in rows:
                 probabilities.append(softmax(rows["logits"]))
         classes = probabilities.rows if probabilities.num else None
-        return _FeatureSet(features.rows, classes, videos, groups)
+        return GatheredRows(features.rows, classes, videos, groups)

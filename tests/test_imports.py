@@ -25,6 +25,8 @@ ENTRY_POINTS = (
     "data.bounce.audio_prompts",
     "eval.rank",
     "eval.judge",
+    "eval.correlate",
+    "eval.sanity.degraded",
     "eval.video_page",
     "data.bounce.prompt_rewriter",
     "data.bounce.preview",

@@ -4,7 +4,7 @@ Movie Gen, sec. 3.5: text alignment (subject, motion), visual quality (overall, 
 motion completeness, motion naturalness), realness and aesthetics; of audio quality (overall, naturalness,
 professionalness), video alignment (correctness, synchronization) and text alignment (precision, recall); of
 personalized videos identity and face consistency; of edits text faithfulness and structure preservation; of
-the autoencoder its reconstruction.
+the autoencoder its reconstruction. Diversity is not among the paper's.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 AXES: dict[str, tuple[str, ...]] = {
     "quality": (
         *("overall", "frame consistency", "motion completeness", "motion naturalness"),
-        *("realness", "aesthetics", "reconstruction"),
+        *("realness", "aesthetics", "reconstruction", "diversity"),
         *("audio overall", "audio naturalness", "audio professionalness", "audio reconstruction"),
     ),
     "alignment": (

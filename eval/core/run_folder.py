@@ -12,7 +12,8 @@ from pathlib import Path
 UNFINISHED = "unfinished"
 NAMES = (
     *("results.jsonl", "scores.jsonl", "summary.json", "table.md", "table.tex", "table.csv"),
-    *("report.html", "contact_sheet.png", "config.yaml", "provenance.json", "code.diff"),
+    *("report.html", "contact_sheet.png", "neighbors.csv", "neighbors.png"),
+    *("config.yaml", "provenance.json", "code.diff"),
 )
 """The files of `eval.run`, in the order in which they replace the earlier ones."""
 

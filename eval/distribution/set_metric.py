@@ -20,8 +20,8 @@ class SetMetric(Protocol):
 
     def measure_set(
         self, generated: FeatureSet, reference: FeatureSet | None
-    ) -> Mapping[str, float | Interval]:
-        """Return values by name, with or without an interval; ValueError says why there are none."""
+    ) -> Mapping[str, float | Interval | str]:
+        """Return values by name, with or without an interval, or a text that says why there is none."""
         ...
 
 
@@ -35,7 +35,10 @@ def score_set_metric(
     try:
         values = metric.measure_set(generated, reference)
         return [
-            SetScore(f"{name}_{backbone}", _with_interval(value, generated)) for name, value in values.items()
+            SetScore(f"{name}_{backbone}", None, value)
+            if isinstance(value, str)
+            else SetScore(f"{name}_{backbone}", _with_interval(value, generated))
+            for name, value in values.items()
         ]
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

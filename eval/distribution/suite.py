@@ -105,18 +105,22 @@ def score_inception(
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Rows, their videos, and the clusters of rows that intervals are about: prompts or videos."""
+    """Rows, their videos, and the clusters of rows that intervals are about: prompts or videos.
+
+    `prompts`: of each row, also where all have the same one; None if they are not known.
+    """
 
     rows: Features
     videos: VideoRows
     groups: Labels | None
+    prompts: Labels | None = None
 
     @classmethod
     def of(cls, rows: Features, videos: Labels | None, groups: Labels | None) -> "FeatureSet":
-        found = VideoRows.of(videos, len(rows))
+        found, prompts = VideoRows.of(videos, len(rows)), groups
         if groups is None or len(set(groups)) == 1:  # with a single prompt: about its other videos
             groups = None if found.single else list(found.codes)
-        return cls(rows, found, groups)
+        return cls(rows, found, groups, prompts)
 
 
 def _with_numbers(score: SetScore, num: int, num_reference: int | None) -> SetScore:

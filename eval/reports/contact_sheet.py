@@ -202,6 +202,20 @@ def write_contact_sheet(
     draw_sheet(rows, "Videos: expected and recognized content", subtitle).save(out)
 
 
+def sample_row(sample: Sample, root: Path, label: str, why: str = "") -> SheetRow:
+    """Return a sample without verdicts: `label` stands after its id, `why` in red beside it."""
+    frames_THWC, numbers, note = _read_frames(Item(sample, root))
+    return SheetRow(
+        id=sample.id,
+        prompt=sample.prompt,
+        frames_THWC=frames_THWC,
+        numbers=numbers,
+        note=note,
+        why=why,
+        tags=(label,),
+    )
+
+
 def _row(sample: Sample, results: SampleResults, root: Path) -> SheetRow:
     frames_THWC, numbers, note = _read_frames(Item(sample, root))
     checks = tuple((each["correct"], each["expected"], each["found"]) for each in results.checks)

@@ -19,7 +19,7 @@ def plots_html(rows: list[Row], scores: Scores) -> str:
             (_label(row), interval) for row in rows if (interval := row.intervals.get(name)) is not None
         ]
         if len(entries) > 1:
-            parts.append(_plot(name, score_of(scores, name), entries[:MAX_PLOT_ROWS]))
+            parts.append(draw_plot(name, score_of(scores, name), entries[:MAX_PLOT_ROWS]))
     return f"<div class=plots>{''.join(parts)}</div>" if parts else ""
 
 
@@ -28,7 +28,7 @@ def _label(row: Row) -> str:
     return " · ".join(filter(None, (row.system, part))) or ALL
 
 
-def _plot(name: str, score: Score, entries: list[tuple[str, Interval]]) -> str:
+def draw_plot(name: str, score: Score, entries: list[tuple[str, Interval]]) -> str:
     factor = 100 if score.unit == FRACTION else 1
     bounds = [factor * value for _, x in entries for value in (x.mean, *(x.bounds or ()))]
     ticks = axis_ticks(0, 100) if score.unit == FRACTION else axis_ticks(min(bounds), max(bounds))

@@ -13,7 +13,7 @@ from eval.bounce_checker.checker import Reading, analyze_video, evaluate_reading
 from eval.bounce_checker.identity import match_objects
 from eval.core.audio import Audio
 from eval.core.degradations import Degradation, frozen, reversed_time, rotate_colors, shuffled, unchanged
-from eval.sanity.media_trials import FPS, SAMPLE_RATE, Trial, Values, add_noise, delay
+from eval.sanity.media_trials import FPS, SAMPLE_RATE, Trial, Values, add_noise
 
 SET_SIZE = 8  # videos evaluated together: the strength is the fraction of them that is degraded
 SIDE, NUM_FRAMES = 32, 16
@@ -121,13 +121,13 @@ def attenuated(samples_S: np.ndarray) -> np.ndarray:
 
 
 def delayed(samples_S: np.ndarray) -> np.ndarray:
-    """Return the samples 80 ms later."""
-    return delay(samples_S, 80)
+    """Return the samples 80 ms later, the end with them: an impact that is cut off would be missing."""
+    return np.pad(samples_S, (round(0.08 * SAMPLE_RATE), 0))
 
 
 def noisy(samples_S: np.ndarray) -> np.ndarray:
-    """Return the samples with white noise at -50 dB of full scale."""
-    return add_noise(samples_S, 10 ** (-50 / 20))
+    """Return the samples with white noise at -34 dB of full scale; at -42 dB all backgrounds are heard."""
+    return add_noise(samples_S, 10 ** (-34 / 20))
 
 
 _FRACTIONS = (0, 0.5, 1)

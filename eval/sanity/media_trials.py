@@ -100,6 +100,14 @@ def shuffle(video: np.ndarray, fraction: float) -> np.ndarray:
     return video[order]
 
 
+def flatten_blocks(video: np.ndarray, fraction: float) -> np.ndarray:
+    """Mix every block of 8 x 8 pixels with its mean, as coarse compression does."""
+    frames, height, width, channels = video.shape
+    blocks = video.reshape(frames, height // 8, 8, width // 8, 8, channels).astype(np.float64)
+    mixed = (1 - fraction) * blocks + fraction * blocks.mean((2, 4), keepdims=True)
+    return mixed.reshape(video.shape).round().astype(np.uint8)
+
+
 def delay(samples_S: np.ndarray, ms: float) -> np.ndarray:
     """Delay audio; its end is cut."""
     shift = round(ms * SAMPLE_RATE / 1000)
@@ -155,6 +163,7 @@ MEDIA_TRIALS = (
           {"psnr": -1, "ssim": -1, "flicker": -1, "smoothness_blend": -1, "ti": 1, "si": 1}),
     Trial("freeze", (0, 0.4, 0.6, 0.9), compare_video(freeze),
           {"frozen": 1, "freeze": 1, "change": -1, "psnr": -1, "ti": -1}),
+    Trial("flat blocks", (0, 0.25, 0.5, 1), compare_video(flatten_blocks), {"blocks": 1, "psnr": -1}),
     Trial("shuffle", (0, 0.5, 1), compare_video(shuffle),
           {"smoothness_blend": -1, "flicker": -1, "psnr": -1}),
     # metrics without temporal order cannot detect it: only comparisons with the reference can

@@ -9,12 +9,13 @@ import pytest
 from eval import catalog
 from eval.core.axes import AXES, Axis
 from eval.network_registry import NETWORK_BACKBONES, NETWORK_METRICS
-from eval.registry import BACKBONES, METRICS, MetricSettings
+from eval.registry import BACKBONES, METRICS, SET_METRICS, MetricSettings
 
 
 def test_catalog_lists_what_the_registries_construct():
     assert list(catalog.METRIC_HELP) == list(METRICS)
     assert list(catalog.NETWORK_METRIC_HELP) == list(NETWORK_METRICS)
+    assert list(catalog.SET_METRIC_HELP) == list(SET_METRICS)
     assert list(BACKBONES) == list(catalog.PACKAGE_BACKBONE_NAMES)
     assert list(NETWORK_BACKBONES) == list(catalog.NETWORK_BACKBONE_NAMES)
     for suite in catalog.SUITES:
