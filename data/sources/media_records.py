@@ -33,7 +33,8 @@ from src.streaming.schema.media_record import MediaRecord, Playback, media_sha25
 from src.streaming.schema.part_writer import Rejection
 from src.streaming.schema.records import ClipRecord, PixelRecord, content_sha256
 
-FILES_VERSION = 3  # raise when the same file would give other records
+FILES_VERSION = 4  # raise when the same file would give other records
+MAX_GOP = 32  # frames from one key frame to the next in stored clips: a random cut decodes half of them first
 
 
 @dataclass(frozen=True)
@@ -212,5 +213,5 @@ def _encode(video_TCHW: Tensor, fps: float, crf: int, kind: str) -> bytes:
     if kind == "image":
         Image.fromarray(frames_THWC[0]).save(file, format="PNG")
     else:
-        encode_video(file, frames_THWC, fps, crf)
+        encode_video(file, frames_THWC, fps, crf, max_gop=MAX_GOP)
     return file.getvalue()

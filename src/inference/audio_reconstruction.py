@@ -20,7 +20,8 @@ from src.core.atomic import atomic_write
 from src.core.errors import UserError
 from src.core.media_io.audio import DEFAULT_LAYOUTS, mixdown_matrix
 from src.core.media_io.audio_reader import audio_pieces
-from src.core.media_io.errors import MediaError
+from src.core.media_io.container import printable, printable_stem
+from src.core.media_io.errors import MediaError, MediaEvent
 from src.core.media_io.loudness import GATE_LUFS, LoudnessMeter
 from src.losses.audio import fold_channels, mel_distance, si_sdr_of_sums, stft_distance
 from src.models.codec.model import Codec
@@ -49,6 +50,7 @@ class SourceAudio:
     caption: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     stem: str = ""  # of a part of a clip: its name, such as "impacts"
+    events: list[MediaEvent] = field(default_factory=list)  # complete once the pieces are read
 
 
 @dataclass
@@ -80,15 +82,20 @@ def open_files(paths: list[Path], rate: int) -> list[SourceAudio]:
         try:
             form = audio_pieces(path, rate=rate)[0]
         except MediaError as error:
-            raise UserError(f"audio={path}: {error}") from error
-        pieces = partial(_read_file, path, rate)
-        sources.append(SourceAudio(path.stem, str(path), form.channels, pieces))
+            raise UserError(f"audio={printable(path)}: {error}") from error
+        events: list[MediaEvent] = []
+        pieces = partial(_read_file, path, rate, events)
+        sources.append(
+            SourceAudio(printable_stem(path), printable(path), form.channels, pieces, events=events)
+        )
     return sources
 
 
-def _read_file(path: Path, rate: int) -> Iterator[Samples]:
+def _read_file(path: Path, rate: int, events: list[MediaEvent]) -> Iterator[Samples]:
     try:
-        yield from audio_pieces(path, rate=rate)[1]
+        _, pieces, found = audio_pieces(path, rate=rate)
+        yield from pieces
+        events += found
     except MediaError as error:
         raise UserError(f"audio={path}: {error}") from error
 

@@ -7,18 +7,24 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from src.core.audio_caption import AudioCaption
 from src.core.errors import UserError
-from src.core.media_io.errors import MediaError
+from src.core.media_io.container import printable, printable_stem
+from src.core.media_io.errors import STRICT, MediaError, MediaEvent
+from src.core.media_io.formats import media_kind
+from src.core.media_io.frames import square_pixels
+from src.core.media_io.paths import check_relative, resolve_inside
 from src.core.media_io.video_reader import open_video
 from src.inference.generate_audio_config import GenerateAudioConfig
-from src.inference.prompts import PromptRequest, read_requests
+from src.inference.prompts import PromptRequest, check_entry, read_requests
 from src.streaming.reader import Dataset
 from src.streaming.schema.audio_record import AudioRecord
 from src.streaming.schema.records import ClipRecord, LatentRecord
@@ -32,9 +38,6 @@ RESULTS = (
     "system",
     "generation",
 )  # keys of a manifest that do not carry over
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
-
-
 TimedFrame = tuple[NDArray[np.uint8], float]
 
 
@@ -44,6 +47,7 @@ class Video:
 
     `frames` yields frames uint8 [H, W, C] and the time in seconds at which each is shown. `shown_at(fps)`
     yields what is on the screen at each tick. `path` is the file whose audio is the original, if it has any.
+    `events` holds what was noticed while reading, once the frames are read.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Video:
     frames: Callable[[], Iterator[TimedFrame]]
     shown_at: Callable[[float], Iterator[TimedFrame]]
     path: Path | None = None
+    events: list[MediaEvent] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -127,28 +132,48 @@ def _files(config: GenerateAudioConfig, text: str) -> Found:
     if path.suffix == ".jsonl":
         return _manifest(config, path, text)
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+        files = _videos_in(path)
     elif path.is_file():
         files = [path]
     else:
         raise UserError(f"videos={path}: no such file or folder")
-    return [({"id": file.stem, "prompt": text}, _reader(file)) for file in files]
+    return [({"id": printable_stem(file), "prompt": text}, _reader(partial(Path, file))) for file in files]
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    """Return a folder's videos; what else lies there is counted and printed."""
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    videos = [p for p in files if not p.name.startswith(".") and media_kind(p) == "video"]
+    others = Counter(p.suffix or p.name for p in files if p not in videos)
+    if others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        Console(highlight=False, markup=False).print(f"{folder}: not videos: {kinds}", soft_wrap=True)
+    return videos
 
 
 def _manifest(config: GenerateAudioConfig, path: Path, text: str) -> Found:
     found: Found = []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # str.splitlines would also split at U+2028 inside a prompt
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise UserError(f"videos={path}: {error.strerror}") from error
-    for number, line in enumerate(filter(str.strip, lines), 1):
+    except UnicodeDecodeError as error:
+        raise UserError(f"videos={path}: not UTF-8 text ({error})") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             entry: Any = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError(f"{path}:{number}: not JSON ({error})") from error
         if not isinstance(entry, dict) or not isinstance(entry.get("video"), str):
             raise UserError(f"{path}:{number}: expected an object with a path `video`")
-        file = path.parent / entry["video"]
+        check_entry(entry, f"{path}:{number}")
+        try:
+            name = check_relative(entry["video"])
+        except MediaError as error:
+            raise UserError(f"{path}:{number}: video: {error}") from error
         caption = audio_caption(str(entry.get("audio_prompt", text)), config.quality)
         if config.captions:
             caption = audio_caption(str(entry.get("prompt", text)), config.quality)
@@ -159,7 +184,8 @@ def _manifest(config: GenerateAudioConfig, path: Path, text: str) -> Found:
             if "prompt" in entry
             else {"prompt": caption}
         )
-        found.append(({"id": file.stem, **kept, **texts}, _reader(file)))
+        opened = _reader(partial(resolve_inside, path.parent, name))
+        found.append(({"id": printable_stem(Path(name)), **kept, **texts}, opened))
     return found
 
 
@@ -195,22 +221,28 @@ def _record_reader(dataset: Dataset, bucket: str, index: int) -> Callable[[], Vi
     return opened
 
 
-def _reader(path: Path) -> Callable[[], Video]:
+def _reader(locate: Callable[[], Path]) -> Callable[[], Video]:
     def opened() -> Video:
+        path = None
         try:
+            path = locate()
             with open_video(path) as video:
                 rate = video.fps
         except MediaError as error:
-            raise UserError(f"{path}: {error}") from error
-        return Video(path.name, rate, lambda: _frames(path, None), lambda fps: _frames(path, fps), path)
+            raise UserError(f"{printable(path)}: {error}" if path else str(error)) from error
+        events: list[MediaEvent] = []
+        frames = partial(_frames, path, None, events)
+        return Video(printable(path.name), rate, frames, lambda fps: _frames(path, fps, []), path, events)
 
     return opened
 
 
-def _frames(path: Path, fps: float | None) -> Iterator[TimedFrame]:
+def _frames(path: Path, fps: float | None, events: list[MediaEvent]) -> Iterator[TimedFrame]:
+    """Yield frames in square pixels; a jump of the clock is an error, as audio would go on through it."""
     try:
-        with open_video(path) as video:
+        with open_video(path, raise_on=STRICT | {"clock jump"}) as video:
             for frame in video.frames(fps=fps):
-                yield frame.rgb_HWC, frame.time_s
+                yield square_pixels(frame.rgb_HWC, video.pixel_aspect), frame.time_s
+            events += video.events
     except MediaError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{printable(path)}: {error}") from error

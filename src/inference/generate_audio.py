@@ -105,7 +105,7 @@ def write_all(pipeline: AudioPipeline, requests: list[AudioRequest], out: Path) 
     with (out / MANIFEST).open("w", encoding="utf-8") as manifest, report:
         for part, videos in parts_of(pipeline, requests, unreadable):
             seconds = videos[0].seconds if videos else pipeline.config.seconds or pipeline.default_seconds()
-            for entry in write_part(pipeline, part, videos, seconds, out, report, notes):
+            for entry in write_part(pipeline, part, videos, seconds, out, report, notes, unreadable):
                 manifest.write(json.dumps(entry) + "\n")
                 manifest.flush()
                 count += 1
@@ -164,8 +164,13 @@ def write_part(
     out: Path,
     report: ProgressReport,
     notes: Counter[str],
+    unreadable: list[str],
 ) -> Iterator[dict[str, Any]]:
-    """Write the files of requests that are sampled together; yield each manifest entry once complete."""
+    """Write the files of requests that are sampled together; yield each manifest entry once complete.
+
+    Args:
+        unreadable: receives why an item is left out.
+    """
     settings, rate = pipeline.config, pipeline.sample_rate
     originals = [original_of(video.video, settings, rate, seconds, pipeline.num_channels) for video in videos]
     kept = [settings.original == "keep" and original is not None for original in originals]
@@ -187,7 +192,11 @@ def write_part(
             pipeline, None if i not in latents else pipeline.decode(latents[i], seconds), original
         )
         num_channels = original.num_channels if i not in latents and original else pipeline.num_channels
-        audio = spool(pieces, num_channels, rate, out)
+        try:
+            audio = spool(pieces, num_channels, rate, out)
+        except UserError as error:  # the original's audio
+            unreadable.append(str(error))
+            continue
         if settings.loudness_lufs is not None and not set_loudness(audio, settings.loudness_lufs):
             notes["quieter than loudness_lufs: silent, or its peaks allow no more"] += 1
         entry = write_files(pipeline, request, videos[i].video if videos else None, audio, out)
@@ -197,6 +206,8 @@ def write_part(
             entry["system"] = "original"
         elif borders:
             entry["generation"]["borders_s"] = borders
+        for event in videos[i].video.events if videos else ():
+            notes[f"{event.reason} in the video ({event.detail})"] += 1
         yield entry
 
 

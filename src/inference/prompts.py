@@ -114,6 +114,16 @@ def _parse_line(line: str, where: str, is_json: bool) -> dict[str, Any]:
         raise UserError(f"{where}: not JSON ({error})") from error
     if not isinstance(entry, dict) or not isinstance(entry.get("prompt"), str):
         raise UserError(f"{where}: expected an object with a text `prompt`")
+    check_entry(entry, where)
+    return entry
+
+
+def check_entry(entry: dict[str, Any], where: str) -> None:
+    """Check id, seed and negative prompt of an entry; an id becomes text.
+
+    Raises:
+        UserError: an id that cannot name a file, or a value of another type.
+    """
     if "id" in entry:
         entry["id"] = name = str(entry["id"])
         if not name or "/" in name or name.startswith(".") or len(name) > 100:
@@ -122,7 +132,6 @@ def _parse_line(line: str, where: str, is_json: bool) -> dict[str, Any]:
         raise UserError(f"{where}: `seed` must be an integer, got {entry['seed']!r}")
     if not isinstance(entry.get("negative_prompt", ""), str | None):
         raise UserError(f"{where}: `negative_prompt` must be text, got {entry['negative_prompt']!r}")
-    return entry
 
 
 def rewrite_prompts(requests: list[PromptRequest], rewriter: Rewriter | None) -> list[PromptRequest]:

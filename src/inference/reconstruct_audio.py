@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from src.core import config, provenance
 from src.core.atomic import atomic_write
 from src.core.errors import UserError
+from src.core.media_io.errors import MediaEvent
 from src.inference.audio_reconstruction import (
     ORIGINALS,
     AudioScores,
@@ -26,7 +28,7 @@ from src.inference.audio_reconstruction import (
 )
 from src.inference.config import ReconstructConfig
 from src.inference.device import resolve_device
-from src.inference.reconstruct_videos import MAX_TABLE_ROWS, name_apart
+from src.inference.reconstruct_videos import MAX_TABLE_ROWS, name_apart, print_events
 from src.losses.audio import magnitudes, stft
 from src.runs import loading
 from src.runs.run_directory import make_folder
@@ -59,12 +61,13 @@ def reconstruct(settings: ReconstructConfig, files: list[Path]) -> Path:
         if len(scores) < settings.num_spectrograms:
             plot_spectrograms(out / f"{source.name}-spectrograms.png", *beginning, rate)
         scores.append(result)
-    write_scores(settings, scores, out)
+    write_scores(settings, scores, {source.name: source.events for source in sources}, out)
     if settings.manifests:
         write_manifests(scores, out)
     console = Console(highlight=False)
     console.print(score_table(scores))
-    console.print(f"{len(scores)} files at {rate} Hz: {out}", soft_wrap=True)
+    print_events(console, sources)
+    console.print(f"{len(scores)} files at {rate} Hz: {out}", soft_wrap=True, markup=False)
     return out / "scores.csv"
 
 
@@ -97,7 +100,9 @@ def _magnitudes(samples_CS: Samples) -> np.ndarray:
     return magnitudes(stft(torch.from_numpy(samples_CS.mean(0, keepdims=True)), WINDOW))[0].numpy()
 
 
-def write_scores(settings: ReconstructConfig, scores: list[AudioScores], out: Path) -> None:
+def write_scores(
+    settings: ReconstructConfig, scores: list[AudioScores], events: dict[str, list[MediaEvent]], out: Path
+) -> None:
     """Write the scores of every file to scores.csv, and settings and provenance to reconstruction.json."""
     with (out / "scores.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -108,6 +113,7 @@ def write_scores(settings: ReconstructConfig, scores: list[AudioScores], out: Pa
     record = {
         "settings": config.to_dict(settings),
         "audio": {each.name: each.source for each in scores},
+        "events": {name: [asdict(event) for event in found] for name, found in events.items() if found},
         "checkpoint": str(find_checkpoint(Path(settings.run))),
         "provenance": provenance.collect(),
     }
@@ -144,7 +150,7 @@ def score_table(scores: list[AudioScores]) -> Table:
         loudness = f"{_text(each.lufs, 1)} ({_text(each.lufs_original, 1)})"
         seconds, channels = f"{each.seconds:.2f}", str(each.num_channels)
         distances = (_text(each.si_sdr, 2), _text(each.mel, 3), _text(each.stft, 3))
-        table.add_row(each.name, seconds, channels, *distances, loudness)
+        table.add_row(escape(each.name), seconds, channels, *distances, loudness)
     if len(scores) > MAX_TABLE_ROWS:
         table.caption = f"{len(scores) - MAX_TABLE_ROWS} more in scores.csv"
     for stem in sorted({each.stem for each in scores}) if len(scores) > 1 else ():

@@ -3,9 +3,10 @@
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from rich.console import Console
@@ -14,6 +15,8 @@ from rich.table import Table
 
 from src.core import config, provenance
 from src.core.errors import UserError
+from src.core.launch import global_rank, is_first_rank
+from src.core.media_io.errors import MediaEvent, summarize_events
 from src.inference.config import ReconstructConfig
 from src.inference.device import resolve_device
 from src.inference.reconstruction import (
@@ -26,6 +29,7 @@ from src.inference.reconstruction import (
     reconstruct_video,
 )
 from src.models.tae.model import TAE
+from src.parallel.process_group import gather_objects, joined_processes, on_first_rank
 from src.runs import loading
 from src.runs.run_directory import make_folder
 from src.training.checkpoint_paths import find_checkpoint
@@ -35,26 +39,48 @@ MAX_TABLE_ROWS = 20
 
 
 def reconstruct(settings: ReconstructConfig, videos: list[Path]) -> Path:
-    """Reconstruct every video; return the path of the scores."""
+    """Reconstruct every video; return the path of the scores.
+
+    The processes of torchrun or srun take videos by turns.
+    """
     if not videos and not settings.data:
         raise UserError("no videos: give video=FILE.mp4 or data=DATASET/val")
     device = resolve_device(settings.device)
-    tae = load_model(settings).to(device)
-    sources = open_sources(settings, videos)
     out = Path(settings.out or loading.run_folder(Path(settings.run)) / "reconstructed")
-    make_folder(out, "out")
-    files = OutputFiles(out, settings.num_overview_frames, settings.crf, settings.manifests)
-    scores = []
-    for source in sources:
-        with torch.inference_mode(), autocast(resolve(settings.precision, device.type), device.type):
-            scores.append(reconstruct_video(tae, source, files, settings.tiling))
-    write_scores(settings, scores, out)
+    with joined_processes(device.type) as num_processes:
+        tae = load_model(settings).to(device)
+        sources = open_sources(settings, videos)
+        on_first_rank(lambda: make_folder(out, "out"))
+        files = OutputFiles(out, settings.num_overview_frames, settings.crf, settings.manifests)
+        found: dict[int, tuple[VideoScores, list[MediaEvent]]] = {}
+        for number in range(global_rank() if num_processes > 1 else 0, len(sources), num_processes):
+            source = sources[number]
+            with torch.inference_mode(), autocast(resolve(settings.precision, device.type), device.type):
+                found[number] = (reconstruct_video(tae, source, files, settings.tiling), source.events)
+        for other in gather_objects(found):
+            found |= cast("dict[int, tuple[VideoScores, list[MediaEvent]]]", other)
+    if is_first_rank():
+        write_results(settings, sources, [found[number] for number in range(len(sources))], out)
+    return out / "scores.csv"
+
+
+def write_results(
+    settings: ReconstructConfig,
+    sources: list[SourceVideo],
+    found: list[tuple[VideoScores, list[MediaEvent]]],
+    out: Path,
+) -> None:
+    """Write and print what all processes have found."""
+    for source, (_, events) in zip(sources, found, strict=True):
+        source.events = events
+    scores = [each for each, _ in found]
+    write_scores(settings, scores, {source.name: source.events for source in sources}, out)
     if settings.manifests:
         write_manifests([each for each in scores if not each.is_image], out)
     console = Console(highlight=False)
     console.print(score_table(scores))
+    print_events(console, sources)
     console.print(f"{len(scores)} videos: {out}", soft_wrap=True, markup=False)
-    return out / "scores.csv"
 
 
 def load_model(settings: ReconstructConfig) -> TAE:
@@ -79,9 +105,10 @@ def open_sources(settings: ReconstructConfig, videos: list[Path]) -> list[Source
 
 
 class Named(Protocol):
-    """Anything with a name that can be changed."""
+    """Anything with a name that can be changed, and events of reading it."""
 
     name: str
+    events: list[MediaEvent]
 
 
 def name_apart(sources: Sequence[Named]) -> None:
@@ -93,7 +120,16 @@ def name_apart(sources: Sequence[Named]) -> None:
             source.name += f"-{counts[source.name]}"
 
 
-def write_scores(settings: ReconstructConfig, scores: list[VideoScores], out: Path) -> None:
+def print_events(console: Console, sources: Sequence[Named]) -> None:
+    """Print what was noticed while reading, such as jumps of the clock."""
+    for source in sources:
+        for line in summarize_events(source.events):
+            console.print(f"{source.name}: {line}", soft_wrap=True, markup=False)
+
+
+def write_scores(
+    settings: ReconstructConfig, scores: list[VideoScores], events: dict[str, list[MediaEvent]], out: Path
+) -> None:
     """Write the scores of every frame to scores.csv, and settings and provenance to reconstruction.json."""
     with (out / "scores.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -104,6 +140,7 @@ def write_scores(settings: ReconstructConfig, scores: list[VideoScores], out: Pa
     record = {
         "settings": config.to_dict(settings),
         "videos": {video.name: video.source for video in scores},
+        "events": {name: [asdict(event) for event in found] for name, found in events.items() if found},
         "checkpoint": str(find_checkpoint(Path(settings.run))),
         "provenance": provenance.collect(),
     }

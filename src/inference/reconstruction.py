@@ -3,7 +3,6 @@
 Legend: B batch (1), C channels, T frames, H height, W width.
 """
 
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from src.core.errors import UserError
-from src.core.media_io.container import printable
-from src.core.media_io.errors import MediaError
+from src.core.media_io.container import printable, printable_stem
+from src.core.media_io.errors import MediaError, MediaEvent
 from src.core.media_io.formats import media_kind
+from src.core.media_io.frames import square_pixels
 from src.core.media_io.image_reader import read_image
 from src.core.media_io.image_writer import write_image
 from src.core.media_io.video_reader import open_video
@@ -42,7 +42,10 @@ ORIGINALS = "originals"  # folder of the re-encoded original videos
 
 @dataclass
 class SourceVideo:
-    """A video or image that is read lazily: `frames` yields uint8 [H, W, 3]."""
+    """A video or image that is read lazily: `frames` yields uint8 [H, W, 3].
+
+    `events` holds what was noticed while reading, such as jumps of the clock, once the frames are read.
+    """
 
     name: str
     source: str
@@ -50,6 +53,7 @@ class SourceVideo:
     is_image: bool
     frames: Callable[[], Iterator[Pixels]]
     caption: str = ""
+    events: list[MediaEvent] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,11 @@ def open_files(paths: list[Path], max_frames: int) -> list[SourceVideo]:
                     fps = video.fps
             except MediaError as error:
                 raise UserError(f"video={path}: {error}") from error
-        frames = partial(_read_file, path, max_frames)
-        name = os.fsencode(path.stem).decode("utf-8", "replace")  # a name need not be UTF-8
-        sources.append(SourceVideo(name, printable(path), fps, is_image, frames))
+        events: list[MediaEvent] = []
+        frames = partial(_read_file, path, max_frames, events)
+        sources.append(
+            SourceVideo(printable_stem(path), printable(path), fps, is_image, frames, events=events)
+        )
     return sources
 
 
@@ -122,14 +128,15 @@ def _read_clip(dataset: Dataset, bucket: str, index: int, max_frames: int) -> It
     yield from video_TCHW.permute(0, 2, 3, 1).numpy()[: max_frames or None]
 
 
-def _read_file(path: Path, max_frames: int) -> Iterator[Pixels]:
+def _read_file(path: Path, max_frames: int, events: list[MediaEvent]) -> Iterator[Pixels]:
     try:
         if media_kind(path) == "image":
             yield read_image(path)
             return
         with open_video(path) as video:
             for frame in islice(video.frames(fps=video.fps), max_frames or None):
-                yield frame.rgb_HWC
+                yield square_pixels(frame.rgb_HWC, video.pixel_aspect)
+            events += video.events
     except MediaError as error:
         raise UserError(f"video={path}: {error}") from error
 

@@ -1,7 +1,9 @@
 """Reconstruction of videos from the command line: sizes, streams, files, scores, bad input."""
 
 import csv
+import json
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from src.inference.reconstruction import FrameOverview, OutputFiles, SourceVideo
 from src.losses.video_metrics import score_videos
 from src.models.tae.config import TilingConfig
 from src.runs import loading
+from tests.fixtures.odd_media import X264, encode, ffmpeg, numbered
 from tests.fixtures.toy_runs import write_toy_tae
 from tests.fixtures.video_files import write_image, write_video, write_zero_frames
 
@@ -73,6 +76,24 @@ def test_any_file_name_is_reconstructed(
     assert cli.run(reconstruct.main, [f"run={root / 'run'}", *args, *FAST, f"out={out}"]) == 0
     assert {row["video"] for row in rows(out)} == {"caf\N{REPLACEMENT CHARACTER}", "a[red]"}
     assert "a[red]" in capsys.readouterr().out
+
+
+def test_jumps_of_the_clock_and_pixels_that_are_not_square_are_shown(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    milliseconds = [62 * i + (3_600_000 if i >= 4 else 0) for i in range(8)]
+    encode(tmp_path / "jump.mkv", numbered(8, 20), 16, pts=milliseconds, time_base=Fraction(1, 1000))
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=32x32:r=10:d=0.2,setsar=2/1", *X264, tmp_path / "wide.mp4")
+    args = [f"video={tmp_path / name}" for name in ("jump.mkv", "wide.mp4")]
+    out = tmp_path / "out"
+    assert cli.run(reconstruct.main, [f"run={root / 'run'}", *args, *FAST, f"out={out}"]) == 0
+    assert frames(out / "jump.mp4").shape[0] == 8
+    assert frames(out / "wide.mp4").shape == (2, 32, 64, 3)
+    printed = capsys.readouterr().out
+    assert "jump: 1 x clock jump (from 0.186 s to 3600.248 s)" in printed
+    events = json.loads((out / "reconstruction.json").read_text())["events"]
+    assert [event["reason"] for event in events["jump"]] == ["clock jump"]
+    assert "wide" not in events
 
 
 def test_videos_keep_size_frame_rate_and_order(root: Path, output: Path) -> None:

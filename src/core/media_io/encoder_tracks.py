@@ -52,13 +52,15 @@ class VideoTrack:
         rate: Fraction,
         crf: int,
         lossless: bool,
+        max_gop: int = 0,
     ) -> None:
         self.container, self.num_frames = container, 0
         codec = kind.lossless_video if lossless else kind.video
         self.is_rgb = lossless
         self.matrix = "itu709" if height >= HD_HEIGHT else "itu601"
         tag = _TAG_RGB if lossless else _TAG_BT709 if height >= HD_HEIGHT else _TAG_BT601
-        self.stream = container.add_stream(codec, rate=rate, options=_codec_options(codec, crf, lossless))
+        options = _codec_options(codec, crf, lossless) | ({"g": str(max_gop)} if max_gop else {})
+        self.stream = container.add_stream(codec, rate=rate, options=options)
         self.stream.width, self.stream.height = width, height
         if lossless:
             self.stream.pix_fmt = "bgr0" if codec == "ffv1" else "rgb24"

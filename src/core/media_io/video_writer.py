@@ -33,11 +33,14 @@ def write_video(
     *,
     lossless: bool = False,
     audio: Audio | None = None,
+    max_gop: int = 0,
 ) -> None:
     """Write an RGB video; see `video_writer`."""
     check_frames(video_THWC, fps)
     height, width = video_THWC.shape[1:3]
-    with video_writer(path, height, width, fps, crf, lossless=lossless, audio=audio) as write:
+    with video_writer(
+        path, height, width, fps, crf, lossless=lossless, audio=audio, max_gop=max_gop
+    ) as write:
         for frame_HWC in video_THWC:
             write(frame_HWC)
 
@@ -51,11 +54,12 @@ def encode_video(
     suffix: str = ".mp4",
     lossless: bool = False,
     audio: Audio | None = None,
+    max_gop: int = 0,
 ) -> None:
     """Write an RGB video into a binary file; see `video_writer`."""
     with tempfile.TemporaryDirectory() as folder:  # libav moves the index to the front of real files only
         path = Path(folder) / f"video{suffix}"
-        write_video(path, video_THWC, fps, crf, lossless=lossless, audio=audio)
+        write_video(path, video_THWC, fps, crf, lossless=lossless, audio=audio, max_gop=max_gop)
         with path.open("rb") as written:
             shutil.copyfileobj(written, file)
 
@@ -81,6 +85,7 @@ def video_writer(
     lossless: bool = False,
     audio: Audio | None = None,
     lossless_audio: bool = False,
+    max_gop: int = 0,
 ) -> Iterator[WriteFrame]:
     """Yield a function that writes an RGB video frame by frame; the file appears complete, or not at all.
 
@@ -94,6 +99,8 @@ def video_writer(
         lossless: RGB without loss: FFV1 and FLAC in .mkv, H.264 in RGB (qp 0) and FLAC in .mp4.
         audio: written in sync from the first frame on, as long as it is.
         lossless_audio: FLAC of 24 bits also with lossy video; .webm has none.
+        max_gop: frames from one key frame to the next at most, for reading in the middle; 0 leaves it to the
+            encoder.
 
     Raises:
         ValueError: an unknown suffix, or what the file type cannot hold.
@@ -121,7 +128,7 @@ def video_writer(
         av.open(str(temporary), "w", format=kind.muxer, options=options) as container,
     ):
         rate = Fraction(fps).limit_denominator(1001)
-        video = VideoTrack(container, kind, height, width, rate, crf, lossless)
+        video = VideoTrack(container, kind, height, width, rate, crf, lossless, max_gop)
         track = None if audio is None else AudioTrack(container, kind, audio, lossless or lossless_audio)
 
         def write(frame_HWC: NDArray[np.uint8]) -> None:

@@ -1,5 +1,6 @@
 """Records of one file: stored forms give the same frames, audio is in sync, gaps of the clock end clips."""
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from data.build import prepare
 from data.config import ClipConfig, FilesConfig, PrepareConfig
+from data.sources import media_records
 from data.sources.files import FilesSource
 from src.streaming.reader import Dataset
 from src.streaming.schema.media_record import MediaRecord
@@ -85,6 +87,13 @@ def test_an_encoded_clip_is_close_and_small(tmp_path: Path) -> None:
         assert b.media_1N.numel() < a.video_TCHW.numel() / (1 if a.bucket.is_image else 2)
         if not a.bucket.is_image:
             assert torch.equal(b.frames(2, 5), b.video_TCHW[2:5])
+
+
+def test_stored_clips_have_key_frames_near_any_position() -> None:
+    data = media_records._encode(torch.zeros(80, 3, 16, 16, dtype=torch.uint8), 16.0, 20, "video")
+    with av.open(io.BytesIO(data)) as container:
+        keys = [n for n, packet in enumerate(container.demux(video=0)) if packet.is_keyframe and packet.size]
+    assert keys == [0, 32, 64]
 
 
 @pytest.mark.parametrize("store", ["raw", "h264", "original"])

@@ -1,9 +1,11 @@
 """The audio model by its commands: encode, train, resume, generate; and bad input."""
 
 import json
+import shutil
 import subprocess
 import weakref
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import soundfile
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from data import prepare
 from eval.core.manifest import read_manifest
@@ -36,6 +39,7 @@ from src.streaming.reader import Dataset
 from src.streaming.schema.dataset_index import read_info
 from src.studies.ablation.config import AblationConfig
 from tests.fixtures.in_process import in_process
+from tests.fixtures.odd_media import X264, encode, ffmpeg, number_of, numbered
 from tests.fixtures.toy_runs import write_toy_runs
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -292,6 +296,110 @@ def test_bad_files_of_a_folder_are_left_out_and_listed(capsys: pytest.CaptureFix
     for name, message in (("audio_only", "audio only"), ("empty", "bad_videos/empty.mp4: ")):
         args = ["run=runs/debug/audio", f"videos={folder / name}.mp4", f"out=bad/{name}"]
         assert cli.run(generate.main, args) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def write_odd_videos(folder: Path) -> None:
+    """Write videos of about a second as phones, editors and the web leave them, and files that are none."""
+    pattern = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=16:d=1")
+    held = ("-vf", "setpts='if(lt(N,8),N/16,N/16+0.5)/TB'", "-fps_mode", "vfr")
+    ffmpeg(*pattern, *held, *X264, folder / "held.mp4")
+    ffmpeg(*pattern, "-vf", "setsar=4/3", *X264, folder / "wide.mp4")
+    ffmpeg("-display_rotation", 90, "-i", folder / "wide.mp4", "-c", "copy", folder / "turned.mp4")
+    gray = numbered(16)
+    encode(folder / "frames.avi", gray, 16, "mpeg4", options={"bf": "2", "g": "10"})
+    clear = [np.zeros((48, 64, 4), np.uint8)] * 16
+    encode(folder / "clear.webm", clear, 16, "libvpx-vp9", "yuva420p", {"lossless": "1", "cpu-used": "8"})
+    images = [Image.fromarray(frame) for frame in gray]
+    images[0].save(folder / "moving.webp", save_all=True, append_images=images[1:], duration=62)
+    half = encode(folder / "half.ts", gray[:8], 16, "mpeg2video").read_bytes()
+    (folder / "half.ts").write_bytes(2 * half)
+    milliseconds = [62 * i + (3_600_000 if i >= 8 else 0) for i in range(16)]
+    encode(folder / "jump.mkv", gray, 16, pts=milliseconds, time_base=Fraction(1, 1000))
+    noise = [np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8) for i in range(24)]
+    damaged = bytearray(encode(folder / "damaged.mkv", noise, options={"g": "8"}).read_bytes())
+    middle = len(damaged) // 2
+    damaged[middle : middle + 3000] = bytes(3000)
+    (folder / "damaged.mkv").write_bytes(damaged)
+    complete = encode(folder / "cut.mp4", gray, 16).read_bytes()
+    (folder / "cut.mp4").write_bytes(complete[: len(complete) * 7 // 10])
+    (folder / "page.mp4").write_text("<!DOCTYPE html><html><body>404</body></html>")
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\n../good.mp4\n#EXT-X-ENDLIST\n")
+    (folder / "._held.mp4").write_bytes(b"resource fork")
+    (folder / "held.txt").write_text("a caption")
+    shutil.copy(folder / "wide.mp4", folder / "caf\udce9.mp4")  # bytes that are no UTF-8
+
+
+def test_odd_videos_are_seen_as_players_show_them_or_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("odd_videos")
+    folder.mkdir()
+    write_odd_videos(folder)
+    generate.main(["run=runs/debug/audio", f"videos={folder}", "out=odd", "crf=0"])
+    entries = {entry["id"]: entry for entry in read_lines(Path("odd/manifest.jsonl"))}
+    assert sorted(entries) == ["caf�", "clear", "frames", "half", "held", "moving", "turned", "wide"]
+    found = {name: read_video(Path("odd", entry["video"])) for name, entry in entries.items()}
+    sizes = {name: video.frames_THWC.shape[:3] for name, video in found.items()}
+    assert sizes["held"] == (24, 48, 64)  # its eighth frame stays half a second
+    assert (np.ptp(found["held"].frames_THWC[8:16].astype(int), 0) < 12).all()
+    assert sizes["wide"] == (16, 48, 86)  # pixels of 4:3
+    assert sizes["turned"] == (16, 64, 36)
+    for name in ("frames", "moving"):
+        assert [number_of(frame) for frame in found[name].frames_THWC] == list(range(16)), name
+    assert [number_of(frame) for frame in found["half"].frames_THWC] == [*range(8), *range(8)]
+    assert found["clear"].frames_THWC.min() > 250  # alpha lies on white
+    for name, entry in entries.items():
+        seconds = soundfile.info(str(Path("odd", entry["audio"]))).duration
+        assert seconds == pytest.approx(sizes[name][0] / found[name].fps, abs=0.04), name
+    out = capsys.readouterr().out
+    for line in (
+        "left out: odd_videos/jump.mkv: clock jump: from 0.434 s to 3600.496 s",
+        "left out: odd_videos/damaged.mkv: damaged: ",
+        "left out: odd_videos/cut.mp4: unreadable: ",
+        "left out: odd_videos/page.mp4: not a media file: a web page",
+        "1 of 8 items: clock starts again in the video (from ",
+        "odd_videos: not videos: 1 .m3u8, 1 .mp4, 1 .txt",
+    ):
+        assert line in out
+    assert out.count("left out: ") == 4
+
+
+def test_an_original_with_damaged_audio_costs_only_its_item(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("damaged_audio")
+    folder.mkdir()
+    write_original("damaged_audio/good.mp4", 1)
+    ffmpeg("-f", "lavfi", "-i", "color=s=32x32:r=16:d=1", "-f", "lavfi", "-i", "anoisesrc=d=1:r=48000",
+           *X264, "-c:a", "flac", folder / "noise.mkv")  # fmt: skip
+    data = bytearray((folder / "noise.mkv").read_bytes())
+    middle = data.index(b"\xff\xf8", len(data) // 2)  # a block of FLAC
+    data[middle + 100 : middle + 1100] = bytes(1000)
+    (folder / "noise.mkv").write_bytes(data)
+    generate.main(["run=runs/debug/audio", f"videos={folder}", "out=damaged_audio/out", "original=keep"])
+    assert [entry["id"] for entry in read_lines(folder / "out/manifest.jsonl")] == ["good"]
+    assert "left out: damaged_audio/noise.mkv: its audio: damaged: audio, after " in capsys.readouterr().out
+
+
+def test_rows_of_a_manifest_name_videos_inside_its_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rows").mkdir()
+    write_video("rows/a.mp4", np.zeros((16, 32, 32, 3), np.uint8), 16)
+    manifest = Path("rows/list.jsonl")
+    text = "a sign\u2028reads open"
+    rows = [{"video": "a.mp4", "prompt": text}, {"video": "gone.mp4"}]
+    manifest.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    model = ["run=runs/debug/audio", f"videos={manifest}"]
+    assert cli.run(generate.main, [*model, "out=rows/out"]) == 0
+    (entry,) = (json.loads(line) for line in Path("rows/out/manifest.jsonl").read_text().split("\n") if line)
+    assert (entry["id"], entry["prompt"]) == ("a", text)
+    assert "left out: missing file: no such file: 'gone.mp4'" in capsys.readouterr().out
+    for row, message in (
+        ({"video": "../a.mp4"}, "list.jsonl:1: video: outside the folder: '../a.mp4' leaves the folder"),
+        ({"video": "/etc/a.mp4"}, "list.jsonl:1: video: outside the folder: must be relative"),
+        ({"video": "a.mp4", "seed": "x"}, "list.jsonl:1: `seed` must be an integer, got 'x'"),
+        ({"video": "a.mp4", "id": "../b"}, "list.jsonl:1: id '../b' cannot name a file"),
+    ):
+        manifest.write_text(json.dumps(row))
+        assert cli.run(generate.main, [*model, "out=rows/bad"]) == 2
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1

@@ -89,9 +89,39 @@ def test_an_image_starts_the_video(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(set(videos)) == 3
 
 
+def test_odd_images_start_it_as_their_plain_copies(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turned photo, 16 bits, transparency, an animation: the frames of the image as it is looked at."""
+    monkeypatch.chdir(root)
+    colors = np.zeros((48, 64, 3), np.uint8)
+    colors[:, :32], colors[:24] = (230, 20, 20), (20, 20, 230)
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.fromarray(np.rot90(colors, -1)).save("turned.png", exif=exif)
+    Image.fromarray(ramp.astype(np.uint16) * 257).save("deep.png")
+    Image.fromarray(np.zeros((48, 64, 4), np.uint8)).save("clear.png")
+    still = Image.fromarray(colors)
+    still.save("moving.webp", save_all=True, append_images=[Image.new("RGB", (64, 48))], lossless=True)
+    plain = {"colors": colors, "ramp": np.repeat(ramp[..., None], 3, -1), "white": np.full_like(colors, 255)}
+    for name, image in plain.items():
+        Image.fromarray(image).save(f"{name}.png")
+    pairs = (
+        ("turned.png", "colors"), ("deep.png", "ramp"), ("clear.png", "white"), ("moving.webp", "colors"),
+    )  # fmt: skip
+    found = {}
+    for name in [*(f"{name}.png" for name in plain), *(name for name, _ in pairs)]:
+        generate.main([*ARGS, f"image={name}", f"out=odd/{name}", "prompt=a star"])
+        found[name] = Path(f"odd/{name}/videos/0000_seed0.mp4").read_bytes()
+    assert len({found[f"{name}.png"] for name in plain}) == 3
+    for name, same in pairs:
+        assert found[name] == found[f"{same}.png"], name
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["image=page.png"], "image=page.png: cannot be read as an image .not a media file: a web page"),
+        (["image=video.yaml"], "image=video.yaml: cannot be read as an image"),
         (["image=gone.png"], "image=gone.png: cannot be read as an image"),
         (["image=dark.png", "num_frames=1"], "needs videos, but num_frames is 1"),
         (["image=dark.png", "run=t2v"], "run=t2v is not an image-to-video model"),
@@ -99,6 +129,7 @@ def test_an_image_starts_the_video(root: Path, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_mistakes(root: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], message: str) -> None:
     monkeypatch.chdir(root)
+    Path("page.png").write_text("<!DOCTYPE html><html></html>")
     with pytest.raises(UserError, match=message):
         generate.main([*ARGS, *args, "out=bad", "prompt=a star"])
 
