@@ -67,7 +67,7 @@ NETWORK_METRIC_HELP = {
 
 SET_METRIC_HELP = {
     "diversity": "Vendi score and distance of videos of one prompt, over each backbone",
-    "memorization": "similarity to the nearest video of the reference, over each backbone, with pictures",
+    "memorization": "similarity to the nearest video of the reference, over each backbone, with their frames",
 }
 """Metrics of the features of a set."""
 

@@ -1,4 +1,4 @@
-"""How well metrics know what the exact checker knows: `python -m eval.correlate 'runs=[DIR,...]' out=FOLDER`.
+"""Correlate metrics with the exact checker: `python -m eval.correlate 'runs=[DIR,...]' out=FOLDER`.
 
 Each DIR is the `out` of an `eval.run` that measured `bounce` (or another checker) and other metrics. Of all
 their samples together, each value is correlated with whether the checker found everything right: Spearman's

@@ -110,10 +110,10 @@ def ask_both_orders(
                 describe_item(Item(sample, root), config.judge)
                 for sample, root in zip(pair.samples, pair.roots, strict=True)
             ]
-            told = {"id": name, "prompt": pair.samples[0].prompt, "question": config.judge.question}
+            request = {"id": name, "prompt": pair.samples[0].prompt, "question": config.judge.question}
             answers, reasons = [], []
             for first, second in (media, media[::-1]):
-                found = judge.ask({**told, "task": "compare", "a": first, "b": second})
+                found = judge.ask({**request, "task": "compare", "a": first, "b": second})
                 if found.get("answer") not in ANSWERS:
                     raise JudgeError(f"answer: expected a, b or tie, got {found.get('answer')!r}")
                 answers.append(found["answer"])

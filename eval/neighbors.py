@@ -1,4 +1,4 @@
-"""Files about the nearest reference video of each sample: a table, and a picture of the most similar."""
+"""Files about the nearest reference video of each sample: a table, and an image of the most similar."""
 
 import csv
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ def write_neighbors(
 
     Args:
         scored: the generated samples and the reference; samples: their manifests.
-        num_rows: pairs of each backbone in the picture; 0 draws none.
+        num_rows: pairs of each backbone in the image; 0 draws none.
     """
     rows, lines = list[SheetRow](), list[tuple[object, ...]]()
     for extraction in extractions:
@@ -39,13 +39,13 @@ def write_neighbors(
         ]
         shown = found[:num_rows]
         others = {other for _, other, _, _ in shown}
-        mine = load_samples(samples[0], {each[0] for each in shown})
-        theirs = {each.id: each for each in samples[1] if each.id in others}
+        generated_samples = load_samples(samples[0], {each[0] for each in shown})
+        reference_samples = {each.id: each for each in samples[1] if each.id in others}
         for key, other, cosine, authentic in shown:
             label = f"nearest by {backbone}, cosine {cosine:.3f}"
             why = "" if authentic else "nearer to the sample above than to any other one of the reference"
-            rows.append(sample_row(mine[key], samples[0].root, "generated"))
-            rows.append(sample_row(theirs[other], samples[1].root, label, why))
+            rows.append(sample_row(generated_samples[key], samples[0].root, "generated"))
+            rows.append(sample_row(reference_samples[other], samples[1].root, label, why))
     with (folder / "neighbors.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADS)

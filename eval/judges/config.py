@@ -30,7 +30,7 @@ class JudgeConfig(Config):
     num_frames: int = opt(
         0, "frames of the video in each request as PNG, evenly spaced; 0: only the file's path", ge=0
     )
-    version: str = opt("", "version of the judge, written beside the scores")
+    version: str = opt("", "version of the judge, recorded with the scores")
     timeout_s: float = opt(600.0, "seconds after which an answer is given up", gt=0)
     num_retries: int = opt(2, "further attempts where a server does not answer or is busy", ge=0)
 

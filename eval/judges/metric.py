@@ -62,7 +62,7 @@ def build_judges(configs: Mapping[str, JudgeConfig]) -> Iterator[JudgeMetric]:
 
 
 def describe_item(item: Item, config: JudgeConfig) -> dict[str, Any]:
-    """Return what a judge is told of a sample: texts, paths of its files, and frames if it wants them."""
+    """Return a request about a sample: its texts, the paths of its files, and frames if it needs them."""
     request: dict[str, Any] = {"id": item.sample.id, "prompt": item.sample.prompt}
     if config.question:
         request["question"] = config.question

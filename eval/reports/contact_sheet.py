@@ -203,7 +203,7 @@ def write_contact_sheet(
 
 
 def sample_row(sample: Sample, root: Path, label: str, why: str = "") -> SheetRow:
-    """Return a sample without verdicts: `label` stands after its id, `why` in red beside it."""
+    """Return a sample without verdicts: `label` stands after its id, `why` in red at the right."""
     frames_THWC, numbers, note = _read_frames(Item(sample, root))
     return SheetRow(
         id=sample.id,

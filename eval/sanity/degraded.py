@@ -48,15 +48,15 @@ def write_degraded(config: DegradedConfig) -> Path:
     world, out, samples = WorldConfig(holdout="include", split="all"), Path(config.out), []
     with progress("videos", config.num) as advance:
         for seed in range(config.first_seed, config.first_seed + config.num):
-            made = make_video(
+            video = make_video(
                 seed, world, num_frames=config.num_frames, height=config.side, width=config.side, fps=16
             )
             reference = f"originals/{seed}.mp4"
-            write_video(out / reference, made.video_THWC, 16)
+            write_video(out / reference, video.video_THWC, 16)
             for number, name in enumerate(config.degradations):
                 path = f"{number}/{seed}.mp4"
-                write_video(out / path, DEGRADATIONS[name](made.video_THWC, seed), 16)
-                facts, prompt = made.facts.to_dict(), caption_variants(made.facts)[0]
+                write_video(out / path, DEGRADATIONS[name](video.video_THWC, seed), 16)
+                facts, prompt = video.facts.to_dict(), caption_variants(video.facts)[0]
                 samples.append(
                     Sample(
                         id=str(seed), system=name, prompt=prompt, video=path, reference=reference, facts=facts

@@ -1,4 +1,4 @@
-"""What metrics know of the exact checker's truth: statistics against scipy, the page, and degraded videos."""
+"""Correlation of metrics with the exact checker: statistics against scipy, the page, and degraded videos."""
 
 import csv
 import json

@@ -260,7 +260,7 @@ def test_the_noise_of_a_path_counts_the_numbers_that_its_fit_has_taken(monkeypat
     assert fit_motion(np.arange(10), np.zeros((10, 2))).breakpoints == breakpoints
 
 
-def test_a_step_of_the_registration_is_robust_least_squares_with_a_prior():
+def test_a_step_of_the_registration_is_a_robust_fit_with_a_prior():
     """Huber weights at 1.5 medians, and the prior as three more rows."""
     random = np.random.default_rng(0)
     moving, target = (gaussian_filter(random.normal(0.5, 0.3, (1, 12, 20)), (0, 1, 1)) for _ in range(2))
@@ -285,8 +285,8 @@ def test_a_step_of_the_registration_is_robust_least_squares_with_a_prior():
 
 
 def test_a_path_has_as_many_candidates_as_it_is_long_enough_for():
-    places = np.random.default_rng(0).normal(0, 0.1, (40, 2))
+    path = np.random.default_rng(0).normal(0, 0.1, (40, 2))
     numbers = {
-        num: len(motion._candidates(np.arange(num), places[:num])) for num in (5, 6, 7, 9, 11, 12, 13, 14, 40)
+        num: len(motion._candidates(np.arange(num), path[:num])) for num in (5, 6, 7, 9, 11, 12, 13, 14, 40)
     }
     assert numbers == {5: 1, 6: 2, 7: 2, 9: 3, 11: 3, 12: 4, 13: 4, 14: 5, 40: motion.MAX_BREAKPOINTS + 1}

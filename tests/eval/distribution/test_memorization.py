@@ -30,7 +30,7 @@ def test_nearest_is_that_of_all_pairs():
     assert np.array_equal(found.authentic, cosines.max(1) < own.max(1)[cosines.argmax(1)])
 
 
-def test_copies_are_told_from_others_of_the_same_kind():
+def test_copies_differ_from_others_of_the_same_kind():
     y = normal(0, 200, 6)
     copies = score_set_metric(Memorization(), "toy", *(FeatureSet.of(z, None, None) for z in (2 * y[:50], y)))
     assert [each.interval.mean for each in copies] == pytest.approx([1, 0])
@@ -79,8 +79,8 @@ def test_a_run_lists_the_pairs_and_draws_them(tmp_path: Path) -> None:
     ]
     assert len(rows) == 3
     assert rows[1]["cosine"] >= rows[2]["cosine"]
-    with Image.open(tmp_path / "out/neighbors.png") as picture:
-        assert picture.size[1] > 4 * 130  # two pairs, a card for each video
+    with Image.open(tmp_path / "out/neighbors.png") as sheet:
+        assert sheet.size[1] > 4 * 130  # two pairs, a card for each video
     records = [json.loads(line) for line in (tmp_path / "out/scores.jsonl").read_text().splitlines()]
     found = {each["score"]: each["mean"] for each in records if each["metric"] == "memorization_efflite0"}
     assert found["authentic_efflite0"] <= 2 / 3

@@ -123,15 +123,15 @@ def test_pairs_that_cannot_be_compared(folder: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
     """A server that answers with the mean of the first frame; the codes of its next answers can be set."""
-    asked: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
     codes: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             code = codes.pop(0) if codes else 200
             frames = [
-                np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in asked[-1]["frames"]
+                np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in requests[-1]["frames"]
             ]
             self.send_response(code)
             self.end_headers()
@@ -144,24 +144,24 @@ def server() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
     http = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=http.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{http.server_port}/judge", asked, codes
+    yield f"http://127.0.0.1:{http.server_port}/judge", requests, codes
     http.shutdown()
     thread.join()
     http.server_close()
 
 
-def test_a_server_gets_frames_and_is_asked_again_while_busy(
+def test_a_server_gets_frames_and_a_request_again_while_busy(
     folder: Path, tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, asked, codes = server
+    url, requests, codes = server
     monkeypatch.setattr(client, "FIRST_WAIT_S", 0.0)
     codes += [503, 429, 200, 400]
     settings = [f"judges.web.url={url}", "judges.web.scores.light.better=0", "judges.web.num_frames=2"]
     words = [f"manifest={folder}/a/manifest.jsonl", "metrics=[]", "html_videos=0", "sheet_rows=0"]
     main([*words, *settings, f"out={tmp_path}/out"])
     records = read(tmp_path / "out/results.jsonl")
-    assert len(asked) == 9  # seven samples, and two more attempts at the first
-    assert len(asked[0]["frames"]) == 2
+    assert len(requests) == 9  # seven samples, and two more attempts at the first
+    assert len(requests[0]["frames"]) == 2
     assert records[1]["dropped"] == "the server answers 400 Bad Request"
     assert [round(each["values"]["light_web"], 2) for each in records if each["values"]] == pytest.approx(
         [30 * n / 255 for n in (0, 2, 3, 4, 5, 6)], abs=0.02

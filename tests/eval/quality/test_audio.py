@@ -218,10 +218,10 @@ def test_speech(tmp_path):
 
 def test_a_video_at_8_khz_is_compared_with_its_own_samples(tmp_path):
     """The encoder pads to packets of 1,024 samples: 2.048 s of sound for 2 s."""
-    sound = "sine=f=440:r=8000:d=2,volume='0.2+0.8*mod(t,0.5)':eval=frame"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=16:d=2", "-f", "lavfi", "-i", sound, *X264, "-c:a", "aac",
+    tone = "sine=f=440:r=8000:d=2,volume='0.2+0.8*mod(t,0.5)':eval=frame"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=16:d=2", "-f", "lavfi", "-i", tone, *X264, "-c:a", "aac",
            "-b:a", "48k", "-ar", 8000, "-ac", 1, tmp_path / "rate8k.mp4")  # fmt: skip
-    ffmpeg("-f", "lavfi", "-i", sound, tmp_path / "own.wav")
+    ffmpeg("-f", "lavfi", "-i", tone, tmp_path / "own.wav")
     sample = Sample(id="a", prompt="", video="rate8k.mp4", reference="own.wav")
     found = AudioFidelity().measure(Item(sample, tmp_path))
     lengths = found.detail["seconds"]

@@ -288,9 +288,7 @@ def test_a_matroska_file_with_times_before_0_is_refused(tmp_path: Path) -> None:
         ("opus", (0, 341 + 1000, 341 + 2000), 0),
     ],
 )
-def test_the_encoders_delay_is_told_from_a_long_first_frame(
-    codec: str, times: tuple[int, ...], zero: int
-) -> None:
+def test_the_encoders_delay_is_no_long_first_frame(codec: str, times: tuple[int, ...], zero: int) -> None:
     audio = SimpleNamespace(rate=48_000, codec_context=SimpleNamespace(name=codec))
     container = SimpleNamespace(
         start_time=0, format=SimpleNamespace(name="mov,mp4"), streams=SimpleNamespace(audio=[audio])
