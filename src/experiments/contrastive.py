@@ -18,7 +18,9 @@ def run(config: ContrastiveRunConfig) -> None:
     run_dir = Path(config.run_dir)
     with run_directory.locked_run_dir(run_dir, config):
         module = ContrastiveModule(config.model, config.train)
-        module.set_latent_statistics(*latents.read_statistics(Path(config.latents), "audio_latents"))
+        module.set_latent_statistics(
+            *latents.read_statistics(config.latents, "audio_latents", config.data.storage)
+        )
         data = MediaDataModule(config.data, config.train.seed, num_steps=config.train.max_steps)
         check_frames(data, config)
         if is_first_rank():

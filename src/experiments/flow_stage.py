@@ -44,7 +44,9 @@ def train_stage(
     with run_directory.locked_run_dir(run_dir, config):
         module = build_module(config)
         dataset_kind = latents.dataset_kind(config)
-        module.set_latent_statistics(*latents.read_statistics(Path(config.latents), dataset_kind))
+        module.set_latent_statistics(
+            *latents.read_statistics(config.latents, dataset_kind, config.data.storage)
+        )
         data = MediaDataModule(
             config.data,
             config.train.seed,

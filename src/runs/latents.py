@@ -15,6 +15,8 @@ from src.models.vision.frozen_tower import FrozenTower
 from src.runs import loading
 from src.runs.audio_config import AudioRunConfig
 from src.runs.config import VideoRunConfig
+from src.streaming.config import StorageConfig
+from src.streaming.remote_index import may_have_info, open_info
 from src.streaming.schema.bucket import Bucket, Kind
 from src.streaming.schema.cache_keys import latent_key, stable_hash
 from src.streaming.schema.dataset_index import read_info
@@ -91,9 +93,9 @@ def expected_latent_keys(config: FlowRunConfig) -> dict[str, str]:
     keys: dict[str, str] = {}
     encoders: dict[str, str] = {}
     for stream in (*config.data.streams.values(), *config.data.val.values()):
-        if not (Path(stream.path) / "dataset.json").is_file():
+        if not may_have_info(stream.path):
             continue  # the loader reports what is missing
-        provenance = read_info(stream.path).provenance
+        provenance = open_info(stream.path, config.data.storage).provenance
         pixels, kind = provenance.get("pixels", ""), autoencoder_of(config)
         run = provenance.get(kind, "")
         if not (Path(pixels) / "dataset.json").is_file() or not run or not Path(run).exists():
@@ -135,7 +137,8 @@ def autoencoder_key(config: FlowRunConfig) -> str:
     """
     kind = autoencoder_of(config)
     streams = (*config.data.streams.values(), *config.data.val.values())
-    found = {path: _key_of(path, kind) for path in (config.latents + "/train", *(s.path for s in streams))}
+    paths = (config.latents + "/train", *(s.path for s in streams))
+    found = {path: _key_of(path, kind, config.data.storage) for path in paths}
     found = {path: key for path, key in found.items() if key}
     for path, key in found.items():
         first, first_key = next(iter(found.items()))
@@ -148,9 +151,9 @@ def autoencoder_key(config: FlowRunConfig) -> str:
     return next(iter(found.values()), "")
 
 
-def _key_of(path: str, kind: loading.Autoencoder) -> str:
-    has_index = bool(path) and (Path(path) / "dataset.json").is_file()  # the loader reports what is missing
-    return read_info(path).provenance.get(f"{kind}_key", "") if has_index else ""
+def _key_of(path: str, kind: loading.Autoencoder, storage: StorageConfig) -> str:
+    # the loader reports what is missing
+    return open_info(path, storage).provenance.get(f"{kind}_key", "") if may_have_info(path) else ""
 
 
 def refuse_other_autoencoder(
@@ -172,13 +175,18 @@ def refuse_other_autoencoder(
         )
 
 
-def read_statistics(latents: Path, kind: Kind = "latents") -> tuple[torch.Tensor, torch.Tensor]:
+def read_statistics(
+    latents: str, kind: Kind = "latents", storage: StorageConfig | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Read mean and standard deviation per channel over the training split; float32 [C] each.
+
+    Args:
+        latents: directory, or address in a store, of the data sets of all splits.
 
     Raises:
         UserError: the data set holds something else.
     """
-    info = read_info(latents / "train", kind)
+    info = open_info(f"{latents}/train", storage, kind)
     if info.kind != kind or info.statistics is None:
         raise UserError(f"latents={latents}: expected {kind}, found {info.kind}")
     statistics = info.statistics

@@ -22,9 +22,10 @@ from src.streaming.chunk_items import ChunkItems
 from src.streaming.chunk_sources import CachedChunks, Chunks, LocalChunks, fetch_json
 from src.streaming.config import StorageConfig
 from src.streaming.optimized import is_optimized, read_optimized, record_of_item
+from src.streaming.remote_index import fetch_info
 from src.streaming.schema.bucket import Bucket, DamagedError, DataError
 from src.streaming.schema.chunk_table import ChunkTable
-from src.streaming.schema.dataset_index import FILENAME, BucketInfo, parse_info, read_info
+from src.streaming.schema.dataset_index import BucketInfo, DatasetInfo, read_info
 from src.streaming.schema.records import ClipRecord, LatentRecord, Record, record_of
 from src.streaming.storage import Storage, is_final, is_remote
 
@@ -110,6 +111,7 @@ class Dataset:
     def __init__(
         self, root: Path | str, *, verify: bool = True, storage: StorageConfig | None = None
     ) -> None:
+        self.info: DatasetInfo
         if is_remote(root):
             self._open_remote(str(root), verify, storage or StorageConfig())
         else:
@@ -124,18 +126,17 @@ class Dataset:
     def _open_remote(self, address: str, verify: bool, config: StorageConfig) -> None:
         storage, cache = Storage(address, config), ChunkCache(config)
         try:
-            raw = fetch_json(storage, FILENAME, cache)
+            self.info, key = fetch_info(storage, cache)
         except DataError as error:
             if not isinstance(error.__cause__, Exception) or not is_final(error.__cause__):
                 raise
-            key = hashlib.sha256(storage.address.encode()).hexdigest()[:16]
             try:
+                index = fetch_json(storage, "index.json", cache)
+                key = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()[:16]
                 self._open_optimized(address, CachedChunks(storage, "", cache, key, verify=verify))
             except DataError as second:
                 raise error if second.__cause__ else second from None
             return
-        self.info = parse_info(raw, f"{storage.address}/{FILENAME}")
-        key = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16]
         chunks = {name: CachedChunks(storage, name, cache, key, verify=verify) for name in self.info.buckets}
         self._open(storage.address, chunks)
 

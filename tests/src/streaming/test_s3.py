@@ -1,4 +1,4 @@
-"""Streams from a real S3 server, through the command line too, also when it dies in the middle of an epoch."""
+"""Streams from a real S3 server, also through the command line and when it dies in the middle of an epoch."""
 
 import json
 import threading
