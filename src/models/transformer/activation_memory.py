@@ -54,9 +54,11 @@ def _policy(
 @contextmanager
 def in_host_memory(x: Tensor) -> Iterator[None]:
     """Keep the one tensor in host memory until the backward pass; copies queue behind the device's work."""
+    # Not x itself: the hooks live as long as the graph.
+    shape, storage = x.shape, x.untyped_storage()._cdata
 
     def pack(saved: Tensor) -> Tensor | tuple[torch.device, Tensor]:
-        if saved.shape != x.shape or saved.untyped_storage()._cdata != x.untyped_storage()._cdata:
+        if saved.shape != shape or saved.untyped_storage()._cdata != storage:
             return saved
         host = torch.empty(saved.shape, dtype=saved.dtype, device=HOST, pin_memory=saved.is_cuda)
         return saved.device, host.copy_(saved, non_blocking=True)
