@@ -23,8 +23,9 @@ install-human:  ## Make .venv-human: eval.human alone, without torch (1 min)
 	$(PYTHON) -m venv .venv-human
 	.venv-human/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/human.lock
 
-demo: $(INSTALLED)  ## Train the tiny models, generate videos, score them (13 to 20 min)
+demo: $(INSTALLED)  ## Train the tiny models, generate videos with audio, score them (20 to 27 min)
 	$(BIN)/python -m src.train
+	$(BIN)/python -m src.train configs/recipes/tiny_audio.yaml
 
 play: $(INSTALLED)  ## Open a local page on the shipped weights: prompts, videos, the checker's verdict
 	$(BIN)/python -m play
@@ -92,4 +93,4 @@ lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-deps --python-version 3.11 --constraints requirements.lock requirements/games.in --output-file requirements/games.lock
 
 clean:  ## Remove what `make demo` made: runs/tiny and datasets/bounce_tiny*; nothing else
-	rm -rf runs/tiny datasets/bounce_tiny datasets/bounce_tiny_sft
+	rm -rf runs/tiny datasets/bounce_tiny datasets/bounce_tiny_sft datasets/bounce_tiny_audio datasets/bounce_tiny_codec
