@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.core.video import DecodeError
-from src.core.media_io.errors import MediaError
+from src.core.media_io.errors import ONE_CLOCK, MediaError
 from src.core.media_io.formats import media_kind
 from src.core.media_io.frames import Frame
 from src.core.media_io.image_reader import read_image
@@ -46,7 +46,7 @@ def open_frames(path: Path) -> Iterator[FrameSource]:
             rgb_HWC = read_image(path)
             yield FrameSource(StreamInfo(1, 0.0, *rgb_HWC.shape[:2]), iter([Frame(rgb_HWC, 0.0)]))
             return
-        with open_video(path) as video:
+        with open_video(path, raise_on=ONE_CLOCK) as video:
             info = StreamInfo(video.num_frames, video.fps, *video.size)
             yield FrameSource(info, _checked(path, video.frames()))
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from src.core.audio_caption import AudioCaption
 from src.core.errors import UserError
 from src.core.media_io.container import printable, printable_stem
-from src.core.media_io.errors import STRICT, MediaError, MediaEvent
+from src.core.media_io.errors import ONE_CLOCK, MediaError, MediaEvent
 from src.core.media_io.formats import media_kind
 from src.core.media_io.frames import square_pixels
 from src.core.media_io.paths import check_relative, resolve_inside
@@ -240,7 +240,7 @@ def _reader(locate: Callable[[], Path]) -> Callable[[], Video]:
 def _frames(path: Path, fps: float | None, events: list[MediaEvent]) -> Iterator[TimedFrame]:
     """Yield frames in square pixels; a jump of the clock is an error, as audio would go on through it."""
     try:
-        with open_video(path, raise_on=STRICT | {"clock jump"}) as video:
+        with open_video(path, raise_on=ONE_CLOCK) as video:
             for frame in video.frames(fps=fps):
                 yield square_pixels(frame.rgb_HWC, video.pixel_aspect), frame.time_s
             events += video.events

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 # Faults that raise by default; a caller that leaves one out of `raise_on` gets it as an event instead.
 STRICT = frozenset({"damaged", "truncated", "changed while it was read"})
+ONE_CLOCK = STRICT | {"clock jump"}  # for those who take a file as one stretch of time
 
 
 class MediaError(ValueError):

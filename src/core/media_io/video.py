@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 
 from src.core.media_io.container import Source, load_source
-from src.core.media_io.errors import STRICT, MediaError, MediaEvent
+from src.core.media_io.errors import ONE_CLOCK, MediaError, MediaEvent
 from src.core.media_io.formats import media_kind
 from src.core.media_io.frames import Frame, resample_frames
 from src.core.media_io.image_reader import read_image
@@ -48,8 +48,12 @@ class Video:
         return Video(np.stack([frame.rgb_HWC for frame in shown]), fps, None, None, self.events)
 
 
-def read_video(source: Source, *, max_frames: int | None = None, raise_on: Collection[str] = STRICT) -> Video:
+def read_video(
+    source: Source, *, max_frames: int | None = None, raise_on: Collection[str] = ONE_CLOCK
+) -> Video:
     """Decode a video, or a still image (one frame, fps 0), as an array.
+
+    A jump of the clock is an error: in an array, the frame before it would stay on the screen.
 
     Raises:
         MediaError: as `open_video`; "no frames", or "frame size changes".
