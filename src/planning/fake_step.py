@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from src.core.errors import UserError
 from src.models.perceptual_features import PerceptualLoss, build_perceptual_loss
@@ -37,8 +37,28 @@ class FakeStep:
     discriminator_params: int
 
 
+class StepCounter(LiveBytes):
+    """Counts FLOPs as well; torch's own FlopCounterMode does not bear gradients of inner tensors."""
+
+    flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = super().__torch_dispatch__(func, types, args, kwargs)
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.flops += count(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
 class _Stepped:
-    """Overrides of a module: no trainer, no optimizer, and the step at which all losses are there."""
+    """Overrides of a module: weights without values, no trainer, no optimizer."""
+
+    def configure_model(self: Any) -> None:
+        for name, factory in self.networks().items():
+            with torch.device("meta"):
+                net = factory()
+            setattr(self, name, net.to_empty(device="cpu"))
+        self.ema = nn.ModuleDict()
 
     def split_optimizers(self: Any) -> tuple[Any, Any]:
         return None, object() if self.has_discriminator else None
@@ -69,7 +89,7 @@ def fake_step(stage: AutoencoderRunConfig, size: tuple[int, ...], num_samples: i
         batch = _batch(stage, size, num_samples, step)
         own = [*module.parameters(), *module.buffers()]
         gc.collect()
-        with LiveBytes(own) as live, FlopCounterMode(display=False) as counter:
+        with StepCounter(own) as live:
             before = live.live()
             module.train()
             module.training_step(batch, step)
@@ -78,7 +98,7 @@ def fake_step(stage: AutoencoderRunConfig, size: tuple[int, ...], num_samples: i
     return FakeStep(
         num_samples,
         live.peak - before,
-        counter.get_total_flops(),
+        live.flops,
         counts[name],
         counts.get("discriminator", 0),
     )

@@ -1,5 +1,6 @@
 """Generation and encoding by several processes, through the command line."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from src import generate as generate_command
 from src.core.provenance import ROOT
-from tests.fixtures.ranks import free_port
+from tests.fixtures.ranks import Ranks, free_port
 from tests.fixtures.toy_data import tree, write_pixels
 from tests.fixtures.toy_runs import write_toy_runs
 
@@ -41,7 +43,23 @@ def generate(root: Path, out: str, *argv: str, processes: int = 2) -> list[dict]
     return [json.loads(line) for line in (root / out / "manifest.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
+def generate_here(folder: Path, out: str) -> None:
+    """Generate in this process, which may be one of several."""
+    settings = ["run=video", "tae=tae", f"out={out}", "precision=fp32", "batch_size=1", "num_frames=1"]
+    with contextlib.chdir(folder):
+        generate_command.main([*settings, *PROMPTS])
+
+
+def test_two_ranks_take_batches_by_turns(root: Path, ranks: Ranks) -> None:
+    ranks.run(generate_here, root, "ranks")
+    generate_here(root, "alone")
+    ours, theirs = (tree(root / out) for out in ("ranks", "alone"))
+    assert all(each.pop("generation.json") for each in (ours, theirs))
+    assert ours == theirs
+    assert len(ours) == 4  # three images and the manifest
+
+
+@pytest.mark.long
 def test_two_processes_write_the_files_of_one(root: Path) -> None:
     one, two = generate(root, "one", processes=1), generate(root, "two")
     assert one == two

@@ -12,13 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
 
 from src.models.text.config import FrozenTextConfig
 
 Embeddings = dict[str, tuple[Tensor, Tensor]]  # encoder -> (tokens [B, L, D], mask bool [B, L])
-LAYERS = ("T5Block", "CLIPEncoderLayer")  # gathered one at a time
 QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”')
 
 
@@ -54,13 +51,6 @@ class FrozenEncoder:
             raise ValueError(f"encoders.{name}.path={config.path}: cannot be loaded: {detail}") from error
         self.model = model.eval().requires_grad_(False).to(self.device)
         self._check(model.config)
-
-    def shard(self, mesh: DeviceMesh) -> None:
-        """Shard the weights over processes, which then have to encode at the same time."""
-        for layer in self.model.modules():
-            if type(layer).__name__ in LAYERS:
-                fully_shard(layer, mesh=mesh)
-        fully_shard(self.model, mesh=mesh)
 
     def _check(self, hf_config: Any) -> None:
         where = f"encoders.{self.name}"

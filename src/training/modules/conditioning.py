@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from src.models.text.byte_encoder import ByteEncoder
 from src.models.text.config import ByteEncoderConfig, FrozenTextConfig
@@ -18,6 +19,9 @@ from src.streaming.batch import LatentBatch
 from src.streaming.schema.bucket import DataError
 
 TextCondition = list[str] | Embeddings  # input of the text network: captions, or frozen encoders' embeddings
+
+
+ENCODER_LAYERS = ("T5Block", "CLIPEncoderLayer")  # of a frozen encoder, gathered one at a time
 
 
 class TextConditioning:
@@ -105,7 +109,7 @@ class TextConditioning:
             config, device = self.encoders[name], batch.real_B.device
             self._frozen[name] = encoder = FrozenEncoder(name, config, device)
             if config.shard and torch.distributed.is_initialized():
-                encoder.shard(init_device_mesh(device.type, (torch.distributed.get_world_size(),)))
+                shard_encoder(encoder, init_device_mesh(device.type, (torch.distributed.get_world_size(),)))
         return self._frozen[name]
 
     def _load_frozen(self) -> dict[str, FrozenEncoder]:
@@ -114,6 +118,14 @@ class TextConditioning:
             if name not in self._frozen:
                 self._frozen[name] = FrozenEncoder(name, config)
         return self._frozen
+
+
+def shard_encoder(encoder: FrozenEncoder, mesh: DeviceMesh) -> None:
+    """Shard a frozen encoder's weights over processes, which then have to encode at the same time."""
+    for layer in encoder.model.modules():
+        if type(layer).__name__ in ENCODER_LAYERS:
+            fully_shard(layer, mesh=mesh)
+    fully_shard(encoder.model, mesh=mesh)
 
 
 def first_frames(batch: LatentBatch) -> Tensor | None:

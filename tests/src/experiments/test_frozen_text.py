@@ -22,6 +22,7 @@ from src.runs.modules import build_video_module
 from src.streaming.reader import Dataset
 from src.streaming.schema.dataset_index import read_info
 from src.training.metrics_file import METRICS_FILE, read_metrics
+from src.training.modules.conditioning import shard_encoder
 from tests.fixtures.ranks import Ranks
 from tests.src.experiments.test_chain import DATA, TAE_YAML, VIDEO
 from tests.src.models.text.test_frozen_encoder import write_checkpoints
@@ -110,12 +111,12 @@ def test_captions_encoded_while_training_give_the_same_losses(
         FrozenTextConfig(shard=True)
 
 
-def shares(path: Path, config: FrozenTextConfig) -> tuple[torch.Tensor, int, int]:
+def encode_sharded(path: Path, config: FrozenTextConfig) -> tuple[torch.Tensor, int, int]:
     """Encode two texts with a sharded encoder; return tokens, and the values that this rank holds, of all."""
     torch.distributed.is_initialized() or torch.distributed.init_process_group("gloo")
     encoder = FrozenEncoder("ul2", replace(config, path=str(path / config.path)))
     total = sum(p.numel() for p in encoder.model.parameters())
-    encoder.shard(init_device_mesh("cpu", (2,)))
+    shard_encoder(encoder, init_device_mesh("cpu", (2,)))
     tokens, _ = encoder.encode(["a red star", "a ring"])
     return tokens, sum(to_local(p).numel() for p in encoder.model.parameters()), total
 
@@ -126,7 +127,7 @@ def test_an_encoder_is_sharded_over_processes(
     monkeypatch.chdir(root)
     config = load(VideoRunConfig, "run/config.yaml").encoders["ul2"]
     expected, _ = FrozenEncoder("ul2", config).encode(["a red star", "a ring"])
-    for tokens, own, total in ranks.run(shares, root, config):
+    for tokens, own, total in ranks.run(encode_sharded, root, config):
         torch.testing.assert_close(tokens, expected, rtol=1e-4, atol=1e-5)
         assert own < 0.7 * total
 
