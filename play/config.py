@@ -12,6 +12,7 @@ class PlayConfig(Config):
 
     run: str = opt("weights/small", "folder of weights, run directory, checkpoint or exported file")
     tae: str = opt("", "run or exported file of the TAE; empty: the one of the run")
+    audio: str = opt("", "audio model for the videos; empty: audio.safetensors of the folder, if there")
     device: str = opt("auto", "auto (CUDA if available), cpu, cuda or cuda:N")
     precision: Precision = opt("bf16", "fp32 or bf16 (where the device has it)")
     out: str = opt("runs/play", "folder of the videos; those of an earlier start are kept")

@@ -35,7 +35,11 @@ class PlaySession:
     def __init__(self, settings: PlayConfig) -> None:
         self.settings = settings
         self.model: Model = load(
-            settings.run, device=settings.device, precision=settings.precision, tae=settings.tae
+            settings.run,
+            device=settings.device,
+            precision=settings.precision,
+            tae=settings.tae,
+            audio=settings.audio,
         )
         self.out = Path(settings.out)
         self.out.mkdir(parents=True, exist_ok=True)

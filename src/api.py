@@ -9,9 +9,12 @@
 Legend: T frames, H height, W width, C channels, S audio samples.
 """
 
+import io
+import tempfile
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,14 @@ from torch import Tensor
 
 from src.core import rng
 from src.core.errors import UserError
-from src.core.media_io.audio import Audio
-from src.core.media_io.image_writer import write_image
-from src.core.media_io.video_writer import write_video
+from src.core.media_io.audio_reader import read_audio
 from src.flow.noise import normal
 from src.flow.schedules import solver_times
 from src.inference import run_defaults
 from src.inference.config import GenerateConfig, SamplerOverrides
+from src.inference.generate_audio import generate as generate_audio
+from src.inference.generate_audio_config import GenerateAudioConfig
+from src.inference.generated_video import PredictedFrames, Video
 from src.inference.pipeline import VideoPipeline, check_format, first_frame_latent, format_warnings
 from src.inference.prompts import PromptRequest
 from src.inference.trajectory import Trajectory
@@ -39,54 +43,14 @@ from src.training.config import Precision
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "weights" / "small"
 VIDEO_WEIGHTS = "video.safetensors"  # of a folder of weights, with tae.safetensors next to it
-
-
-@dataclass(frozen=True)
-class PredictedFrames:
-    """Frames uint8 [T, H, W, C] that the model expected at a step of sampling, at flow time t."""
-
-    step: int
-    t: float
-    frames_THWC: Tensor
-
-
-@dataclass(frozen=True)
-class Video:
-    """A generated video; one frame is an image. `warnings` names what is unlike training."""
-
-    frames_THWC: Tensor  # uint8
-    fps: float
-    prompt: str
-    seed: int
-    audio_CS: Tensor | None = None  # in [-1, 1]
-    sample_rate: int | None = None
-    predictions: tuple[PredictedFrames, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
-
-    def save(self, path: str | Path, crf: int = 8) -> Path:
-        """Write an .mp4, or of one frame a .png; return the path.
-
-        Args:
-            crf: H.264 quality, 0 (lossless) to 51.
-        """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frames_THWC = self.frames_THWC.numpy()
-        if len(frames_THWC) == 1:
-            write_image(path, frames_THWC[0])
-        else:
-            audio = None
-            if self.audio_CS is not None and self.sample_rate is not None:
-                audio = Audio(self.audio_CS.numpy(), self.sample_rate)
-            write_video(path, frames_THWC, self.fps, crf, audio=audio)
-        return path
+AUDIO_WEIGHTS = "audio.safetensors"  # there or not, with codec.safetensors next to it
 
 
 class Model:
     """A video model and its autoencoder on one device; see `load`."""
 
-    def __init__(self, config: GenerateConfig) -> None:
-        self._pipeline = VideoPipeline(config)
+    def __init__(self, config: GenerateConfig, audio: str = "") -> None:
+        self._pipeline, self.audio = VideoPipeline(config), audio
         self._stage = loading.load_run_config(VideoRunConfig, Path(config.run))
         self.tae, self.transformer = self._pipeline.tae, self._pipeline.model.transformer
         self.device = self._pipeline.device
@@ -128,6 +92,7 @@ class Model:
         negative_prompt: str = "",
         image: str | Path = "",
         num_predictions: int = 0,
+        with_audio: bool | None = None,
         **sampler: Any,
     ) -> Any:
         """Generate a `Video`, or of several prompts a list of them, each with the next seed.
@@ -136,6 +101,7 @@ class Model:
             num_frames, height, width, fps: None: the model's `format`; one frame is an image.
             image: first frame, for an image-to-video model.
             num_predictions: steps of sampling whose expected videos are decoded (`Video.predictions`).
+            with_audio: also generate audio for the video; None: if there is an audio model.
             sampler: fields of `SamplerOverrides`, such as num_steps=50, guidance_scale=3.0.
 
         Raises:
@@ -167,7 +133,36 @@ class Model:
             )
             for i, request in enumerate(requests)
         ]
+        if with_audio or (with_audio is None and self.audio and not pipeline.format.is_image):
+            videos = [self.add_audio(video) for video in videos]
         return videos[0] if isinstance(prompt, str) else videos
+
+    def add_audio(self, video: Video, *, seed: int | None = None) -> Video:
+        """Return a video with generated audio of its length.
+
+        Args:
+            seed: of the audio; None: the video's.
+
+        Raises:
+            UserError: there is no audio model, or the video is an image.
+        """
+        if not self.audio:
+            raise UserError("no audio model: give load(..., audio=RUN)")
+        if len(video.frames_THWC) == 1:
+            raise UserError("an image has no audio; give num_frames above 1")
+        with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+            settings = GenerateAudioConfig(
+                run=self.audio,
+                videos=str(video.save(Path(folder, "video.mp4"))),
+                out=str(Path(folder, "out")),
+                seed=video.seed if seed is None else seed,
+                device=self._pipeline.config.device,
+                precision=self._pipeline.config.precision,
+            )
+            generate_audio(settings, [])
+            [path] = Path(folder, "out", "audio").iterdir()
+            audio = read_audio(path)
+        return replace(video, audio_CS=torch.from_numpy(audio.samples_CS), sample_rate=audio.rate)
 
     @torch.inference_mode()
     def encode(self, frames_THWC: Tensor) -> Tensor:
@@ -221,7 +216,12 @@ class Model:
 
 
 def load(
-    path: str | Path = SHIPPED, *, device: str = "auto", precision: Precision = "bf16", tae: str = ""
+    path: str | Path = SHIPPED,
+    *,
+    device: str = "auto",
+    precision: Precision = "bf16",
+    tae: str = "",
+    audio: str = "",
 ) -> Model:
     """Load a video model and the autoencoder of its latents.
 
@@ -231,6 +231,7 @@ def load(
         device: auto (CUDA if available), cpu, cuda or cuda:N.
         precision: fp32 or bf16 (where the device has it).
         tae: another run or file of the TAE.
+        audio: run or file of an audio model; empty: `audio.safetensors` of the folder, if it is there.
 
     Raises:
         UserError: nothing is there, or the model and the TAE do not belong together.
@@ -240,5 +241,7 @@ def load(
     if not run.exists():
         raise UserError(f"{path}: neither a folder of weights, a run directory, a checkpoint nor a file")
     if (run / VIDEO_WEIGHTS).is_file():
+        if not audio and (run / AUDIO_WEIGHTS).is_file():
+            audio = str(run / AUDIO_WEIGHTS)
         run = run / VIDEO_WEIGHTS
-    return Model(GenerateConfig(run=str(run), device=device, precision=precision, tae=tae))
+    return Model(GenerateConfig(run=str(run), device=device, precision=precision, tae=tae), audio)

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from src import api, generate
 from src.core.errors import UserError
+from src.core.media_io.audio_writer import write_audio
 from src.core.media_io.image_reader import read_image
 from src.core.media_io.probe import probe
 from src.core.media_io.video_reader import open_video
 from src.inference.config import GenerateConfig, SamplerOverrides
+from src.inference.generate_audio_config import GenerateAudioConfig
 from src.inference.pipeline import VideoPipeline
 from src.inference.prompts import PromptRequest
 from tests.fixtures.toy_runs import write_toy_runs
@@ -72,6 +75,31 @@ def test_audio_is_written_with_the_video(model: api.Model, tmp_path: Path) -> No
         False,
         True,
     ]
+
+
+def test_generated_audio(model: api.Model, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The audio model gets the video's file, seed and device; its output comes back with the video."""
+    received: list[GenerateAudioConfig] = []
+
+    def generate_audio(settings: GenerateAudioConfig, prompts: list[str]) -> None:
+        received.append(settings)
+        assert probe(settings.videos).duration_s == pytest.approx(1.0)
+        (Path(settings.out) / "audio").mkdir(parents=True)
+        write_audio(Path(settings.out) / "audio/video_seed4.wav", np.full((1, 8000), 0.25, np.float32), 8000)
+        print("not shown")
+
+    monkeypatch.setattr(api, "generate_audio", generate_audio)
+    with pytest.raises(UserError, match="no audio model"):
+        model.generate("a red star", with_audio=True)
+    monkeypatch.setattr(model, "audio", "runs/audio")
+    video = model.generate("a red star", seed=4)
+    assert (received[0].run, received[0].seed, received[0].device) == ("runs/audio", 4, "cpu")
+    assert (video.audio_CS.shape, video.sample_rate) == ((1, 8000), 8000)
+    assert model.generate("a red star", num_frames=1).audio_CS is None
+    assert model.generate("a red star", with_audio=False).audio_CS is None
+    with pytest.raises(UserError, match="an image has no audio"):
+        model.generate("a red star", num_frames=1, with_audio=True)
+    assert len(received) == 1
 
 
 def test_the_last_prediction_of_one_step_is_the_video(model: api.Model) -> None:
