@@ -94,7 +94,7 @@ def full_tensor(tensor: Tensor) -> Tensor:
         return tensor
     mesh = tensor.device_mesh
     if tensor.device.type != mesh.device_type:  # optimizer state in host memory
-        tensor = tensor.to(mesh.device_type)
+        return full_tensor(tensor.to(mesh.device_type))
     sharded = [axis for axis in range(mesh.ndim) if not tensor.placements[axis].is_replicate()]
     if len(sharded) < 2:
         return tensor.full_tensor()

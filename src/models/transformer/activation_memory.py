@@ -1,4 +1,4 @@
-"""What checkpointed blocks keep for the backward pass: their input, and what is costly to compute again."""
+"""Memory of checkpointed blocks until the backward pass: their input, and outputs that are costly."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext

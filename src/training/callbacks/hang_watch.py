@@ -23,7 +23,7 @@ SILENT = 3  # times that time without a word from a process
 
 @dataclass(frozen=True)
 class Report:
-    """What a process says of itself: its step, and where its main thread is.
+    """A process's word of itself: its step, and where its main thread is.
 
     `beat` grows as long as the process runs; `stalled_s` is the time since its last progress.
     """

@@ -38,13 +38,19 @@ def one_process(settings: dict[str, Any]) -> Outcome:
 
 
 def assert_equal_to_one_process(
-    ranks: Ranks, mesh: str, *, gradients: float = 1e-5, trained: float = 1e-5, **settings: Any
+    ranks: Ranks,
+    mesh: str,
+    *,
+    gradients: float = 1e-5,
+    trained: float = 1e-5,
+    losses: float | None = None,
+    **settings: Any,
 ) -> Outcome:
     """Compare step 0's gradients, all losses, norms and final weights; return what the mesh computed."""
     ours, theirs = ranks.run(run_with, mesh, settings)[0], one_process(settings)
     assert largest_difference(ours.gradients, theirs.gradients) < (gradients, "")
-    for name in ("losses", "norms"):
-        assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=trained), name
+    assert ours.losses == pytest.approx(theirs.losses, rel=losses or trained)
+    assert ours.norms == pytest.approx(theirs.norms, rel=trained)
     assert largest_difference(ours.weights, theirs.weights) < (trained, "")
     return ours
 
@@ -100,7 +106,8 @@ def test_twenty_steps(mesh: str, optimizer: str, tolerance: float, four_ranks: R
 @pytest.mark.parametrize("mesh", ["fsdp4", "cp2xfsdp2"])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_twenty_steps_in_double_precision(mesh: str, optimizer: str, four_ranks: Ranks) -> None:
-    tight = {"gradients": 1e-9, "trained": 1e-9}
+    """Losses are computed in float32."""
+    tight = {"gradients": 1e-9, "trained": 1e-9, "losses": 1e-6}
     assert_equal_to_one_process(four_ranks, mesh, optimizer=optimizer, lr=1e-3, double=True, **tight)
 
 
@@ -108,15 +115,16 @@ def test_twenty_steps_in_double_precision(mesh: str, optimizer: str, four_ranks:
 @pytest.mark.parametrize("mesh", ["fsdp4", "cp2xfsdp2"])
 @pytest.mark.parametrize(("optimizer", "tolerance"), [("adamw", 2e-4), ("muon", 3e-4)])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_twenty_steps_with_everything(
+def test_steps_with_everything(
     mesh: str, optimizer: str, tolerance: float, compiled: bool, four_ranks: Ranks
 ) -> None:
-    """Checkpointing, micro-batches and adapters, with packing or compiled blocks."""
+    """Checkpointing, micro-batches and adapters, with packing; with compiled blocks fewer steps."""
     settings: dict[str, Any] = {
         "num_micro_batches": 2,
         "wrapped": True,
         "transformer": {"num_checkpointed_blocks": 1},
         "packed": not compiled,
+        "steps": 3 if compiled else 20,
         "parallel": {"compile_blocks": True, "compile_backend": "aot_eager"} if compiled else {},
     }
     assert_equal_to_one_process(four_ranks, mesh, optimizer=optimizer, trained=tolerance, lr=1e-3, **settings)

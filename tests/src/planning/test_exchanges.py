@@ -1,4 +1,4 @@
-"""Bytes that a step sends, from sizes, beside those that four processes send."""
+"""Bytes that a step sends, from sizes, compared with those that four processes send."""
 
 import json
 from dataclasses import replace

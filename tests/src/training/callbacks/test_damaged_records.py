@@ -1,4 +1,4 @@
-"""Records that cannot be read are named and counted, others take their places, up to a limit."""
+"""Records that cannot be read are named, counted and replaced, up to a limit."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""AdamW of our own beside torch's, with moments in host memory too."""
+"""AdamW of our own compared with torch's, with moments in host memory too."""
 
 from typing import Any
 
