@@ -70,7 +70,8 @@ class _Stepped:
             self.discriminator.zero_grad(set_to_none=True)
         else:
             self.network(self.ema_networks[0]).zero_grad(set_to_none=True)
-        return GradientStep(0.0, 0.0)
+        zero = torch.zeros(())
+        return GradientStep(zero, zero, zero)
 
 
 def fake_step(stage: AutoencoderRunConfig, size: tuple[int, ...], num_samples: int) -> FakeStep:
