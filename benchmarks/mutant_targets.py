@@ -49,6 +49,7 @@ MODEL_TARGETS: dict[str, tuple[str, ...]] = {
     "src/models/tae/model.py": (*TAE, f"{MODELS}/tae/test_tiling.py"),
     "src/models/tae/posterior.py": TAE,
     "src/models/tae/temporal.py": (*TAE, f"{MODELS}/tae/test_inflate.py"),
+    "src/models/tae/pretrained.py": (f"{MODELS}/tae/test_pretrained.py",),
     "src/models/tae/tiling.py": (f"{MODELS}/tae/test_tiling.py",),
     "src/models/text/byte_encoder.py": (f"{MODELS}/text/test_byte_encoder.py",),
     "src/models/text/config.py": (
@@ -105,6 +106,12 @@ MODEL_TARGETS: dict[str, tuple[str, ...]] = {
     "src/losses/reconstruction.py": (f"{LOSSES}/test_reconstruction.py",),
     "src/losses/video_metrics.py": ("tests/src/training/modules/test_tae.py",),
     "src/streaming/batch_sampler.py": ("tests/src/streaming/test_batch_sampler.py",),
+    "src/streaming/bijection.py": ("tests/src/streaming/test_virtual_shards.py",),
+    "src/streaming/epoch_order.py": (
+        "tests/src/streaming/test_batch_sampler.py",
+        "tests/src/streaming/test_virtual_shards.py",
+    ),
+    "src/streaming/virtual_shards.py": ("tests/src/streaming/test_virtual_shards.py",),
     "src/core/rng.py": (f"{FLOW}/test_noise.py", "tests/src/core/test_rng.py"),
     "src/core/fields.py": ("tests/src/core/test_config.py",),
     "src/runs/run_directory.py": ("tests/src/runs/test_run_directory.py",),
@@ -241,6 +248,7 @@ EVAL_TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "eval/bounce_checker/motion.py": PARTS_OF_BOUNCE,
     "eval/bounce_checker/objects.py": PARTS_OF_BOUNCE,
+    "eval/bounce_checker/physics.py": (f"{CHECKER}/test_physics.py", DIRECTIONS),
     "eval/bounce_checker/round_trip.py": (f"{CHECKER}/test_round_trip.py",),
     "eval/bounce_checker/shape.py": PARTS_OF_BOUNCE,
     "eval/bounce_checker/text_to_audio.py": (f"{CHECKER}/test_text_to_audio.py",),

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import rankdata
 
 from eval.catalog import axis_of
 from eval.core.clusters import bootstrap_counts, group_codes
@@ -121,9 +120,15 @@ def _statistics(
     return found
 
 
+def mid_ranks(values: Array) -> Array:
+    """Return the ranks 1.. of values, equal ones the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
 def spearman(values: Array, right: Array) -> float:
     """Return Spearman's rank correlation; nan if one of both is constant."""
-    a, b = (rankdata(each) - (len(values) + 1) / 2 for each in (values, right))
+    a, b = (mid_ranks(each) - (len(values) + 1) / 2 for each in (values, right))
     norm = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / norm) if norm else float("nan")
 
@@ -133,7 +138,7 @@ def prefers_right(values: Array, right: Array) -> float:
     num = int(right.sum())
     if num in (0, len(right)):
         return float("nan")
-    return float((rankdata(values)[right == 1].sum() - num * (num + 1) / 2) / (num * (len(right) - num)))
+    return float((mid_ranks(values)[right == 1].sum() - num * (num + 1) / 2) / (num * (len(right) - num)))
 
 
 def read_votes(folder: str) -> dict[tuple[str, str], str]:

@@ -23,6 +23,7 @@ from eval.bounce_checker.audio import BounceAudioMetric
 from eval.bounce_checker.config import CheckerConfig
 from eval.bounce_checker.identity import BounceIdentity
 from eval.bounce_checker.metric import BounceMetric
+from eval.bounce_checker.physics import BouncePhysics
 from eval.catalog import METRIC_AXES, expand_metrics
 from eval.core.axes import declare_axis
 from eval.core.own_metrics import build_own_metric, is_own_metric, parameters_key
@@ -64,6 +65,7 @@ METRICS: dict[str, Callable[[MetricSettings], Metric]] = {
     "bounce_onsets": lambda s: BounceOnsets(s.alignment.onsets),
     "bounce_audio": lambda s: BounceAudioMetric(s.bounce.audio),
     "bounce_identity": lambda s: BounceIdentity(s.bounce),
+    "bounce_physics": lambda s: BouncePhysics(s.bounce),
     "vizdoom_audio": lambda _: VizdoomAudioMetric(),
     "low_level": lambda s: LowLevelQuality(s.quality.low_level),
     "block_motion": lambda _: BlockMotion(),

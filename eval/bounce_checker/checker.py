@@ -18,7 +18,7 @@ from eval.bounce_checker.background import estimate_background
 from eval.bounce_checker.camera import classify_camera, register_frames
 from eval.bounce_checker.color import COLOR_NAMES, foreground_mask, nearest_color, rgb_to_oklab
 from eval.bounce_checker.config import CheckerConfig
-from eval.bounce_checker.motion import fit_motion
+from eval.bounce_checker.motion import MotionReading, fit_motion
 from eval.bounce_checker.objects import Track, edge_width, find_blobs, find_tracks, stabilize_blobs
 from eval.bounce_checker.shape import classify_shape, to_canonical
 
@@ -82,6 +82,14 @@ def analyze_video(video_THWC: np.ndarray, fps: float, settings: CheckerConfig = 
     Raises:
         ValueError: another type, shape or size.
     """
+    reader, tracks, camera = track_objects(video_THWC, fps, settings)
+    return Reading(tuple(reader.read(track, tracks)[0] for track in tracks), camera, len(video_THWC))
+
+
+def track_objects(
+    video_THWC: np.ndarray, fps: float, settings: CheckerConfig = DEFAULTS
+) -> tuple["ObjectReader", list[Track], str]:
+    """Return the reader of a video's objects, the tracks that it reads, and the camera's motion."""
     if video_THWC.dtype != np.uint8 or video_THWC.ndim != 4 or video_THWC.shape[-1] != 3:
         raise ValueError(f"video: expected uint8 [T,H,W,3], got {video_THWC.dtype} {video_THWC.shape}")
     num, height, width, _ = video_THWC.shape
@@ -101,11 +109,10 @@ def analyze_video(video_THWC: np.ndarray, fps: float, settings: CheckerConfig = 
         view = np.tile([0.0, 0.0, 1.0], (num, 1))
     background = estimate_background(video_THWC, background_mask, view)
     tracks = find_tracks(stabilize_blobs(blobs, view), num, side, settings)
-    reader = _ObjectReader(video_THWC, background, view, fps or 1.0, margin, settings)
-    return Reading(tuple(reader.read(track, tracks) for track in tracks), camera, num)
+    return ObjectReader(video_THWC, background, view, fps or 1.0, margin, settings), tracks, camera
 
 
-class _ObjectReader:
+class ObjectReader:
     """The video, its background and its views, shared by the readings of all objects."""
 
     def __init__(
@@ -121,8 +128,8 @@ class _ObjectReader:
         self.video, self.background, self.view, self.fps, self.margin = video, background, view, fps, margin
         self.side = min(video.shape[1:3])
 
-    def read(self, track: Track, tracks: list[Track]) -> ObjectReading:
-        """Return the reading of one object; `tracks` are those of all objects."""
+    def read(self, track: Track, tracks: list[Track]) -> tuple[ObjectReading, MotionReading]:
+        """Return the reading of one object and its fitted path; `tracks` are those of all objects."""
         color_3, name = self._color(track)
         positions, masks, weights, areas = [], [], [], []
         frames = sorted(track.blobs)
@@ -149,7 +156,7 @@ class _ObjectReader:
             self.settings,
         )
         num = len(self.video)
-        return ObjectReading(
+        reading = ObjectReading(
             shape=shape.shape,
             color=name,
             direction=motion.direction,
@@ -162,6 +169,7 @@ class _ObjectReader:
             confidence=shape.margin,
             impacts_s=tuple(frame / self.fps for frame in motion.breakpoints),
         )
+        return reading, motion
 
     def _color(self, track: Track) -> tuple[np.ndarray, str]:
         """Return the object's RGB and color name, from the pixels farthest from the background."""

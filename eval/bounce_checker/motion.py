@@ -29,6 +29,17 @@ class MotionReading:
     speed: float  # frame sides per frame, before the first impact
     breakpoints: tuple[float, ...]
     rmse: float  # from the fitted path, frame sides
+    velocities: tuple[tuple[float, float], ...] = ()  # of each leg, frame sides per frame
+    ends: tuple[float, float] = (0.0, 0.0)  # first and last frame
+    origin: tuple[float, float] = (0.0, 0.0)  # the first leg's position at frame 0
+
+    def position(self, frame: float) -> np.ndarray:
+        """Return x and y of the fitted path at a frame."""
+        place, velocity = np.array(self.origin), np.zeros(2)
+        for start, leg in zip((0.0, *self.breakpoints), self.velocities, strict=True):
+            place = place + (np.array(leg) - velocity) * max(frame - start, 0.0)
+            velocity = np.array(leg)
+        return place
 
 
 def fit_motion(
@@ -61,7 +72,10 @@ def fit_motion(
         direction = STILL
     else:
         direction = max(DIRECTIONS, key=lambda name: float(velocity @ DIRECTIONS[name]))
-    return MotionReading(direction, bool(best.breakpoints), speed, best.breakpoints, rmse)
+    legs = tuple((float(x), float(y)) for x, y in np.cumsum(best.coefficients[1:], axis=0))
+    ends = float(times[0]), float(times[-1])
+    origin = float(best.coefficients[0, 0]), float(best.coefficients[0, 1])
+    return MotionReading(direction, bool(best.breakpoints), speed, best.breakpoints, rmse, legs, ends, origin)
 
 
 def _without_outliers(times: np.ndarray, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

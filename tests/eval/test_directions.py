@@ -10,6 +10,7 @@ from eval.alignment.ocr import OCRMetric
 from eval.bounce_checker.audio import BounceAudioMetric
 from eval.bounce_checker.identity import BounceIdentity
 from eval.bounce_checker.metric import BounceMetric
+from eval.bounce_checker.physics import BouncePhysics
 from eval.core.results import FRACTION
 from eval.quality import vbench
 from eval.quality.consistency import Consistency
@@ -52,6 +53,9 @@ METRICS = {
         "shot_precision shot_recall shot_f1 shot_weapon audio_side": UP, "shot_false": DOWN,
     },
     BounceIdentity: {"identity identity_shape identity_color": UP},
+    BouncePhysics: {
+        "impacts_natural": UP, "reflection_error speed_error momentum_error path_error": DOWN,
+    },
     BlockMotion: {"dynamic_degree_blocks flow_blocks": NEITHER},
     LowLevelQuality: {
         "flicker smoothness_blend": UP, "frozen freeze blur blocks": DOWN, "change si ti": NEITHER,
@@ -121,5 +125,5 @@ def test_directions_and_descriptions(kind, monkeypatch):
     json.dumps(described)
     expected = {name: better for names, (better,) in METRICS[kind].items() for name in names.split()}
     assert {name: score.better for name, score in scores.items()} == expected
-    assert all(score.unit in ("", FRACTION, "dB", "dBFS", "LUFS", "Hz", "s", "cents", "levels")
+    assert all(score.unit in ("", FRACTION, "dB", "dBFS", "LUFS", "Hz", "s", "cents", "levels", "deg")
                for score in scores.values())  # fmt: skip
