@@ -74,7 +74,7 @@ class Track:
 
 
 def hear(path: Path, impacts: list[tuple[float, tuple[str, ...]]]) -> Track:
-    """Return the onsets and hits of an audio file, beside the impacts of its video: times and materials."""
+    """Return the onsets and hits of an audio file with the impacts of its video: times and materials."""
     audio = read_audio(path)
     hits = analyze_audio(audio).hits
     peak = float(np.abs(audio.samples_CS).max(initial=0.0))

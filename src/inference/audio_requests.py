@@ -238,7 +238,7 @@ def _reader(locate: Callable[[], Path]) -> Callable[[], Video]:
 
 
 def _frames(path: Path, fps: float | None, events: list[MediaEvent]) -> Iterator[TimedFrame]:
-    """Yield frames in square pixels; a jump of the clock is an error, as audio would go on through it."""
+    """Yield frames in square pixels; a jump of the clock is an error, which audio would not follow."""
     try:
         with open_video(path, raise_on=ONE_CLOCK) as video:
             for frame in video.frames(fps=fps):

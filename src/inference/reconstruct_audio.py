@@ -18,14 +18,9 @@ from src.core import config, provenance
 from src.core.atomic import atomic_write
 from src.core.errors import UserError
 from src.core.media_io.errors import MediaEvent
-from src.inference.audio_reconstruction import (
-    ORIGINALS,
-    AudioScores,
-    Samples,
-    open_dataset,
-    open_files,
-    reconstruct_audio,
-)
+from src.inference.audio_reconstruction import ORIGINALS, reconstruct_audio
+from src.inference.audio_scores import AudioScores
+from src.inference.audio_sources import Samples, open_dataset, open_files
 from src.inference.config import ReconstructConfig
 from src.inference.device import resolve_device
 from src.inference.reconstruct_videos import MAX_TABLE_ROWS, name_apart, print_events
