@@ -91,6 +91,7 @@ lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --group human --group human-test --constraints requirements.lock --output-file requirements/human.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --constraints requirements.lock requirements/cluster.in --output-file requirements/cluster.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-deps --python-version 3.11 --constraints requirements.lock requirements/games.in --output-file requirements/games.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --constraints requirements.lock requirements/notebooks.in --output-file requirements/notebooks.lock
 
 clean:  ## Remove what `make demo` made: runs/tiny and datasets/bounce_tiny*; nothing else
 	rm -rf runs/tiny datasets/bounce_tiny datasets/bounce_tiny_sft datasets/bounce_tiny_audio datasets/bounce_tiny_codec
