@@ -74,9 +74,15 @@ class HangWatch(L.Callback):
         self._advance(module)
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        self._end()
+
+    def on_exception(self, trainer: L.Trainer, module: TrainingModule, exception: BaseException) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(timeout=5.0)  # longer only if the process with the store is stopped
 
     def _advance(self, module: TrainingModule) -> None:
         self._progress, self._step = self._progress + 1, module.step

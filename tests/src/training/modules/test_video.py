@@ -103,7 +103,7 @@ def test_gradients_are_clipped(clip: float, expected: float | None) -> None:
             float(torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None]))
         )
     )
-    norm = module.apply_gradients(optimizer, torch.zeros(()), ["a"]).grad_norm
+    norm = float(module.apply_gradients(optimizer, torch.zeros(()), ["a"]).grad_norm)
     assert norm > 100
     assert seen == [pytest.approx(expected or norm, rel=1e-4)]
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
