@@ -145,6 +145,11 @@ def to_yaml(config: Any) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
 
 
+def tree_to_yaml(tree: dict[str, Any]) -> str:
+    """Return a plain dictionary as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(tree))
+
+
 def read_flat(path: Path) -> dict[str, Any]:
     """Read one snapshot file as a flat dict of dotted keys to plain values."""
     return _flatten(OmegaConf.to_container(OmegaConf.load(path)), "")

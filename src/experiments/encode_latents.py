@@ -68,7 +68,7 @@ def load_encoders(config: EncodeLatentsConfig) -> Encoders:
 
 
 def run(config: EncodeLatentsConfig) -> None:
-    """Encode every split; the processes of torchrun or srun take parts by turns."""
+    """Encode every split; the processes of torchrun or srun take parts in round-robin order."""
     run_dir = Path(config.run_dir)
     if config.engine == "ray" and world_size() > 1:
         raise UserError(f"engine=ray starts its own tasks: use one process, not {world_size()}")
@@ -146,20 +146,20 @@ def encode_missing(
 ) -> None:
     """Encode this process's parts of those that are missing; the first process shows its progress."""
     parts, out = dataset.parts(PART_SIZE), writer.root
-    mine = missing[global_rank() :: world_size()] if world_size() > 1 else missing
+    own_parts = missing[global_rank() :: world_size()] if world_size() > 1 else missing
     if not is_first_rank():
-        for number in mine:
+        for number in own_parts:
             encode_part(config, encoders, dataset, out, number, writer.chunk_bytes, lambda count: None)
         return
-    todo = sum(parts[n][2] - parts[n][1] for n in mine)
+    todo = sum(parts[n][2] - parts[n][1] for n in own_parts)
     done = sum(stop - start for _, start, stop in parts) - todo if world_size() == 1 else 0
     with progress(f"encode {split}", done + todo, done) as advance:
         if config.engine == "ray":
             threads = torch.get_num_threads()
-            tasks = [PartTask(config, split, out, n, writer.chunk_bytes, threads) for n in mine]
+            tasks = [PartTask(config, split, out, n, writer.chunk_bytes, threads) for n in own_parts]
             run_tasks(encode_task, tasks, address=config.ray_address, retry=retry_task, done=advance)
         else:
-            for number in mine:
+            for number in own_parts:
                 encode_part(config, encoders, dataset, out, number, writer.chunk_bytes, advance)
 
 

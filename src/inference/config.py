@@ -96,7 +96,7 @@ class GenerateConfig(Config):
     seed: int = opt(0, "seed of the first prompt; each further prompt takes the next")
     seeds_per_prompt: int = opt(1, "videos of each prompt, with different seeds", ge=1)
     batch_size: int = opt(
-        32, "videos sampled together; several processes take batches by turns, a video is the same", ge=1
+        32, "videos sampled together; several processes take batches in round-robin order", ge=1
     )
     device: str = opt("auto", "auto (CUDA if available), cpu, cuda or cuda:N")
     precision: Precision = opt("bf16", "fp32 or bf16 (where the device has it)")

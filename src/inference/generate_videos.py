@@ -35,7 +35,8 @@ WITH_AUDIO = "with_audio"  # folder of the videos with audio
 def generate(settings: GenerateConfig, prompts: list[str]) -> Path:
     """Generate and write every requested video, and their audio if asked for; return the manifest's path.
 
-    The processes of torchrun or srun take batches by turns; what is written does not depend on their number.
+    The processes of torchrun or srun take batches in round-robin order; what is written does not depend on
+    their number.
     """
     settings = resolve_folder(settings)
     requests = read_requests(
@@ -138,17 +139,17 @@ def write_videos(pipeline: VideoPipeline, requests: list[PromptRequest], out: Pa
     console = Console(highlight=False)
     if len(every) < groups and is_first_rank():
         console.print(f"{len(every)} batch(es) for {groups} groups of processes; a smaller batch_size helps")
-    mine = every[own::groups]
+    own_batches = every[own::groups]
     num_steps, done = pipeline.sampler.num_steps, 0
     if pipeline.writes_alone:
         file: Path | None = out / MANIFEST
     else:
         file = _part_of_manifest(out, own) if pipeline.is_writer else None
-    bar = ProgressReport("generate", sum(map(len, mine)) * num_steps) if is_first_rank() else None
+    bar = ProgressReport("generate", sum(map(len, own_batches)) * num_steps) if is_first_rank() else None
     with ExitStack() as stack:
         manifest = stack.enter_context(file.open("w", encoding="utf-8")) if file else None
         report = stack.enter_context(bar) if bar else None
-        for batch in mine:
+        for batch in own_batches:
             latents = pipeline.sample(batch, on_step=lambda i, x: report.advance(len(x)) if report else None)
             for entry in pipeline.write(batch, pipeline.decode(latents), out) if manifest else ():
                 manifest.write(json.dumps(entry) + "\n")
@@ -156,7 +157,7 @@ def write_videos(pipeline: VideoPipeline, requests: list[PromptRequest], out: Pa
             done += len(batch)
             if report:
                 report.update(done * num_steps)  # adaptive solvers take other numbers of steps
-        if pipeline.samples_together and len(mine) < len(every[::groups]):
+        if pipeline.samples_together and len(own_batches) < len(every[::groups]):
             pipeline.sample(every[0])  # the other groups need this one's shards
     if not pipeline.writes_alone:
         barrier()

@@ -5,8 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
+from src.core import config as configs
 from src.core.errors import UserError
 from src.core.hashing import file_sha256
 from src.core.markdown import markdown_table
@@ -110,7 +109,7 @@ def render(
         data=_data_text(settings, licenses, read_header(video).buckets),
         scores=_score_table(scores) if scores else "Not measured.",
     )
-    return f"---\n{OmegaConf.to_yaml(OmegaConf.create(header))}---\n{body}"
+    return f"---\n{configs.tree_to_yaml(header)}---\n{body}"
 
 
 def _file_row(path: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Save sharded checkpoints: each process its own shards, while training goes on or waits.
+"""Save sharded checkpoints: each process its own shards, while training continues or waits.
 
 An asynchronous save copies the shards to memory and writes the copy in a thread of each process, with
 torch.distributed.checkpoint. Its processes agree over a group of their own, so that their messages never mix

@@ -6,6 +6,8 @@ Nothing is computed, so a batch of a large model takes seconds on any machine.
 
 import gc
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,9 +57,7 @@ class _Stepped:
 
     def configure_model(self: Any) -> None:
         for name, factory in self.networks().items():
-            with torch.device("meta"):
-                net = factory()
-            setattr(self, name, net.to_empty(device="cpu"))
+            setattr(self, name, factory())
         self.ema = nn.ModuleDict()
 
     def split_optimizers(self: Any) -> tuple[Any, Any]:
@@ -84,7 +84,8 @@ def fake_step(stage: AutoencoderRunConfig, size: tuple[int, ...], num_samples: i
     with FakeTensorMode(allow_non_fake_inputs=True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = _module(stage, features)
-        module.configure_model()
+        with _no_truncation():
+            module.configure_model()
         module.precision_name = stage.train.precision  # also where this CPU only emulates bf16
         module._step = step = max(stage.losses.gan_start, 1)
         batch = _batch(stage, size, num_samples, step)
@@ -103,6 +104,17 @@ def fake_step(stage: AutoencoderRunConfig, size: tuple[int, ...], num_samples: i
         counts[name],
         counts.get("discriminator", 0),
     )
+
+
+@contextmanager
+def _no_truncation() -> Iterator[None]:
+    """Leave out torch's truncated normal initialization, which looks at values."""
+    real = nn.init._no_grad_trunc_normal_
+    nn.init._no_grad_trunc_normal_ = lambda tensor, *args, **kwargs: tensor  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        nn.init._no_grad_trunc_normal_ = real
 
 
 def _module(stage: AutoencoderRunConfig, features: PerceptualLoss | None) -> Any:
@@ -127,8 +139,8 @@ def _perceptual_loss(stage: AutoencoderRunConfig) -> PerceptualLoss | None:
 
 def has_perceptual_loss(stage: AutoencoderRunConfig) -> bool:
     """Return whether the step has all its losses: the weights of a feature network may not be here."""
-    asked = isinstance(stage, TAERunConfig) and bool(stage.losses.perceptual_weight)
-    return not asked or _perceptual_loss(stage) is not None
+    has_term = isinstance(stage, TAERunConfig) and bool(stage.losses.perceptual_weight)
+    return not has_term or _perceptual_loss(stage) is not None
 
 
 def _batch(stage: AutoencoderRunConfig, size: tuple[int, ...], num_samples: int, step: int) -> Batch:

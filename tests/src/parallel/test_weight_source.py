@@ -96,7 +96,7 @@ def saved_while_changing(path: Path) -> None:
     value = distributed.ones(1000, 10, device_mesh=mesh, placements=[Shard(0)])
     saver = ShardedSaver(is_async=True)
     saver.save({"model/x": value}, {"optimizer_groups": [], "step": 1}, path / "a.ckpt")
-    value.to_local().add_(1)  # training goes on
+    value.to_local().add_(1)  # training continues
     saver.save({"model/x": value}, {"optimizer_groups": [], "step": 2}, path / "b.ckpt")
     value.to_local().add_(1)
     saver.close()
