@@ -41,7 +41,7 @@ MAX_TABLE_ROWS = 20
 def reconstruct(settings: ReconstructConfig, videos: list[Path]) -> Path:
     """Reconstruct every video; return the path of the scores.
 
-    The processes of torchrun or srun take videos by turns.
+    The processes of torchrun or srun take videos in round-robin order.
     """
     if not videos and not settings.data:
         raise UserError("no videos: give video=FILE.mp4 or data=DATASET/val")
