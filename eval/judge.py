@@ -1,4 +1,4 @@
-"""Let a judge compare two systems: `python -m eval.judge 'manifests=[A,B]' judge.command=[...] out=FOLDER`.
+"""Let a judge compare two systems: `python -m eval.judge 'manifests=[A,B]' 'judge.command=[...]' out=FOLDER`.
 
 Of every sample that both manifests have, with the same prompt, the judge sees both videos in both orders and
 answers "a", "b" or "tie". A preference that turns with the order is a tie, and counted. Writes votes.jsonl
