@@ -183,6 +183,8 @@ def main(argv: list[str]) -> None:
         print(settings)
         return
     names, device = settings.names, resolve_device(settings.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     size = {"auto": "toy" if device.type == "cpu" else "full"}.get(settings.size, settings.size)
     report = Report(Path(settings.out))
     report.out.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import torch
 
 from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check import attention
+from benchmarks.gpu_check.attention import AttentionCall
 from benchmarks.gpu_check.bench import Bench, Row, Rows
 from benchmarks.gpu_check.sizes import FULL, PEAK_TFLOPS, SIZES, TOY
+from benchmarks.gpu_check.transformer import TrainingStep, sampling
 from src.core import config as configs
 from src.core.errors import UserError
 from src.planning.hardware import GPUS
@@ -152,3 +155,16 @@ def test_a_larger_batch_than_fits_is_halved(monkeypatch: pytest.MonkeyPatch) -> 
 def test_errors_for_invalid_settings(args: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         gpu_check.main(args)
+
+
+def test_cases_make_all_tensors_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device a tensor from elsewhere is an error, as on a GPU; it has no autocast."""
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *args: False)
+    bench = Bench(torch.device("meta"), TOY)
+    step = TrainingStep(bench, TOY.models["400M"], 2, compiled=False)
+    step.loss().mean().backward()
+    assert {p.grad.device.type for p in step.net.parameters() if p.grad is not None} == {"meta"}
+    assert len(list(sampling(bench))) == 4
+    assert next(attention.peers(bench)).what == "ours: forward and backward"
+    assert AttentionCall(bench, TOY.attention, torch.bfloat16)("sdpa: math")[0].device.type == "meta"
