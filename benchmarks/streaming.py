@@ -8,9 +8,8 @@ A step of the model is a sleep. At the end every clip must have come at most onc
 - `samples/s`: over the steps after it; at most batch_size / step_s.
 - `wait`: fraction of that time in which the model waits for its batch.
 
-This project and LitData read an S3 server of rclone, LitData through boto3 (its obstore refuses http);
-WebDataset reads tar files from rclone's web server through curl. This project compares checksums, the others
-have none.
+This project reads an S3 server of rclone through boto3, LitData the same through obstore; WebDataset reads
+tar files from a web server of rclone through curl. This project compares checksums, the others have none.
 """
 
 import json
@@ -21,6 +20,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -86,8 +86,8 @@ def main(argv: list[str]) -> None:
         for turn in range(settings.repeats):
             for library in settings.libraries:
                 cache = root / f"cache-{turn}-{library}"
-                with get_context("spawn").Pool(1) as pool:
-                    row = pool.apply(measure, (library, settings, cache, sums))
+                with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                    row = pool.submit(measure, library, settings, cache, sums).result()
                 rows.append([library, *(f"{value:.3g}" for value in row)])
                 print(rows[-1], flush=True)
     print(markdown_table(["library", "first, s", "samples/s", "wait, %", "MB/s"], rows))
@@ -226,11 +226,15 @@ def litdata_batches(settings: StreamingBenchConfig, cache: Path) -> Batches:
     from litdata import StreamingDataLoader, StreamingDataset
     from litdata.streaming import downloader
 
-    downloader._OBSTORE_AVAILABLE = False  # refuses plain http
+    downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True  # its obstore refuses plain http otherwise
     bucket = f"{settings.frames}x{settings.size}x{settings.size}"
     dataset = StreamingDataset(f"s3://bucket/set/{bucket}", cache_dir=str(cache), shuffle=True)
     loader = StreamingDataLoader(
-        dataset, batch_size=settings.batch_size, num_workers=settings.num_workers, collate_fn=collate
+        dataset,
+        batch_size=settings.batch_size,
+        num_workers=settings.num_workers,
+        collate_fn=collate,
+        multiprocessing_context="fork",  # with the option above
     )
     yield from loader
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import gcd
+from multiprocessing.context import ForkServerContext
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -22,7 +23,7 @@ from src.streaming.collate import (
     collate_latents,
 )
 from src.streaming.config import StorageConfig
-from src.streaming.prefetch import Prefetcher
+from src.streaming.prefetch import Prefetcher, PrefetchProcess
 from src.streaming.rank_slices import loss_weight
 from src.streaming.reader import BucketReader, Dataset
 from src.streaming.schema.bucket import Bucket, DamagedError
@@ -193,7 +194,7 @@ class StepLoader:
             self.step = 0
         end = (self.step // self.num_steps + 1) * self.num_steps if self.num_steps else 0
         steps = range(self.step, end)
-        prefetcher = Prefetcher(self.dataset, steps, self.storage) if self.dataset.is_remote else None
+        prefetcher = self._prefetcher(steps) if self.dataset.is_remote else None
         try:
             for batch in self._loader(steps):
                 self.step = batch.step + 1
@@ -210,12 +211,21 @@ class StepLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = int(state["step"])
 
+    def _prefetcher(self, steps: range) -> Prefetcher | PrefetchProcess:
+        if not self.num_workers:
+            return Prefetcher(self.dataset, steps, self.storage)
+        return PrefetchProcess(self.dataset, steps, self.storage, self._context())
+
+    def _context(self) -> ForkServerContext:
+        # fork would hand every worker the threads and files of this process
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["src.streaming.loader"])
+        return context
+
     def _loader(self, steps: range) -> DataLoader:
         options: dict[str, Any] = {}
         if self.num_workers:
-            # fork would hand every worker the threads and files of this process
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["src.streaming.loader"])
+            context = self._context()
             self._watchdog = ParentWatchdog(context)
             options = {
                 "num_workers": self.num_workers,

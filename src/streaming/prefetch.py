@@ -5,6 +5,8 @@ import queue
 import threading
 import time
 from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from typing import TYPE_CHECKING
 
 import torch
@@ -96,6 +98,36 @@ class Prefetcher:
             reader, number = chunk
             with suppress(DataError, OSError):
                 reader.prefetch(number)
+
+
+class PrefetchProcess:
+    """A Prefetcher in a process of its own: downloads would hold the lock of the training's interpreter."""
+
+    def __init__(
+        self, dataset: "StepDataset", steps: range, config: StorageConfig, context: ForkServerContext
+    ) -> None:
+        receiver, self._sender = context.Pipe(duplex=False)
+        process = context.Process(target=_serve, args=(receiver, dataset, steps, config), daemon=True)
+        process.start()
+        receiver.close()
+
+    def advance(self, step: int) -> None:
+        """Note that all steps before `step` are over."""
+        with suppress(OSError):  # without it, readers download by themselves
+            self._sender.send(step)
+
+    def stop(self) -> None:
+        """End the process."""
+        self._sender.close()
+
+
+def _serve(steps_over: Connection, dataset: "StepDataset", steps: range, config: StorageConfig) -> None:
+    """Prefetch until the other end of the connection is closed, or its process has ended."""
+    prefetcher = Prefetcher(dataset, steps, config)
+    with suppress(EOFError, OSError):
+        while True:
+            prefetcher.advance(steps_over.recv())
+    prefetcher.stop()
 
 
 def num_local_ranks(world_size: int) -> int:
