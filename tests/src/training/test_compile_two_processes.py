@@ -28,7 +28,7 @@ def test_one_step(tmp_path: Path, ranks: Ranks) -> None:
     states = []
     for compiled in (False, True):
         run_dir = tmp_path / str(compiled)
-        assert ranks.run(train, run_dir, compiled) == [2 * compiled] * 2
+        assert ranks.run(train, run_dir, compiled, timeout_s=500) == [2 * compiled] * 2
         path = last_checkpoint(run_dir)
         assert path is not None
         states.append(state_of(path))
