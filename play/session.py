@@ -1,4 +1,4 @@
-"""What the page asks for: videos of prompts, reconstructions of uploads; one at a time."""
+"""The model behind the page: videos of prompts, reconstructions of uploads; one at a time."""
 
 import math
 import threading
