@@ -55,7 +55,7 @@ def _is_dissolve(a_HWC: np.ndarray, mid_HWC: np.ndarray, b_HWC: np.ndarray, ener
     """Return whether a frame is a blend of those before and after it; `energy_3` is that of the three."""
     energy_a, energy, energy_b = (float(value) for value in energy_3)
     low, high = sorted((energy_a, energy_b))
-    if energy >= MAX_ENERGY * ((1 - MIN_WEIGHT) * high + MIN_WEIGHT * low):  # whatever the weights are
+    if energy >= MAX_ENERGY * ((1 - MIN_WEIGHT) * high + MIN_WEIGHT * low):  # for any weights
         return False
     if _fit_shift(a_HWC, _inner(b_HWC))[0] > SAME:
         return False

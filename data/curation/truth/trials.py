@@ -20,7 +20,7 @@ from src.core.rng import numpy_generator
 
 SETTING, SCORING = "setting", "scoring"  # groups of seeds and encoders
 SEEDS = {SETTING: "setting", SCORING: "scoring 3"}  # a new scoring stream after filters or thresholds changed
-LATER = {"scene_cuts": "scoring 5", "camera": "scoring 4"}  # of what changed later than the rest
+LATER = dict.fromkeys(("scene_cuts", "camera"), "scoring 5")  # of what changed later than the rest
 GROUPS = {
     "text": ("text",),
     "borders": ("borders",),

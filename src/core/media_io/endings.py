@@ -1,4 +1,4 @@
-"""Whether a file breaks off: its last box, chunk, page or block is longer than what is there of it."""
+"""Ends of files: one breaks off if its last box, chunk, page or block is longer than what is there of it."""
 
 import os
 import struct

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from src.core.media_io.audio_reader import read_audio
-from src.core.media_io.container import check_is_file
+from src.core.media_io.container import OPTIONS, check_is_file
 from src.core.media_io.endings import breaks_off
 from src.core.media_io.errors import STRICT, EventLog, MediaError
 from src.core.media_io.frames import Frame
@@ -206,6 +206,12 @@ def test_files_that_name_other_files_are_refused(tmp_path: Path, name: str) -> N
             reader(path)
         with pytest.raises(MediaError, match="unreadable"):
             reader(io.BytesIO(path.read_bytes()))
+
+
+def test_no_format_that_names_other_files_is_read() -> None:
+    naming = {"hls", "concat", "concatf", "dash", "sdp", "rtsp", "imf", "image2", "lavfi"}
+    assert not naming & set(OPTIONS["format_whitelist"].split(","))
+    assert OPTIONS["protocol_whitelist"] == "file"
 
 
 def test_names_that_look_like_protocols_and_patterns_are_files(
