@@ -22,8 +22,8 @@ from src.models.codec.model import Codec, CodecOutput
 from src.streaming.batch import AudioBatch
 from src.training.config import TrainConfig
 from src.training.modules.autoencoder import AutoencoderModule
-from src.training.modules.base import BatchSize
 from src.training.modules.codec_config import CodecLossConfig
+from src.training.modules.optimization import BatchSize
 
 Terms = dict[str, Tensor]
 
