@@ -104,7 +104,8 @@ class PretrainedAutoencoder(nn.Module):
             video = frames.unflatten(0, (len(latent_BCTHW), -1)).transpose(1, 2)
         else:
             video = self.model.decode(latent_BCTHW).sample
-        return video[:, :, :num_frames]
+        shown: Tensor = video[:, :, :num_frames]
+        return shown
 
 
 def _kind_of(path: Path) -> str:
