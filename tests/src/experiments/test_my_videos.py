@@ -11,7 +11,12 @@ from tests.src.experiments.test_own_videos import ROOT, write_clips
 FEW = {
     "data.set": ["files.path=my_videos", "num_workers=0"],
     "latents.set": ["precision=fp32"],
-    "video.set": ["train.max_steps=2", "train.warmup_steps=1", "train.precision=fp32", "train.val_every=2"],
+    "finetuned.set": [
+        "train.max_steps=2",
+        "train.warmup_steps=1",
+        "train.precision=fp32",
+        "train.val_every=2",
+    ],
     "before.set": ["sampler.num_steps=2", "precision=fp32"],
     "after.set": ["sampler.num_steps=2", "precision=fp32"],
 }
