@@ -60,7 +60,7 @@ def funnel_table(funnel: Funnel, table: Any = None) -> Any:
 def plot_funnel(path: Path, funnel: Funnel) -> None:
     """Draw the clips kept and rejected by each step, logarithmically where they span more than a decade."""
     counts = funnel.counts
-    figure = matplotlib.figure.Figure(figsize=(8, 0.34 * len(counts) + 0.9), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(8, 0.34 * len(counts) + 1.2), layout="constrained")
     axes = figure.subplots()
     names, kept = [count.name for count in counts], [count.num_out for count in counts]
     total = max(counts[0].num_in, 1)
@@ -76,7 +76,7 @@ def plot_funnel(path: Path, funnel: Funnel) -> None:
     axes.set_ylim(len(counts) - 0.5, -0.5)
     axes.set_xlabel(f"clips of {counts[0].num_in}")
     axes.margins(x=0.22)
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    figure.legend(loc="outside upper right", ncols=2, fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
 
@@ -116,7 +116,7 @@ def _step_html(
     state = " open" if rejected else ""  # what rejected nothing is folded away
     parts = [
         f"<h2>{escape(count.name)}</h2>",
-        f"<p>{escape(count.detail)}<br><small>{escape(meaning)}</small></p>",
+        *([f"<p>{escape(count.detail)}<br><small>{escape(meaning)}</small></p>"] if count.detail else []),
         f"<details{state}><summary>{len(rejected)} rejected, {len(passed)} passed</summary>",
     ]
     for title, rows, kind in (("rejected", rejected, " class=out"), ("passed", passed, "")):
