@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 
@@ -16,11 +16,19 @@ from src.streaming.config import StorageConfig
 from src.streaming.reader import BucketReader
 from src.streaming.schema.bucket import DataError
 
-if TYPE_CHECKING:
-    from src.streaming.loader import StepDataset
-
 TOUCH_EVERY_S = 5.0
+FIRST_LEAD, LEAD_GROWTH = 16, 3  # steps
+NICENESS = 5
 Chunk = tuple[BucketReader, int]
+
+
+class PlannedChunks(Protocol):
+    """Which chunks each step needs: a `StepDataset`."""
+
+    world_size: int
+
+    def chunks_of(self, step: int) -> list[Chunk]:
+        """Return the chunks of a step, each once."""
 
 
 class Prefetcher:
@@ -30,7 +38,7 @@ class Prefetcher:
     could not get is tried again by whoever reads it, who then reports it.
     """
 
-    def __init__(self, dataset: "StepDataset", steps: range, config: StorageConfig) -> None:
+    def __init__(self, dataset: PlannedChunks, steps: range, config: StorageConfig) -> None:
         self._dataset, self._steps, self._config = dataset, steps, config
         self._budget = ChunkCache(config).capacity // 2 // num_local_ranks(dataset.world_size)
         self._window: dict[Chunk, int] = {}  # the last step that needs each chunk
@@ -77,7 +85,7 @@ class Prefetcher:
         with self._moved:
             touched = time.monotonic()
             while not self._stopped:
-                near = step < self._first + self._config.steps_ahead
+                near = step < self._first + self._lead()
                 window = self._window.keys() | set(needed)
                 size = sum(reader.table[n].bytes for reader, n in window) if near else 0
                 if near and (size <= self._budget or not self._window):
@@ -87,6 +95,14 @@ class Prefetcher:
                     touched = time.monotonic()
                     self._touch()
             return False
+
+    def _lead(self) -> int:
+        """Return the steps ahead of which chunks are downloaded now.
+
+        It grows by a few steps with each step: filling the lead at once would take the processor and the
+        network from the first steps.
+        """
+        return min(self._config.steps_ahead, FIRST_LEAD + LEAD_GROWTH * (self._first - self._steps.start))
 
     def _touch(self) -> None:
         """Keep planned chunks from being the ones used longest ago."""
@@ -104,7 +120,7 @@ class PrefetchProcess:
     """A Prefetcher in a process of its own: downloads would hold the lock of the training's interpreter."""
 
     def __init__(
-        self, dataset: "StepDataset", steps: range, config: StorageConfig, context: ForkServerContext
+        self, dataset: PlannedChunks, steps: range, config: StorageConfig, context: ForkServerContext
     ) -> None:
         receiver, self._sender = context.Pipe(duplex=False)
         process = context.Process(target=_serve, args=(receiver, dataset, steps, config), daemon=True)
@@ -121,8 +137,9 @@ class PrefetchProcess:
         self._sender.close()
 
 
-def _serve(steps_over: Connection, dataset: "StepDataset", steps: range, config: StorageConfig) -> None:
+def _serve(steps_over: Connection, dataset: PlannedChunks, steps: range, config: StorageConfig) -> None:
     """Prefetch until the other end of the connection is closed, or its process has ended."""
+    os.nice(NICENESS)  # the workers' batches come first
     prefetcher = Prefetcher(dataset, steps, config)
     with suppress(EOFError, OSError):
         while True:
