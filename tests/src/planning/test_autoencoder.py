@@ -11,6 +11,7 @@ from src.planning import fake_step
 from src.planning.live_bytes import LiveBytes
 from src.runs.config import CodecRunConfig, TAERunConfig
 
+pytestmark = pytest.mark.long
 TAE = """
 experiment: tae
 name: toy
