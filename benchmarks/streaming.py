@@ -203,6 +203,7 @@ def check(
 
 
 def moviegen_batches(settings: StreamingBenchConfig, cache: Path) -> Batches:
+    from src.streaming.batch import ClipBatch
     from src.streaming.config import DataConfig, StorageConfig, StreamConfig
     from src.streaming.media_loaders import MediaLoaders
 
@@ -213,6 +214,7 @@ def moviegen_batches(settings: StreamingBenchConfig, cache: Path) -> Batches:
         storage=StorageConfig(cache_dir=str(cache)),
     )
     for batch in MediaLoaders(data, 0, num_steps=settings.steps).train_dataloader():
+        assert isinstance(batch, ClipBatch)
         yield batch.ids, batch.video_BCTHW
 
 

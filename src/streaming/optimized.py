@@ -63,7 +63,9 @@ def record_of_item(item: Any, index: int, *, bucket: str = "") -> Record:
 
 
 def _record_of_values(item: Any, index: int) -> PixelRecord | LatentRecord:
-    values = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in _checked(item).items()}
+    values: dict[str, Any] = {
+        k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in _checked(item).items()
+    }
     captions = tuple(json.loads(values["captions"])) if "captions" in values else ()
     common: dict[str, Any] = {
         "id": str(values.get("id", index)),

@@ -51,11 +51,20 @@ class BucketInfo:
 
     @property
     def records(self) -> int:
-        return sum(c.records for c in (*self.chunks, *self.shards))
+        return sum(c.records for c in self._rows)
 
     @property
     def bytes(self) -> int:
-        return sum(c.bytes for c in (*self.chunks, *self.shards))
+        return sum(c.bytes for c in self._rows)
+
+    @property
+    def _rows(self) -> list[ChunkInfo | ShardInfo]:
+        return [*self.chunks, *self.shards]
+
+    @property
+    def hashes(self) -> list[str]:
+        """Checksums of the chunks, or of the directories' tables."""
+        return [row.sha256 for row in self._rows]
 
     def plain(self) -> dict[str, Any]:
         """Return the fields as dataset.json has them."""
@@ -84,10 +93,7 @@ class DatasetInfo:
     @property
     def content(self) -> str:
         """Hash of every chunk of every bucket, in order."""
-        rows = [
-            [name, *(c.sha256 for c in (*self.buckets[name].chunks, *self.buckets[name].shards))]
-            for name in sorted(self.buckets)
-        ]
+        rows = [[name, *self.buckets[name].hashes] for name in sorted(self.buckets)]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def write(self, root: Path) -> None:
