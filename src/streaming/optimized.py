@@ -1,4 +1,4 @@
-"""Data sets made by `litdata.optimize`: one LitData directory, records of one size, no checksums.
+"""Data sets written by `litdata.optimize`: one LitData directory, records of one size, no checksums.
 
 An item is a dict: what this project writes (with `meta`), or one of
     video    uint8 [T, 3, H, W], with `fps`

@@ -45,7 +45,7 @@ class Prefetcher:
         self._first = steps.start
         self._moved = threading.Condition()
         self._stopped = False
-        self._wanted: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
+        self._requested: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         targets = [self._plan, *[self._download] * config.threads]
         # daemons: a download that is being retried must not keep a process alive
         self._threads = [threading.Thread(target=target, daemon=True) for target in targets]
@@ -65,7 +65,7 @@ class Prefetcher:
             self._stopped = True
             self._moved.notify_all()
         for _ in range(self._config.threads):
-            self._wanted.put(None)
+            self._requested.put(None)
 
     def _plan(self) -> None:
         for step in self._steps:
@@ -76,7 +76,7 @@ class Prefetcher:
             with self._moved:
                 self._window |= dict.fromkeys(needed, step)
             for chunk in new:
-                self._wanted.put(chunk)
+                self._requested.put(chunk)
         while self._wait_for_room(self._steps.stop + self._config.steps_ahead, []):
             pass
 
@@ -110,7 +110,7 @@ class Prefetcher:
             reader.touch(number)
 
     def _download(self) -> None:
-        while (chunk := self._wanted.get()) is not None and not self._stopped:
+        while (chunk := self._requested.get()) is not None and not self._stopped:
             reader, number = chunk
             with suppress(DataError, OSError):
                 reader.prefetch(number)

@@ -34,7 +34,7 @@ def is_remote(path: str | Path) -> bool:
 
 
 class Storage:
-    """The objects below one address. Picklable; clients are made on first use in each process.
+    """The objects below one address. Picklable; clients are created on first use in each process.
 
     Args:
         address: of the data set, such as s3://bucket/set.

@@ -1,4 +1,4 @@
-"""A set made by `litdata.optimize` is a data set too."""
+"""A set written by `litdata.optimize` is a data set too."""
 
 from collections.abc import Callable
 from functools import partial
