@@ -7,12 +7,13 @@ has the spectra of the complete signal.
 
 Linear layers also see the samples of each latent frame and its borders, and others add samples
 to the output. Tones have the same phase in all spectra of a frame there, which spectra one by one
-take far longer to learn. With `tones_per_octave` the decoder also adds tones of fixed frequencies whose levels it
-sets in every spectrum. A tone that is missing from noise gets no gradient from distances of magnitudes: they push
-along the phase of the noise, another one each time. Tones that always sound, however softly, need only grow.
+take far longer to learn. With `tones_per_octave` the encoder also sees how far each narrow band stands
+out, and the decoder adds tones of fixed frequencies whose levels it sets. A tone that is missing from
+noise gets no gradient from distances of magnitudes: they push along the phase of the noise, another one
+each time. Tones that always sound, however softly, need only grow.
 
-Legend: B batch, C channels, S samples, N spectra, K features of a spectrum or tones, L latent frames, W window,
-H hop, J spectra in a latent frame.
+Legend: B batch, C channels, S samples, N spectra, K features of a spectrum or tones, L latent frames,
+W window, H hop, F frequencies, J spectra in a latent frame.
 """
 
 import math
@@ -249,7 +250,7 @@ def tone_levels(audio_BCS: Tensor, cycles: Sequence[int], hop: int) -> Tensor:
 
 
 def tone_bank(cycles: Sequence[int], frame: int, hop: int, device: torch.device) -> Tensor:
-    """Return the tones around each spectrum of a latent frame, windowed for `overlap_frames`; [J, K, 2 hop]."""
+    """Return the tones around each spectrum of a latent frame, for `overlap_frames`; [J, K, 2 hop]."""
     at_S = torch.arange(frame + hop, device=device) - hop // 2
     cycles_K = torch.tensor(cycles, device=device)
     phase_KS = (cycles_K[:, None] * at_S % frame) / frame
