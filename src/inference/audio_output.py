@@ -22,7 +22,9 @@ from src.core.media_io.video_writer import video_writer
 from src.inference.audio_requests import Video
 from src.inference.generate_audio_config import GenerateAudioConfig
 
-PEAK = 10 ** (-1 / 20)  # a target of loudness stops where a peak reaches -1 dB
+PEAK = 10 ** (
+    -1 / 20
+)  # -1 dB: where a target of loudness stops, and what peaks above full scale are lowered to
 BLOCK = 1 << 16
 MIN_SECONDS = 0.5  # shorter audio is repeated to be measured
 
@@ -82,11 +84,26 @@ def set_loudness(audio: SpooledAudio, target_lufs: float) -> bool:
         if target_gain > 1
         else target_gain
     )
+    _scale(audio, gain)
+    return gain == target_gain
+
+
+def lower_peaks(audio: SpooledAudio) -> bool:
+    """Lower the level in place until peaks are at -1 dB where they exceed full scale; return whether they did.
+
+    Files clip what exceeds full scale, which is heard as crackling.
+    """
+    if audio.peak <= 1:
+        return False
+    _scale(audio, PEAK / audio.peak)
+    return True
+
+
+def _scale(audio: SpooledAudio, gain: float) -> None:
     for start in range(0, audio.samples_CS.shape[1], BLOCK):
         audio.samples_CS[:, start : start + BLOCK] *= np.float32(gain)
     audio.lufs += 20 * float(np.log10(gain))
     audio.peak *= gain
-    return gain == target_gain
 
 
 def with_channels(pieces: Pieces, rate: int, num_channels: int) -> Iterator[NDArray[np.float32]]:
@@ -142,7 +159,7 @@ def _readable(pieces: Pieces, path: Path) -> Iterator[NDArray[np.float32]]:
 
 
 def mix(generated: Pieces, original: Pieces, original_gain: float) -> Iterator[NDArray[np.float32]]:
-    """Yield the sum of two streams of equal length and channels, clipped to full scale."""
+    """Yield the sum of two streams of equal length and channels."""
     rest = iter(original)
     held = np.zeros((0, 0), np.float32)
     for piece_CS in generated:
@@ -152,7 +169,7 @@ def mix(generated: Pieces, original: Pieces, original_gain: float) -> Iterator[N
             if more is None:
                 more = np.zeros((len(piece_CS), size - held.shape[1]), np.float32)
             held = more if not held.size else np.concatenate([held, more], 1)
-        yield np.clip(piece_CS + original_gain * held[:, :size], -1, 1)
+        yield piece_CS + original_gain * held[:, :size]
         held = held[:, size:]
 
 

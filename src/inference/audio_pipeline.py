@@ -221,7 +221,7 @@ class AudioPipeline:
         left = round(seconds * self.sample_rate)
         parts = (part[None].to(self.device) for part in latent_CN.split(WINDOW_FRAMES, -1))
         for piece_BCS in decode_stream(self.codec, parts):
-            samples_CS: NDArray[np.float32] = piece_BCS[0, :, :left].float().clamp(-1, 1).cpu().numpy()
+            samples_CS: NDArray[np.float32] = piece_BCS[0, :, :left].float().cpu().numpy()
             left -= samples_CS.shape[1]
             yield samples_CS
 

@@ -22,6 +22,7 @@ from src.inference.audio_output import (
     Original,
     Pieces,
     SpooledAudio,
+    lower_peaks,
     mix,
     original_of,
     set_loudness,
@@ -199,6 +200,8 @@ def write_part(
             continue
         if settings.loudness_lufs is not None and not set_loudness(audio, settings.loudness_lufs):
             notes["quieter than loudness_lufs: silent, or its peaks allow no more"] += 1
+        if lower_peaks(audio):
+            notes["level lowered to keep peaks below full scale"] += 1
         entry = write_files(pipeline, request, videos[i].video if videos else None, audio, out)
         borders = [round(each / pipeline.stage.latent_rate, 4) for each in layout.borders]
         if i not in latents:

@@ -243,7 +243,7 @@ def test_the_original_is_replaced_kept_or_mixed(capsys: pytest.CaptureFixture[st
     inner = slice(4_800, -4_800)  # AAC is worse at its ends
     assert np.abs(found["keep"][0] - tone[0])[inner].max() < 0.02
     assert np.abs(found["keep"][1] - found["replace"][1]).max() < 1e-3  # rounding of batches of one and two
-    mixed = np.clip(found["replace"][0] + found["keep"][0], -1, 1)
+    mixed = found["replace"][0] + found["keep"][0]
     assert np.abs(found["mix"][0] - mixed).max() < 1e-4
 
 
@@ -447,6 +447,19 @@ def test_originals_of_other_lengths_rates_and_channels_are_mixed_in_sync() -> No
     assert not heard["late"][:4].any()
     assert heard["late"][5:8].all()
     assert heard["surround"].all()
+
+
+def test_peaks_above_full_scale_are_lowered_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    convert("-f", "lavfi", "-i", "color=s=32x32:r=16:d=1", "-f", "lavfi", "-i", "sine=f=1000:r=48000:d=1",
+            "peaks.mp4")  # fmt: skip
+    model = ["run=runs/debug/audio", "original=mix", "videos=peaks.mp4"]
+    generate.main([*model, "original_gain_db=40", "out=peaks"])
+    (entry,) = read_lines(Path("peaks/manifest.jsonl"))
+    assert entry["generation"]["peak_db"] == pytest.approx(-1.0, abs=0.06)
+    samples = soundfile.read(Path("peaks", entry["audio"]))[0]
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    assert spectrum[3_000] < 1e-3 * spectrum[1_000]  # a clipped sine has a third harmonic
+    assert "1 of 1 items: level lowered to keep peaks below full scale" in capsys.readouterr().out
 
 
 def test_long_prompts_are_truncated_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
