@@ -177,9 +177,9 @@ def measure(
     begin, waited = time.perf_counter(), 0.0
     for _ in range(settings.steps - 1):
         time.sleep(settings.step_s)
-        asked = time.perf_counter()
+        call = time.perf_counter()
         found.append(next(batches))
-        waited += time.perf_counter() - asked
+        waited += time.perf_counter() - call
     time.sleep(settings.step_s)
     seconds = time.perf_counter() - begin
     check(found, settings, sums)

@@ -87,17 +87,17 @@ class VideoPipeline:
 
     @property
     def is_writer(self) -> bool:
-        """Whether this process decodes and writes what its group samples."""
+        """True if this process decodes and writes what its group samples."""
         return world_size() == 1 or global_rank() % self.config.mesh.num_peers == 0
 
     @property
     def writes_alone(self) -> bool:
-        """Whether this is the only process."""
+        """True if this is the only process."""
         return world_size() == 1
 
     @property
     def samples_together(self) -> bool:
-        """Whether all groups have to sample at the same time, because weights are sharded over them."""
+        """True if all groups have to sample at the same time, because weights are sharded over them."""
         return self.config.mesh.shard_weights and self.num_groups > 1
 
     def _check_steps(self) -> None:

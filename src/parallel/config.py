@@ -99,7 +99,7 @@ class ParallelConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceMesh(Config):
-    """How the processes that torchrun or srun started use a model that does not train.
+    """The use of a model that does not train by the processes that torchrun or srun started.
 
     Groups of context_parallel x tensor_parallel processes compute the same samples; groups split the samples.
     """

@@ -30,7 +30,7 @@ AutoencoderRunConfig = TAERunConfig | CodecRunConfig
 
 @dataclass(frozen=True)
 class FakeStep:
-    """What one step takes: bytes of activations and gradients at the peak, FLOPs, trained parameters."""
+    """Costs of one step: bytes of activations and gradients at the peak, FLOPs, trained parameters."""
 
     num_samples: int
     peak_bytes: int  # without weights and batch

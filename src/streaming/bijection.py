@@ -12,7 +12,7 @@ MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def permuted_indices(indices: np.ndarray, n: int, seed: int, stream: str, *counters: int) -> np.ndarray:
-    """Return the images of indices, int64, in time and memory of their number, whatever n is.
+    """Return the images of indices, int64, in time and memory of their number for any n.
 
     Args:
         indices: integers in 0 .. n - 1, of any shape.

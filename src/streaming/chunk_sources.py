@@ -1,4 +1,4 @@
-"""Where a bucket's chunks are: in a directory, read in place, or in a store, through the cache."""
+"""Sources of a bucket's chunks: in a directory, read in place, or in a store, through the cache."""
 
 import os
 from pathlib import Path

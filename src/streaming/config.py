@@ -81,7 +81,7 @@ SECRET = re.compile(r"secret|token|password|credential|access_key|account_key|co
 
 @dataclass(frozen=True, kw_only=True)
 class StorageConfig(Config):
-    """How chunks of data sets at addresses (s3://, gs://, ...) are downloaded and kept; no credentials."""
+    """Download and cache of chunks of data sets at addresses (s3://, gs://, ...); no credentials."""
 
     cache_dir: str = opt(
         "",

@@ -23,7 +23,7 @@ Chunk = tuple[BucketReader, int]
 
 
 class PlannedChunks(Protocol):
-    """Which chunks each step needs: a `StepDataset`."""
+    """The chunks that each step needs: a `StepDataset`."""
 
     world_size: int
 
@@ -35,7 +35,7 @@ class Prefetcher:
     """Threads that fill the cache with the chunks of steps from `advance` on, in the order of the steps.
 
     They stay within `steps_ahead` steps and within this process's part of half the cache. A chunk that they
-    could not get is tried again by whoever reads it, who then reports it.
+    could not get is tried again by its reader, which then reports it.
     """
 
     def __init__(self, dataset: PlannedChunks, steps: range, config: StorageConfig) -> None:

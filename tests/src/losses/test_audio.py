@@ -60,12 +60,12 @@ def test_the_square_makes_a_missing_tone_count() -> None:
     torch.testing.assert_close(found, torch.full((3,), 3.0))
     tone = torch.sin(torch.arange(8000) / 5)[None]
     noise, other = 1e-2 * torch.randn(2, 1, 8000)
-    shares = [
+    distances = [
         float(mel_distance(*pair, 16_000, (512,), (40,), square=square))
         for square in (0.0, 1e3)
         for pair in ((noise, tone + noise), (noise, other))
     ]
-    assert shares[2] / shares[3] > 5 * shares[0] / shares[1]
+    assert distances[2] / distances[3] > 5 * distances[0] / distances[1]
 
 
 def test_error_ratio_is_the_negative_snr_in_bels() -> None:
