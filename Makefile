@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 FAST := tests/src/core tests/src/flow tests/src/losses tests/src/models tests/eval/core tests/eval/human tests/test_repository.py tests/test_language.py
 
-.PHONY: help install install-human demo play study-demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval bench-media bench-audio gpu-check lock clean
+.PHONY: help install install-human demo play study-demo test-fast test test-services test-long mutants lint format bench-tae bench-video bench-eval bench-media bench-audio bench-streaming gpu-check lock clean
 
 help:  ## Show the targets; times are of two idle cores
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -84,6 +84,11 @@ bench-audio: $(INSTALLED)  ## Time the codec and the audio transformer beside tr
 
 gpu-check:  ## Measure one GPU with the torch of PYTHON=..., installing nothing (under 6 min; on a CPU a rehearsal)
 	$(PYTHON) -m benchmarks.gpu_check
+
+bench-streaming: $(INSTALLED)  ## Time streams from a store beside LitData's and WebDataset's (installs webdataset; minutes)
+	$(BIN)/python -m pip install --quiet 'webdataset>=1.0'
+	$(BIN)/python -m benchmarks.streaming_index
+	$(BIN)/python -m benchmarks.streaming
 
 lock: $(INSTALLED)  ## Resolve pyproject.toml again into requirements.lock, with hashes for every platform
 	$(BIN)/python -m pip install --quiet uv
