@@ -22,9 +22,7 @@ from src.core.media_io.video_writer import video_writer
 from src.inference.audio_requests import Video
 from src.inference.generate_audio_config import GenerateAudioConfig
 
-PEAK = 10 ** (
-    -1 / 20
-)  # -1 dB: where a target of loudness stops, and what peaks above full scale are lowered to
+PEAK = 10 ** (-1 / 20)  # -1 dB: where a target of loudness stops, and peaks above full scale come to
 BLOCK = 1 << 16
 MIN_SECONDS = 0.5  # shorter audio is repeated to be measured
 
@@ -89,7 +87,7 @@ def set_loudness(audio: SpooledAudio, target_lufs: float) -> bool:
 
 
 def lower_peaks(audio: SpooledAudio) -> bool:
-    """Lower the level in place until peaks are at -1 dB where they exceed full scale; return whether they did.
+    """Lower peaks above full scale to -1 dB, in place, with the level; return whether there were any.
 
     Files clip what exceeds full scale, which is heard as crackling.
     """

@@ -20,8 +20,9 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata
-from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+from torch.distributed.checkpoint.staging import AsyncStager
 from torch.distributed.checkpoint.storage import WriteResult
+from torch.distributed.tensor import DTensor
 
 from src.core.atomic import sync_directory
 from src.parallel.checkpoint_io import METADATA_FILE, CheckpointError, first_line, write_checkpoint
@@ -35,7 +36,6 @@ class ShardedSaver:
         self._pending: Future[Metadata] | None = None
         self._path = Path()
         self._group: Any = None
-        self._stager: DefaultStager | None = None
 
     def save(
         self,
@@ -62,19 +62,13 @@ class ShardedSaver:
                 warnings.filterwarnings("ignore", message="torch.distributed is disabled")
                 dcp.save(dict(tensors), storage_writer=writer)
             return
-        if self._stager is None:  # keeps its buffers for the next save
-            on_gpu = any(tensor.is_cuda for tensor in tensors.values())
-            self._stager = DefaultStager(
-                StagingOptions(
-                    use_pinned_memory=on_gpu,
-                    use_shared_memory=False,
-                    use_async_staging=False,
-                    use_non_blocking_copy=on_gpu,
-                )
-            )
-            self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
+        if self._group is None and dist.is_initialized():
+            self._group = dist.new_group(backend="gloo")
         future = dcp.async_save(
-            dict(tensors), storage_writer=writer, process_group=self._group, async_stager=self._stager
+            {name: on_cpu(tensor) for name, tensor in tensors.items()},
+            storage_writer=writer,
+            process_group=self._group,
+            async_stager=CopiedAlready(),
         )
         self._pending = cast("Future[Metadata]", future)
 
@@ -93,9 +87,35 @@ class ShardedSaver:
         """Wait without an error: it is called when a run ends, perhaps because another process has failed."""
         with contextlib.suppress(Exception):
             self.wait()
-        if self._stager is not None:
-            self._stager.close()
-            self._stager = None
+
+
+def on_cpu(tensor: Tensor) -> Tensor:
+    """Return a copy in the memory of the CPU; of a DTensor, of this process's shard.
+
+    The stagers of torch copy storages instead of tensors, which fails on some processes (torch 2.14: "invalid
+    python storage").
+    """
+    if not isinstance(tensor, DTensor):
+        return tensor.detach().to("cpu", copy=True)
+    copied: Any = tensor.detach()
+    copied._local_tensor = tensor.to_local().detach().to("cpu", copy=True)
+    return cast("Tensor", copied)
+
+
+class CopiedAlready(AsyncStager):
+    """A stager for tensors that were copied before; waits for nothing."""
+
+    _synchronize_after_execute = False
+
+    def stage(self, state_dict: Any) -> Any:
+        """Return the same tensors."""
+        return state_dict
+
+    def synchronize_staging(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class AtomicWriter(dcp.FileSystemWriter):

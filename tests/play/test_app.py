@@ -41,7 +41,7 @@ def test_page_and_options(client: TestClient) -> None:
 def test_a_video_with_verdict_and_trajectory(client: TestClient) -> None:
     request = {"prompt": PROMPT, "seed": "1", "num_steps": "12", "guidance_scale": "3", "fps": "16"}
     result = client.post("/generate", json=request).json()
-    assert (result["kind"], result["seed"], result["has_audio"]) == ("video", 1, False)
+    assert (result["kind"], result["seed"], result["has_audio"]) == ("video", 1, True)
     assert {check["aspect"] for check in result["verdict"]["checks"]} == {"subject", "motion", "camera"}
     assert result["verdict"]["read"][0].startswith("red star")
     assert [each["step"] for each in result["trajectory"]] == [0, 6, 11]

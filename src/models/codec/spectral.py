@@ -220,7 +220,7 @@ def overlap_frames(frames_BCLW: Tensor, hop: int) -> Tensor:
 
 
 def tone_cycles(per_octave: int, hop: int) -> tuple[int, ...]:
-    """Return the cycles per latent frame of the tones, `per_octave` in each octave; without tones: ().
+    """Return the cycles per latent frame of the tones, `per_octave` in each octave; none: ().
 
     They are integers, so that a tone continues from frame to frame in any part of a stream; the lowest octaves
     have no more than these.

@@ -221,7 +221,6 @@ def test_rewritten_prompts_are_printed_read_and_recorded(
         (["run=mean", "prompt=x", "width=64"], "width=64: must be a multiple of 8 up to 32"),
         (["run=mean", "prompt=x", "num_frames=17"], "num_frames=17: must be at most 16"),
         (["run=mean", "prompt=x", "tiling.size=12", "tiling.size_overlap=4"], "tiling.size must be a mul"),
-        (["prompt=x"], "run must be given"),
     ],
 )
 def test_generation_mistakes_are_one_line_and_exit_code_two(

@@ -16,6 +16,7 @@ from src import export, reconstruct, train
 from src.core.errors import UserError
 from src.core.media_io.loudness import integrated_lufs
 from src.core.media_io.video_writer import write_video
+from src.parallel.checkpoint_io import read_checkpoint
 from src.runs.loading import load_codec
 from src.streaming.reader import Dataset
 from tests.fixtures.ranks import Ranks
@@ -102,7 +103,7 @@ def test_two_ranks_train_as_one_process(workspace: Path, ranks: Ranks) -> None:
         for name in (f"train/{each}" for each in names):
             assert found[step][name] == pytest.approx(expected[step][name], rel=1e-3), (step, name)
     two, one = (
-        torch.load(each / "checkpoints/step-00000004.ckpt", weights_only=True)["state_dict"]
+        read_checkpoint(each / "checkpoints/step-00000004.ckpt")["state_dict"]
         for each in (run_dir, workspace / "runs/codec/debug")
     )
     for name in ("latent_mean_C", "latent_std_C"):

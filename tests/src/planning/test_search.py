@@ -158,7 +158,7 @@ def test_the_command_prints_meshes_parts_and_why(
         plan.main([*files, "gpus=512", "data.streams.images.batch_size=2", "transformer.num_heads=3"])
     with pytest.raises(UserError, match=r"gpu must be one of .*, got 'h1000'|gpu.*h1000"):
         plan.main([*files, "gpu=h1000"])
-    with pytest.raises(UserError, match="plans are of kinds video and audio, got average"):
+    with pytest.raises(UserError, match=r"plans are of kinds .*, got average"):
         plan.main([str(PAPER / "average.yaml")])
 
 
