@@ -222,8 +222,8 @@ def overlap_frames(frames_BCLW: Tensor, hop: int) -> Tensor:
 def tone_cycles(per_octave: int, hop: int) -> tuple[int, ...]:
     """Return the cycles per latent frame of the tones, `per_octave` in each octave; none: ().
 
-    They are integers, so that a tone continues from frame to frame in any part of a stream; the lowest octaves
-    have no more than these.
+    They are integers, so that a tone continues from frame to frame in any part of a stream; the lowest
+    octaves have no more than these.
     """
     if not per_octave:
         return ()
