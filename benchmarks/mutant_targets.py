@@ -20,6 +20,7 @@ MODEL_TARGETS: dict[str, tuple[str, ...]] = {
     "src/models/codec/layers.py": (f"{MODELS}/codec/test_model.py",),
     "src/models/codec/model.py": (f"{MODELS}/codec/test_model.py",),
     "src/models/codec/posterior.py": (f"{MODELS}/codec/test_model.py",),
+    "src/models/codec/spectra.py": (f"{MODELS}/codec/test_model.py",),
     "src/models/codec/spectral.py": (
         f"{MODELS}/codec/test_model.py",
         f"{MODELS}/codec/test_discriminators.py",

@@ -142,7 +142,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def to_yaml(config: Any) -> str:
     """Return the resolved config as YAML; loading it again gives the same config."""
-    return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
+    return tree_to_yaml(to_dict(config))
 
 
 def tree_to_yaml(tree: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ def check_world(devices_per_node: int, num_nodes: int) -> None:
     has = f"train.parallel has num_devices={devices_per_node}, num_nodes={num_nodes}"
     message = ""
     if _is_torchrun():
-        found = int(os.environ["WORLD_SIZE"])
+        found = world_size()
         local = int(os.environ.get("LOCAL_WORLD_SIZE", found))
         if (found, local) != (devices_per_node * num_nodes, devices_per_node):
             message = (
@@ -63,7 +63,7 @@ def check_world(devices_per_node: int, num_nodes: int) -> None:
                 f"train.parallel.num_devices={local} train.parallel.num_nodes={max(found // local, 1)}"
             )
     elif _is_srun_task():
-        tasks = int(os.environ["SLURM_NTASKS"])
+        tasks = world_size()
         if tasks != devices_per_node * num_nodes or "SLURM_NTASKS_PER_NODE" not in os.environ:
             message = (
                 f"{has}, but srun started {tasks} tasks; use --ntasks-per-node={devices_per_node} "

@@ -7,7 +7,6 @@ An item is a dict: what this project writes (with `meta`), or one of
 and `caption` (a text) or `captions` (JSON list of texts), `id` if there are any. Arrays may be NumPy's.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from src.streaming.chunk_items import ChunkItems
 from src.streaming.chunk_sources import Chunks
 from src.streaming.schema.audio_record import AudioRecord
 from src.streaming.schema.bucket import Bucket, DataError, Kind
+from src.streaming.schema.cache_keys import stable_hash
 from src.streaming.schema.dataset_index import BucketInfo, ChunkInfo, DatasetInfo
 from src.streaming.schema.records import LatentRecord, PixelRecord, Record, record_of
 
@@ -39,7 +39,7 @@ def read_optimized(chunks: Chunks) -> DatasetInfo:
     if not rows:
         raise DataError(f"{where}: empty data set (0 records)")
     first = record_of_item(items.read(0, 0, rows[0].records, lambda: chunks.path(rows[0])), 0)
-    key = "optimized-" + hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()[:16]
+    key = "optimized-" + stable_hash(index)
     buckets = {first.bucket.name: BucketInfo(tuple(rows))}
     return DatasetInfo(kind=_kind_of(first), key=key, buckets=buckets)
 

@@ -5,8 +5,6 @@ even a path with "vast" in its name, switches the shuffle), its resume on the nu
 batch_sampler.py.
 """
 
-import hashlib
-import json
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,7 @@ from src.streaming.config import StorageConfig
 from src.streaming.optimized import is_optimized, read_optimized, record_of_item
 from src.streaming.remote_index import fetch_info
 from src.streaming.schema.bucket import Bucket, DamagedError, DataError
+from src.streaming.schema.cache_keys import stable_hash
 from src.streaming.schema.chunk_table import ChunkTable
 from src.streaming.schema.dataset_index import BucketInfo, DatasetInfo, read_info
 from src.streaming.schema.records import ClipRecord, LatentRecord, Record, record_of
@@ -132,7 +131,7 @@ class Dataset:
                 raise
             try:
                 index = fetch_json(storage, "index.json", cache)
-                key = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()[:16]
+                key = stable_hash(index)
                 self._open_optimized(address, CachedChunks(storage, "", cache, key, verify=verify))
             except DataError as second:
                 raise error if second.__cause__ else second from None

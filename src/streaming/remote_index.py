@@ -1,13 +1,12 @@
 """The index of a data set, from a directory or a store."""
 
-import hashlib
-import json
 from pathlib import Path
 
 from src.streaming.chunk_cache import ChunkCache
 from src.streaming.chunk_sources import fetch_json
 from src.streaming.config import StorageConfig
 from src.streaming.schema.bucket import Kind
+from src.streaming.schema.cache_keys import stable_hash
 from src.streaming.schema.dataset_index import FILENAME, DatasetInfo, parse_info, read_info
 from src.streaming.storage import Storage, is_remote
 
@@ -15,7 +14,7 @@ from src.streaming.storage import Storage, is_remote
 def fetch_info(storage: Storage, cache: ChunkCache) -> tuple[DatasetInfo, str]:
     """Download dataset.json; return its contents, and the key of the data set's chunks in the cache."""
     raw = fetch_json(storage, FILENAME, cache)
-    key = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()[:16]
+    key = stable_hash(raw)
     return parse_info(raw, f"{storage.address}/{FILENAME}"), key
 
 

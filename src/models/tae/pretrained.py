@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.core.hashing import add_files
 from src.models.tae.posterior import Posterior
 
 KINDS = (
@@ -52,10 +53,7 @@ def is_pretrained(path: Path) -> bool:
 def pretrained_key(path: Path) -> str:
     """Return a hash of the files of a published autoencoder, the key of its latents; loads no model."""
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.iterdir() if p.suffix in (".json", ".safetensors", ".bin")):
-        digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    add_files(digest, (p for p in path.iterdir() if p.suffix in (".json", ".safetensors", ".bin")))
     return digest.hexdigest()[:16]
 
 

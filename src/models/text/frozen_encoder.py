@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.core.hashing import add_files
 from src.models.text.config import FrozenTextConfig
 
 Embeddings = dict[str, tuple[Tensor, Tensor]]  # encoder -> (tokens [B, L, D], mask bool [B, L])
@@ -94,8 +95,5 @@ class FrozenEncoder:
 def fingerprint(config: FrozenTextConfig) -> str:
     """Return a hash of a checkpoint's files and the config, the key of cached embeddings; loads no model."""
     digest = hashlib.sha256(f"{config.kind} {config.max_tokens} {config.quoted}".encode())
-    for path in sorted(p for p in Path(config.path).rglob("*") if p.is_file()):
-        digest.update(path.name.encode())
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    add_files(digest, (p for p in Path(config.path).rglob("*") if p.is_file()))
     return digest.hexdigest()[:16]

@@ -12,15 +12,15 @@ from src.models.codec.config import CodecConfig, DACConfig, SpectralConfig
 from src.models.codec.layers import Conv1d, Snake, reflect_pad
 from src.models.codec.model import Codec, count_parameters
 from src.models.codec.posterior import AudioPosterior
-from src.models.codec.spectral import (
+from src.models.codec.spectra import (
     COMPRESSION,
-    SpectralDecoder,
     inverse_spectra,
     overlap_frames,
     spectral_features,
     tone_bank,
     tone_cycles,
 )
+from src.models.codec.spectral import SpectralDecoder
 from src.runs.config import CodecRunConfig
 
 PAPER = Path(__file__).resolve().parents[4] / "configs" / "paper" / "codec.yaml"
